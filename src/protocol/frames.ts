@@ -1,0 +1,74 @@
+/**
+ * The log of one run: a sequence of frames, the same bytes in the node's spool, on the wire and in the gateway's store.
+ *
+ * frame = type (1 byte) · payload length (4 bytes, big endian) · payload. A position in the log is a byte offset, so that
+ * "go on from N" is a file read from N. The last frame of a finished run is `end`.
+ */
+
+export const FRAME_TYPE = {
+  /** Bytes that the command wrote to stdout. */
+  stdout: 1,
+  /** Bytes that the command wrote to stderr. */
+  stderr: 2,
+  /** JSON of a {@link RunStarted}: the process exists. */
+  started: 3,
+  /** JSON of a {@link RunOutcome}: the process group is gone and its pipes are drained. Nothing follows. */
+  end: 4,
+  /** No meaning; keeps an idle stream alive. Never stored. */
+  ping: 5,
+} as const;
+
+export type FrameType = (typeof FRAME_TYPE)[keyof typeof FRAME_TYPE];
+
+export interface Frame {
+  type: FrameType;
+  payload: Buffer;
+}
+
+export const FRAME_HEADER_BYTES = 5;
+/** Largest payload of one frame; longer output is split. */
+export const MAX_FRAME_PAYLOAD_BYTES = 256 * 1024;
+
+const KNOWN_TYPES: ReadonlySet<number> = new Set(Object.values(FRAME_TYPE));
+
+/** One frame as bytes. @throws RangeError when the payload is over {@link MAX_FRAME_PAYLOAD_BYTES}. */
+export function encodeFrame(type: FrameType, payload: Uint8Array): Buffer {
+  if (payload.length > MAX_FRAME_PAYLOAD_BYTES) throw new RangeError(`frame payload of ${payload.length} bytes`);
+  const bytes = Buffer.allocUnsafe(FRAME_HEADER_BYTES + payload.length);
+  bytes.writeUInt8(type, 0);
+  bytes.writeUInt32BE(payload.length, 1);
+  bytes.set(payload, FRAME_HEADER_BYTES);
+  return bytes;
+}
+
+/** Cuts a byte stream into frames, whatever the chunk borders. */
+export class FrameDecoder {
+  #pending: Buffer = Buffer.alloc(0);
+
+  /**
+   * The frames that became complete with `chunk`; an unfinished rest is kept for the next call.
+   * @throws RangeError on an unknown type or an oversized length: the stream is then garbage and must be dropped.
+   */
+  push(chunk: Buffer): Frame[] {
+    const buffer = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
+    const frames: Frame[] = [];
+    let offset = 0;
+    while (buffer.length - offset >= FRAME_HEADER_BYTES) {
+      const type = buffer.readUInt8(offset);
+      const length = buffer.readUInt32BE(offset + 1);
+      if (!KNOWN_TYPES.has(type)) throw new RangeError(`unknown frame type ${type}`);
+      if (length > MAX_FRAME_PAYLOAD_BYTES) throw new RangeError(`frame payload of ${length} bytes`);
+      const end = offset + FRAME_HEADER_BYTES + length;
+      if (buffer.length < end) break;
+      frames.push({ type: type as FrameType, payload: buffer.subarray(offset + FRAME_HEADER_BYTES, end) });
+      offset = end;
+    }
+    this.#pending = buffer.subarray(offset);
+    return frames;
+  }
+
+  /** Bytes of an unfinished frame that are held back. */
+  get pendingBytes(): number {
+    return this.#pending.length;
+  }
+}

@@ -1,0 +1,22 @@
+/** Limits that both sides know. Each is a default that a config can lower or raise where it says so. */
+
+/** Longest command line of one run, bytes of UTF-8. Linux takes 128 KiB per argument (MAX_ARG_STRLEN). */
+export const MAX_COMMAND_BYTES = 120 * 1024;
+/** Largest JSON body of any request, bytes. */
+export const MAX_BODY_BYTES = 1024 * 1024;
+/** Output of one run that is kept, bytes of stdout and stderr together. What is over it is counted, not kept. */
+export const DEFAULT_MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
+/** From SIGTERM to SIGKILL, ms. */
+export const DEFAULT_KILL_GRACE_MS = 5_000;
+/** Runs that a node works on at once, and that the gateway hands it at once. */
+export const DEFAULT_NODE_CONCURRENCY = 4;
+/** Time between two heartbeats, ms. */
+export const DEFAULT_HEARTBEAT_INTERVAL_MS = 30_000;
+/** Silence after which a node counts as offline, ms: three heartbeats. */
+export const HEARTBEATS_UNTIL_OFFLINE = 3;
+/** The gateway's public SSH port. */
+export const DEFAULT_GATEWAY_PORT = 18_790;
+/** Name in a node's `tcpip-forward`, and so in every channel that the gateway opens to it. */
+export const NODE_FORWARD = { host: 'fleet-node', port: 1 } as const;
+/** Destination of a `direct-tcpip` channel that wants the gateway's API. */
+export const GATEWAY_API = { host: 'fleet-gateway', port: 1 } as const;

@@ -1,0 +1,42 @@
+/** The states of a run, which transitions are legal, and what each end means for an exit code. DESIGN: "Jobs". */
+
+export const RUN_STATES = [
+  'queued',
+  'delivered',
+  'running',
+  'exited',
+  'signaled',
+  'timed_out',
+  'canceled',
+  'failed_to_start',
+  'rejected',
+  'expired',
+  'unknown',
+] as const;
+
+export type RunState = (typeof RUN_STATES)[number];
+
+/** Every legal step. A state that maps to nothing is terminal. */
+export const RUN_TRANSITIONS: Readonly<Record<RunState, readonly RunState[]>> = {
+  queued: ['delivered', 'canceled', 'expired', 'rejected'],
+  delivered: ['running', 'exited', 'signaled', 'timed_out', 'canceled', 'failed_to_start', 'unknown'],
+  running: ['exited', 'signaled', 'timed_out', 'canceled', 'failed_to_start', 'unknown'],
+  exited: [],
+  signaled: [],
+  timed_out: [],
+  canceled: [],
+  failed_to_start: [],
+  rejected: [],
+  expired: [],
+  unknown: [],
+};
+
+/** Whether nothing can follow this state. */
+export function isTerminal(state: RunState): boolean {
+  return RUN_TRANSITIONS[state].length === 0;
+}
+
+/** Whether a run in `from` may go to `to` in one step. */
+export function canTransition(from: RunState, to: RunState): boolean {
+  return RUN_TRANSITIONS[from].includes(to);
+}

@@ -1,0 +1,41 @@
+/** Durations as people type them (`30s`, `1h30m`, `250ms`) and as people read them. */
+import { FleetError } from './errors.ts';
+
+const UNIT_MS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
+
+/**
+ * Milliseconds of a duration such as `30s`, `1h30m`, `7d` or a bare number of seconds.
+ * @throws FleetError `usage` when it is not one; `what` names the option in the message.
+ */
+export function parseDuration(text: string, what = 'duration'): number {
+  const trimmed = text.trim();
+  if (/^\d+(\.\d+)?$/.test(trimmed)) return Math.round(Number(trimmed) * 1000);
+  if (!/^(\d+(\.\d+)?(ms|s|m|h|d|w))+$/.test(trimmed)) {
+    throw new FleetError('usage', `${what} is not a duration: ${JSON.stringify(text)}`, {
+      hint: 'Write it like 30s, 5m, 1h30m or 7d.',
+    });
+  }
+  let total = 0;
+  for (const [, amount, unit] of trimmed.matchAll(/(\d+(?:\.\d+)?)(ms|[smhdw])/g)) {
+    total += Number(amount) * (UNIT_MS[unit ?? ''] ?? 0);
+  }
+  return Math.round(total);
+}
+
+/** Two significant units at most: `45s`, `3m 20s`, `2h 5m`, `4d 1h`. */
+export function formatDuration(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)}ms`;
+  const seconds = Math.floor(ms / 1000);
+  const parts: [number, string][] = [
+    [Math.floor(seconds / 86_400), 'd'],
+    [Math.floor(seconds / 3600) % 24, 'h'],
+    [Math.floor(seconds / 60) % 60, 'm'],
+    [seconds % 60, 's'],
+  ];
+  const first = parts.findIndex(([amount]) => amount > 0);
+  return parts
+    .slice(first, first + 2)
+    .filter(([amount]) => amount > 0)
+    .map(([amount, unit]) => `${amount}${unit}`)
+    .join(' ');
+}
