@@ -1,0 +1,19 @@
+/** Sizes as people read them, in the binary units of IEC 80000-13. */
+
+const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB'];
+
+/** `0 B`, `1023 B`, `1.5 GiB`, `120 MiB`: at most one decimal, and none from 100 on. */
+export function formatBytes(bytes: number): string {
+  let amount = bytes;
+  let unit = 0;
+  // Compares what will be printed, so that 1023.96 KiB becomes 1 MiB rather than 1024 KiB.
+  while (round(amount) >= 1024 && unit < UNITS.length - 1) {
+    amount /= 1024;
+    unit += 1;
+  }
+  return `${round(amount)} ${UNITS[unit]}`;
+}
+
+function round(amount: number): number {
+  return amount >= 100 ? Math.round(amount) : Math.round(amount * 10) / 10;
+}

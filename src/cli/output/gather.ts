@@ -1,0 +1,121 @@
+/** `-b`: output that is the same on many nodes is shown once, under their folded names, as clush(1) does. */
+import { compareNatural } from '../../protocol/natural-order.ts';
+import { foldNodeNames } from '../../protocol/node-set.ts';
+import { stripControl } from '../../shared/strip-control.ts';
+import type { OutputSinks, OutputStream } from './byte-sink.ts';
+
+const RULE = '---------------';
+const LINE_FEED = 10;
+const FNV_OFFSET_BASIS = 0x811c9dc5;
+const FNV_PRIME = 0x01000193;
+
+/** Nodes with the same bytes in one stream. */
+export interface OutputGroup {
+  /** In natural order. */
+  nodes: string[];
+  content: Buffer;
+}
+
+/** What one stream of a node that still writes has said so far. */
+class Collected {
+  readonly chunks: Buffer[] = [];
+  bytes = 0;
+  hash = FNV_OFFSET_BASIS;
+
+  add(bytes: Uint8Array): void {
+    this.chunks.push(Buffer.from(bytes));
+    this.bytes += bytes.length;
+    this.hash = hashBytes(bytes, this.hash);
+  }
+}
+
+type CollectedStreams = Record<OutputStream, Collected>;
+
+/** Collects both streams of every node; of a finished node only content that no other node had is kept. */
+export class OutputGatherer {
+  readonly #open = new Map<string, CollectedStreams>();
+  readonly #finished: Record<OutputStream, DistinctContents> = {
+    stdout: new DistinctContents(),
+    stderr: new DistinctContents(),
+  };
+
+  write(node: string, stream: OutputStream, bytes: Uint8Array): void {
+    const streams = this.#open.get(node) ?? { stdout: new Collected(), stderr: new Collected() };
+    streams[stream].add(bytes);
+    this.#open.set(node, streams);
+  }
+
+  /** The node writes no more. Call it for a node without output too, if its silence shall count in {@link groups}. */
+  finish(node: string): void {
+    const streams = this.#open.get(node) ?? { stdout: new Collected(), stderr: new Collected() };
+    this.#open.delete(node);
+    this.#finished.stdout.add(node, streams.stdout);
+    this.#finished.stderr.add(node, streams.stderr);
+  }
+
+  /** Groups of the finished nodes, the largest first, then by name. A node that wrote nothing is in a group of empty content. */
+  groups(stream: OutputStream): OutputGroup[] {
+    return this.#finished[stream].groups();
+  }
+}
+
+/** Every group that has content: those of stdout to stdout, those of stderr to stderr. */
+export function printGroups(
+  gatherer: OutputGatherer,
+  sinks: OutputSinks,
+  paint: (header: string) => string = (header) => header,
+): void {
+  for (const stream of ['stdout', 'stderr'] as const) {
+    for (const group of gatherer.groups(stream)) {
+      if (group.content.length === 0) continue;
+      const header = [RULE, describeGroup(group, stream), RULE].map((line) => `${paint(line)}\n`).join('');
+      sinks[stream].write(Buffer.from(header));
+      sinks[stream].write(group.content);
+      if (group.content.at(-1) !== LINE_FEED) sinks[stream].write(Buffer.from('\n'));
+    }
+  }
+}
+
+/** `node-[1-3,7] (4)`, `node-1`, `node-1: stderr`. */
+export function describeGroup(group: OutputGroup, stream: OutputStream = 'stdout'): string {
+  const count = group.nodes.length > 1 ? ` (${group.nodes.length})` : '';
+  return `${stripControl(foldNodeNames(group.nodes))}${count}${stream === 'stderr' ? ': stderr' : ''}`;
+}
+
+/** Finds equal contents by length and hash, and believes it only after a comparison. */
+class DistinctContents {
+  readonly #byKey = new Map<string, OutputGroup[]>();
+
+  add(node: string, { chunks, bytes, hash }: Collected): void {
+    const key = `${bytes}:${hash}`;
+    const alike = this.#byKey.get(key) ?? [];
+    const group = alike.find((candidate) => equalsChunks(candidate.content, chunks));
+    if (group === undefined) alike.push({ nodes: [node], content: Buffer.concat(chunks, bytes) });
+    else group.nodes.push(node);
+    this.#byKey.set(key, alike);
+  }
+
+  groups(): OutputGroup[] {
+    return [...this.#byKey.values()]
+      .flat()
+      .map(({ nodes, content }) => ({ nodes: nodes.toSorted(compareNatural), content }))
+      .sort((a, b) => b.nodes.length - a.nodes.length || compareNatural(a.nodes[0] ?? '', b.nodes[0] ?? ''));
+  }
+}
+
+/** Both have the same length. */
+function equalsChunks(content: Buffer, chunks: readonly Buffer[]): boolean {
+  let offset = 0;
+  return chunks.every((chunk) => {
+    const start = offset;
+    offset += chunk.length;
+    return content.subarray(start, offset).equals(chunk);
+  });
+}
+
+/** FNV-1a in 32 bits, continued from `hash`: enough to tell groups apart, and without loading node:crypto at start. */
+function hashBytes(bytes: Uint8Array, hash: number): number {
+  let result = hash;
+  for (let index = 0; index < bytes.length; index += 1) result = Math.imul(result ^ (bytes[index] ?? 0), FNV_PRIME);
+  return result;
+}

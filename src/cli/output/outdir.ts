@@ -1,0 +1,79 @@
+/** `--outdir DIR`: the exact bytes of every node in files of its own, DIR/NODE.out and DIR/NODE.err. */
+import { appendFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { FleetError, systemErrorCode } from '../../shared/errors.ts';
+import type { OutputStream } from './byte-sink.ts';
+
+const EXTENSION: Readonly<Record<OutputStream, string>> = { stdout: '.out', stderr: '.err' };
+
+/**
+ * Files are opened for each write and not kept open: a broadcast may go to more nodes than a process may have files.
+ * Every method throws FleetError `storage_failed` when the disk refuses.
+ */
+export class OutputDirectory {
+  readonly #path: string;
+  readonly #begun = new Set<string>();
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  /** Makes the folder, so that a wrong one is known before any command runs. */
+  open(): void {
+    attempt(this.#path, () => mkdirSync(this.#path, { recursive: true }));
+  }
+
+  write(node: string, stream: OutputStream, bytes: Uint8Array): void {
+    this.#begin(node);
+    const path = this.#pathOf(node, stream);
+    attempt(path, () => appendFileSync(path, bytes));
+  }
+
+  /** The node writes no more; its .out is there even if it wrote nothing. */
+  finish(node: string): void {
+    this.#begin(node);
+  }
+
+  /** Files of an earlier broadcast into the same folder must not be taken for this one's. */
+  #begin(node: string): void {
+    if (this.#begun.has(node)) return;
+    const path = this.#pathOf(node, 'stdout');
+    attempt(path, () => {
+      writeFileSync(path, '');
+      rmSync(this.#pathOf(node, 'stderr'), { force: true });
+    });
+    this.#begun.add(node);
+  }
+
+  #pathOf(node: string, stream: OutputStream): string {
+    return join(this.#path, safeFileName(node) + EXTENSION[stream]);
+  }
+}
+
+/** The node's name where it is a plain one; else with %XX for every other byte, which can leave no folder and clash with no name. */
+export function safeFileName(node: string): string {
+  const name = [...Buffer.from(node)]
+    .map((byte) => {
+      const character = String.fromCharCode(byte);
+      return /[A-Za-z0-9._-]/.test(character) ? character : escapeByte(byte);
+    })
+    .join('');
+  // No hidden files, no `..`, nothing that a command takes for an option; and an empty name is one too.
+  return name === '' ? '%' : name.replace(/^[.-]/, (first) => escapeByte(first.charCodeAt(0)));
+}
+
+function escapeByte(byte: number): string {
+  return `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
+}
+
+function attempt(path: string, act: () => void): void {
+  try {
+    act();
+  } catch (error) {
+    throw new FleetError('storage_failed', `cannot write ${path}: ${systemErrorCode(error) ?? String(error)}`, {
+      cause: error,
+      hint: 'Free some space, or name another folder with --outdir.',
+      facts: { path },
+    });
+  }
+}

@@ -1,0 +1,66 @@
+/** What a run's end means for the exit code of the CLI. CLI.md: "Exit codes". */
+import type { RunState } from '../../protocol/run-state.ts';
+
+/** What the exit code depends on. */
+export interface EndedRun {
+  state: RunState;
+  /** Null unless `exited`. */
+  exitCode: number | null;
+  /** `SIGKILL`, …; null unless `signaled`. */
+  signal: string | null;
+}
+
+/** The fleet failed, rather than the command. */
+export const EXIT_FLEET_FAILED = 255;
+export const EXIT_TIMED_OUT = 124;
+export const EXIT_REJECTED = 126;
+export const EXIT_CANCELED = 130;
+const EXIT_SIGNAL_BASE = 128;
+
+/** Signals 1 to 31 of Linux, signal(7). The node's own numbers count, and those of this machine may be others. */
+const SIGNALS = (
+  'SIGHUP SIGINT SIGQUIT SIGILL SIGTRAP SIGABRT SIGBUS SIGFPE SIGKILL SIGUSR1 SIGSEGV SIGUSR2 SIGPIPE SIGALRM SIGTERM ' +
+  'SIGSTKFLT SIGCHLD SIGCONT SIGSTOP SIGTSTP SIGTTIN SIGTTOU SIGURG SIGXCPU SIGXFSZ SIGVTALRM SIGPROF SIGWINCH SIGIO SIGPWR SIGSYS'
+).split(' ');
+
+/** Exit code of `fleet run`, 0–255. Only a run that is known to have exited with 0 gives 0. */
+export function exitCodeOfRun(run: EndedRun): number {
+  switch (run.state) {
+    case 'exited':
+      return exitCodeOfCommand(run.exitCode);
+    case 'signaled':
+      return exitCodeOfSignal(run.signal);
+    case 'timed_out':
+      return EXIT_TIMED_OUT;
+    case 'canceled':
+      return EXIT_CANCELED;
+    case 'rejected':
+      return EXIT_REJECTED;
+    // Not the command's doing: a shell that does not find it exits with 127 by itself.
+    case 'failed_to_start':
+    case 'expired':
+    case 'unknown':
+    case 'queued':
+    case 'delivered':
+    case 'running':
+      return EXIT_FLEET_FAILED;
+  }
+}
+
+/** Exit code of `fleet broadcast`: the largest of its runs, 0 if there is none. */
+export function exitCodeOfBroadcast(runs: Iterable<EndedRun>): number {
+  let largest = 0;
+  for (const run of runs) largest = Math.max(largest, exitCodeOfRun(run));
+  return largest;
+}
+
+/** process.exit(256) would be success: what does not fit in a byte is a failure of ours. */
+function exitCodeOfCommand(exitCode: number | null): number {
+  if (exitCode === null || !Number.isInteger(exitCode) || exitCode < 0) return EXIT_FLEET_FAILED;
+  return Math.min(exitCode, EXIT_FLEET_FAILED);
+}
+
+function exitCodeOfSignal(signal: string | null): number {
+  const number = SIGNALS.indexOf(signal ?? '') + 1;
+  return number === 0 ? EXIT_FLEET_FAILED : EXIT_SIGNAL_BASE + number;
+}

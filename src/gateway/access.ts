@@ -1,0 +1,47 @@
+/** What each authenticated SSH connection may open: decided by its key, in one place. */
+import type { Duplex } from 'node:stream';
+import { GATEWAY_API, NODE_FORWARD } from '../protocol/limits.ts';
+import type { Logger } from '../shared/logger.ts';
+import { NODE_MAX_CHANNELS } from '../shared/ssh/limits.ts';
+import type { Sessions } from './sessions.ts';
+import type { PeerHandlers, SshPeer } from './ssh/ssh-peer.ts';
+import type { Store } from './store/store.ts';
+
+/** Time in which an unknown key must have paired or asked to, ms. */
+const UNKNOWN_KEY_LIFETIME_MS = 30_000;
+/** An unknown key needs one channel; a second covers a retry. */
+const UNKNOWN_KEY_MAX_CHANNELS = 2;
+
+export interface AccessOptions {
+  store: Store;
+  sessions: Sessions;
+  logger: Logger;
+  /** Serves the API on a channel of this peer. */
+  serveApi(channel: Duplex, peer: SshPeer): void;
+}
+
+/**
+ * Everybody may reach the API, which checks each request; only a paired, unrevoked node may offer its forward; nobody
+ * may open anything else, so there is no way through the gateway to another machine.
+ */
+export function handlersFor(peer: SshPeer, options: AccessOptions): PeerHandlers {
+  const { store, sessions, logger, serveApi } = options;
+  const onDirectTcpip: PeerHandlers['onDirectTcpip'] = ({ host, port }) =>
+    host === GATEWAY_API.host && port === GATEWAY_API.port ? (channel) => serveApi(channel, peer) : undefined;
+  const node = store.nodes.byPublicKey(peer.publicKey);
+  if (node === undefined || node.revokedAt !== null) {
+    return { maxChannels: UNKNOWN_KEY_MAX_CHANNELS, lifetimeMs: UNKNOWN_KEY_LIFETIME_MS, onDirectTcpip };
+  }
+  return {
+    maxChannels: NODE_MAX_CHANNELS,
+    onDirectTcpip,
+    onForward: ({ host, port }) => {
+      if (host !== NODE_FORWARD.host || port !== NODE_FORWARD.port) return false;
+      sessions.open(node, peer).catch((error: unknown) => {
+        logger.error({ err: error, node: node.name }, 'could not store a session');
+        peer.close('storage_failed');
+      });
+      return true;
+    },
+  };
+}

@@ -1,0 +1,121 @@
+/** Nodes, invites and the gateway itself, as people see and manage them. */
+
+import { z } from 'zod';
+import { invitationRequest } from '../../protocol/job-messages.ts';
+import { labelKeySchema, labelValueSchema, nodeNameSchema } from '../../protocol/names.ts';
+import type { GatewayView, InviteView } from '../../protocol/views.ts';
+import type { Clock } from '../../shared/clock.ts';
+import { FleetError } from '../../shared/errors.ts';
+import { type App, parseInput, queryText } from '../../shared/http/fastify-app.ts';
+import type { Logger } from '../../shared/logger.ts';
+import type { Invites } from '../identity/invites.ts';
+import { nameTaken } from '../identity/invites.ts';
+import type { PendingNodes } from '../identity/pending-nodes.ts';
+import type { NodeRecord } from '../store/nodes-table.ts';
+import type { Store } from '../store/store.ts';
+import { findNode } from './find.ts';
+import { resolveTarget } from './job-routes.ts';
+import { nodeDetailView, nodeView, pendingView, type ViewSources } from './views.ts';
+
+const MAX_INVITE_TTL_MS = 365 * 24 * 3_600_000;
+
+const changeNodeRequest = z.strictObject({
+  name: nodeNameSchema.optional(),
+  /** A value of null takes the label away. */
+  labels: z.record(labelKeySchema, labelValueSchema.nullable()).optional(),
+});
+
+const decideRequest = z.strictObject({
+  decision: z.enum(['approve', 'reject']),
+  name: nodeNameSchema.optional(),
+  labels: z.record(labelKeySchema, labelValueSchema).optional(),
+});
+
+export interface AdminRoutesOptions extends ViewSources {
+  store: Store;
+  invites: Invites;
+  pending: PendingNodes;
+  clock: Clock;
+  logger: Logger;
+  describeGateway(): GatewayView;
+  /** Begins the orderly end of the process. */
+  shutdown(): void;
+}
+
+export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
+  const { store, sessions, monitor, invites, pending, clock, logger } = options;
+  const read = { config: { action: 'fleet.read' as const } };
+  const manage = { config: { action: 'nodes.manage' as const } };
+
+  app.get('/v1/gateway', read, () => options.describeGateway());
+
+  app.post('/v1/gateway/shutdown', { config: { action: 'gateway.manage' } }, (request, reply) => {
+    logger.info({ by: request.caller.name }, 'shutdown asked');
+    reply.raw.once('close', () => options.shutdown());
+    return reply.code(202).header('connection', 'close').send({ pid: process.pid });
+  });
+
+  app.post('/v1/invites', manage, async (request): Promise<InviteView> => {
+    const asked = parseInput(invitationRequest, request.body);
+    if (asked.ttlMs > MAX_INVITE_TTL_MS) throw new FleetError('usage', 'an invite may live for at most 365 days');
+    const name = asked.name === undefined ? undefined : parseInput(nodeNameSchema, asked.name, 'the name');
+    const { code, expiresAt } = await invites.create({ ...asked, name });
+    return { code, expiresAt: new Date(expiresAt).toISOString() };
+  });
+
+  app.get('/v1/nodes', read, (request) => {
+    const selector = queryText(request, 'selector');
+    const nodes =
+      selector === undefined
+        ? store.nodes.all()
+        : resolveTarget({ target: { selector, exclude: queryText(request, 'exclude') } }, options);
+    return { nodes: nodes.map((node) => nodeView(node, options)) };
+  });
+
+  app.get('/v1/nodes/:node', read, (request) => nodeDetailView(named(request.params), options));
+
+  app.patch('/v1/nodes/:node', manage, async (request) => {
+    const node = named(request.params);
+    const { name, labels } = parseInput(changeNodeRequest, request.body);
+    await store.write(() => {
+      if (name !== undefined && name !== node.name) {
+        if (store.nodes.byName(name) !== undefined) throw nameTaken(name);
+        store.nodes.rename(node.id, name);
+      }
+      if (labels !== undefined) store.nodes.changeLabels(node.id, labels);
+    });
+    if (name !== undefined) sessions.rename(node.id, name);
+    return nodeDetailView(store.nodes.byId(node.id) ?? node, options);
+  });
+
+  app.post('/v1/nodes/:node/revoke', manage, async (request) => {
+    const node = named(request.params);
+    await store.write(() => store.nodes.revoke(node.id, clock.now()));
+    sessions.close(node.id, 'revoked');
+    logger.warn({ node: node.name, by: request.caller.name }, 'node revoked');
+    return nodeDetailView(store.nodes.byId(node.id) ?? node, options);
+  });
+
+  app.delete('/v1/nodes/:node', manage, async (request, reply) => {
+    const node = named(request.params);
+    await store.write(() => store.nodes.remove(node.id));
+    sessions.close(node.id, 'removed');
+    monitor.forget(node.id);
+    logger.warn({ node: node.name, by: request.caller.name }, 'node removed');
+    return reply.code(204).send();
+  });
+
+  app.get('/v1/pending', read, () => ({ pending: pending.list().map(pendingView) }));
+
+  app.post('/v1/pending/:which', manage, (request) => {
+    const { decision, name, labels } = parseInput(decideRequest, request.body);
+    if (name !== undefined && store.nodes.byName(name) !== undefined) throw nameTaken(name);
+    const decided = pending.decide((request.params as { which: string }).which, decision, name, labels);
+    logger.info({ node: decided.name, decision, by: request.caller.name }, 'pending node decided');
+    return pendingView(decided);
+  });
+
+  function named(params: unknown): NodeRecord {
+    return findNode(store, (params as { node: string }).node);
+  }
+}

@@ -1,0 +1,56 @@
+/** The gateway's API: one app for the Unix socket, the TCP port and SSH channels, and the check that stands before every route. */
+import type { FastifyRequest } from 'fastify';
+import { MAX_BODY_BYTES } from '../../protocol/limits.ts';
+import type { Clock } from '../../shared/clock.ts';
+import { FleetError } from '../../shared/errors.ts';
+import { type App, createApp } from '../../shared/http/fastify-app.ts';
+import type { Logger } from '../../shared/logger.ts';
+import { type Action, isAllowed } from '../identity/permissions.ts';
+import type { Authenticator } from './authenticate.ts';
+import type { Caller, Origins } from './caller.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** What the caller must be allowed to do (identity/permissions.ts). */
+    action?: Action;
+  }
+  interface FastifyRequest {
+    caller: Caller;
+  }
+}
+
+export interface ApiOptions {
+  authenticator: Authenticator;
+  origins: Origins;
+  clock: Clock;
+  logger: Logger;
+}
+
+/** An app that refuses every route without an action, and every caller who may not do it. */
+export function createApi(options: ApiOptions): App {
+  const app = createApp(options.logger, MAX_BODY_BYTES);
+  app.decorateRequest('caller');
+  app.addHook('onRoute', (route) => {
+    if (route.config?.action === undefined && route.method !== 'HEAD') {
+      throw new Error(`the route ${String(route.method)} ${route.url} names no action`);
+    }
+  });
+  app.addHook('onRequest', async (request: FastifyRequest) => {
+    if (request.is404) return;
+    const { action } = request.routeOptions.config;
+    const origin = options.origins.get(request.raw.socket);
+    if (action === undefined || origin === undefined)
+      throw new FleetError('forbidden', 'this connection has no identity');
+    const caller = await options.authenticator.identify(
+      origin,
+      request.headers.authorization,
+      action,
+      options.clock.now(),
+    );
+    if (!isAllowed(caller.role, action)) {
+      throw new FleetError('forbidden', `a key with the role ${caller.role} may not do that (${action})`);
+    }
+    request.caller = caller;
+  });
+  return app;
+}

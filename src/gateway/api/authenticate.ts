@@ -1,0 +1,73 @@
+/** Turns a request into a caller: the socket is the admin's, TCP needs the API token, SSH needs a known key and its JWT. */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { FleetError } from '../../shared/errors.ts';
+import { keyRevoked } from '../identity/pairing.ts';
+import type { Action } from '../identity/permissions.ts';
+import type { Tokens } from '../identity/tokens.ts';
+import type { Store } from '../store/store.ts';
+import type { ApiPeer, Caller, Origin } from './caller.ts';
+
+export interface AuthenticatorOptions {
+  store: Store;
+  tokens: Tokens;
+  /** Bearer token of the TCP listener. */
+  apiToken: string;
+}
+
+export class Authenticator {
+  readonly #options: AuthenticatorOptions;
+  /** The last good token of each connection: checking its signature on every heartbeat would cost more than the heartbeat. */
+  readonly #verified = new WeakMap<ApiPeer, { token: string; subject: string; expiresAt: number }>();
+
+  constructor(options: AuthenticatorOptions) {
+    this.#options = options;
+  }
+
+  /** @throws FleetError `token_invalid`, `key_revoked`, `not_paired`. */
+  async identify(origin: Origin, authorization: string | undefined, action: Action, now: number): Promise<Caller> {
+    const token = authorization?.startsWith('Bearer ') ? authorization.slice('Bearer '.length) : undefined;
+    switch (origin.kind) {
+      case 'socket':
+        return { role: 'admin', name: 'local' };
+      case 'tcp':
+        if (token === undefined || !sameText(token, this.#options.apiToken)) {
+          throw new FleetError('token_invalid', 'the API token is missing or wrong', {
+            hint: 'Send Authorization: Bearer with the content of HOME/gateway/api.token.',
+          });
+        }
+        return { role: 'admin', name: 'api' };
+      case 'ssh':
+        return await this.#identifyPeer(origin.peer, token, action, now);
+    }
+  }
+
+  async #identifyPeer(peer: ApiPeer, token: string | undefined, action: Action, now: number): Promise<Caller> {
+    const node = this.#options.store.nodes.byPublicKey(peer.publicKey);
+    if (node?.revokedAt) throw keyRevoked(node.name);
+    if (action === 'pair')
+      return { role: node === undefined ? 'unknown' : 'node', name: node?.name ?? 'unknown', peer };
+    if (node === undefined) {
+      throw new FleetError('not_paired', 'the gateway does not know this key', {
+        hint: 'Pair it: fleet node up --gateway HOST --code CODE, with a code from `fleet invite` on the gateway.',
+      });
+    }
+    if (token === undefined) throw new FleetError('token_invalid', 'the request carries no token');
+    const subject = await this.#verifyToken(peer, token, now);
+    if (subject !== node.id) throw new FleetError('token_invalid', 'the token is not for this node');
+    return { role: 'node', name: node.name, nodeId: node.id, peer };
+  }
+
+  async #verifyToken(peer: ApiPeer, token: string, now: number): Promise<string> {
+    const known = this.#verified.get(peer);
+    if (known !== undefined && known.token === token && known.expiresAt > now) return known.subject;
+    const { subject, expiresAt } = await this.#options.tokens.verify(token, peer.publicKey);
+    this.#verified.set(peer, { token, subject, expiresAt });
+    return subject;
+  }
+}
+
+/** In constant time, whatever the lengths. */
+function sameText(left: string, right: string): boolean {
+  const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
+  return timingSafeEqual(digest(left), digest(right));
+}

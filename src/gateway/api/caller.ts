@@ -1,0 +1,36 @@
+/** Who speaks on a connection: found out once when it is opened, judged anew on every request. */
+import type { Duplex } from 'node:stream';
+import type { CallerRole } from '../identity/permissions.ts';
+import type { SessionPeer } from '../sessions.ts';
+
+/** An authenticated SSH connection as the API sees it. */
+export interface ApiPeer extends SessionPeer {
+  /** Ed25519, 32 bytes. */
+  readonly publicKey: Buffer;
+}
+
+/** How a connection came in. */
+export type Origin = { kind: 'socket' } | { kind: 'tcp' } | { kind: 'ssh'; peer: ApiPeer };
+
+/** Who sent a request. */
+export interface Caller {
+  role: CallerRole;
+  /** For `createdBy` and logs: `local`, `api`, or the node's or person's name. */
+  name: string;
+  /** Node id, for nodes. */
+  nodeId?: string;
+  peer?: ApiPeer;
+}
+
+/** Remembers the origin of each connection for as long as it lives. */
+export class Origins {
+  readonly #origins = new WeakMap<object, Origin>();
+
+  set(stream: Duplex, origin: Origin): void {
+    this.#origins.set(stream, origin);
+  }
+
+  get(stream: object): Origin | undefined {
+    return this.#origins.get(stream);
+  }
+}

@@ -1,0 +1,137 @@
+/** Jobs: submit, follow, list, cancel, feed. */
+import type { Readable } from 'node:stream';
+import type { FastifyReply } from 'fastify';
+import {
+  followJobRequest,
+  type JobView,
+  type SubmitJobRequest,
+  submitJobRequest,
+} from '../../protocol/job-messages.ts';
+import { isTerminal, RUN_STATES, type RunState } from '../../protocol/run-state.ts';
+import { parseSelector, selectNodes } from '../../protocol/selector.ts';
+import type { Clock } from '../../shared/clock.ts';
+import { FleetError } from '../../shared/errors.ts';
+import { type App, parseInput, queryInteger, queryText } from '../../shared/http/fastify-app.ts';
+import type { Logger } from '../../shared/logger.ts';
+import type { Bus } from '../bus/bus.ts';
+import { keyRevoked } from '../identity/pairing.ts';
+import type { JobRecord } from '../store/jobs-table.ts';
+import type { NodeRecord } from '../store/nodes-table.ts';
+import type { Store } from '../store/store.ts';
+import { findJob, findNode } from './find.ts';
+import { followJob } from './job-stream.ts';
+import { sendEvents } from './send-events.ts';
+import { jobView, nodeView, type ViewSources } from './views.ts';
+
+/** What a selector means by default: every node with a live tunnel. */
+export const ALL_CONNECTED = '@online,@limited,@error';
+const DEFAULT_LIST_LIMIT = 100;
+const MAX_LIST_LIMIT = 10_000;
+
+export interface JobRoutesOptions extends ViewSources {
+  bus: Bus;
+  store: Store;
+  clock: Clock;
+  logger: Logger;
+}
+
+export function addJobRoutes(app: App, options: JobRoutesOptions): void {
+  const { bus, store, logger } = options;
+  const run = { config: { action: 'jobs.run' as const } };
+  const read = { config: { action: 'fleet.read' as const } };
+
+  app.post('/v1/jobs', run, async (request, reply) => {
+    const asked = parseInput(submitJobRequest, request.body);
+    const nodes = resolveTarget(asked, options);
+    const job = await bus.submit(asked, nodes, describeTarget(asked), request.caller.name);
+    logger.info({ job: job.id, runs: nodes.length, by: request.caller.name }, 'job accepted');
+    if (asked.follow) return await follow(reply, job, {});
+    return reply.code(201).send(view(job));
+  });
+
+  app.get('/v1/jobs', read, (request) => {
+    const node = queryText(request, 'node');
+    const state = queryText(request, 'state');
+    if (state !== undefined && !RUN_STATES.includes(state as RunState)) {
+      throw new FleetError('usage', `there is no state ${state}`, { hint: `The states: ${RUN_STATES.join(', ')}` });
+    }
+    const jobs = store.jobs.list({
+      since: queryInteger(request, 'since') ?? 0,
+      limit: Math.min(queryInteger(request, 'limit') ?? DEFAULT_LIST_LIMIT, MAX_LIST_LIMIT),
+      nodeId: node === undefined ? undefined : findNode(store, node).id,
+      state,
+    });
+    return { jobs: jobs.map(view) };
+  });
+
+  app.get('/v1/jobs/:job', read, (request) => view(findJob(store, param(request.params, 'job'))));
+
+  app.post('/v1/jobs/:job/follow', read, async (request, reply) => {
+    const { from } = parseInput(followJobRequest, request.body ?? {});
+    return await follow(reply, findJob(store, param(request.params, 'job')), from ?? {});
+  });
+
+  app.post('/v1/jobs/:job/cancel', run, async (request) => {
+    const job = findJob(store, param(request.params, 'job'));
+    const open = store.runs.ofJob(job.id).filter(({ state }) => !isTerminal(state));
+    await bus.cancel(open, `canceled by ${request.caller.name}`);
+    logger.info({ job: job.id, runs: open.length, by: request.caller.name }, 'job cancel asked');
+    return view(job);
+  });
+
+  app.post('/v1/jobs/:job/stdin', run, async (request, reply) => {
+    const job = findJob(store, param(request.params, 'job'));
+    const [target] = store.runs.ofJob(job.id);
+    if (target === undefined || !job.options.stdin) throw new FleetError('conflict', `job ${job.id} takes no stdin`);
+    await bus.forwardStdin(target, request.body as Readable);
+    return reply.code(204).send();
+  });
+
+  function view(job: JobRecord): JobView {
+    return jobView(job, store.runs.ofJob(job.id));
+  }
+
+  async function follow(reply: FastifyReply, job: JobRecord, from: Record<string, number>): Promise<FastifyReply> {
+    await sendEvents(reply, (signal) => followJob({ store, feed: bus.feed, jobId: job.id, from, signal }));
+    return reply;
+  }
+}
+
+/** The nodes that a request means. @throws FleetError `not_found`, `ambiguous`, `bad_selector`, `key_revoked`. */
+export function resolveTarget(
+  asked: Pick<SubmitJobRequest, 'target'>,
+  options: ViewSources & { store: Store },
+): NodeRecord[] {
+  const { store } = options;
+  if ('node' in asked.target) {
+    const node = findNode(store, asked.target.node);
+    if (node.revokedAt !== null) throw keyRevoked(node.name);
+    return [node];
+  }
+  const candidates = store.nodes.all().filter((node) => node.revokedAt === null);
+  const selectable = candidates.map((record) => {
+    const { name, status, labels, id } = nodeView(record, options);
+    return { name, status, labels, id, record };
+  });
+  const chosen = selectNodes(parseSelector(asked.target.selector), selectable);
+  const excluded =
+    asked.target.exclude === undefined ? undefined : selectNodes(parseSelector(asked.target.exclude), selectable);
+  const unmatched = [...chosen.unmatched, ...(excluded?.unmatched ?? [])];
+  if (unmatched.length > 0) {
+    throw new FleetError('not_found', `there is no node called ${unmatched.slice(0, 5).join(', ')}`, {
+      hint: 'See them all: fleet nodes',
+    });
+  }
+  const left = chosen.nodes.filter((node) => !excluded?.nodes.includes(node));
+  return left.map(({ record }) => record);
+}
+
+function describeTarget(asked: SubmitJobRequest): string {
+  if ('node' in asked.target) return asked.target.node;
+  const { selector, exclude } = asked.target;
+  return exclude === undefined ? selector : `${selector} without ${exclude}`;
+}
+
+function param(params: unknown, name: string): string {
+  return (params as Record<string, string>)[name] ?? '';
+}

@@ -1,0 +1,119 @@
+/** Follows a job from the store: a slow reader waits for nobody but itself, and one that comes back goes on where it was. */
+import { FRAME_HEADER_BYTES, FRAME_TYPE, FrameDecoder } from '../../protocol/frames.ts';
+import type { JobEvent } from '../../protocol/job-messages.ts';
+import { isTerminal, type RunState } from '../../protocol/run-state.ts';
+import { encodeData } from '../../protocol/text-data.ts';
+import type { RunFeed } from '../bus/run-feed.ts';
+import type { RunRecord } from '../store/runs-table.ts';
+import type { Store } from '../store/store.ts';
+import { runView } from './views.ts';
+
+export interface JobStreamOptions {
+  store: Store;
+  feed: RunFeed;
+  jobId: string;
+  /** Log offset to begin at, by index of the run. */
+  from: Record<string, number>;
+  signal: AbortSignal;
+}
+
+interface Cursor {
+  offset: number;
+  state: RunState | undefined;
+  ended: boolean;
+}
+
+/** All events of the job, live until its last run has ended (then `done`) or `signal` aborts. */
+export async function* followJob(options: JobStreamOptions): AsyncGenerator<JobEvent> {
+  const { store, feed, jobId, signal } = options;
+  const dirty = new Set<string>();
+  let wake = (): void => {};
+  const unsubscribe = feed.subscribe(jobId, (runId) => {
+    dirty.add(runId);
+    wake();
+  });
+  const onAbort = (): void => wake();
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    const runs = store.runs.ofJob(jobId);
+    const cursors = new Map<string, Cursor>();
+    for (const run of runs) {
+      cursors.set(run.id, { offset: options.from[run.index] ?? 0, state: undefined, ended: false });
+      dirty.add(run.id);
+    }
+    yield {
+      type: 'job',
+      job: jobId,
+      runs: runs.map(({ id, index, nodeName, state }) => ({ run: id, index, node: nodeName, state })),
+    };
+    let open = runs.length;
+    while (open > 0 && !signal.aborted) {
+      const [runId] = dirty;
+      if (runId === undefined) {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+        continue;
+      }
+      dirty.delete(runId);
+      const cursor = cursors.get(runId);
+      if (cursor === undefined || cursor.ended) continue;
+      const hasMore = yield* step(store, runId, cursor);
+      if (cursor.ended) open -= 1;
+      // To the end of the line: a run that talks a lot must not keep the others from being heard.
+      else if (hasMore) dirty.add(runId);
+    }
+    if (!signal.aborted) yield { type: 'done', job: jobId };
+  } finally {
+    unsubscribe();
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
+/** What is new about one run, at most one stored chunk of its log; whether there is more already. */
+async function* step(store: Store, runId: string, cursor: Cursor): AsyncGenerator<JobEvent, boolean> {
+  const run = store.runs.byId(runId);
+  if (run === undefined) {
+    cursor.ended = true;
+    return false;
+  }
+  if (run.state !== cursor.state && !isTerminal(run.state)) yield stateEvent(run);
+  cursor.state = run.state;
+  const chunk = store.runs.readLog(run.seq, cursor.offset);
+  yield* logEvents(run, chunk, cursor);
+  if (cursor.offset < run.logBytes && chunk.length > 0) return true;
+  if (isTerminal(run.state)) {
+    cursor.ended = true;
+    yield { type: 'end', next: cursor.offset, ...runView(run) };
+  }
+  return false;
+}
+
+function* logEvents(run: RunRecord, chunk: Buffer, cursor: Cursor): Generator<JobEvent> {
+  for (const { type, payload } of new FrameDecoder().push(chunk)) {
+    cursor.offset += payload.length + FRAME_HEADER_BYTES;
+    if (type !== FRAME_TYPE.stdout && type !== FRAME_TYPE.stderr) continue;
+    const stream = type === FRAME_TYPE.stdout ? 'stdout' : 'stderr';
+    yield {
+      type: stream,
+      run: run.id,
+      index: run.index,
+      node: run.nodeName,
+      next: cursor.offset,
+      ...encodeData(payload),
+    };
+  }
+}
+
+function stateEvent(run: RunRecord): JobEvent {
+  const at = run.startedAt ?? run.deliveredAt ?? run.queuedAt;
+  return {
+    type: 'state',
+    job: run.jobId,
+    run: run.id,
+    index: run.index,
+    node: run.nodeName,
+    state: run.state,
+    at: new Date(at).toISOString(),
+  };
+}

@@ -1,0 +1,134 @@
+/** Makes the API's views out of what store, sessions and monitor know. */
+import { fullestDiskPct, memUsedPct } from '../../protocol/heartbeat.ts';
+import type { JobView, RunView } from '../../protocol/job-messages.ts';
+import { type NodeStatus, worstFirst, worstStatus } from '../../protocol/node-status.ts';
+import type { HealthNodeView, HealthView, NodeDetailView, NodeView, PendingView } from '../../protocol/views.ts';
+import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
+import type { HealthMonitor } from '../health/monitor.ts';
+import type { PendingNode } from '../identity/pending-nodes.ts';
+import type { Sessions } from '../sessions.ts';
+import type { JobRecord } from '../store/jobs-table.ts';
+import type { NodeRecord } from '../store/nodes-table.ts';
+import type { RunRecord } from '../store/runs-table.ts';
+
+export interface ViewSources {
+  sessions: Sessions;
+  monitor: HealthMonitor;
+}
+
+export function nodeView(node: NodeRecord, { sessions, monitor }: ViewSources): NodeView {
+  const session = sessions.get(node.id);
+  const health = monitor.healthOf(node);
+  return {
+    id: node.id,
+    name: node.name,
+    status: node.revokedAt === null ? health.status : 'revoked',
+    labels: node.labels,
+    capabilities: node.facts?.capabilities ?? [],
+    lastSeenAt: isoOrNull(node.lastSeenAt),
+    connectedSince: isoOrNull(session?.connectedAt ?? null),
+    rttMs: session === undefined ? null : (health.latest?.beat.rttMs ?? null),
+    agentVersion: node.facts?.agentVersion ?? null,
+    os: node.facts?.os ?? null,
+    arch: node.facts?.arch ?? null,
+    hostname: node.facts?.hostname ?? null,
+  };
+}
+
+export function nodeDetailView(node: NodeRecord, sources: ViewSources): NodeDetailView {
+  const health = sources.monitor.healthOf(node);
+  const session = sources.sessions.get(node.id);
+  return {
+    ...nodeView(node, sources),
+    reasons: health.reasons,
+    fingerprint: formatFingerprint(sshPublicKeyBlob(node.publicKey)),
+    address: session?.peer.remoteAddress ?? null,
+    pairedAt: iso(node.createdAt),
+    osRelease: node.facts?.osRelease ?? null,
+    skewMs: health.latest?.skewMs ?? null,
+    runsActive: session === undefined ? null : (health.latest?.beat.runsActive ?? null),
+  };
+}
+
+export function pendingView(pending: PendingNode): PendingView {
+  return {
+    name: pending.name,
+    code: pending.code,
+    fingerprint: formatFingerprint(sshPublicKeyBlob(pending.publicKey)),
+    address: pending.address,
+    hostname: pending.facts.hostname,
+    os: pending.facts.os,
+    arch: pending.facts.arch,
+    labels: pending.labels,
+    since: iso(pending.since),
+  };
+}
+
+/** Worst first, then by name. */
+export function healthView(nodes: readonly NodeRecord[], monitor: HealthMonitor): HealthView {
+  const views = nodes.map((node): HealthNodeView => {
+    const { status, reasons, latest } = monitor.healthOf(node);
+    const beat = latest?.beat;
+    return {
+      name: node.name,
+      status,
+      reasons,
+      cpuPct: beat?.cpuPct ?? null,
+      load1: beat?.load1 ?? null,
+      memUsedPct: beat === undefined ? null : memUsedPct(beat),
+      diskUsedPct: beat === undefined ? null : fullestDiskPct(beat),
+      rttMs: beat?.rttMs ?? null,
+      skewMs: latest?.skewMs ?? null,
+      uptimeS: beat?.uptimeS ?? null,
+      lastSeenAt: isoOrNull(node.lastSeenAt),
+    };
+  });
+  views.sort((a, b) => worstFirst(a.status, b.status) || (a.name < b.name ? -1 : 1));
+  const statuses: NodeStatus[] = views.map((view) => view.status);
+  return { status: worstStatus(statuses) ?? 'unknown', nodes: views, alerts: [] };
+}
+
+export function runView(run: RunRecord): RunView {
+  const begin = run.startedAt ?? run.deliveredAt;
+  return {
+    run: run.id,
+    job: run.jobId,
+    index: run.index,
+    node: run.nodeName,
+    state: run.state,
+    exitCode: run.exitCode,
+    signal: run.signal,
+    reason: run.reason,
+    queuedAt: iso(run.queuedAt),
+    deliveredAt: isoOrNull(run.deliveredAt),
+    startedAt: isoOrNull(run.startedAt),
+    endedAt: isoOrNull(run.endedAt),
+    durationMs: run.endedAt === null || begin === null ? null : Math.max(0, run.endedAt - begin),
+    stdoutBytes: run.stdoutBytes,
+    stderrBytes: run.stderrBytes,
+    truncated: run.droppedBytes > 0,
+  };
+}
+
+export function jobView(job: JobRecord, runs: readonly RunRecord[]): JobView {
+  const counts: JobView['counts'] = {};
+  for (const run of runs) counts[run.state] = (counts[run.state] ?? 0) + 1;
+  return {
+    job: job.id,
+    kind: job.kind,
+    command: job.command,
+    createdAt: iso(job.createdAt),
+    createdBy: job.createdBy,
+    target: job.target,
+    counts,
+    runs: runs.map(runView),
+  };
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+function isoOrNull(ms: number | null): string | null {
+  return ms === null ? null : iso(ms);
+}

@@ -1,0 +1,128 @@
+/** Takes a run's log from its node into the store: whole frames, in grouped commits, with back-pressure. */
+import type { Readable } from 'node:stream';
+import { encodeFrame, FRAME_TYPE, type Frame, FrameDecoder } from '../../protocol/frames.ts';
+import { type RunOutcome, runOutcomeSchema, runStartedSchema } from '../../protocol/run-spec.ts';
+import { FleetError } from '../../shared/errors.ts';
+import type { RunRecord } from '../store/runs-table.ts';
+import type { Store } from '../store/store.ts';
+
+/** Log bytes that may wait for the next commit; beyond it the channel's window closes. */
+const MAX_WAITING_BYTES = 1024 * 1024;
+
+export interface LogReceiverOptions {
+  store: Store;
+  run: RunRecord;
+  /** Called after each commit. */
+  onStored(): void;
+}
+
+/**
+ * Stores what `stream` brings until the run's end frame, and the run's new state with it, in one transaction each time.
+ * Resolves with the outcome; @throws FleetError `connection_lost` when the stream ends before the end frame.
+ */
+export async function receiveLog(stream: Readable, options: LogReceiverOptions): Promise<RunOutcome> {
+  const decoder = new FrameDecoder();
+  let offset = options.run.logBytes;
+  for await (const chunk of batches(stream)) {
+    const frames = decodeFrames(decoder, chunk).filter((frame) => frame.type !== FRAME_TYPE.ping);
+    if (frames.length === 0) continue;
+    const bytes = Buffer.concat(frames.map((frame) => encodeFrame(frame.type, frame.payload)));
+    const at = offset;
+    const outcome = await options.store.write(() => storeFrames(options, at, bytes, frames));
+    offset += bytes.length;
+    options.onStored();
+    if (outcome !== undefined) return outcome;
+  }
+  throw new FleetError('connection_lost', 'the log of the run ended before its end frame');
+}
+
+/** What arrived since the last step, as one buffer. Pauses the stream while too much waits. */
+async function* batches(stream: Readable): AsyncGenerator<Buffer> {
+  let waiting: Buffer[] = [];
+  let waitingBytes = 0;
+  let ended = false;
+  let failure: Error | undefined;
+  let wake = (): void => {};
+  stream.on('data', (chunk: Buffer) => {
+    waiting.push(chunk);
+    waitingBytes += chunk.length;
+    if (waitingBytes >= MAX_WAITING_BYTES) stream.pause();
+    wake();
+  });
+  const finish = (error?: Error): void => {
+    ended = true;
+    failure ??= error;
+    wake();
+  };
+  stream.once('end', () => finish());
+  stream.once('close', () => finish());
+  stream.once('error', finish);
+  try {
+    for (;;) {
+      if (waiting.length === 0) {
+        if (failure !== undefined)
+          throw new FleetError('connection_lost', `the log stream broke: ${failure.message}`, { cause: failure });
+        if (ended) return;
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+        continue;
+      }
+      const batch = Buffer.concat(waiting);
+      waiting = [];
+      waitingBytes = 0;
+      if (!ended) stream.resume();
+      yield batch;
+    }
+  } finally {
+    // The end frame has come, or the reader gave up: what may still follow on this stream is of no use.
+    stream.removeAllListeners('data');
+    stream.resume();
+  }
+}
+
+function decodeFrames(decoder: FrameDecoder, chunk: Buffer): Frame[] {
+  try {
+    return decoder.push(chunk);
+  } catch (error) {
+    throw new FleetError('connection_lost', 'the node sent something that is not a log', { cause: error });
+  }
+}
+
+function storeFrames(
+  options: LogReceiverOptions,
+  offset: number,
+  bytes: Buffer,
+  frames: Frame[],
+): RunOutcome | undefined {
+  const { store, run } = options;
+  const count = (type: number): number =>
+    frames.reduce((sum, frame) => (frame.type === type ? sum + frame.payload.length : sum), 0);
+  if (!store.runs.appendLog(run, offset, bytes, count(FRAME_TYPE.stdout), count(FRAME_TYPE.stderr))) {
+    throw new FleetError('internal', `the log of run ${run.id} does not end at ${offset}`);
+  }
+  let outcome: RunOutcome | undefined;
+  for (const frame of frames) {
+    if (frame.type === FRAME_TYPE.started) {
+      const { startedAt } = parsePayload(frame, runStartedSchema.safeParse);
+      if (store.runs.byId(run.id)?.state === 'delivered') store.runs.move(run.id, 'running', { startedAt });
+    } else if (frame.type === FRAME_TYPE.end) {
+      outcome = parsePayload(frame, runOutcomeSchema.safeParse);
+      const { state, droppedBytes, ...ended } = outcome;
+      store.runs.move(run.id, state, { ...ended, droppedBytes });
+    }
+  }
+  return outcome;
+}
+
+function parsePayload<T>(frame: Frame, parse: (value: unknown) => { success: true; data: T } | { success: false }): T {
+  let value: unknown;
+  try {
+    value = JSON.parse(frame.payload.toString('utf8'));
+  } catch {
+    value = undefined;
+  }
+  const parsed = parse(value);
+  if (!parsed.success) throw new FleetError('connection_lost', 'the node sent a frame that cannot be read');
+  return parsed.data;
+}

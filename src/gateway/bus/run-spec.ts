@@ -1,0 +1,23 @@
+/** The spec that is handed to a node, made of what the store holds, so that a repeated hand-over is byte for byte the same. */
+import { DEFAULT_MAX_OUTPUT_BYTES } from '../../protocol/limits.ts';
+import type { RunSpec } from '../../protocol/run-spec.ts';
+import type { JobRecord } from '../store/jobs-table.ts';
+import type { RunRecord } from '../store/runs-table.ts';
+
+export function buildRunSpec(job: JobRecord, run: RunRecord): RunSpec {
+  const { cwd, env, user, timeoutMs, stdin } = job.options;
+  return {
+    run: run.id,
+    job: job.id,
+    nodeId: run.nodeId,
+    node: run.nodeName,
+    kind: job.kind,
+    command: job.command,
+    env: env ?? {},
+    stdin: stdin ?? false,
+    maxOutputBytes: DEFAULT_MAX_OUTPUT_BYTES,
+    ...(cwd === undefined ? {} : { cwd }),
+    ...(user === undefined ? {} : { user }),
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+  };
+}

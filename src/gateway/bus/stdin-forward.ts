@@ -1,0 +1,63 @@
+/** Forwards somebody's stdin to a run. A stream that breaks must never look like one that ended. */
+import { PassThrough, type Readable } from 'node:stream';
+import { isTerminal } from '../../protocol/run-state.ts';
+import { toFleetError } from '../../shared/errors.ts';
+import type { RunRecord } from '../store/runs-table.ts';
+import type { NodeClient } from './node-client.ts';
+import type { RunFeed } from './run-feed.ts';
+
+export interface StdinForwardOptions {
+  feed: RunFeed;
+  current(): RunRecord;
+  client(): NodeClient | undefined;
+  cancel(reason: string): Promise<void>;
+}
+
+/**
+ * Waits until the run is delivered, then sends `stream` to it. Resolves when the node has taken all of it, or the run has
+ * ended and wants no more. When either side breaks before, the run is canceled with the reason `stdin_lost`.
+ */
+export async function forwardStdin(run: RunRecord, stream: Readable, options: StdinForwardOptions): Promise<void> {
+  await untilDelivered(run, stream, options);
+  if (isTerminal(options.current().state)) return void stream.resume();
+  const abort = new AbortController();
+  const unsubscribe = options.feed.subscribe(run.jobId, () => {
+    if (isTerminal(options.current().state)) abort.abort();
+  });
+  // Between the request that brings it and the one that takes it along: destroyed with an error, it never looks ended.
+  const passing = new PassThrough();
+  stream.once('error', (error) => passing.destroy(error));
+  stream.once('close', () => {
+    if (!stream.readableEnded) passing.destroy(new Error('stdin was cut off'));
+  });
+  stream.pipe(passing);
+  passing.once('error', () => abort.abort());
+  try {
+    const client = options.client();
+    if (client === undefined) throw new Error('the node went away');
+    await client.stdin(run.id, passing, abort.signal);
+  } catch (error) {
+    if (!isTerminal(options.current().state)) await options.cancel(`stdin_lost: ${toFleetError(error).message}`);
+  } finally {
+    unsubscribe();
+    stream.unpipe(passing);
+    stream.resume();
+  }
+}
+
+async function untilDelivered(run: RunRecord, stream: Readable, options: StdinForwardOptions): Promise<void> {
+  const waiting = (): boolean => options.current().state === 'queued';
+  if (!waiting()) return;
+  await new Promise<void>((resolve, reject) => {
+    const unsubscribe = options.feed.subscribe(run.jobId, () => {
+      if (waiting()) return;
+      unsubscribe();
+      resolve();
+    });
+    stream.once('close', () => {
+      unsubscribe();
+      if (!waiting()) return;
+      options.cancel('stdin_lost: it was cut off before the command began').then(resolve, reject);
+    });
+  });
+}

@@ -1,0 +1,56 @@
+/** The gateway's section of config.yaml: its schema, its defaults, and how flags override it. */
+import { z } from 'zod';
+import {
+  DEFAULT_GATEWAY_PORT,
+  DEFAULT_HEARTBEAT_INTERVAL_MS,
+  DEFAULT_NODE_CONCURRENCY,
+  HEARTBEATS_UNTIL_OFFLINE,
+} from '../protocol/limits.ts';
+import { addressSchema, durationSchema, parseConfigSection } from '../shared/config.ts';
+import { SSH_LIMITS } from '../shared/ssh/limits.ts';
+import { DEFAULT_HEALTH_THRESHOLDS } from './health/derive-status.ts';
+
+const percent = z.number().min(0).max(100);
+
+export const gatewayConfigSchema = z.strictObject({
+  listen: addressSchema(DEFAULT_GATEWAY_PORT).default({ host: '0.0.0.0', port: DEFAULT_GATEWAY_PORT }),
+  api: addressSchema(18_789).optional(),
+  advertise: z.string().min(1).optional(),
+  logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  heartbeatInterval: durationSchema.default(DEFAULT_HEARTBEAT_INTERVAL_MS),
+  heartbeatRetention: durationSchema.default(7 * 24 * 3_600_000),
+  concurrencyPerNode: z.number().int().min(1).max(256).default(DEFAULT_NODE_CONCURRENCY),
+  ssh: z
+    .strictObject({
+      maxUnauthenticated: z.number().int().positive().default(SSH_LIMITS.maxUnauthenticated),
+      maxUnauthenticatedPerAddress: z.number().int().positive().default(SSH_LIMITS.maxUnauthenticatedPerAddress),
+      maxConnections: z.number().int().positive().default(SSH_LIMITS.maxConnections),
+      loginGrace: durationSchema.default(SSH_LIMITS.graceMs),
+      keepaliveInterval: durationSchema.default(SSH_LIMITS.keepaliveIntervalMs),
+      keepaliveCountMax: z.number().int().min(1).max(10).default(SSH_LIMITS.keepaliveCountMax),
+    })
+    .prefault({}),
+  thresholds: z
+    .strictObject({
+      cpuPct: percent.default(DEFAULT_HEALTH_THRESHOLDS.cpuPct),
+      memUsedPct: percent.default(DEFAULT_HEALTH_THRESHOLDS.memUsedPct),
+      diskUsedPct: percent.default(DEFAULT_HEALTH_THRESHOLDS.diskUsedPct),
+      skew: durationSchema.default(DEFAULT_HEALTH_THRESHOLDS.skewMs),
+      temperatureC: z.number().default(DEFAULT_HEALTH_THRESHOLDS.temperatureC),
+      batteryPct: percent.default(DEFAULT_HEALTH_THRESHOLDS.batteryPct),
+      eventLoopLag: durationSchema.default(DEFAULT_HEALTH_THRESHOLDS.eventLoopLagMs),
+    })
+    .prefault({}),
+});
+
+export type GatewayConfig = Readonly<z.output<typeof gatewayConfigSchema>>;
+
+/** Silence after which a node counts as offline, ms. */
+export function offlineAfterMs(config: GatewayConfig): number {
+  return config.heartbeatInterval * HEARTBEATS_UNTIL_OFFLINE;
+}
+
+/** Flags over file over default. @throws FleetError `config_invalid` with all faults at once. */
+export function resolveGatewayConfig(section: unknown, flags: Record<string, unknown>, file: string): GatewayConfig {
+  return parseConfigSection(gatewayConfigSchema, 'gateway', section, flags, file);
+}

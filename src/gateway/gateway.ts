@@ -1,0 +1,237 @@
+/** The gateway: wires the public port, the API, the bus and the health monitor around one store, and takes them down in order. */
+import { randomBytes } from 'node:crypto';
+import { chmodSync, rmSync } from 'node:fs';
+import http from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { FLEET_VERSION } from '../protocol/version.ts';
+import type { GatewayView } from '../protocol/views.ts';
+import type { Address } from '../shared/address.ts';
+import type { Clock } from '../shared/clock.ts';
+import { FleetError, systemErrorCode } from '../shared/errors.ts';
+import type { GatewayPaths } from '../shared/home.ts';
+import type { App } from '../shared/http/fastify-app.ts';
+import { SERVER_OPTIONS, StreamAcceptor } from '../shared/http/stream-server.ts';
+import type { Logger } from '../shared/logger.ts';
+import { readPrivateFile, writePrivateFile } from '../shared/private-file.ts';
+import { formatFingerprint, parseOpenSshPrivateKey, sshPublicKeyBlob } from '../shared/ssh/ssh-key.ts';
+import { handlersFor } from './access.ts';
+import { addAdminRoutes } from './api/admin-routes.ts';
+import { createApi } from './api/api.ts';
+import { Authenticator } from './api/authenticate.ts';
+import { Origins } from './api/caller.ts';
+import { addHealthRoutes } from './api/health-routes.ts';
+import { addJobRoutes } from './api/job-routes.ts';
+import { addNodeRoutes } from './api/node-routes.ts';
+import { Bus } from './bus/bus.ts';
+import { type GatewayConfig, offlineAfterMs } from './config.ts';
+import { HealthMonitor } from './health/monitor.ts';
+import { Invites } from './identity/invites.ts';
+import { Pairing } from './identity/pairing.ts';
+import { PendingNodes } from './identity/pending-nodes.ts';
+import { loadOrCreateKeyFile, toSigningKey } from './identity/signing-key.ts';
+import { issueTicket } from './identity/tickets.ts';
+import { Tokens } from './identity/tokens.ts';
+import { Sessions } from './sessions.ts';
+import { SshServer } from './ssh/ssh-server.ts';
+import { Store } from './store/store.ts';
+
+export interface GatewayDependencies {
+  paths: GatewayPaths;
+  clock: Clock;
+  logger: Logger;
+  random: () => number;
+  /** Called when somebody asks the API to end the gateway. */
+  onShutdownAsked(): void;
+}
+
+export class Gateway {
+  readonly #config: GatewayConfig;
+  readonly #dependencies: GatewayDependencies;
+  /** In the order of start; closed in reverse. */
+  readonly #closers: (() => Promise<void> | void)[] = [];
+  #view: Omit<GatewayView, 'nodes' | 'runs'> | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(config: GatewayConfig, dependencies: GatewayDependencies) {
+    this.#config = config;
+    this.#dependencies = dependencies;
+  }
+
+  /** Resolves when nodes and people can connect. On failure everything that was begun is taken down again. */
+  async start(): Promise<GatewayView> {
+    try {
+      return await this.#start();
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
+  /** Refuses new work, ends the tunnels, and closes the database last. Runs go on on their nodes. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= (async () => {
+      for (const close of this.#closers.reverse()) await close();
+    })();
+    return this.#closing;
+  }
+
+  async #start(): Promise<GatewayView> {
+    const { paths, clock, logger, random } = this.#dependencies;
+    const config = this.#config;
+    const hostKeyText = loadOrCreateKeyFile(paths.hostKey, 'fleet gateway host key');
+    const signingKey = toSigningKey(loadOrCreateKeyFile(paths.signingKey, 'fleet gateway signing key'));
+    const hostKey = sshPublicKeyBlob(parseOpenSshPrivateKey(hostKeyText).publicKey);
+    const fingerprint = formatFingerprint(hostKey);
+
+    const store = new Store(paths.database);
+    this.#closers.push(() => store.close());
+    await store.write(() => store.health.closeStaleSessions());
+
+    const sessions = new Sessions({ store, clock, logger });
+    const monitor = new HealthMonitor({
+      store,
+      sessions,
+      clock,
+      logger,
+      thresholds: thresholdsOf(config),
+      retentionMs: config.heartbeatRetention,
+    });
+    const bus = new Bus({
+      store,
+      sessions,
+      clock,
+      logger,
+      random,
+      concurrencyPerNode: config.concurrencyPerNode,
+      signTicket: (run, body) => issueTicket({ signingKey, clock }, run, body),
+    });
+    const invites = new Invites({ store, clock, randomBytes });
+    const pending = new PendingNodes(clock);
+    const tokens = new Tokens({ signingKey, gatewayId: fingerprint, clock, randomBytes });
+    const pairing = new Pairing({ store, invites, pending, tokens, signingKey, hostKey, clock, logger, randomBytes });
+
+    const origins = new Origins();
+    const authenticator = new Authenticator({ store, tokens, apiToken: loadOrCreateApiToken(paths.apiToken) });
+    const app = createApi({ authenticator, origins, clock, logger });
+    const sources = { store, sessions, monitor, clock, logger };
+    addNodeRoutes(app, { ...sources, pairing, heartbeatIntervalMs: config.heartbeatInterval });
+    addJobRoutes(app, { ...sources, bus });
+    addHealthRoutes(app, { ...sources, limits: config.thresholds });
+    const describeGateway = (): GatewayView => {
+      if (this.#view === undefined) throw new FleetError('busy', 'the gateway is starting');
+      const nodes = { paired: store.nodes.all().length, connected: sessions.size, pending: pending.list().length };
+      return { ...this.#view, nodes, runs: { open: store.runs.open().length } };
+    };
+    addAdminRoutes(app, {
+      ...sources,
+      invites,
+      pending,
+      describeGateway,
+      shutdown: () => this.#dependencies.onShutdownAsked(),
+    });
+    await app.ready();
+    this.#closers.push(() => app.close());
+
+    const acceptor = new StreamAcceptor(app.server);
+    const ssh = new SshServer({
+      hostKey: hostKeyText,
+      limits: sshLimitsOf(config),
+      clock,
+      logger,
+      random,
+      onPeer: (peer) =>
+        handlersFor(peer, {
+          store,
+          sessions,
+          logger,
+          serveApi: (channel) => {
+            origins.set(channel, { kind: 'ssh', peer });
+            acceptor.accept(channel);
+          },
+        }),
+    });
+    bus.start();
+    monitor.start();
+    this.#closers.push(
+      () => monitor.close(),
+      () => ssh.close(),
+      () => bus.close(),
+    );
+    const listen = await ssh.listen(config.listen.host, config.listen.port);
+    const api = config.api === undefined ? null : await this.#listenTcp(app, origins, config.api);
+    this.#view = {
+      version: FLEET_VERSION,
+      pid: process.pid,
+      startedAt: new Date(clock.now()).toISOString(),
+      listen,
+      api,
+      advertise: config.advertise ?? null,
+      hostKeyFingerprint: fingerprint,
+    };
+    // Last: whoever finds the socket may rely on everything behind it.
+    await this.#listenSocket(app, origins);
+    logger.info({ listen, api, socket: paths.socket, fingerprint, version: FLEET_VERSION }, 'gateway ready');
+    return describeGateway();
+  }
+
+  async #listenSocket(app: App, origins: Origins): Promise<void> {
+    const { socket } = this.#dependencies.paths;
+    const server = serverFor(app);
+    server.on('connection', (connection: Socket) => origins.set(connection, { kind: 'socket' }));
+    // Left over from a process that was killed; the process lock says that nobody uses it.
+    rmSync(socket, { force: true });
+    await listening(server, () => server.listen(socket), socket);
+    chmodSync(socket, 0o600);
+    this.#closers.push(() => closeServer(server));
+  }
+
+  async #listenTcp(app: App, origins: Origins, address: Address): Promise<Address> {
+    const server = serverFor(app);
+    server.on('connection', (connection: Socket) => origins.set(connection, { kind: 'tcp' }));
+    await listening(server, () => server.listen(address.port, address.host), `${address.host}:${address.port}`);
+    this.#closers.push(() => closeServer(server));
+    const { address: host, port } = server.address() as AddressInfo;
+    return { host, port };
+  }
+}
+
+function serverFor(app: App): http.Server {
+  return http.createServer(SERVER_OPTIONS, (request, response) => app.routing(request, response));
+}
+
+async function listening(server: http.Server, listen: () => void, what: string): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) => {
+      const code = systemErrorCode(error) === 'EADDRINUSE' ? 'conflict' : 'config_invalid';
+      reject(new FleetError(code, `cannot listen on ${what}: ${systemErrorCode(error)}`, { cause: error }));
+    });
+    server.once('listening', resolve);
+    listen();
+  });
+}
+
+/** Event streams are cut: their readers come back and go on where they were. */
+function closeServer(server: http.Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
+}
+
+function loadOrCreateApiToken(file: string): string {
+  const present = readPrivateFile(file)?.trim();
+  if (present) return present;
+  const token = randomBytes(32).toString('base64url');
+  writePrivateFile(file, `${token}\n`);
+  return token;
+}
+
+function thresholdsOf(config: GatewayConfig) {
+  const { skew, eventLoopLag, ...rest } = config.thresholds;
+  return { ...rest, skewMs: skew, eventLoopLagMs: eventLoopLag, offlineAfterMs: offlineAfterMs(config) };
+}
+
+function sshLimitsOf(config: GatewayConfig) {
+  const { loginGrace, keepaliveInterval, ...rest } = config.ssh;
+  return { ...rest, graceMs: loginGrace, keepaliveIntervalMs: keepaliveInterval };
+}

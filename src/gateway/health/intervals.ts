@@ -1,0 +1,39 @@
+/** Spans of time: when a node had a session, and so when it had none. All times are ms since the epoch. */
+
+/** Half open: `from` is in, `to` is not. */
+export interface Interval {
+  from: number;
+  to: number;
+}
+
+/** The same time as `intervals` covers within `window`, sorted, with overlapping and touching ones made one. */
+export function mergeWithin(intervals: Iterable<Interval>, window: Interval): Interval[] {
+  const clipped = [...intervals]
+    .map(({ from, to }) => ({ from: Math.max(from, window.from), to: Math.min(to, window.to) }))
+    .filter(({ from, to }) => from < to)
+    .sort((a, b) => a.from - b.from);
+  const merged: Interval[] = [];
+  for (const interval of clipped) {
+    const last = merged.at(-1);
+    if (last !== undefined && interval.from <= last.to) last.to = Math.max(last.to, interval.to);
+    else merged.push(interval);
+  }
+  return merged;
+}
+
+/** What merged, sorted intervals leave of the window. */
+export function gapsWithin(merged: readonly Interval[], window: Interval): Interval[] {
+  const gaps: Interval[] = [];
+  let end = window.from;
+  for (const { from, to } of merged) {
+    if (from > end) gaps.push({ from: end, to: from });
+    end = to;
+  }
+  if (window.to > end) gaps.push({ from: end, to: window.to });
+  return gaps;
+}
+
+/** Sum of lengths, ms, of intervals that do not overlap. */
+export function totalMs(intervals: readonly Interval[]): number {
+  return intervals.reduce((sum, { from, to }) => sum + (to - from), 0);
+}

@@ -1,0 +1,98 @@
+/** The health report as one HTML file that needs nothing else: to open, to mail or to print. */
+import type { NodeStatus } from '../../protocol/node-status.ts';
+import { formatDuration } from '../../shared/duration.ts';
+import type { Html } from './html.ts';
+import { html, trusted } from './html.ts';
+import { renderNodeCard, statusPill } from './render-report-html-card.ts';
+import { REPORT_STYLE } from './render-report-html-style.ts';
+import { levelBar, onlineStrip, sparkline } from './report-charts.ts';
+import type { HealthReport, NodeReport } from './report-types.ts';
+import {
+  count,
+  millisecondsWords,
+  needsAttention,
+  nodeCountWords,
+  percentWords,
+  periodWords,
+  runWords,
+  uptimeWords,
+} from './report-words.ts';
+import { statisticsOf } from './statistics.ts';
+
+export function renderReportHtml(report: HealthReport): string {
+  const attention = report.nodes.filter(needsAttention);
+  const period = periodWords(report.period);
+  const page = html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'">
+<title>Fleet health, ${period}</title>
+<style>${trusted(REPORT_STYLE)}</style>
+</head>
+<body>
+<main>
+<header class="top">
+<div><h1>Fleet health</h1><p class="soft">${period}</p></div>
+${report.status === null ? null : statusPill(report.status, 'large', headline(report, report.status))}
+</header>
+${tiles(report, attention.length)}
+${attention.length === 0 ? null : html`<section><h2>What needs a look</h2><div class="cards">${attention.map((node) => renderNodeCard(node, report.period))}</div></section>`}
+<section><h2>All nodes</h2>${report.nodes.length === 0 ? html`<p>No node is paired yet.</p>` : nodeTable(report)}</section>
+<footer><p>Times are UTC. Uptime is the share of the period with a live session, for a new node since it was paired. CPU, memory and round trip show the mean and the 95th percentile; disk shows the highest level of the fullest disk.</p></footer>
+</main>
+</body>
+</html>
+`;
+  return page.toString();
+}
+
+function headline({ totals }: HealthReport, status: NodeStatus): string {
+  return status === 'online' ? 'All nodes online' : `${count(totals.byStatus[status], 'node')} ${status}`;
+}
+
+function tiles(report: HealthReport, attention: number): Html {
+  const { totals } = report;
+  const { succeeded, failed, canceled } = totals.runs;
+  const ended = succeeded + failed + canceled;
+  return html`<dl class="tiles">
+${tile('Nodes', String(totals.nodes), attention === 0 ? nodeCountWords(report) : `${count(attention, 'node')} to look at`)}
+${tile('Mean uptime', uptimeWords(totals.uptimePct), `over ${formatDuration(report.period.durationMs)}`)}
+${tile('Outages', String(totals.incidents), totals.incidents === 0 ? 'none' : `${formatDuration(totals.offlineMs)} offline, all nodes together`)}
+${tile('Runs', String(totals.runs.total), ended === 0 ? runWords(totals.runs) : `${failed} failed (${percentWords((failed / ended) * 100)} of those ended)`)}
+</dl>`;
+}
+
+function tile(name: string, figure: string, note: string): Html {
+  return html`<div class="tile"><dt>${name}</dt><dd class="figure">${figure}</dd><dd class="soft">${note}</dd></div>`;
+}
+
+function nodeTable(report: HealthReport): Html {
+  // One scale for all round trips, so that rows can be compared; a single spike must not flatten the rest.
+  const rttScaleMs = Math.max(1, statisticsOf(report.nodes.map((node) => node.rttMs?.p95 ?? null))?.p95 ?? 1) * 1.25;
+  return html`<div class="sheet"><table>
+<caption>Worst first. ${nodeCountWords(report)}; ${runWords(report.totals.runs)}.</caption>
+<thead><tr><th scope="col">Node</th><th scope="col">Status</th><th scope="col">Uptime</th><th scope="col">CPU<small>mean / p95</small></th><th scope="col">Memory<small>mean / p95</small></th><th scope="col">Disk<small>highest</small></th><th scope="col">Round trip<small>mean / p95</small></th><th scope="col" class="number">Runs</th><th scope="col" class="number">Failed</th></tr></thead>
+<tbody>
+${report.nodes.map((node) => nodeRow(node, rttScaleMs, report.limits.diskUsedPct))}</tbody>
+</table></div>`;
+}
+
+function nodeRow(node: NodeReport, rttScaleMs: number, diskLimitPct: number): Html {
+  const { series, cpuPct, memUsedPct, diskUsedPct, rttMs, runs } = node;
+  const uptime = `${uptimeWords(node.uptimePct)}${node.incidents.length === 0 ? '' : `, ${count(node.incidents.length, 'outage')}`}`;
+  const cpu = `${percentWords(cpuPct?.avg)} / ${percentWords(cpuPct?.p95)}`;
+  const mem = `${percentWords(memUsedPct?.avg)} / ${percentWords(memUsedPct?.p95)}`;
+  const rtt = `${millisecondsWords(rttMs?.avg)} / ${millisecondsWords(rttMs?.p95)}`;
+  const disk = percentWords(diskUsedPct?.max);
+  return html`<tr><th scope="row">${node.name}</th><td>${statusPill(node.status)}</td>
+<td><div class="cell">${onlineStrip(series.onlinePct, `uptime over time, ${uptime}`)}<small>${uptime}</small></div></td>
+<td class="cpu"><div class="cell">${sparkline(series.cpuPct, 100, `CPU over time, mean and p95 ${cpu}`)}<small>${cpu}</small></div></td>
+<td class="mem"><div class="cell">${sparkline(series.memUsedPct, 100, `memory over time, mean and p95 ${mem}`)}<small>${mem}</small></div></td>
+<td><div class="cell">${levelBar(diskUsedPct?.max ?? null, diskLimitPct, `disk at most ${disk}`)}<small>${disk}</small></div></td>
+<td class="rtt"><div class="cell">${sparkline(series.rttMs, rttScaleMs, `round trip over time, mean and p95 ${rtt}`)}<small>${rtt}</small></div></td>
+<td class="number">${runs.total}</td><td class="number${runs.failed > 0 ? ' bad' : ''}">${runs.failed}</td></tr>
+`;
+}

@@ -1,0 +1,77 @@
+/** The health report as GitHub-flavoured Markdown, for an issue, a chat or a wiki. */
+
+import type { HealthReport, NodeReport } from './report-types.ts';
+import {
+  count,
+  incidentWords,
+  longestIncidents,
+  millisecondsWords,
+  needsAttention,
+  nodeCountWords,
+  percentWords,
+  periodWords,
+  runWords,
+  safe,
+  uptimeWords,
+} from './report-words.ts';
+
+const MOST_INCIDENTS = 10;
+
+export function renderReportMarkdown(report: HealthReport): string {
+  const { totals } = report;
+  const lines = [
+    `# Fleet health: ${report.status ?? 'no nodes'}`,
+    '',
+    periodWords(report.period),
+    '',
+    `- ${nodeCountWords(report)}`,
+    `- mean uptime ${uptimeWords(totals.uptimePct)}, ${count(totals.incidents, 'outage')}`,
+    `- ${runWords(totals.runs)}`,
+  ];
+  if (report.nodes.length > 0) {
+    lines.push(
+      '',
+      '| Node | Status | Uptime | CPU mean | CPU p95 | Memory p95 | Disk max | RTT p95 | Runs | Failed |',
+      '| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |',
+      ...report.nodes.map(tableRow),
+    );
+  }
+  const attention = report.nodes.filter(needsAttention);
+  if (attention.length > 0) lines.push('', '## What needs a look', ...attention.flatMap(details));
+  return `${lines.join('\n')}\n`;
+}
+
+function tableRow(node: NodeReport): string {
+  const cells = [
+    escapeMarkdown(node.name),
+    node.status,
+    uptimeWords(node.uptimePct),
+    percentWords(node.cpuPct?.avg),
+    percentWords(node.cpuPct?.p95),
+    percentWords(node.memUsedPct?.p95),
+    percentWords(node.diskUsedPct?.max),
+    millisecondsWords(node.rttMs?.p95),
+    String(node.runs.total),
+    String(node.runs.failed),
+  ];
+  return `| ${cells.join(' | ')} |`;
+}
+
+function details(node: NodeReport): string[] {
+  const { shown, more } = longestIncidents(node.incidents, MOST_INCIDENTS);
+  const facts = [...node.reasons.map(escapeMarkdown), ...shown.map(incidentWords)];
+  if (more > 0) facts.push(`and ${count(more, 'shorter outage')}`);
+  return ['', `### ${escapeMarkdown(node.name)} (${node.status})`, '', ...facts.map((fact) => `- ${fact}`)];
+}
+
+/**
+ * Text that means nothing to Markdown: what has a meaning anywhere in a line (CommonMark 2.4, GFM tables) gets a backslash,
+ * as does what begins a list or heading; `&`, `<`, `@` and the start of a URL become entities, so that nothing becomes a
+ * tag, a link or a mention of somebody.
+ */
+export function escapeMarkdown(text: string): string {
+  return safe(text)
+    .replace(/[\\`*_[\]|~$]/g, '\\$&')
+    .replace(/^[-+=#]/, '\\$&')
+    .replace(/[&<>@]|:(?=\/\/)|(?<=www)\./gi, (character) => `&#${character.charCodeAt(0)};`);
+}

@@ -1,0 +1,81 @@
+/** The health report for a mail from cron or a terminal: plain text, at most 80 columns. */
+
+import type { HealthReport, NodeReport } from './report-types.ts';
+import {
+  count,
+  incidentWords,
+  longestIncidents,
+  millisecondsWords,
+  needsAttention,
+  nodeCountWords,
+  percentWords,
+  periodWords,
+  runWords,
+  safe,
+  uptimeWords,
+} from './report-words.ts';
+import { fit, wrap } from './text-columns.ts';
+
+const WIDTH = 80;
+const BULLET = { first: '  - ', rest: '    ' };
+/** A node that comes and goes all day would fill the mail. */
+const MOST_INCIDENTS = 5;
+
+interface Column {
+  title: string;
+  width: number;
+  align: 'left' | 'right';
+  cell: (node: NodeReport) => string;
+}
+
+const COLUMNS: readonly Column[] = [
+  { title: 'NODE', width: 20, align: 'left', cell: ({ name }) => safe(name) },
+  { title: 'STATUS', width: 7, align: 'left', cell: ({ status }) => status },
+  { title: 'UPTIME', width: 6, align: 'right', cell: ({ uptimePct }) => uptimeWords(uptimePct) },
+  { title: 'CPU', width: 4, align: 'right', cell: ({ cpuPct }) => percentWords(cpuPct?.avg) },
+  { title: 'PEAK', width: 4, align: 'right', cell: ({ cpuPct }) => percentWords(cpuPct?.max) },
+  { title: 'MEM', width: 4, align: 'right', cell: ({ memUsedPct }) => percentWords(memUsedPct?.max) },
+  { title: 'DISK', width: 4, align: 'right', cell: ({ diskUsedPct }) => percentWords(diskUsedPct?.max) },
+  { title: 'RTT P95', width: 7, align: 'right', cell: ({ rttMs }) => millisecondsWords(rttMs?.p95) },
+  { title: 'RUNS', width: 6, align: 'right', cell: ({ runs }) => String(runs.total) },
+  { title: 'FAILED', width: 6, align: 'right', cell: ({ runs }) => String(runs.failed) },
+];
+
+export function renderReportText(report: HealthReport): string {
+  const { totals } = report;
+  const lines = [
+    `Fleet health: ${report.status ?? 'no nodes'}`,
+    periodWords(report.period),
+    '',
+    ...wrap(
+      `${nodeCountWords(report)}; mean uptime ${uptimeWords(totals.uptimePct)}; ${count(totals.incidents, 'outage')}.`,
+      WIDTH,
+    ),
+    ...wrap(`${runWords(totals.runs)}.`, WIDTH),
+  ];
+  if (report.nodes.length > 0) {
+    lines.push('', row(COLUMNS.map(({ title }) => title)));
+    for (const node of report.nodes) lines.push(row(COLUMNS.map(({ cell }) => cell(node))));
+    lines.push('', 'CPU is the mean and its peak; MEM and DISK are the highest of the period.');
+  }
+  const attention = report.nodes.filter(needsAttention);
+  if (attention.length > 0) lines.push('', 'What needs a look', ...attention.flatMap(details));
+  return `${lines.join('\n')}\n`;
+}
+
+function row(cells: readonly string[]): string {
+  return COLUMNS.map(({ width, align }, index) => fit(cells[index] ?? '', width, align))
+    .join(' ')
+    .trimEnd();
+}
+
+function details(node: NodeReport): string[] {
+  const { shown, more } = longestIncidents(node.incidents, MOST_INCIDENTS);
+  const facts = [...node.reasons.map(safe), ...shown.map(incidentWords)];
+  if (more > 0) facts.push(`and ${count(more, 'shorter outage')}`);
+  return [
+    '',
+    ...wrap(`${safe(node.name)} (${node.status})`, WIDTH),
+    ...facts.flatMap((fact) => wrap(fact, WIDTH, BULLET)),
+  ];
+}

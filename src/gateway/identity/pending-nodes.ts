@@ -1,0 +1,100 @@
+/** Unknown machines that wait for an operator's yes. In memory only: after a restart of the gateway they simply ask again. */
+
+import type { Labels } from '../../protocol/names.ts';
+import type { NodeFacts } from '../../protocol/node-messages.ts';
+import type { Clock } from '../../shared/clock.ts';
+import { FleetError } from '../../shared/errors.ts';
+
+/** Machines that may wait at once; the port is public and anybody can knock. */
+const MAX_PENDING = 48;
+/** Of one address: so that one stranger cannot take all places. */
+const MAX_PENDING_PER_ADDRESS = 16;
+/** One that has not asked for so long has given up, ms. */
+const FORGET_AFTER_MS = 3 * 60_000;
+
+export interface PendingRequest {
+  publicKey: Buffer;
+  address: string;
+  name: string;
+  labels: Labels;
+  facts: NodeFacts;
+  code: string;
+}
+
+export interface PendingNode extends PendingRequest {
+  since: number;
+  seenAt: number;
+}
+
+export type Decision =
+  | { state: 'waiting'; code: string }
+  | { state: 'approved'; name: string | undefined; labels: Labels }
+  | { state: 'rejected' };
+
+interface Entry extends PendingNode {
+  decision: Decision | undefined;
+}
+
+export class PendingNodes {
+  readonly #clock: Clock;
+  readonly #entries = new Map<string, Entry>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Registers or refreshes a machine that asks, and says what was decided. The code of its first question stays. @throws FleetError `busy`. */
+  ask(request: PendingRequest): Decision {
+    this.#prune();
+    const key = request.publicKey.toString('hex');
+    const now = this.#clock.now();
+    const present = this.#entries.get(key);
+    if (present !== undefined) {
+      present.seenAt = now;
+      return present.decision ?? { state: 'waiting', code: present.code };
+    }
+    const sameAddress = [...this.#entries.values()].filter((entry) => entry.address === request.address);
+    if (this.#entries.size >= MAX_PENDING || sameAddress.length >= MAX_PENDING_PER_ADDRESS) {
+      throw new FleetError('busy', 'too many machines are waiting for approval', {
+        hint: 'On the gateway: fleet nodes pending, then approve or reject; or pair with a code from fleet invite.',
+      });
+    }
+    this.#entries.set(key, { ...request, since: now, seenAt: now, decision: undefined });
+    return { state: 'waiting', code: request.code };
+  }
+
+  /** Those that still wait, oldest first. */
+  list(): PendingNode[] {
+    this.#prune();
+    return [...this.#entries.values()].filter((entry) => entry.decision === undefined);
+  }
+
+  /** Decides on the one with that name or comparison code. @throws FleetError `not_found`, `ambiguous`. */
+  decide(which: string, decision: 'approve' | 'reject', name?: string, labels: Labels = {}): PendingNode {
+    const matching = this.list().filter((entry) => entry.name === which || entry.code === which);
+    const [entry] = matching;
+    if (entry === undefined) {
+      throw new FleetError('not_found', `no machine called ${which} is waiting for approval`, {
+        hint: 'See who does: fleet nodes pending. A machine waits only while its `fleet node up` runs.',
+      });
+    }
+    if (matching.length > 1) {
+      throw new FleetError('ambiguous', `${matching.length} machines call themselves ${which}`, {
+        hint: `Use the comparison code instead, for example: fleet nodes approve ${entry.code}`,
+      });
+    }
+    const stored = this.#entries.get(entry.publicKey.toString('hex'));
+    if (stored !== undefined)
+      stored.decision = decision === 'approve' ? { state: 'approved', name, labels } : { state: 'rejected' };
+    return entry;
+  }
+
+  forget(publicKey: Buffer): void {
+    this.#entries.delete(publicKey.toString('hex'));
+  }
+
+  #prune(): void {
+    const limit = this.#clock.now() - FORGET_AFTER_MS;
+    for (const [key, entry] of this.#entries) if (entry.seenAt < limit) this.#entries.delete(key);
+  }
+}

@@ -1,0 +1,68 @@
+/** Starts a gateway in a home: lock, log, config, then the gateway itself. */
+
+import { formatAddress } from '../shared/address.ts';
+import { systemClock } from '../shared/clock.ts';
+import { readConfigFile } from '../shared/config.ts';
+import type { FleetError } from '../shared/errors.ts';
+import { configPath, gatewayPaths } from '../shared/home.ts';
+import { openLog } from '../shared/log.ts';
+import { ensurePrivateFolder } from '../shared/private-file.ts';
+import { acquireProcessLock } from '../shared/process-lock.ts';
+import { resolveGatewayConfig } from './config.ts';
+import { Gateway } from './gateway.ts';
+
+export interface StartGatewayOptions {
+  home: string;
+  configFile: string | undefined;
+  flags: { listen?: string; api?: string; advertise?: string; logLevel?: string };
+  /** Where readable log lines go; undefined for none. */
+  console: { write(text: string): unknown } | undefined;
+}
+
+export interface RunningGateway {
+  readyLine: string;
+  info: object;
+  /** Resolves when somebody asked over the API for the end. */
+  readonly ended: Promise<FleetError | undefined>;
+  close(): Promise<void>;
+}
+
+/** Resolves when nodes and people can connect. @throws FleetError `already_running`, `config_invalid`, `home_insecure`, `storage_failed`, `conflict`. */
+export async function startGateway(options: StartGatewayOptions): Promise<RunningGateway> {
+  const { home, configFile, flags } = options;
+  const paths = gatewayPaths(home);
+  const file = configFile ?? configPath(home);
+  const config = resolveGatewayConfig(readConfigFile(file, configFile !== undefined).gateway, flags, file);
+  ensurePrivateFolder(home);
+  ensurePrivateFolder(paths.folder);
+  const lock = acquireProcessLock(paths.lock, 'a gateway of this home');
+  const log = openLog({ file: paths.log, level: config.logLevel, console: options.console });
+  const { promise: ended, resolve: end } = Promise.withResolvers<FleetError | undefined>();
+  const gateway = new Gateway(config, {
+    paths,
+    clock: systemClock,
+    logger: log.logger,
+    random: Math.random,
+    onShutdownAsked: () => end(undefined),
+  });
+  const release = (): void => {
+    log.close();
+    lock.release();
+  };
+  try {
+    const view = await gateway.start();
+    return {
+      readyLine: `gateway ready: ssh ${formatAddress(view.listen)}, host key ${view.hostKeyFingerprint}`,
+      info: view,
+      ended,
+      close: async () => {
+        await gateway.close();
+        log.logger.info({}, 'gateway stopped');
+        release();
+      },
+    };
+  } catch (error) {
+    release();
+    throw error;
+  }
+}

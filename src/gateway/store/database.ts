@@ -1,0 +1,65 @@
+/** The gateway's SQLite file: opened, brought to the present schema, and written in grouped durable transactions. */
+import { chmodSync } from 'node:fs';
+import Database from 'better-sqlite3';
+import { FleetError, toFleetError } from '../../shared/errors.ts';
+import { MIGRATIONS } from './migrations.ts';
+
+export type Sqlite = Database.Database;
+
+/**
+ * Opens `file`, creating it if need be, with WAL and synchronous=FULL (sqlite.org/pragma.html#pragma_synchronous: in WAL
+ * mode only FULL survives a power cut).
+ * @throws FleetError `storage_failed` when it cannot be opened or is damaged, `config_invalid` when a newer fleet made it.
+ */
+export function openDatabase(file: string): Sqlite {
+  let database: Sqlite;
+  try {
+    database = new Database(file);
+    if (file !== ':memory:') chmodSync(file, 0o600);
+    database.pragma('journal_mode = WAL');
+    database.pragma('synchronous = FULL');
+    database.pragma('foreign_keys = ON');
+    // A reader that opens the file beside us (a backup, a curious person) may hold a lock for a moment.
+    database.pragma('busy_timeout = 5000');
+  } catch (error) {
+    throw storageError(error, `cannot open the database ${file}`);
+  }
+  try {
+    migrate(database, file);
+  } catch (error) {
+    database.close();
+    throw storageError(error, `cannot bring the database ${file} up to date`);
+  }
+  return database;
+}
+
+function migrate(database: Sqlite, file: string): void {
+  const present = database.pragma('user_version', { simple: true }) as number;
+  if (present > MIGRATIONS.length) {
+    throw new FleetError(
+      'config_invalid',
+      `${file} was written by a newer fleet (schema ${present}, known ${MIGRATIONS.length})`,
+      {
+        hint: 'Install that newer fleet again, or restore a backup of the database.',
+      },
+    );
+  }
+  for (let version = present; version < MIGRATIONS.length; version += 1) {
+    database.transaction(() => {
+      database.exec(MIGRATIONS[version] ?? '');
+      database.pragma(`user_version = ${version + 1}`);
+    })();
+  }
+}
+
+/** What SQLite threw, as `storage_failed`; a FleetError passes unchanged. */
+export function storageError(error: unknown, what: string): FleetError {
+  if (error instanceof FleetError) return error;
+  if (error instanceof Database.SqliteError) {
+    return new FleetError('storage_failed', `${what}: ${error.message} (${error.code})`, {
+      hint: error.code === 'SQLITE_FULL' ? 'The disk is full: make room, then try again.' : undefined,
+      cause: error,
+    });
+  }
+  return toFleetError(error);
+}

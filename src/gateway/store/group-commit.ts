@@ -1,0 +1,66 @@
+/** Group commit: all writes of one tick of the event loop share one transaction, hence one fsync. */
+import { type Sqlite, storageError } from './database.ts';
+
+interface Write {
+  work: () => unknown;
+  resolve: (value: unknown) => void;
+  reject: (error: Error) => void;
+}
+
+export class GroupCommit {
+  readonly #database: Sqlite;
+  readonly #savepoint: (work: () => unknown) => unknown;
+  #writes: Write[] = [];
+  #closed = false;
+
+  constructor(database: Sqlite) {
+    this.#database = database;
+    // Inside the group's transaction this is a SAVEPOINT: one failing write takes back only itself.
+    this.#savepoint = database.transaction((work: () => unknown) => work());
+  }
+
+  /**
+   * Runs `work` (synchronous, database only) inside the next group and resolves with its result once that is durable.
+   * Groups keep the order of calls. Rejects with what `work` threw, or `storage_failed` when the commit failed.
+   */
+  write<T>(work: () => T): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      if (this.#closed) return reject(storageError(new Error('the database is closed'), 'cannot write'));
+      this.#writes.push({ work, resolve: resolve as (value: unknown) => void, reject });
+      if (this.#writes.length === 1) setImmediate(() => this.#flush());
+    });
+  }
+
+  /** Writes what waits, then refuses further writes. */
+  close(): void {
+    this.#flush();
+    this.#closed = true;
+  }
+
+  #flush(): void {
+    const group = this.#writes;
+    if (group.length === 0 || this.#closed) return;
+    this.#writes = [];
+    const settle: (() => void)[] = [];
+    try {
+      this.#database.exec('BEGIN IMMEDIATE');
+      for (const { work, resolve, reject } of group) {
+        try {
+          const value = this.#savepoint(work);
+          settle.push(() => resolve(value));
+        } catch (error) {
+          // A full disk rolls the whole transaction back (sqlite.org/lang_transaction.html, 3); then nobody was stored.
+          if (!this.#database.inTransaction) throw error;
+          settle.push(() => reject(storageError(error, 'cannot write')));
+        }
+      }
+      this.#database.exec('COMMIT');
+    } catch (error) {
+      if (this.#database.inTransaction) this.#database.exec('ROLLBACK');
+      const failure = storageError(error, 'cannot write to the database');
+      for (const { reject } of group) reject(failure);
+      return;
+    }
+    for (const done of settle) done();
+  }
+}

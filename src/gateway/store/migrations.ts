@@ -1,0 +1,104 @@
+/** The schema of the gateway's database, as numbered steps that are never edited once they have shipped. */
+
+/** Step N brings `PRAGMA user_version` from N to N+1. Times are ms since the epoch. */
+export const MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE nodes (
+    id           TEXT PRIMARY KEY,
+    name         TEXT NOT NULL UNIQUE,
+    public_key   BLOB NOT NULL UNIQUE,
+    own_labels   TEXT NOT NULL DEFAULT '{}',
+    labels       TEXT NOT NULL DEFAULT '{}',
+    facts        TEXT,
+    created_at   INTEGER NOT NULL,
+    last_seen_at INTEGER,
+    revoked_at   INTEGER
+  ) STRICT;
+
+  CREATE TABLE invites (
+    id         TEXT PRIMARY KEY,
+    secret     TEXT NOT NULL,
+    name       TEXT,
+    role       TEXT NOT NULL,
+    labels     TEXT NOT NULL DEFAULT '{}',
+    uses_left  INTEGER NOT NULL,
+    failures   INTEGER NOT NULL DEFAULT 0,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+  ) STRICT;
+
+  CREATE TABLE jobs (
+    seq             INTEGER PRIMARY KEY,
+    id              TEXT NOT NULL UNIQUE,
+    kind            TEXT NOT NULL,
+    command         TEXT NOT NULL,
+    options         TEXT NOT NULL,
+    target          TEXT NOT NULL,
+    created_at      INTEGER NOT NULL,
+    created_by      TEXT NOT NULL,
+    idempotency_key TEXT,
+    UNIQUE (created_by, idempotency_key)
+  ) STRICT;
+  CREATE INDEX jobs_by_time ON jobs (created_at);
+
+  CREATE TABLE runs (
+    seq           INTEGER PRIMARY KEY,
+    id            TEXT NOT NULL UNIQUE,
+    job_id        TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    idx           INTEGER NOT NULL,
+    node_id       TEXT NOT NULL,
+    node_name     TEXT NOT NULL,
+    state         TEXT NOT NULL,
+    exit_code     INTEGER,
+    signal        TEXT,
+    reason        TEXT,
+    queued_at     INTEGER NOT NULL,
+    delivered_at  INTEGER,
+    started_at    INTEGER,
+    ended_at      INTEGER,
+    expires_at    INTEGER,
+    cancel_reason TEXT,
+    handed_over_at INTEGER,
+    journal       TEXT,
+    log_bytes     INTEGER NOT NULL DEFAULT 0,
+    stdout_bytes  INTEGER NOT NULL DEFAULT 0,
+    stderr_bytes  INTEGER NOT NULL DEFAULT 0,
+    dropped_bytes INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (job_id, idx)
+  ) STRICT;
+  CREATE INDEX runs_by_node ON runs (node_id, seq);
+  CREATE INDEX runs_open ON runs (state, seq) WHERE state IN ('queued', 'delivered', 'running');
+  CREATE INDEX runs_by_end ON runs (ended_at);
+
+  CREATE TABLE run_log (
+    run_seq INTEGER NOT NULL REFERENCES runs (seq) ON DELETE CASCADE,
+    offset  INTEGER NOT NULL,
+    bytes   BLOB NOT NULL
+  ) STRICT;
+  CREATE UNIQUE INDEX run_log_by_offset ON run_log (run_seq, offset);
+
+  CREATE TABLE heartbeats (
+    node_id       TEXT NOT NULL REFERENCES nodes (id) ON DELETE CASCADE,
+    at            INTEGER NOT NULL,
+    cpu_pct       REAL,
+    load1         REAL,
+    mem_used_pct  REAL,
+    disk_used_pct REAL,
+    rtt_ms        REAL,
+    skew_ms       REAL,
+    sample        TEXT NOT NULL,
+    PRIMARY KEY (node_id, at)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE sessions (
+    id           INTEGER PRIMARY KEY,
+    node_id      TEXT NOT NULL REFERENCES nodes (id) ON DELETE CASCADE,
+    address      TEXT NOT NULL,
+    connected_at INTEGER NOT NULL,
+    seen_at      INTEGER NOT NULL,
+    ended_at     INTEGER,
+    end_reason   TEXT
+  ) STRICT;
+  CREATE INDEX sessions_by_node ON sessions (node_id, connected_at);
+  `,
+];

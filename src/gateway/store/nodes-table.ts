@@ -1,0 +1,147 @@
+/** Paired nodes: identity, name, labels and when they were last seen. */
+
+import type { Labels } from '../../protocol/names.ts';
+import type { NodeFacts } from '../../protocol/node-messages.ts';
+import type { Sqlite } from './database.ts';
+
+/** Labels that an operator gave; null takes one away that the node gives itself. */
+export type LabelOverrides = Record<string, string | null>;
+
+export interface NewNode extends Pick<NodeRecord, 'id' | 'name' | 'publicKey' | 'facts' | 'createdAt'> {
+  ownLabels: Labels;
+  labels: LabelOverrides;
+}
+
+export interface NodeRecord {
+  id: string;
+  name: string;
+  publicKey: Buffer;
+  /** What counts: the node's own labels with the operator's laid over them. */
+  labels: Labels;
+  facts: NodeFacts | null;
+  createdAt: number;
+  lastSeenAt: number | null;
+  revokedAt: number | null;
+}
+
+interface Row {
+  id: string;
+  name: string;
+  public_key: Buffer;
+  own_labels: string;
+  labels: string;
+  facts: string | null;
+  created_at: number;
+  last_seen_at: number | null;
+  revoked_at: number | null;
+}
+
+export class NodesTable {
+  readonly #statements;
+
+  constructor(database: Sqlite) {
+    this.#statements = {
+      insert: database.prepare(
+        `INSERT INTO nodes (id, name, public_key, own_labels, labels, facts, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+      ),
+      all: database.prepare('SELECT * FROM nodes ORDER BY name'),
+      byId: database.prepare('SELECT * FROM nodes WHERE id = ?'),
+      byKey: database.prepare('SELECT * FROM nodes WHERE public_key = ?'),
+      byName: database.prepare('SELECT * FROM nodes WHERE name = ?'),
+      rename: database.prepare('UPDATE nodes SET name = ? WHERE id = ?'),
+      ownLabels: database.prepare('UPDATE nodes SET own_labels = ? WHERE id = ?'),
+      overrides: database.prepare('SELECT labels FROM nodes WHERE id = ?'),
+      label: database.prepare('UPDATE nodes SET labels = ? WHERE id = ?'),
+      facts: database.prepare('UPDATE nodes SET facts = ? WHERE id = ?'),
+      seen: database.prepare('UPDATE nodes SET last_seen_at = ? WHERE id = ?'),
+      revoke: database.prepare('UPDATE nodes SET revoked_at = ? WHERE id = ?'),
+      remove: database.prepare('DELETE FROM nodes WHERE id = ?'),
+    };
+  }
+
+  insert(node: NewNode): void {
+    const { id, name, publicKey, ownLabels, labels, facts, createdAt } = node;
+    const factsText = facts === null ? null : JSON.stringify(facts);
+    this.#statements.insert.run(
+      id,
+      name,
+      publicKey,
+      JSON.stringify(ownLabels),
+      JSON.stringify(labels),
+      factsText,
+      createdAt,
+    );
+  }
+
+  all(): NodeRecord[] {
+    return (this.#statements.all.all() as Row[]).map(toRecord);
+  }
+
+  byId(id: string): NodeRecord | undefined {
+    return toOptional(this.#statements.byId.get(id));
+  }
+
+  byPublicKey(publicKey: Uint8Array): NodeRecord | undefined {
+    return toOptional(this.#statements.byKey.get(publicKey));
+  }
+
+  byName(name: string): NodeRecord | undefined {
+    return toOptional(this.#statements.byName.get(name));
+  }
+
+  rename(id: string, name: string): void {
+    this.#statements.rename.run(name, id);
+  }
+
+  /** What the node says of itself. */
+  setOwnLabels(id: string, labels: Labels): void {
+    this.#statements.ownLabels.run(JSON.stringify(labels), id);
+  }
+
+  /** Lays `changes` over what the operator has set before; null takes a label away. */
+  changeLabels(id: string, changes: LabelOverrides): void {
+    const row = this.#statements.overrides.get(id) as { labels: string } | undefined;
+    if (row === undefined) return;
+    const present = JSON.parse(row.labels) as LabelOverrides;
+    this.#statements.label.run(JSON.stringify({ ...present, ...changes }), id);
+  }
+
+  setFacts(id: string, facts: NodeFacts): void {
+    this.#statements.facts.run(JSON.stringify(facts), id);
+  }
+
+  setSeen(id: string, at: number): void {
+    this.#statements.seen.run(at, id);
+  }
+
+  revoke(id: string, at: number): void {
+    this.#statements.revoke.run(at, id);
+  }
+
+  /** Heartbeats and sessions go with it; jobs keep the name in their runs. */
+  remove(id: string): void {
+    this.#statements.remove.run(id);
+  }
+}
+
+function toOptional(row: unknown): NodeRecord | undefined {
+  return row === undefined ? undefined : toRecord(row as Row);
+}
+
+function toRecord(row: Row): NodeRecord {
+  return {
+    id: row.id,
+    name: row.name,
+    publicKey: row.public_key,
+    labels: effectiveLabels(JSON.parse(row.own_labels) as Labels, JSON.parse(row.labels) as LabelOverrides),
+    facts: row.facts === null ? null : (JSON.parse(row.facts) as NodeFacts),
+    createdAt: row.created_at,
+    lastSeenAt: row.last_seen_at,
+    revokedAt: row.revoked_at,
+  };
+}
+
+function effectiveLabels(own: Labels, overrides: LabelOverrides): Labels {
+  const merged = Object.entries({ ...own, ...overrides });
+  return Object.fromEntries(merged.filter((entry): entry is [string, string] => entry[1] !== null));
+}

@@ -1,0 +1,173 @@
+/** Runs: the durable state of the command bus. The only place that changes a run's state, and only along legal steps. */
+import { canTransition, type RunState } from '../../protocol/run-state.ts';
+import { FleetError } from '../../shared/errors.ts';
+import type { Sqlite } from './database.ts';
+
+export interface RunRecord {
+  seq: number;
+  id: string;
+  jobId: string;
+  index: number;
+  nodeId: string;
+  nodeName: string;
+  state: RunState;
+  exitCode: number | null;
+  signal: string | null;
+  reason: string | null;
+  queuedAt: number;
+  deliveredAt: number | null;
+  startedAt: number | null;
+  endedAt: number | null;
+  expiresAt: number | null;
+  /** Set once somebody asked to cancel it; it is canceled when its end says so. */
+  cancelReason: string | null;
+  /** When the first hand-over was attempted: from then on the node may have the run, whatever the gateway heard. */
+  handedOverAt: number | null;
+  /** The node's journal at that time; another one cannot tell what became of the run. */
+  journal: string | null;
+  logBytes: number;
+  stdoutBytes: number;
+  stderrBytes: number;
+  droppedBytes: number;
+}
+
+/** What may change together with the state. */
+export type RunChange = Partial<
+  Pick<
+    RunRecord,
+    | 'exitCode'
+    | 'signal'
+    | 'reason'
+    | 'deliveredAt'
+    | 'startedAt'
+    | 'endedAt'
+    | 'stdoutBytes'
+    | 'stderrBytes'
+    | 'droppedBytes'
+  >
+>;
+
+export type NewRun = Pick<RunRecord, 'id' | 'jobId' | 'index' | 'nodeId' | 'nodeName' | 'queuedAt' | 'expiresAt'>;
+
+const COLUMNS = `seq, id, job_id AS jobId, idx AS "index", node_id AS nodeId, node_name AS nodeName, state, exit_code AS exitCode,
+  signal, reason, queued_at AS queuedAt, delivered_at AS deliveredAt, started_at AS startedAt, ended_at AS endedAt,
+  expires_at AS expiresAt, cancel_reason AS cancelReason, handed_over_at AS handedOverAt,
+  journal, log_bytes AS logBytes, stdout_bytes AS stdoutBytes,
+  stderr_bytes AS stderrBytes, dropped_bytes AS droppedBytes`;
+
+export interface RunFilter {
+  nodeId?: string | undefined;
+  state?: RunState | undefined;
+  /** Queued at or after, ms. */
+  since?: number | undefined;
+}
+
+export class RunsTable {
+  readonly #statements;
+
+  constructor(database: Sqlite) {
+    this.#statements = {
+      insert: database.prepare(
+        `INSERT INTO runs (id, job_id, idx, node_id, node_name, state, queued_at, expires_at)
+         VALUES (@id, @jobId, @index, @nodeId, @nodeName, 'queued', @queuedAt, @expiresAt)`,
+      ),
+      byId: database.prepare(`SELECT ${COLUMNS} FROM runs WHERE id = ?`),
+      ofJob: database.prepare(`SELECT ${COLUMNS} FROM runs WHERE job_id = ? ORDER BY idx`),
+      open: database.prepare(
+        `SELECT ${COLUMNS} FROM runs WHERE state IN ('queued', 'delivered', 'running') ORDER BY seq`,
+      ),
+      openOfNode: database.prepare(
+        `SELECT ${COLUMNS} FROM runs WHERE state IN ('queued', 'delivered', 'running') AND node_id = ? ORDER BY seq`,
+      ),
+      endedBetween: database.prepare(
+        `SELECT node_id AS nodeId, state, exit_code AS exitCode, count(*) AS count FROM runs
+         WHERE ended_at >= ? AND ended_at < ? GROUP BY node_id, state, exit_code`,
+      ),
+      move: database.prepare(
+        `UPDATE runs SET state = @state, exit_code = @exitCode, signal = @signal, reason = @reason, delivered_at = @deliveredAt,
+           started_at = @startedAt, ended_at = @endedAt, stdout_bytes = @stdoutBytes, stderr_bytes = @stderrBytes,
+           dropped_bytes = @droppedBytes WHERE seq = @seq`,
+      ),
+      askCancel: database.prepare(`UPDATE runs SET cancel_reason = coalesce(cancel_reason, ?) WHERE seq = ?`),
+      handOver: database.prepare('UPDATE runs SET handed_over_at = ?, journal = ? WHERE seq = ?'),
+      grow: database.prepare(
+        `UPDATE runs SET log_bytes = log_bytes + @logBytes, stdout_bytes = stdout_bytes + @stdoutBytes,
+           stderr_bytes = stderr_bytes + @stderrBytes WHERE seq = @seq AND log_bytes = @offset`,
+      ),
+      appendLog: database.prepare('INSERT INTO run_log (run_seq, offset, bytes) VALUES (?, ?, ?)'),
+      // The chunk that holds the offset is the last one that begins at or before it.
+      readLog: database.prepare(
+        `SELECT offset, bytes FROM run_log WHERE run_seq = @seq AND offset >= coalesce(
+           (SELECT max(offset) FROM run_log WHERE run_seq = @seq AND offset <= @from), 0) ORDER BY offset LIMIT @limit`,
+      ),
+    };
+  }
+
+  insert(run: NewRun): void {
+    this.#statements.insert.run(run);
+  }
+
+  byId(id: string): RunRecord | undefined {
+    return this.#statements.byId.get(id) as RunRecord | undefined;
+  }
+
+  ofJob(jobId: string): RunRecord[] {
+    return this.#statements.ofJob.all(jobId) as RunRecord[];
+  }
+
+  /** All runs without an end, in the order in which they were accepted. */
+  open(nodeId?: string): RunRecord[] {
+    const rows = nodeId === undefined ? this.#statements.open.all() : this.#statements.openOfNode.all(nodeId);
+    return rows as RunRecord[];
+  }
+
+  countEnded(from: number, to: number): { nodeId: string; state: RunState; exitCode: number | null; count: number }[] {
+    return this.#statements.endedBetween.all(from, to) as ReturnType<RunsTable['countEnded']>;
+  }
+
+  /** Takes the run to `state`. @throws FleetError `internal` when that step is not legal: a defect, never data. */
+  move(id: string, state: RunState, change: RunChange = {}): RunRecord {
+    const run = this.byId(id);
+    if (run === undefined) throw new FleetError('not_found', `no run ${id}`);
+    if (!canTransition(run.state, state)) {
+      throw new FleetError('internal', `run ${id} cannot go from ${run.state} to ${state}`);
+    }
+    const next = { ...run, ...change, state };
+    this.#statements.move.run(next);
+    return next;
+  }
+
+  /** Notes that the run is to be canceled; the first reason stays. */
+  askCancel(seq: number, reason: string): void {
+    this.#statements.askCancel.run(reason, seq);
+  }
+
+  /** Notes, before the first hand-over, that the node with that journal may have the run from now on. */
+  noteHandOver(seq: number, at: number, journal: string): void {
+    this.#statements.handOver.run(at, journal, seq);
+  }
+
+  /** Adds log bytes at `offset`. False, and nothing stored, when the log does not end exactly there. */
+  appendLog(
+    run: Pick<RunRecord, 'seq'>,
+    offset: number,
+    bytes: Buffer,
+    stdoutBytes: number,
+    stderrBytes: number,
+  ): boolean {
+    const grown = this.#statements.grow.run({ seq: run.seq, offset, logBytes: bytes.length, stdoutBytes, stderrBytes });
+    if (grown.changes !== 1) return false;
+    this.#statements.appendLog.run(run.seq, offset, bytes);
+    return true;
+  }
+
+  /** Log bytes from `from` on, at most `limit` stored chunks of them; empty when there are none yet. */
+  readLog(seq: number, from: number, limit = 1): Buffer {
+    const rows = this.#statements.readLog.all({ seq, from, limit }) as { offset: number; bytes: Buffer }[];
+    const chunks = rows.flatMap(({ offset, bytes }) => {
+      const skip = Math.max(0, from - offset);
+      return skip < bytes.length ? [bytes.subarray(skip)] : [];
+    });
+    return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
+  }
+}

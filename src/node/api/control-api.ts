@@ -1,0 +1,60 @@
+/** The node's control socket: what `fleet node status|down` on the same machine ask. The folder's mode keeps others out. */
+
+import { chmodSync, rmSync } from 'node:fs';
+import http from 'node:http';
+import type { NodeStatusView, ShutdownAnswer } from '../../protocol/node-control.ts';
+import { FleetError, systemErrorCode } from '../../shared/errors.ts';
+import { SERVER_OPTIONS } from '../../shared/http/stream-server.ts';
+
+export interface ControlApiOptions {
+  socket: string;
+  status(): NodeStatusView;
+  shutdown(): void;
+  reconnect(): void;
+}
+
+export interface ControlApi {
+  close(): Promise<void>;
+}
+
+/** Three routes do not need a framework. */
+export async function openControlApi(options: ControlApiOptions): Promise<ControlApi> {
+  const server = http.createServer(SERVER_OPTIONS, (request, response) => {
+    const answer = (status: number, body: unknown): void => {
+      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+    };
+    switch (`${request.method} ${request.url}`) {
+      case 'GET /v1/status':
+        return answer(200, options.status());
+      case 'POST /v1/reconnect':
+        options.reconnect();
+        return answer(202, {});
+      case 'POST /v1/shutdown': {
+        const body: ShutdownAnswer = { pid: process.pid };
+        response.once('close', () => options.shutdown());
+        return answer(202, body);
+      }
+      default:
+        return answer(404, { error: new FleetError('not_found', 'no such route') });
+    }
+  });
+  rmSync(options.socket, { force: true });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) => {
+      reject(
+        new FleetError('config_invalid', `cannot listen on ${options.socket}: ${systemErrorCode(error)}`, {
+          cause: error,
+        }),
+      );
+    });
+    server.listen(options.socket, resolve);
+  });
+  chmodSync(options.socket, 0o600);
+  return {
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}

@@ -1,0 +1,53 @@
+/** Believes nothing that the gateway's signing key has not signed for this node, this run and these very bytes. */
+import { createPublicKey, type KeyObject } from 'node:crypto';
+import { jwtVerify } from 'jose';
+import { bodyDigest, TICKET_ALGORITHM, TICKET_TYPE } from '../../protocol/ticket.ts';
+import { FleetError } from '../../shared/errors.ts';
+
+/** Forgiven difference between the gateway's clock and the node's idea of it, s. */
+const TOLERANCE_S = 30;
+
+export interface TicketCheck {
+  ticket: string | undefined;
+  run: string;
+  nodeId: string;
+  /** The request's body as it came. */
+  body: Uint8Array;
+  /** Raw Ed25519 public keys of the gateway, base64url. */
+  signingKeys: readonly string[];
+  /** The gateway's time, ms. */
+  now: number;
+}
+
+/** @throws FleetError `forbidden` when the ticket is missing, not signed by the gateway, over, or for something else. */
+export async function verifyTicket(check: TicketCheck): Promise<void> {
+  if (check.ticket === undefined) throw new FleetError('forbidden', 'the hand-over carries no ticket');
+  const payload = await verifiedPayload(check.ticket, check);
+  if (payload.run !== check.run) throw new FleetError('forbidden', 'the ticket is for another run');
+  if (payload.body !== bodyDigest(check.body)) throw new FleetError('forbidden', 'the ticket is for another command');
+}
+
+async function verifiedPayload(ticket: string, check: TicketCheck): Promise<Record<string, unknown>> {
+  let failure: unknown;
+  for (const raw of check.signingKeys) {
+    try {
+      const { payload } = await jwtVerify(ticket, publicKeyOf(raw), {
+        algorithms: [TICKET_ALGORITHM],
+        typ: TICKET_TYPE,
+        audience: check.nodeId,
+        currentDate: new Date(check.now),
+        clockTolerance: TOLERANCE_S,
+        requiredClaims: ['exp', 'iat', 'run', 'body'],
+      });
+      return payload;
+    } catch (error) {
+      failure = error;
+    }
+  }
+  const why = failure instanceof Error ? failure.message : 'no signing key is known';
+  throw new FleetError('forbidden', `the ticket is not valid: ${why}`, { cause: failure });
+}
+
+function publicKeyOf(raw: string): KeyObject {
+  return createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x: raw }, format: 'jwk' });
+}

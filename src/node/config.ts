@@ -1,0 +1,28 @@
+/** The node's section of config.yaml: its schema, its defaults, and how flags override it. */
+import { z } from 'zod';
+import { DEFAULT_GATEWAY_PORT, DEFAULT_KILL_GRACE_MS } from '../protocol/limits.ts';
+import { labelsSchema, nodeNameSchema } from '../protocol/names.ts';
+import { addressSchema, durationSchema, parseConfigSection } from '../shared/config.ts';
+import { SSH_LIMITS } from '../shared/ssh/limits.ts';
+
+/** Disk that the logs of runs may take on a node, bytes. */
+const DEFAULT_SPOOL_BYTES = 1024 * 1024 * 1024;
+
+export const nodeConfigSchema = z.strictObject({
+  gateway: addressSchema(DEFAULT_GATEWAY_PORT).optional(),
+  name: nodeNameSchema.optional(),
+  labels: labelsSchema.default({}),
+  logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  shell: z.string().startsWith('/', 'not an absolute path').optional(),
+  killGrace: durationSchema.default(DEFAULT_KILL_GRACE_MS),
+  maxSpoolBytes: z.number().int().positive().default(DEFAULT_SPOOL_BYTES),
+  keepaliveInterval: durationSchema.default(SSH_LIMITS.keepaliveIntervalMs),
+  keepaliveCountMax: z.number().int().min(1).max(10).default(SSH_LIMITS.keepaliveCountMax),
+});
+
+export type NodeConfig = Readonly<z.output<typeof nodeConfigSchema>>;
+
+/** Flags over file over default. @throws FleetError `config_invalid` with all faults at once. */
+export function resolveNodeConfig(section: unknown, flags: Record<string, unknown>, file: string): NodeConfig {
+  return parseConfigSection(nodeConfigSchema, 'node', section, flags, file);
+}

@@ -1,0 +1,21 @@
+/** Facts about this machine that do not change while it is up. */
+import os from 'node:os';
+import type { NodeFacts } from '../protocol/node-messages.ts';
+import { FLEET_VERSION } from '../protocol/version.ts';
+
+export function readMachineFacts(): NodeFacts {
+  return {
+    hostname: os.hostname().slice(0, 255),
+    os: process.platform,
+    osRelease: os.release().slice(0, 255),
+    arch: process.arch,
+    agentVersion: FLEET_VERSION,
+    capabilities: ['shell'],
+  };
+}
+
+/** The user's login shell, as sshd takes it (passwd(5)); /bin/sh when there is none or it lets nobody in. */
+export function loginShell(): string {
+  const { shell } = os.userInfo();
+  return shell === null || shell === '' || /\/(nologin|false)$/.test(shell) ? '/bin/sh' : shell;
+}

@@ -1,0 +1,117 @@
+/** Starts a node in a home: profile, lock, log, config, then the node itself. */
+import os from 'node:os';
+import { parseInviteCode } from '../protocol/pairing.ts';
+import { sanitizeName } from '../protocol/sanitize-name.ts';
+import { formatAddress } from '../shared/address.ts';
+import { systemClock } from '../shared/clock.ts';
+import { readConfigFile } from '../shared/config.ts';
+import { formatDuration } from '../shared/duration.ts';
+import { FleetError } from '../shared/errors.ts';
+import { configPath, nodePaths, nodesFolder } from '../shared/home.ts';
+import { openLog } from '../shared/log.ts';
+import { ensurePrivateFolder } from '../shared/private-file.ts';
+import { acquireProcessLock } from '../shared/process-lock.ts';
+import { resolveNodeConfig } from './config.ts';
+import { FleetNode } from './node.ts';
+import { NodeStateFile } from './node-state.ts';
+import { chooseProfile } from './profiles.ts';
+
+export interface StartNodeOptions {
+  home: string;
+  configFile: string | undefined;
+  flags: { gateway?: string; code?: string; name?: string; labels?: Record<string, string> };
+  console: { write(text: string): unknown } | undefined;
+  /** The gateway waits for an operator's approval; the person should compare the code. */
+  onPending(info: { code: string; gateway: string; name: string }): void;
+  /** Ends the start when it aborts: it may wait for the gateway for ever. */
+  signal: AbortSignal;
+}
+
+export interface RunningNode {
+  readyLine: string;
+  info: object;
+  /** Resolves when somebody asked for the end (undefined), or the gateway refused the node for good (the reason). */
+  readonly ended: Promise<FleetError | undefined>;
+  reconnect(): void;
+  close(): Promise<void>;
+}
+
+/** Variables of the agent itself that are no business of the commands that it runs. */
+const OWN_VARIABLES = [
+  'FLEET_HOME',
+  'FLEET_CONFIG',
+  'FLEET_GATEWAY',
+  'FLEET_CODE',
+  'FLEET_NAME',
+  'NODE_CHANNEL_FD',
+  'NODE_COMPILE_CACHE',
+];
+
+/** Resolves when the first heartbeat was accepted. @throws FleetError for whatever keeps it from that for good. */
+export async function startNode(options: StartNodeOptions): Promise<RunningNode> {
+  const { home, configFile, flags, signal } = options;
+  const file = configFile ?? configPath(home);
+  const { code, ...overrides } = flags;
+  const config = resolveNodeConfig(readConfigFile(file, configFile !== undefined).node, overrides, file);
+  const invite = code === undefined ? undefined : parseInviteCode(code);
+  const profile = chooseProfile(home, config.name, os.hostname());
+  const paths = nodePaths(home, profile);
+  for (const folder of [home, nodesFolder(home), paths.folder]) ensurePrivateFolder(folder);
+  const lock = acquireProcessLock(paths.lock, `the node ${profile}`);
+  const address = config.gateway ?? new NodeStateFile(paths.state).current?.gateway;
+  if (address === undefined) {
+    lock.release();
+    throw new FleetError('usage', 'no gateway is given', { hint: 'Say which: fleet node up --gateway HOST' });
+  }
+  const log = openLog({ file: paths.log, level: config.logLevel, console: options.console });
+  const asked = Promise.withResolvers<undefined>();
+  const name = config.name ?? sanitizeName(os.hostname());
+  const begun = performance.now();
+  const node = new FleetNode({
+    profile,
+    address,
+    invite,
+    name,
+    nameRequired: config.name !== undefined,
+    config,
+    paths,
+    clock: systemClock,
+    logger: log.logger,
+    random: Math.random,
+    baseEnv: withoutOwnVariables(process.env),
+    onPending: (pendingCode) => options.onPending({ code: pendingCode, gateway: formatAddress(address), name }),
+    onShutdownAsked: () => asked.resolve(undefined),
+  });
+  const close = async (): Promise<void> => {
+    await node.close();
+    log.logger.info({}, 'node stopped');
+    log.close();
+    lock.release();
+  };
+  const abort = (): void => void node.close();
+  signal.addEventListener('abort', abort, { once: true });
+  const stopped = asked.promise.then(() => {
+    throw new FleetError('not_running', 'the node was stopped before it was online');
+  });
+  stopped.catch(() => undefined);
+  try {
+    await Promise.race([node.start(), stopped]);
+  } catch (error) {
+    await close();
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+  const status = node.status();
+  return {
+    readyLine: `${status.name} is online: gateway ${status.gateway}, tunnel up in ${formatDuration(performance.now() - begun)}`,
+    info: status,
+    ended: Promise.race([asked.promise, node.ended]),
+    reconnect: () => node.reconnect(),
+    close,
+  };
+}
+
+function withoutOwnVariables(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(env).filter(([key]) => !OWN_VARIABLES.includes(key)));
+}

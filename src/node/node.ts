@@ -1,0 +1,272 @@
+/** The node: wires the runner, the metrics and the tunnel together, and takes them down in order. */
+import os from 'node:os';
+import type { Heartbeat } from '../protocol/heartbeat.ts';
+import { boundFaults } from '../protocol/heartbeat.ts';
+import type { NodeStatusView } from '../protocol/node-control.ts';
+import type { InviteCode } from '../protocol/pairing.ts';
+import { FLEET_VERSION } from '../protocol/version.ts';
+import { type Address, formatAddress } from '../shared/address.ts';
+import type { Clock } from '../shared/clock.ts';
+import { type FleetError, toFleetError } from '../shared/errors.ts';
+import type { NodePaths } from '../shared/home.ts';
+import { StreamAcceptor } from '../shared/http/stream-server.ts';
+import type { Logger } from '../shared/logger.ts';
+import { openControlApi } from './api/control-api.ts';
+import { createNodeApi } from './api/node-api.ts';
+import type { NodeConfig } from './config.ts';
+import { GatewayClock } from './gateway-clock.ts';
+import { loadOrCreateIdentity } from './identity.ts';
+import { loginShell, readMachineFacts } from './machine-facts.ts';
+import { createMetrics, type Metrics } from './metrics/metrics.ts';
+import { NodeStateFile } from './node-state.ts';
+import { Runner } from './runner/runner.ts';
+import { type ConnectOptions, connectOnce, type Pending, renewToken } from './tunnel/connect-once.ts';
+import { Heartbeats } from './tunnel/heartbeats.ts';
+import { Tunnel, type UsableTunnel } from './tunnel/tunnel.ts';
+import { WakeDetector } from './tunnel/wake-detector.ts';
+
+export interface NodeOptions {
+  profile: string;
+  address: Address;
+  invite: InviteCode | undefined;
+  /** What the node would like to be called; required when a person asked for it. */
+  name: string;
+  nameRequired: boolean;
+  config: NodeConfig;
+  paths: NodePaths;
+  clock: Clock;
+  logger: Logger;
+  random: () => number;
+  baseEnv: NodeJS.ProcessEnv;
+  onPending(code: string): void;
+  onShutdownAsked(): void;
+}
+
+export class FleetNode {
+  readonly #options: NodeOptions;
+  readonly #gatewayClock: GatewayClock;
+  readonly #metrics: Metrics;
+  readonly #startedAt: number;
+  /** In the order of start; closed in reverse. */
+  readonly #closers: (() => Promise<void> | void)[] = [];
+  #tunnel: Tunnel | undefined;
+  #runner: Runner | undefined;
+  #state: NodeStateFile | undefined;
+  #rttMs: number | null = null;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: NodeOptions) {
+    this.#options = options;
+    this.#gatewayClock = new GatewayClock(options.clock);
+    this.#metrics = createMetrics({ clock: options.clock, logger: options.logger });
+    this.#startedAt = options.clock.now();
+  }
+
+  /** Resolves when the gateway has accepted the first heartbeat. On failure everything that was begun is taken down again. */
+  async start(): Promise<void> {
+    try {
+      await this.#start();
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
+  /** Resolves when the gateway has refused this node for good, with the reason; or when it was closed. */
+  get ended(): Promise<FleetError | undefined> {
+    return this.#tunnel?.ended ?? Promise.resolve(undefined);
+  }
+
+  /** The network may have changed: try at once. */
+  reconnect(): void {
+    this.#tunnel?.nudge();
+  }
+
+  /** Ends the tunnel and the process' share of the runs; the commands themselves go on. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= (async () => {
+      for (const close of this.#closers.reverse()) await close();
+    })();
+    return this.#closing;
+  }
+
+  async #start(): Promise<void> {
+    const { paths, config, clock, logger, random, baseEnv, profile } = this.#options;
+    const identity = loadOrCreateIdentity(paths.key, `fleet node ${profile}`);
+    const state = new NodeStateFile(paths.state);
+    this.#state = state;
+    const runner = new Runner({
+      folder: paths.spool,
+      shell: config.shell ?? loginShell(),
+      killGraceMs: config.killGrace,
+      now: () => this.#gatewayClock.now(),
+      clock,
+      logger,
+      baseEnv,
+      homeFolder: os.homedir(),
+      maxSpoolBytes: config.maxSpoolBytes,
+    });
+    this.#runner = runner;
+    this.#closers.push(() => runner.close());
+    await runner.start();
+
+    const api = createNodeApi({
+      runner,
+      pairing: () => state.current?.pairing,
+      gatewayNow: () => this.#gatewayClock.now(),
+      logger,
+    });
+    await api.ready();
+    const acceptor = new StreamAcceptor(api.server);
+    this.#closers.push(
+      () => api.close(),
+      () => this.#metrics.close(),
+    );
+    await this.#metrics.start();
+
+    const connectOptions: Omit<ConnectOptions, 'signal'> = {
+      ...this.#options,
+      identity,
+      state,
+      labels: config.labels,
+      facts: readMachineFacts(),
+      journal: runner.journalId,
+      keepaliveIntervalMs: config.keepaliveInterval,
+      keepaliveCountMax: config.keepaliveCountMax,
+      gatewayClock: this.#gatewayClock,
+      serveApi: (channel) => acceptor.accept(channel),
+    };
+    const tunnel = new Tunnel({
+      attempt: (signal) => this.#attempt({ ...connectOptions, signal }),
+      onPending: (code) => this.#options.onPending(code),
+      clock,
+      logger,
+      random,
+    });
+    this.#tunnel = tunnel;
+    const control = await openControlApi({
+      socket: paths.socket,
+      status: () => this.status(),
+      shutdown: () => this.#options.onShutdownAsked(),
+      reconnect: () => tunnel.nudge(),
+    });
+    const wake = new WakeDetector(clock, (jumpMs) => {
+      logger.info({ jumpMs }, 'the clock jumped: the machine slept, or its clock was set');
+      tunnel.nudge();
+    });
+    wake.start();
+    this.#closers.push(
+      () => control.close(),
+      () => wake.close(),
+      () => tunnel.close(),
+    );
+    await this.#startTunnel(tunnel, state);
+  }
+
+  /** A pairing that the gateway has forgotten since the last start is begun anew: a person stands by and asked for it. */
+  async #startTunnel(tunnel: Tunnel, state: NodeStateFile): Promise<void> {
+    this.#forgetIfUnknown = true;
+    await tunnel.start();
+    this.#forgetIfUnknown = false;
+    this.#options.logger.info({ name: state.current?.pairing?.name }, 'node is online');
+  }
+
+  #forgetIfUnknown = false;
+
+  async #attempt(options: ConnectOptions): Promise<UsableTunnel | Pending> {
+    try {
+      return await this.#open(options);
+    } catch (error) {
+      const { state, logger } = options;
+      if (!this.#forgetIfUnknown || state.current === undefined || toFleetError(error).code !== 'not_paired')
+        throw error;
+      this.#forgetIfUnknown = false;
+      logger.warn({}, 'the gateway does not know this node any more; pairing anew');
+      const { pairing: _pairing, pendingCode: _pendingCode, ...rest } = state.current;
+      state.save(rest);
+      return await this.#open(options);
+    }
+  }
+
+  async #open(options: ConnectOptions): Promise<UsableTunnel | Pending> {
+    const opened = await connectOnce(options);
+    if ('pendingCode' in opened) return opened;
+    const { clock, logger, state } = options;
+    const heartbeats = new Heartbeats({
+      tunnel: opened,
+      clock,
+      logger,
+      sample: (rttMs) => this.#sample(rttMs),
+      beforeBeat: () => this.#renewInTime(options, opened),
+      onAnswer: ({ name, rttMs }) => {
+        this.#rttMs = rttMs;
+        this.#noteName(state, name);
+      },
+    });
+    const stop = (): void => {
+      heartbeats.close();
+      opened.client.close();
+      opened.connection.close();
+    };
+    try {
+      await heartbeats.start();
+    } catch (error) {
+      stop();
+      throw error;
+    }
+    return { ...opened, stop, check: () => heartbeats.check() };
+  }
+
+  async #renewInTime(options: ConnectOptions, opened: Pick<UsableTunnel, 'client' | 'connection'>): Promise<void> {
+    const pairing = options.state.current?.pairing;
+    if (pairing === undefined || this.#gatewayClock.now() < (pairing.tokenIssuedAt + pairing.tokenExpiresAt) / 2)
+      return;
+    await renewToken(options, opened.connection, opened.client);
+  }
+
+  async #sample(rttMs: number | null): Promise<Heartbeat> {
+    const faults = this.#runner?.faults() ?? [];
+    return {
+      ...(await this.#metrics.sample()),
+      runsActive: this.#runner?.active ?? 0,
+      rttMs,
+      faults: boundFaults(faults),
+      accepting: faults.length === 0,
+    };
+  }
+
+  /** An operator may rename the node while it is connected. */
+  #noteName(state: NodeStateFile, name: string): void {
+    const { current } = state;
+    if (current?.pairing === undefined || current.pairing.name === name) return;
+    state.save({ ...current, pairing: { ...current.pairing, name } });
+  }
+
+  status(): NodeStatusView {
+    const tunnel = this.#tunnel?.status;
+    const pairing = this.#state?.current?.pairing;
+    const online = tunnel?.state === 'online';
+    return {
+      profile: this.#options.profile,
+      name: pairing?.name ?? null,
+      id: pairing?.id ?? null,
+      gateway: formatAddress(this.#options.address),
+      state: tunnel?.state ?? 'connecting',
+      pendingCode: tunnel?.pendingCode ?? null,
+      lastError: tunnel?.lastError?.toJSON() ?? null,
+      retryAt: isoOrNull(tunnel?.retryAt ?? null),
+      connectedSince: isoOrNull(tunnel?.connectedSince ?? null),
+      rttMs: online ? this.#rttMs : null,
+      skewMs: this.#gatewayClock.skewMs(),
+      runsActive: this.#runner?.active ?? 0,
+      pid: process.pid,
+      version: FLEET_VERSION,
+      startedAt: new Date(this.#startedAt).toISOString(),
+      connects: tunnel?.connects ?? 0,
+    };
+  }
+}
+
+function isoOrNull(ms: number | null): string | null {
+  return ms === null ? null : new Date(ms).toISOString();
+}

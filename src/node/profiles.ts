@@ -1,0 +1,41 @@
+/** Which of this home's nodes is meant: each has a folder, its profile; most machines have one. */
+import { readdirSync } from 'node:fs';
+import { sanitizeName } from '../protocol/sanitize-name.ts';
+import { FleetError, systemErrorCode } from '../shared/errors.ts';
+import { nodePaths, nodesFolder } from '../shared/home.ts';
+import { NodeStateFile } from './node-state.ts';
+
+/** The folder names of all nodes of the home. */
+export function listProfiles(home: string): string[] {
+  try {
+    return readdirSync(nodesFolder(home), { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => entry.name)
+      .sort();
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+/**
+ * The profile for `fleet node up`: the one of that name (its own or the gateway's), else a new one; without a name the only
+ * one there is, else one named for this machine. @throws FleetError `usage` when several could be meant.
+ */
+export function chooseProfile(home: string, name: string | undefined, hostname: string): string {
+  const profiles = listProfiles(home);
+  if (name === undefined) {
+    if (profiles.length > 1) {
+      throw new FleetError('usage', `this home has several nodes: ${profiles.join(', ')}`, {
+        hint: 'Say which with --name.',
+      });
+    }
+    return profiles[0] ?? sanitizeName(hostname);
+  }
+  if (profiles.includes(name)) return name;
+  return profiles.find((profile) => gatewayNameOf(home, profile) === name) ?? name;
+}
+
+function gatewayNameOf(home: string, profile: string): string | undefined {
+  return new NodeStateFile(nodePaths(home, profile).state).current?.pairing?.name;
+}

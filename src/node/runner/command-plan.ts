@@ -1,0 +1,151 @@
+/** Decides what exactly is executed for a run: program, arguments, folder and environment. */
+import { constants } from 'node:fs';
+import { access, stat } from 'node:fs/promises';
+import { delimiter, join, resolve } from 'node:path';
+import type { RunSpec } from '../../protocol/run-spec.ts';
+import { systemErrorCode } from '../../shared/errors.ts';
+import type { UserAccount } from './user-lookup.ts';
+
+export interface CommandPlan {
+  argv: readonly [string, ...string[]];
+  cwd: string;
+  env: NodeJS.ProcessEnv;
+  /** Set if the command's processes can only be signaled with this prefix (sudo). */
+  signalWith?: readonly [string, ...string[]];
+}
+
+export interface PlanHost {
+  /** Absolute path of the node's shell. */
+  shell: string;
+  homeFolder: string;
+  baseEnv: NodeJS.ProcessEnv;
+  /** The account of this process. */
+  currentUid: number;
+  findUser(name: string): Promise<UserAccount | undefined>;
+}
+
+/** Why a command cannot be started: a stable word, a colon, and prose. */
+export class StartFailure extends Error {
+  override readonly name = 'StartFailure';
+}
+
+/** Besides the PATH of this process, where the tools that change the user are looked for. */
+const SYSTEM_PATH = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
+
+/** @throws StartFailure `no_such_user`, `no_such_folder`, `no_such_shell` or `spawn_failed`. */
+export async function planCommand(spec: RunSpec, host: PlanHost): Promise<CommandPlan> {
+  await requireShell(host.shell);
+  const user = spec.user === undefined ? undefined : await requireUser(spec.user, host);
+  const fleetEnv = { FLEET_NODE: spec.node, FLEET_JOB: spec.job, FLEET_RUN: spec.run };
+  // LVM's tools complain on stderr about each descriptor that they inherit, and every command here inherits two.
+  const base = { LVM_SUPPRESS_FD_WARNINGS: '1', ...host.baseEnv };
+  // As sshd does: one string for the shell, no quoting of ours.
+  const shellArgv = [host.shell, '-c', spec.command] as const;
+  if (user === undefined || user.uid === host.currentUid) {
+    const cwd = await chooseFolder(spec.cwd, host.homeFolder);
+    return { argv: shellArgv, cwd, env: { ...base, ...spec.env, ...fleetEnv } };
+  }
+  const userEnv = { HOME: user.home, USER: user.name, LOGNAME: user.name, SHELL: user.shell };
+  const setpriv = host.currentUid === 0 ? await findTool('setpriv', host.baseEnv) : undefined;
+  if (setpriv !== undefined) {
+    return {
+      argv: [
+        ...setprivArgv(setpriv, user),
+        ...(await environmentArgv({ ...spec.env, ...fleetEnv }, host)),
+        ...shellArgv,
+      ],
+      cwd: await chooseFolder(spec.cwd, user.home),
+      env: { ...base, ...userEnv },
+    };
+  }
+  const sudo = await findTool('sudo', host.baseEnv);
+  if (sudo === undefined)
+    throw new StartFailure(`spawn_failed: sudo is needed to run as ${user.name}, and is not installed`);
+  const env = { ...spec.env, ...fleetEnv };
+  return {
+    argv: sudoArgv(sudo, user, Object.keys(env), resolve(user.home, spec.cwd ?? '.'), shellArgv),
+    cwd: '/',
+    env: { ...base, ...env },
+    signalWith: [sudo, '-n', '-u', user.name, '--'],
+  };
+}
+
+/**
+ * setpriv(1) and not runuser(1): it replaces itself by the command, so that a signal that ends the command is seen as such;
+ * runuser stays in between, prints "Killed" into the command's stderr and turns the signal into exit code 137.
+ */
+function setprivArgv(setpriv: string, user: UserAccount): [string, ...string[]] {
+  return [setpriv, '--reuid', String(user.uid), '--regid', String(user.gid), '--init-groups', '--'];
+}
+
+/** The run's own variables are only set once the rights are gone: a LD_PRELOAD must not be loaded into setpriv as root. */
+async function environmentArgv(env: Record<string, string>, host: PlanHost): Promise<string[]> {
+  const tool = await findTool('env', host.baseEnv);
+  if (tool === undefined) throw new StartFailure('spawn_failed: env is not installed');
+  return [tool, ...Object.entries(env).map(([name, value]) => `${name}=${value}`)];
+}
+
+/**
+ * sudo(8) takes the names of the variables that it shall keep, not their values, which everybody could read in `ps`.
+ * The folder is entered as the other user, who alone may be allowed to.
+ */
+function sudoArgv(
+  sudo: string,
+  user: UserAccount,
+  keep: readonly string[],
+  cwd: string,
+  command: readonly string[],
+): [string, ...string[]] {
+  const enter = 'cd -- "$1" || exit 1; shift; exec "$@"';
+  const preserve = `--preserve-env=${keep.join(',')}`;
+  return [sudo, '-n', '-H', '-u', user.name, preserve, '--', '/bin/sh', '-c', enter, 'sh', cwd, ...command];
+}
+
+async function requireUser(name: string, host: PlanHost): Promise<UserAccount> {
+  const user = await host.findUser(name);
+  if (user === undefined) throw new StartFailure(`no_such_user: ${name}`);
+  return user;
+}
+
+async function requireShell(shell: string): Promise<void> {
+  try {
+    await access(shell, constants.X_OK);
+  } catch (error) {
+    throw new StartFailure(`no_such_shell: ${shell} (${systemErrorCode(error) ?? 'unknown'})`);
+  }
+}
+
+/** What was asked for must be there; a missing home is replaced by `/`, as sshd does. */
+async function chooseFolder(asked: string | undefined, home: string): Promise<string> {
+  const folder = resolve(home, asked ?? '.');
+  const fault = await folderFault(folder);
+  if (fault === undefined) return folder;
+  if (asked === undefined) return '/';
+  throw new StartFailure(`no_such_folder: ${folder} (${fault})`);
+}
+
+/** A spawn's own ENOENT does not tell whether the program or the folder is missing, so the folder is looked at first. */
+async function folderFault(folder: string): Promise<string | undefined> {
+  try {
+    if (!(await stat(folder)).isDirectory()) return 'ENOTDIR';
+    await access(folder, constants.X_OK);
+    return undefined;
+  } catch (error) {
+    return systemErrorCode(error) ?? 'unknown';
+  }
+}
+
+/** Never looked for in the run's own PATH: the tool is started with the rights of this process. */
+async function findTool(name: string, baseEnv: NodeJS.ProcessEnv): Promise<string | undefined> {
+  const folders = [...SYSTEM_PATH, ...(baseEnv.PATH ?? '').split(delimiter)].filter((folder) => folder.startsWith('/'));
+  for (const folder of folders) {
+    const path = join(folder, name);
+    try {
+      await access(path, constants.X_OK);
+      return path;
+    } catch {
+      // Not in this folder.
+    }
+  }
+  return undefined;
+}

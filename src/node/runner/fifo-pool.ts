@@ -1,0 +1,154 @@
+/**
+ * Named pipes between commands and the runner. Node.js gives children socket pairs, which `> /dev/stderr` cannot open
+ * (ENXIO), and a plain file would be truncated by it; a FIFO can be opened again, by the script and by the agent's next process.
+ */
+import { closeSync, constants, openSync, unlinkSync } from 'node:fs';
+import { readdir, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { FleetError, systemErrorCode } from '../../shared/errors.ts';
+import type { Logger } from '../../shared/logger.ts';
+import type { ToolResult } from './spawn.ts';
+
+/** Made at once, and kept free at most. Three are the most that one run takes. */
+const BATCH = 16;
+const MOST_FREE = 32;
+const FIFO_NAME = /^(\d+)\.fifo$/;
+
+export interface FifoPoolOptions {
+  /** Exists, and nobody else may enter it. */
+  folder: string;
+  runTool: (file: string, args: readonly string[]) => Promise<ToolResult>;
+  logger: Logger;
+}
+
+export class FifoPool {
+  readonly #options: FifoPoolOptions;
+  #free: string[] = [];
+  #next = 0;
+  #making: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(options: FifoPoolOptions) {
+    this.#options = options;
+  }
+
+  /** Removes what a former process left, except the names `inUse`, and makes the first few. @throws FleetError `storage_failed`. */
+  async start(inUse: ReadonlySet<string>): Promise<void> {
+    for (const name of await readdir(this.#options.folder)) {
+      const number = FIFO_NAME.exec(name)?.[1];
+      if (number === undefined) continue;
+      this.#next = Math.max(this.#next, Number(number) + 1);
+      if (!inUse.has(name)) await unlink(this.path(name));
+    }
+    await this.#make();
+  }
+
+  path(name: string): string {
+    return join(this.#options.folder, name);
+  }
+
+  /** Names of `count` FIFOs that no process has open. @throws FleetError `storage_failed`, or `not_running` once closed. */
+  async take(count: number): Promise<string[]> {
+    while (this.#free.length < count && !this.#closed) await this.#make();
+    if (this.#closed) throw new FleetError('not_running', 'the runner is closed');
+    const names = this.#free.splice(0, count);
+    if (this.#free.length < BATCH / 2) {
+      // Ahead of need, and a failure will be met again by the one who needs it.
+      this.#make().catch((error: unknown) => this.#options.logger.warn({ err: error }, 'cannot make pipes ahead'));
+    }
+    return names;
+  }
+
+  /**
+   * Gives FIFOs back whose ends here are closed; `drained` says that their end of file was seen. One that a background process
+   * of the command still holds is never used again: that process could read from the next run or write into it.
+   */
+  release(names: readonly string[], drained: boolean): void {
+    for (const name of names) {
+      const keep = drained && !this.#closed && this.#free.length < MOST_FREE;
+      if (keep && isUnused(this.path(name))) this.#free.push(name);
+      else this.#remove(name);
+    }
+  }
+
+  /** Removes the free ones; those of running commands stay for the next process. */
+  close(): void {
+    this.#closed = true;
+    for (const name of this.#free.splice(0)) this.#remove(name);
+  }
+
+  #remove(name: string): void {
+    try {
+      unlinkSync(this.path(name));
+    } catch (error) {
+      if (systemErrorCode(error) !== 'ENOENT') this.#options.logger.warn({ err: error, name }, 'cannot remove a pipe');
+    }
+  }
+
+  #make(): Promise<void> {
+    this.#making ??= this.#makeBatch().finally(() => {
+      this.#making = undefined;
+    });
+    return this.#making;
+  }
+
+  async #makeBatch(): Promise<void> {
+    const names = Array.from({ length: BATCH }, () => `${this.#next++}.fifo`);
+    // Readable and writable by all, in a folder that only we can enter: a command that runs as another user must be able to
+    // open its own /dev/stderr again.
+    const { exitCode, stderr } = await this.#options.runTool('mkfifo', [
+      '-m',
+      '666',
+      '--',
+      ...names.map((name) => this.path(name)),
+    ]);
+    if (exitCode !== 0) {
+      for (const name of names) this.#remove(name);
+      throw new FleetError('storage_failed', `cannot make named pipes in ${this.#options.folder}: ${stderr.trim()}`, {
+        hint: 'The folder must be on a local file system that can hold FIFOs.',
+      });
+    }
+    if (this.#closed) for (const name of names) this.#remove(name);
+    else this.#free.push(...names);
+  }
+}
+
+/** A FIFO can be opened for writing without waiting only if somebody reads it, and all who inherit it inherit a reading end. */
+function isUnused(path: string): boolean {
+  try {
+    closeSync(openSync(path, constants.O_WRONLY | constants.O_NONBLOCK));
+    return false;
+  } catch (error) {
+    return systemErrorCode(error) === 'ENXIO';
+  }
+}
+
+/**
+ * Both ends of a FIFO for output: a non-blocking one to read here, a blocking one for the command.
+ * The order matters: a writer's open waits for a reader, and a reader without any writer sees no end of file from epoll.
+ */
+export function openForOutput(path: string): { readFd: number; writeFd: number } {
+  const readFd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    return { readFd, writeFd: openSync(path, constants.O_WRONLY) };
+  } catch (error) {
+    closeSync(readFd);
+    throw error;
+  }
+}
+
+/** Both ends of a FIFO for stdin: a blocking one to read for the command, a non-blocking one to write here. */
+export function openForInput(path: string): { readFd: number; writeFd: number } {
+  const firstReader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const writeFd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
+    try {
+      return { readFd: openSync(path, constants.O_RDONLY), writeFd };
+    } catch (error) {
+      closeSync(writeFd);
+      throw error;
+    }
+  } finally {
+    closeSync(firstReader);
+  }
+}

@@ -1,0 +1,302 @@
+/**
+ * The node's journal of runs: what was accepted, what may have been spawned, and how it ended, so that no command starts twice.
+ *
+ * `accepted`, `starting` and `ended` are on the disk before anything follows from them (synchronous=FULL). What lies between is
+ * only of use while the command lives, which it does not after a power cut; so it need only survive the end of this process.
+ */
+import Database from 'better-sqlite3';
+import { type RunOutcome, type RunSpec, runOutcomeSchema, runSpecSchema } from '../../protocol/run-spec.ts';
+import { FleetError } from '../../shared/errors.ts';
+import type { CommandExit } from './spawn.ts';
+
+/** Why the runner itself ended a command. */
+export type KillCause = 'canceled' | 'timeout' | 'stdin_lost';
+
+/** accepted: surely not spawned. starting: perhaps spawned. started: spawned, `pid` is known. ended: `outcome` is known. */
+export type RunPhase = 'accepted' | 'starting' | 'started' | 'ended';
+
+export interface OutputCounters {
+  /** All that was read from the command, kept or not. */
+  stdoutBytes: number;
+  stderrBytes: number;
+  /** Of both, what was not kept. */
+  droppedBytes: number;
+}
+
+/** Names of the FIFOs of a run. */
+export interface RunPipes {
+  stdout: string;
+  stderr: string;
+  stdin: string | null;
+}
+
+export interface JournalRow {
+  run: string;
+  phase: RunPhase;
+  /** Null once ended: it may hold secrets, and the digest is enough to tell a repetition from a contradiction. */
+  spec: RunSpec | null;
+  specDigest: string;
+  pipes: RunPipes | null;
+  pid: number | null;
+  /** Of the process `pid`, from the process table. */
+  identity: string | null;
+  /** Gateway's time, ms. */
+  startedAt: number | null;
+  cause: KillCause | null;
+  /** The command is gone, but something still held its pipes. */
+  exit: CommandExit | null;
+  /** Whether stdin was not yet complete. */
+  stdinOpen: boolean;
+  /** As of the last orderly close; null if there was none. */
+  counters: OutputCounters | null;
+  outcome: RunOutcome | null;
+  /** Length of the whole log, bytes; 0 before the end. */
+  logBytes: number;
+  /** Whether the log's file is kept. */
+  hasLog: boolean;
+  acknowledgedAt: number | null;
+}
+
+const SCHEMA_VERSION = 1;
+const SCHEMA = `
+  CREATE TABLE run (
+    run TEXT PRIMARY KEY,
+    phase TEXT NOT NULL CHECK (phase IN ('accepted', 'starting', 'started', 'ended')),
+    spec TEXT,
+    spec_digest TEXT NOT NULL,
+    pipes TEXT,
+    pid INTEGER,
+    identity TEXT,
+    started_at INTEGER,
+    cause TEXT,
+    exit TEXT,
+    stdin_open INTEGER NOT NULL,
+    counters TEXT,
+    outcome TEXT,
+    log_bytes INTEGER NOT NULL DEFAULT 0,
+    has_log INTEGER NOT NULL DEFAULT 1,
+    acknowledged_at INTEGER
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX run_open ON run (phase) WHERE phase <> 'ended';
+  CREATE INDEX run_unacknowledged ON run (run) WHERE acknowledged_at IS NULL;
+  CREATE INDEX run_evictable ON run (acknowledged_at) WHERE acknowledged_at IS NOT NULL;
+  PRAGMA user_version = ${SCHEMA_VERSION};
+`;
+
+type SqlValue = string | number | null;
+type SqlRow = Record<string, SqlValue>;
+
+export class Journal {
+  readonly #path: string;
+  #open: Database.Database | undefined;
+  readonly #statements = new Map<string, Database.Statement>();
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  /**
+   * @throws FleetError `already_running` if another process has it open; `storage_failed` if it cannot be read. A broken journal is
+   * never replaced by an empty one: the gateway would hand runs over again, and they would run again.
+   */
+  open(): void {
+    let database: Database.Database | undefined;
+    try {
+      database = new Database(this.#path, { timeout: 1000 });
+      database.pragma('locking_mode = EXCLUSIVE');
+      database.pragma('journal_mode = WAL');
+      database.pragma('synchronous = FULL');
+      const version = Number(database.pragma('user_version', { simple: true }));
+      if (version > SCHEMA_VERSION) throw new Error(`version ${version} was written by a newer fleet`);
+      if (version === 0) database.transaction((open: Database.Database) => open.exec(SCHEMA)).exclusive(database);
+      this.#open = database;
+    } catch (error) {
+      database?.close();
+      if (isBusy(error))
+        throw new FleetError('already_running', `another process uses ${this.#path}`, { cause: error });
+      throw new FleetError('storage_failed', `cannot open the journal ${this.#path}: ${messageOf(error)}`, {
+        hint: 'If the file is broken, end its commands, move it away, and start again; runs handed over twice may then run twice.',
+        cause: error,
+      });
+    }
+  }
+
+  close(): void {
+    this.#open?.close();
+    this.#open = undefined;
+    this.#statements.clear();
+  }
+
+  find(run: string): JournalRow | undefined {
+    return this.#select('SELECT * FROM run WHERE run = ?', run)[0];
+  }
+
+  /** Runs that have not ended. */
+  unfinished(): JournalRow[] {
+    return this.#select("SELECT * FROM run WHERE phase <> 'ended'");
+  }
+
+  /** Ended or not. */
+  unacknowledged(): JournalRow[] {
+    return this.#select('SELECT * FROM run WHERE acknowledged_at IS NULL');
+  }
+
+  /** The ended run with a log that was acknowledged first. */
+  oldestEvictable(): JournalRow | undefined {
+    return this.#select(
+      'SELECT * FROM run WHERE acknowledged_at IS NOT NULL AND has_log = 1 ORDER BY acknowledged_at LIMIT 1',
+    )[0];
+  }
+
+  /** Bytes of the logs of all ended runs. */
+  endedLogBytes(): number {
+    const sql = "SELECT total(log_bytes) AS bytes FROM run WHERE phase = 'ended' AND has_log = 1";
+    return this.#guard((database) => Number((this.#prepare(database, sql).get() as SqlRow).bytes));
+  }
+
+  /** Durable when it returns, as are `starting` and `ended`. @throws FleetError `storage_failed`, as all that write. */
+  accept(spec: RunSpec, specDigest: string): void {
+    this.#write('INSERT INTO run (run, phase, spec, spec_digest, stdin_open) VALUES (?, ?, ?, ?, ?)', [
+      spec.run,
+      'accepted',
+      JSON.stringify(spec),
+      specDigest,
+      spec.stdin ? 1 : 0,
+    ]);
+  }
+
+  starting(run: string, pipes: RunPipes): void {
+    this.#write("UPDATE run SET phase = 'starting', pipes = ? WHERE run = ? AND phase = 'accepted'", [
+      JSON.stringify(pipes),
+      run,
+    ]);
+  }
+
+  started(run: string, facts: { pid: number; identity: string | undefined; startedAt: number }): void {
+    this.#writeSoon(
+      "UPDATE run SET phase = 'started', pid = ?, identity = ?, started_at = ? WHERE run = ? AND phase = 'starting'",
+      [facts.pid, facts.identity ?? null, Math.round(facts.startedAt), run],
+    );
+  }
+
+  setCause(run: string, cause: KillCause): void {
+    this.#writeSoon("UPDATE run SET cause = ? WHERE run = ? AND phase <> 'ended'", [cause, run]);
+  }
+
+  setExit(run: string, exit: CommandExit): void {
+    this.#writeSoon('UPDATE run SET exit = ? WHERE run = ?', [JSON.stringify(exit), run]);
+  }
+
+  setStdinComplete(run: string): void {
+    this.#writeSoon('UPDATE run SET stdin_open = 0 WHERE run = ?', [run]);
+  }
+
+  setCounters(run: string, counters: OutputCounters): void {
+    this.#writeSoon("UPDATE run SET counters = ? WHERE run = ? AND phase <> 'ended'", [JSON.stringify(counters), run]);
+  }
+
+  ended(run: string, outcome: RunOutcome, logBytes: number): void {
+    this.#write(
+      "UPDATE run SET phase = 'ended', outcome = ?, log_bytes = ?, spec = NULL WHERE run = ? AND phase <> 'ended'",
+      [JSON.stringify(outcome), logBytes, run],
+    );
+  }
+
+  setLogBytes(run: string, logBytes: number): void {
+    this.#writeSoon('UPDATE run SET log_bytes = ? WHERE run = ?', [logBytes, run]);
+  }
+
+  acknowledge(run: string, atMs: number): void {
+    this.#writeSoon('UPDATE run SET acknowledged_at = ? WHERE run = ? AND acknowledged_at IS NULL', [
+      Math.round(atMs),
+      run,
+    ]);
+  }
+
+  logRemoved(run: string): void {
+    this.#writeSoon('UPDATE run SET has_log = 0 WHERE run = ?', [run]);
+  }
+
+  /** Forgets runs acknowledged before `beforeMs` whose logs are gone. */
+  prune(beforeMs: number): void {
+    this.#writeSoon('DELETE FROM run WHERE acknowledged_at < ? AND has_log = 0', [Math.round(beforeMs)]);
+  }
+
+  /** Runs acknowledged before `beforeMs` that still have a log. */
+  withLogAcknowledgedBefore(beforeMs: number): JournalRow[] {
+    return this.#select('SELECT * FROM run WHERE acknowledged_at < ? AND has_log = 1', Math.round(beforeMs));
+  }
+
+  #select(sql: string, ...parameters: SqlValue[]): JournalRow[] {
+    return this.#guard((database) => (this.#prepare(database, sql).all(...parameters) as SqlRow[]).map(parseRow));
+  }
+
+  #write(sql: string, parameters: SqlValue[]): void {
+    this.#guard((database) => this.#prepare(database, sql).run(...parameters));
+  }
+
+  /** Survives the end of this process at once, a power cut only with the next `#write`. */
+  #writeSoon(sql: string, parameters: SqlValue[]): void {
+    this.#guard((database) => {
+      database.pragma('synchronous = NORMAL');
+      try {
+        this.#prepare(database, sql).run(...parameters);
+      } finally {
+        database.pragma('synchronous = FULL');
+      }
+    });
+  }
+
+  #prepare(database: Database.Database, sql: string): Database.Statement {
+    let statement = this.#statements.get(sql);
+    if (statement === undefined) {
+      statement = database.prepare(sql);
+      this.#statements.set(sql, statement);
+    }
+    return statement;
+  }
+
+  #guard<T>(action: (database: Database.Database) => T): T {
+    if (this.#open === undefined) throw new FleetError('not_running', 'the journal is closed');
+    try {
+      return action(this.#open);
+    } catch (error) {
+      throw new FleetError('storage_failed', `the journal ${this.#path} failed: ${messageOf(error)}`, { cause: error });
+    }
+  }
+}
+
+function parseRow(row: SqlRow): JournalRow {
+  const json = (name: string): unknown => {
+    const text = row[name];
+    return typeof text === 'string' ? JSON.parse(text) : null;
+  };
+  const number = (name: string): number | null => (row[name] === null ? null : Number(row[name]));
+  const [spec, outcome] = [json('spec'), json('outcome')];
+  return {
+    run: String(row.run),
+    phase: row.phase as RunPhase,
+    spec: spec === null ? null : runSpecSchema.parse(spec),
+    specDigest: String(row.spec_digest),
+    pipes: json('pipes') as RunPipes | null,
+    pid: number('pid'),
+    identity: row.identity === null ? null : String(row.identity),
+    startedAt: number('started_at'),
+    cause: row.cause as KillCause | null,
+    exit: json('exit') as CommandExit | null,
+    stdinOpen: row.stdin_open === 1,
+    counters: json('counters') as OutputCounters | null,
+    outcome: outcome === null ? null : runOutcomeSchema.parse(outcome),
+    logBytes: Number(row.log_bytes),
+    hasLog: row.has_log === 1,
+    acknowledgedAt: number('acknowledged_at'),
+  };
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY');
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,105 @@
+/** Joins a command and its pipes: opens both ends, starts the command, and closes what is not ours to keep. */
+import { closeSync } from 'node:fs';
+import { type CommandPlan, StartFailure } from './command-plan.ts';
+import { openForInput, openForOutput } from './fifo-pool.ts';
+import type { RunPipes } from './journal.ts';
+import { type CommandExit, spawnCommand } from './spawn.ts';
+
+interface Ends {
+  readFd: number;
+  writeFd: number;
+}
+
+/** Descriptors of both ends of each FIFO. */
+export interface OpenPipes {
+  stdout: Ends;
+  stderr: Ends;
+  /** Null when the command's stdin is empty. */
+  stdin: Ends | null;
+}
+
+/** The descriptors are the caller's to close. */
+export interface Launched {
+  pid: number;
+  exited: Promise<CommandExit>;
+  /** This process need not stay for the command. */
+  unref(): void;
+  stdoutFd: number;
+  stderrFd: number;
+  stdinFd: number | null;
+}
+
+/** @throws the system's error; nothing is open then. */
+export function openPipes(pipes: RunPipes, pathOf: (name: string) => string): OpenPipes {
+  const opened: Ends[] = [];
+  const remember = (ends: Ends): Ends => {
+    opened.push(ends);
+    return ends;
+  };
+  try {
+    return {
+      stdout: remember(openForOutput(pathOf(pipes.stdout))),
+      stderr: remember(openForOutput(pathOf(pipes.stderr))),
+      stdin: pipes.stdin === null ? null : remember(openForInput(pathOf(pipes.stdin))),
+    };
+  } catch (error) {
+    for (const ends of opened) closeEnds(ends);
+    throw error;
+  }
+}
+
+export function closePipes(open: OpenPipes): void {
+  for (const ends of [open.stdout, open.stderr, open.stdin]) if (ends !== null) closeEnds(ends);
+}
+
+/**
+ * The reading ends of the pipes of a command that a former process started. Data that nobody had read is still in them as long
+ * as the command holds them open. @throws the system's error; nothing is open then.
+ */
+export function reopenPipes(pipes: RunPipes, pathOf: (name: string) => string): { stdoutFd: number; stderrFd: number } {
+  const open = openPipes({ ...pipes, stdin: null }, pathOf);
+  closeSync(open.stdout.writeFd);
+  closeSync(open.stderr.writeFd);
+  return { stdoutFd: open.stdout.readFd, stderrFd: open.stderr.readFd };
+}
+
+/**
+ * Starts the command. It holds the reading ends of its own output, too: should this process be killed, the command is not ended by
+ * SIGPIPE, but waits when the pipe is full, until the next process reads on.
+ * @throws StartFailure `no_such_shell` or `spawn_failed`; all descriptors are closed then.
+ */
+export async function launch(plan: CommandPlan, open: OpenPipes): Promise<Launched> {
+  const spawned = spawnCommand({
+    argv: plan.argv,
+    cwd: plan.cwd,
+    env: plan.env,
+    stdin: open.stdin?.readFd ?? 'ignore',
+    stdout: open.stdout.writeFd,
+    stderr: open.stderr.writeFd,
+    hold: [open.stdout.readFd, open.stderr.readFd],
+  });
+  if (!spawned.started) {
+    closePipes(open);
+    const { code, message } = await spawned.failure;
+    // The folder was looked at before, so what is missing is the program.
+    if (code === 'ENOENT') throw new StartFailure(`no_such_shell: ${plan.argv[0]}`);
+    throw new StartFailure(`spawn_failed: ${code ?? message}`);
+  }
+  closeSync(open.stdout.writeFd);
+  closeSync(open.stderr.writeFd);
+  if (open.stdin !== null) closeSync(open.stdin.readFd);
+  const { pid, exited, unref } = spawned;
+  return {
+    pid,
+    exited,
+    unref,
+    stdoutFd: open.stdout.readFd,
+    stderrFd: open.stderr.readFd,
+    stdinFd: open.stdin?.writeFd ?? null,
+  };
+}
+
+function closeEnds({ readFd, writeFd }: Ends): void {
+  closeSync(readFd);
+  closeSync(writeFd);
+}

@@ -1,0 +1,82 @@
+/** Puts the end of a run into the words that the gateway stores. */
+import type { RunOutcome } from '../../protocol/run-spec.ts';
+import type { KillCause, OutputCounters } from './journal.ts';
+import type { CommandExit } from './spawn.ts';
+
+export type RunEnding =
+  /** The command came to its own end. */
+  | { kind: 'exit'; exit: CommandExit }
+  /** The runner ended it, and its group is confirmed dead. */
+  | { kind: 'killed'; cause: KillCause }
+  /** It never ran; `reason` is a stable word, a colon, and prose. */
+  | { kind: 'failed_to_start'; reason: string }
+  /** It may have run; what became of it nobody saw. */
+  | { kind: 'unknown'; reason: string };
+
+export interface OutcomeFacts {
+  /** Gateway's time, ms; null if it never started. */
+  startedAt: number | null;
+  endedAt: number;
+  timeoutMs: number | undefined;
+  counters: OutputCounters;
+  /** Why output could not be stored. */
+  spoolError: Error | undefined;
+}
+
+export function composeOutcome(ending: RunEnding, facts: OutcomeFacts): RunOutcome {
+  const { state, exitCode, signal, reason } = verdict(ending, facts);
+  const spoolFull =
+    facts.spoolError === undefined
+      ? null
+      : `spool_full: ${facts.counters.droppedBytes} bytes of output are lost: ${facts.spoolError.message}`;
+  return {
+    state,
+    exitCode,
+    signal,
+    reason: [reason, spoolFull].filter((part) => part !== null).join('; ') || null,
+    startedAt: facts.startedAt,
+    endedAt: facts.endedAt,
+    ...facts.counters,
+  };
+}
+
+type Verdict = Pick<RunOutcome, 'state' | 'exitCode' | 'signal' | 'reason'>;
+
+function verdict(ending: RunEnding, facts: OutcomeFacts): Verdict {
+  switch (ending.kind) {
+    case 'exit':
+      return exitVerdict(ending.exit);
+    case 'killed':
+      return killVerdict(ending.cause, facts);
+    case 'failed_to_start':
+    case 'unknown':
+      return { state: ending.kind, exitCode: null, signal: null, reason: ending.reason };
+  }
+}
+
+function exitVerdict({ exitCode, signal }: CommandExit): Verdict {
+  if (signal !== null) return { state: 'signaled', exitCode: null, signal, reason: null };
+  if (exitCode !== null) return { state: 'exited', exitCode, signal: null, reason: null };
+  return {
+    state: 'unknown',
+    exitCode,
+    signal,
+    reason: 'not_observed: the system told neither an exit code nor a signal',
+  };
+}
+
+function killVerdict(cause: KillCause, { startedAt, timeoutMs }: OutcomeFacts): Verdict {
+  const none = { exitCode: null, signal: null };
+  switch (cause) {
+    case 'timeout':
+      return { state: 'timed_out', ...none, reason: `timeout: not done after ${timeoutMs} ms` };
+    case 'stdin_lost':
+      return { state: 'canceled', ...none, reason: 'stdin_lost: the sender of stdin broke off before its end' };
+    case 'canceled':
+      return {
+        state: 'canceled',
+        ...none,
+        reason: startedAt === null ? 'canceled: before it started' : 'canceled: on request',
+      };
+  }
+}

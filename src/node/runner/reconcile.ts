@@ -1,0 +1,32 @@
+/** What a process finds of the runs of its predecessor, and how it puts that right. */
+import { appendFile } from 'node:fs/promises';
+import { encodeFrame, FRAME_TYPE } from '../../protocol/frames.ts';
+import type { Journal, JournalRow } from './journal.ts';
+import type { Inheritance } from './live-run.ts';
+import { type RecoveredLog, recoverLog } from './log-recovery.ts';
+
+/**
+ * Gives the log of an ended run the end frame that the predecessor had no time to write. After a power cut output may be missing, too;
+ * the outcome then still says how much there was.
+ */
+export async function completeLog(row: JournalRow, path: string, journal: Journal): Promise<void> {
+  if (row.outcome === null || !row.hasLog) return;
+  const log = await recoverLog(path);
+  const frame = encodeFrame(FRAME_TYPE.end, Buffer.from(JSON.stringify(row.outcome)));
+  if (!log.ended) await appendFile(path, frame);
+  const logBytes = log.ended ? log.bytes : log.bytes + frame.length;
+  if (logBytes !== row.logBytes) journal.setLogBytes(row.run, logBytes);
+}
+
+/**
+ * What is known of a run that has not ended. What was dropped is known since the last orderly close; after a kill nobody knows how
+ * much more was read and not yet written, so the counters are the least that there was.
+ */
+export function inherit(row: JournalRow, log: RecoveredLog): Inheritance {
+  const counters = {
+    stdoutBytes: Math.max(log.stdoutBytes, row.counters?.stdoutBytes ?? 0),
+    stderrBytes: Math.max(log.stderrBytes, row.counters?.stderrBytes ?? 0),
+    droppedBytes: row.counters?.droppedBytes ?? 0,
+  };
+  return { row, logBytes: log.bytes, counters };
+}

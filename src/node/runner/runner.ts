@@ -1,0 +1,316 @@
+/** Runs the commands that the gateway hands over: each at most once, its output kept until it was fetched, its end told truly. */
+import { chmod, mkdir } from 'node:fs/promises';
+import { userInfo } from 'node:os';
+import { join } from 'node:path';
+import type { Writable } from 'node:stream';
+import { type RunSpec, type RunStatus, runIdSchema } from '../../protocol/run-spec.ts';
+import type { Clock } from '../../shared/clock.ts';
+import { FleetError } from '../../shared/errors.ts';
+import type { Logger } from '../../shared/logger.ts';
+import { planCommand } from './command-plan.ts';
+import { FifoPool } from './fifo-pool.ts';
+import { Journal, type JournalRow } from './journal.ts';
+import { type Inheritance, LiveRun, type LiveRunContext } from './live-run.ts';
+import { followLog, type LogProgress } from './log-reader.ts';
+import { recoverLog } from './log-recovery.ts';
+import { openProcessTable } from './process-table.ts';
+import { completeLog, inherit } from './reconcile.ts';
+import { runTool, runToolSync } from './spawn.ts';
+import { specDigest } from './spec-digest.ts';
+import { SpoolSpace } from './spool-space.ts';
+import { findUser } from './user-lookup.ts';
+
+/** How long a run is recognised after the gateway has acknowledged its end, ms. */
+const REMEMBER_MS = 30 * 86_400_000;
+/** Pause between two looks for runs to forget, ms. */
+const PRUNE_INTERVAL_MS = 3_600_000;
+
+export interface RunnerOptions {
+  /** Of the runner alone; made with mode 0700. On a local file system that can hold FIFOs. */
+  folder: string;
+  /** Absolute path; commands are given to it as `shell -c command`. */
+  shell: string;
+  /** From SIGTERM to SIGKILL, ms. */
+  killGraceMs: number;
+  /** The gateway's time as the node estimates it, ms since the epoch. */
+  now(): number;
+  clock: Clock;
+  logger: Logger;
+  /** What every command's environment starts from. */
+  baseEnv: NodeJS.ProcessEnv;
+  /** Where commands run that name no folder. */
+  homeFolder: string;
+  /** Of all logs together, bytes; past it, acknowledged logs go and new runs are refused. */
+  maxSpoolBytes: number;
+}
+
+export class Runner {
+  readonly #options: RunnerOptions;
+  readonly #journal: Journal;
+  readonly #fifos: FifoPool;
+  readonly #space: SpoolSpace;
+  readonly #live = new Map<string, LiveRun>();
+  readonly #stdinTaken = new WeakSet<LiveRun>();
+  #state: 'new' | 'open' | 'stopping' | 'closed' = 'new';
+  #closing: Promise<void> | undefined;
+  #prunedAt = 0;
+
+  constructor(options: RunnerOptions) {
+    const { folder, logger, maxSpoolBytes } = options;
+    this.#options = options;
+    this.#journal = new Journal(join(folder, 'runs.db'));
+    this.#fifos = new FifoPool({ folder: join(folder, 'pipes'), runTool, logger });
+    this.#space = new SpoolSpace({
+      journal: this.#journal,
+      logPath: (run) => this.#logPath(run),
+      maxBytes: maxSpoolBytes,
+      liveBytes: () => [...this.#live.values()].reduce((sum, live) => sum + live.log.bytes + live.log.pendingBytes, 0),
+    });
+  }
+
+  /** Runs that have not ended. */
+  get active(): number {
+    return this.#live.size;
+  }
+
+  /**
+   * Opens the journal and takes up the runs of a former process: what was surely not spawned is started, what still lives is followed
+   * to its end, of the rest nothing is run again.
+   * @throws FleetError `already_running`, `storage_failed`
+   */
+  async start(): Promise<void> {
+    const { folder } = this.#options;
+    try {
+      for (const path of [folder, join(folder, 'pipes'), join(folder, 'logs')]) {
+        await mkdir(path, { recursive: true, mode: 0o700 });
+        await chmod(path, 0o700);
+      }
+    } catch (error) {
+      throw new FleetError('storage_failed', `cannot make the folder ${folder}`, { cause: error });
+    }
+    this.#journal.open();
+    try {
+      await this.#reconcile();
+    } catch (error) {
+      this.#fifos.close();
+      this.#journal.close();
+      throw error;
+    }
+    this.#state = 'open';
+    for (const live of this.#live.values()) this.#begin(live);
+  }
+
+  /**
+   * Takes a run: it is in the journal, on the disk, when this returns, and starts afterwards. A repetition answers the present status
+   * and starts nothing.
+   * @throws FleetError `conflict` when the same run was handed over with another spec, `storage_failed` when the disk or the spool is
+   * full, `bad_request` when the id is none, `not_running`
+   */
+  accept(spec: RunSpec): RunStatus {
+    this.#requireOpen();
+    if (!runIdSchema.safeParse(spec.run).success) throw new FleetError('bad_request', `not a run id: ${spec.run}`);
+    const digest = specDigest(spec);
+    const known = this.#journal.find(spec.run);
+    if (known !== undefined) {
+      if (known.specDigest !== digest)
+        throw new FleetError('conflict', `${spec.run} was handed over before with another spec`);
+      return this.#statusOf(known);
+    }
+    if (this.#state === 'stopping') throw new FleetError('not_running', 'the node is going down');
+    this.#space.requireRoom();
+    this.#journal.accept(spec, digest);
+    const live = new LiveRun(spec, this.#context());
+    this.#live.set(spec.run, live);
+    this.#begin(live);
+    return live.status;
+  }
+
+  /** Undefined if the run is not known here (any more). */
+  status(run: string): RunStatus | undefined {
+    this.#requireOpen();
+    const row = this.#journal.find(run);
+    return row && this.#statusOf(row);
+  }
+
+  /** Runs that are not acknowledged yet, ended or not. */
+  list(): RunStatus[] {
+    this.#requireOpen();
+    return this.#journal.unacknowledged().map((row) => this.#statusOf(row));
+  }
+
+  /**
+   * The log's bytes from `from` on, in pieces of at most 256 KiB; follows a run that has not ended, and ends after its end frame.
+   * @throws FleetError at once: `not_found` when there is no such run or its log was removed, `bad_request` when `from` is past the
+   * end; while iterating: `connection_lost` when the runner closes first, and the signal's reason.
+   */
+  readLog(run: string, from: number, signal: AbortSignal): AsyncIterable<Buffer> {
+    this.#requireOpen();
+    const row = this.#journal.find(run);
+    if (row === undefined || !row.hasLog) throw new FleetError('not_found', `no log of ${run} is kept`);
+    const log = this.#live.get(run)?.log ?? finishedLog(row);
+    if (!Number.isSafeInteger(from) || from < 0 || from > log.bytes) {
+      throw new FleetError(
+        'bad_request',
+        `${from} is not a position in the log of ${run}, which has ${log.bytes} bytes`,
+      );
+    }
+    return followLog(this.#logPath(run), from, log, signal);
+  }
+
+  /**
+   * Ends a run's whole process group, or keeps the run from starting. Resolves when it has ended, for whatever cause came first.
+   * @throws FleetError `not_found`; `connection_lost` when the runner closes first
+   */
+  async cancel(run: string): Promise<RunStatus> {
+    this.#requireOpen();
+    const live = this.#live.get(run);
+    if (live !== undefined) return await live.kill('canceled');
+    const status = this.status(run);
+    if (status === undefined) throw new FleetError('not_found', `no run ${run}`);
+    return status;
+  }
+
+  /**
+   * The one way into the stdin of a run whose spec wants it. Ending it ends the command's stdin; destroying it before that cancels
+   * the run, since a part must not pass for the whole. What the command does not read any more is taken and dropped.
+   * @throws FleetError `not_found`, `bad_request` when the spec has no stdin, `conflict` when it was taken before or the run is over
+   */
+  stdin(run: string): Writable {
+    this.#requireOpen();
+    const live = this.#live.get(run);
+    if (live === undefined) {
+      if (this.#journal.find(run) === undefined) throw new FleetError('not_found', `no run ${run}`);
+      throw new FleetError('conflict', `${run} has ended`);
+    }
+    if (!live.spec.stdin) throw new FleetError('bad_request', `${run} takes no stdin`);
+    if (live.stdin === undefined || this.#stdinTaken.has(live)) {
+      throw new FleetError('conflict', `the stdin of ${run} was taken before`);
+    }
+    this.#stdinTaken.add(live);
+    return live.stdin;
+  }
+
+  /**
+   * The gateway has stored everything of this run: its log may go when room is needed. The run itself is recognised for 30 days.
+   * @throws FleetError `not_found`, `conflict` when it has not ended
+   */
+  acknowledge(run: string): void {
+    this.#requireOpen();
+    const row = this.#journal.find(run);
+    if (row === undefined) throw new FleetError('not_found', `no run ${run}`);
+    if (row.phase !== 'ended') throw new FleetError('conflict', `${run} has not ended`);
+    this.#journal.acknowledge(run, this.#options.now());
+    this.#space.evict();
+    this.#prune();
+  }
+
+  /** Cancels all runs and accepts no more. Resolves when all have ended. */
+  async stopAll(): Promise<void> {
+    this.#requireOpen();
+    this.#state = 'stopping';
+    await Promise.all([...this.#live.values()].map((live) => live.kill('canceled')));
+  }
+
+  /**
+   * Lets go: commands live on for the next process to take up. Only those whose stdin is not complete are canceled, because the end
+   * of this process would end their stdin in the middle.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const wasOpen = this.#state === 'open' || this.#state === 'stopping';
+    this.#state = 'closed';
+    if (!wasOpen) return;
+    const live = [...this.#live.values()];
+    await Promise.all(live.filter((run) => run.needsStdin).map((run) => run.kill('stdin_lost')));
+    await Promise.all(live.map((run) => run.letGo()));
+    this.#live.clear();
+    this.#fifos.close();
+    this.#journal.close();
+  }
+
+  /** Makes journal, logs and pipes agree with each other after whatever ended the former process. */
+  async #reconcile(): Promise<void> {
+    const unfinished = this.#journal.unfinished();
+    const inUse = unfinished.flatMap(({ pipes }) =>
+      pipes === null ? [] : (Object.values(pipes) as (string | null)[]),
+    );
+    await this.#fifos.start(new Set(inUse.filter((name) => name !== null)));
+    for (const row of this.#journal.unacknowledged()) {
+      if (row.phase === 'ended') await completeLog(row, this.#logPath(row.run), this.#journal);
+    }
+    for (const row of unfinished) {
+      if (row.spec === null) throw new FleetError('storage_failed', `the journal has no spec for ${row.run}`);
+      const inheritance: Inheritance = inherit(row, await recoverLog(this.#logPath(row.run)));
+      this.#live.set(row.run, new LiveRun(row.spec, this.#context(), inheritance));
+    }
+    this.#space.start();
+    this.#prune();
+  }
+
+  #begin(live: LiveRun): void {
+    const { run } = live.spec;
+    live.begin();
+    live.ended.then(
+      (status) => {
+        this.#space.add(status.logBytes);
+        this.#live.delete(run);
+        this.#options.logger.info({ run, state: status.state }, 'run ended');
+      },
+      (error: unknown) => this.#options.logger.debug({ run, err: error }, 'run is left to the next process'),
+    );
+  }
+
+  #statusOf(row: JournalRow): RunStatus {
+    const live = this.#live.get(row.run);
+    if (live !== undefined) return live.status;
+    return { run: row.run, state: row.outcome?.state ?? 'delivered', outcome: row.outcome, logBytes: row.logBytes };
+  }
+
+  #context(): LiveRunContext {
+    const { clock, now, killGraceMs, logger, shell, homeFolder, baseEnv } = this.#options;
+    const host = {
+      shell,
+      homeFolder,
+      baseEnv,
+      currentUid: userInfo().uid,
+      findUser: (name: string) => findUser(name, runTool),
+    };
+    return {
+      journal: this.#journal,
+      fifos: this.#fifos,
+      processes: openProcessTable(runToolSync),
+      clock,
+      now,
+      killGraceMs,
+      logger,
+      plan: (spec) => planCommand(spec, host),
+      logPath: (run) => this.#logPath(run),
+    };
+  }
+
+  #prune(): void {
+    const now = this.#options.now();
+    if (now - this.#prunedAt < PRUNE_INTERVAL_MS) return;
+    this.#prunedAt = now;
+    const before = now - REMEMBER_MS;
+    for (const row of this.#journal.withLogAcknowledgedBefore(before)) this.#space.remove(row.run, row.logBytes);
+    this.#journal.prune(before);
+  }
+
+  #logPath(run: string): string {
+    return join(this.#options.folder, 'logs', `${run}.log`);
+  }
+
+  #requireOpen(): void {
+    if (this.#state === 'new' || this.#state === 'closed')
+      throw new FleetError('not_running', 'the runner is not open');
+  }
+}
+
+function finishedLog(row: JournalRow): LogProgress {
+  return { bytes: row.logBytes, complete: true, stopped: false, changed: () => Promise.resolve() };
+}

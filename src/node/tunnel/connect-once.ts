@@ -1,0 +1,192 @@
+/** One attempt: connect, pair or renew when it must, offer the forward, say hello, and have the first heartbeat accepted. */
+import type { Duplex } from 'node:stream';
+import { NODE_FORWARD } from '../../protocol/limits.ts';
+import type { Labels } from '../../protocol/names.ts';
+import type { NodeFacts, NodeHelloAnswer } from '../../protocol/node-messages.ts';
+import type { InviteCode } from '../../protocol/pairing.ts';
+import { PROTOCOL_VERSION } from '../../protocol/version.ts';
+import type { Address } from '../../shared/address.ts';
+import type { Clock } from '../../shared/clock.ts';
+import { FleetError, toFleetError } from '../../shared/errors.ts';
+import type { Logger } from '../../shared/logger.ts';
+import { connectSsh, type SshConnection } from '../../shared/ssh/ssh-connection.ts';
+import type { GatewayClock } from '../gateway-clock.ts';
+import type { NodeIdentity } from '../identity.ts';
+import type { NodeState, NodeStateFile } from '../node-state.ts';
+import { GatewayClient } from './gateway-client.ts';
+import { pair } from './pair.ts';
+import { checkHostKey } from './pin-host-key.ts';
+
+/** User name on the SSH connection; the key alone decides who it is. */
+const SSH_USER = 'node';
+
+export interface ConnectOptions {
+  address: Address;
+  identity: NodeIdentity;
+  state: NodeStateFile;
+  invite: InviteCode | undefined;
+  name: string;
+  nameRequired: boolean;
+  labels: Labels;
+  facts: NodeFacts;
+  /** Id of the run journal. */
+  journal: string;
+  keepaliveIntervalMs: number;
+  keepaliveCountMax: number;
+  clock: Clock;
+  gatewayClock: GatewayClock;
+  logger: Logger;
+  signal: AbortSignal;
+  /** Serves the node's API on a channel that the gateway has opened. */
+  serveApi(channel: Duplex): void;
+}
+
+/** A connection over which work can come. */
+export interface OpenTunnel {
+  connection: SshConnection;
+  client: GatewayClient;
+  hello: NodeHelloAnswer;
+}
+
+/** The gateway has noted this node and waits for an operator. */
+export interface Pending {
+  pendingCode: string;
+  retryAfterMs: number;
+}
+
+/** @throws FleetError whatever went wrong; its `retryable` says whether to try again. */
+export async function connectOnce(options: ConnectOptions): Promise<OpenTunnel | Pending> {
+  if (options.state.current?.pairing === undefined) {
+    const pending = await withConnection(options, (connection, client) => pairFirst(options, connection, client));
+    if (pending !== undefined) return pending;
+    // The gateway decides at connect what a key may open, so the key that has just become a node's comes again.
+  }
+  const connection = await connect(options);
+  const client = new GatewayClient(connection, options.clock, options.gatewayClock);
+  try {
+    await ensureToken(options, connection, client);
+    await offerForward(options, connection, client);
+    const hello = await client.hello(helloOf(options));
+    return { connection, client, hello };
+  } catch (error) {
+    client.close();
+    connection.close();
+    throw await explain(error, connection);
+  }
+}
+
+async function withConnection<T>(
+  options: ConnectOptions,
+  work: (connection: SshConnection, client: GatewayClient) => Promise<T>,
+): Promise<T> {
+  const connection = await connect(options);
+  const client = new GatewayClient(connection, options.clock, options.gatewayClock);
+  try {
+    return await work(connection, client);
+  } finally {
+    client.close();
+    connection.close();
+  }
+}
+
+function connect(options: ConnectOptions): Promise<SshConnection> {
+  const { address, identity, state, clock, logger, signal, keepaliveIntervalMs, keepaliveCountMax } = options;
+  return connectSsh({
+    ...address,
+    user: SSH_USER,
+    privateKey: identity.privateKey,
+    verifyHostKey: (shown) => checkHostKey(shown, address, state.current),
+    keepaliveIntervalMs,
+    keepaliveCountMax,
+    clock,
+    logger,
+    signal,
+  });
+}
+
+/** Pairs an unknown key; what is left to wait for, if it is not let in yet. */
+async function pairFirst(
+  options: ConnectOptions,
+  connection: SshConnection,
+  client: GatewayClient,
+): Promise<Pending | undefined> {
+  const { state, address } = options;
+  const result = await pair({ ...options, client, hostKey: connection.hostKey });
+  const known = { version: 1, gateway: address, hostKey: connection.hostKey.toString('base64') } as const;
+  if (result.status === 'paired') {
+    state.save({ ...known, pairing: toPairing(result) });
+    return undefined;
+  }
+  // The code of the first question stays valid: the key and the pinned host key are still the ones it was made of.
+  const { ownCode, gatewayCode, retryAfterMs } = result;
+  if (gatewayCode !== ownCode && gatewayCode !== state.current?.pendingCode) {
+    throw new FleetError('gateway_not_proven', 'the gateway shows another comparison code than this machine', {
+      hint: 'Somebody may stand between the machines. Use a code from `fleet invite` instead.',
+    });
+  }
+  if (state.current?.pendingCode !== gatewayCode) state.save({ ...known, pendingCode: gatewayCode });
+  return { pendingCode: gatewayCode, retryAfterMs };
+}
+
+/** Renews the token in the second half of its life. */
+async function ensureToken(options: ConnectOptions, connection: SshConnection, client: GatewayClient): Promise<void> {
+  const { state, gatewayClock } = options;
+  const pairing = state.current?.pairing;
+  if (pairing === undefined) throw new FleetError('internal', 'a token is needed before pairing');
+  client.token = pairing.token;
+  // On a wrong own clock, before the first answer, this may guess wrong; a refused token is renewed all the same.
+  const half = (pairing.tokenIssuedAt + pairing.tokenExpiresAt) / 2;
+  const now = gatewayClock.now();
+  if (now < half && now >= pairing.tokenIssuedAt) return;
+  await renewToken(options, connection, client);
+}
+
+/** Gets a fresh token over the same challenge, without an invite. */
+export async function renewToken(
+  options: ConnectOptions,
+  connection: Pick<SshConnection, 'hostKey'>,
+  client: GatewayClient,
+): Promise<void> {
+  const { state } = options;
+  const result = await pair({ ...options, client, hostKey: connection.hostKey, invite: undefined });
+  if (result.status !== 'paired') throw notPaired();
+  const present = state.current as NodeState;
+  state.save({ version: 1, gateway: options.address, hostKey: present.hostKey, pairing: toPairing(result) });
+  client.token = result.token;
+}
+
+/** A refused forward does not say why; the API does. */
+async function offerForward(options: ConnectOptions, connection: SshConnection, client: GatewayClient): Promise<void> {
+  try {
+    await connection.forward(NODE_FORWARD.host, NODE_FORWARD.port, options.serveApi);
+  } catch (error) {
+    if (toFleetError(error).code !== 'forbidden') throw error;
+    await client.hello(helloOf(options));
+    throw error;
+  }
+}
+
+function helloOf(options: ConnectOptions) {
+  return { facts: options.facts, labels: options.labels, journal: options.journal, protocol: PROTOCOL_VERSION };
+}
+
+function toPairing(
+  result: Extract<Awaited<ReturnType<typeof pair>>, { status: 'paired' }>,
+): NonNullable<NodeState['pairing']> {
+  const { id, name, token, expiresAt, time, signingKeys } = result;
+  return { id, name, token, tokenIssuedAt: time, tokenExpiresAt: expiresAt, signingKeys };
+}
+
+/** A request that broke because the connection did: the connection's own end says more. */
+async function explain(error: unknown, connection: SshConnection): Promise<FleetError> {
+  const failure = toFleetError(error);
+  if (failure.code !== 'connection_lost') return failure;
+  const { reason } = await connection.closed;
+  return new FleetError('connection_lost', `the gateway ended the connection: ${reason}`, { cause: error });
+}
+
+export function notPaired(): FleetError {
+  return new FleetError('not_paired', 'the gateway does not know this node any more', {
+    hint: 'Pair it again: fleet node up --gateway HOST --code CODE, with a code from `fleet invite` on the gateway.',
+  });
+}

@@ -1,0 +1,82 @@
+/** The node's side of the gateway's API, over channels of the one SSH connection. Every answer is checked and sets the clock. */
+import type http from 'node:http';
+import type { z } from 'zod';
+import type { Heartbeat } from '../../protocol/heartbeat.ts';
+import { GATEWAY_API } from '../../protocol/limits.ts';
+import {
+  type NodeHeartbeatAnswer,
+  type NodeHelloAnswer,
+  type NodeHelloRequest,
+  nodeHeartbeatAnswer,
+  nodeHelloAnswer,
+  type PairChallengeAnswer,
+  type PairChallengeRequest,
+  type PairVerifyAnswer,
+  type PairVerifyRequest,
+  pairChallengeAnswer,
+  pairVerifyAnswer,
+} from '../../protocol/node-messages.ts';
+import type { Clock } from '../../shared/clock.ts';
+import { FleetError } from '../../shared/errors.ts';
+import { requestJson } from '../../shared/http/request.ts';
+import { createStreamAgent } from '../../shared/http/stream-agent.ts';
+import type { SshConnection } from '../../shared/ssh/ssh-connection.ts';
+import type { GatewayClock } from '../gateway-clock.ts';
+
+export class GatewayClient {
+  readonly #agent: http.Agent;
+  readonly #clock: Clock;
+  readonly #gatewayClock: GatewayClock;
+  /** Sent with every request once it is set. */
+  token: string | undefined;
+
+  constructor(connection: Pick<SshConnection, 'openDirect'>, clock: Clock, gatewayClock: GatewayClock) {
+    this.#agent = createStreamAgent(() => connection.openDirect(GATEWAY_API.host, GATEWAY_API.port));
+    this.#clock = clock;
+    this.#gatewayClock = gatewayClock;
+  }
+
+  pairChallenge(request: PairChallengeRequest): Promise<PairChallengeAnswer> {
+    return this.#post('/v1/pair/challenge', request, pairChallengeAnswer);
+  }
+
+  pairVerify(request: PairVerifyRequest): Promise<PairVerifyAnswer> {
+    return this.#post('/v1/pair/verify', request, pairVerifyAnswer);
+  }
+
+  hello(request: NodeHelloRequest): Promise<NodeHelloAnswer> {
+    return this.#post('/v1/node/hello', request, nodeHelloAnswer);
+  }
+
+  /** Resolves with the round trip, ms, without the gateway's own work. */
+  async heartbeat(beat: Heartbeat): Promise<NodeHeartbeatAnswer & { rttMs: number }> {
+    const sentAt = this.#clock.monotonic();
+    const answer = await this.#post('/v1/node/heartbeat', beat, nodeHeartbeatAnswer);
+    return { ...answer, rttMs: Math.max(0, this.#clock.monotonic() - sentAt - answer.tookMs) };
+  }
+
+  close(): void {
+    this.#agent.destroy();
+  }
+
+  async #post<S extends z.ZodType>(path: string, body: unknown, schema: S): Promise<z.output<S>> {
+    const sentAt = this.#clock.monotonic();
+    const headers: Record<string, string> = {};
+    if (this.token !== undefined) headers.authorization = `Bearer ${this.token}`;
+    const answer = await requestJson<unknown>({ agent: this.#agent, method: 'POST', path, body, headers });
+    const parsed = schema.safeParse(answer);
+    if (!parsed.success) {
+      throw new FleetError(
+        'protocol_unsupported',
+        `the gateway answered ${path} in a way that this version does not know`,
+        {
+          hint: 'Install the same fleet version on both machines.',
+          cause: parsed.error,
+        },
+      );
+    }
+    const { time } = parsed.data as { time?: number };
+    if (time !== undefined) this.#gatewayClock.set(time, this.#clock.monotonic() - sentAt);
+    return parsed.data;
+  }
+}

@@ -1,0 +1,71 @@
+/** Sends heartbeats over one open tunnel; a heartbeat that is not answered means that the tunnel is dead, whatever TCP says. */
+import type { Heartbeat } from '../../protocol/heartbeat.ts';
+import type { Clock, Timer } from '../../shared/clock.ts';
+import { toFleetError } from '../../shared/errors.ts';
+import type { Logger } from '../../shared/logger.ts';
+import type { OpenTunnel } from './connect-once.ts';
+
+export interface HeartbeatsOptions {
+  tunnel: OpenTunnel;
+  /** Reads the machine; `rttMs` is that of the heartbeat before. */
+  sample(rttMs: number | null): Promise<Heartbeat>;
+  /** Called before each heartbeat: renews the token in good time. */
+  beforeBeat(): Promise<void>;
+  onAnswer(answer: { name: string; rttMs: number }): void;
+  clock: Clock;
+  logger: Logger;
+}
+
+export class Heartbeats {
+  readonly #options: HeartbeatsOptions;
+  #timer: Timer | undefined;
+  #rttMs: number | null = null;
+  #closed = false;
+
+  constructor(options: HeartbeatsOptions) {
+    this.#options = options;
+  }
+
+  /** Sends the first one; resolves when the gateway has accepted it. */
+  async start(): Promise<void> {
+    await this.#beat();
+    this.#arm();
+  }
+
+  /** Sends one now, to learn whether the tunnel still lives. */
+  check(): void {
+    this.#timer?.cancel();
+    void this.#tick();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#timer?.cancel();
+  }
+
+  #arm(): void {
+    if (this.#closed) return;
+    const { tunnel, clock } = this.#options;
+    this.#timer = clock.after(tunnel.hello.heartbeatIntervalMs, () => void this.#tick());
+  }
+
+  async #tick(): Promise<void> {
+    try {
+      await this.#options.beforeBeat();
+      await this.#beat();
+      this.#arm();
+    } catch (error) {
+      if (this.#closed) return;
+      const { code, message } = toFleetError(error);
+      this.#options.logger.warn({ code, reason: message }, 'heartbeat failed');
+      this.#options.tunnel.connection.close();
+    }
+  }
+
+  async #beat(): Promise<void> {
+    const { tunnel, sample, onAnswer } = this.#options;
+    const answer = await tunnel.client.heartbeat(await sample(this.#rttMs));
+    this.#rttMs = answer.rttMs;
+    onAnswer(answer);
+  }
+}

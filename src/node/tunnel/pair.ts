@@ -1,0 +1,82 @@
+/** The node's part of the handshake: pairs by invite, waits for approval, or renews its token. docs/pairing.md tells the why. */
+import { randomBytes } from 'node:crypto';
+import type { Labels } from '../../protocol/names.ts';
+import type { NodeFacts, PairVerifyAnswer } from '../../protocol/node-messages.ts';
+import {
+  commitmentOf,
+  comparisonCode,
+  encodeTranscript,
+  type InviteCode,
+  inviteProof,
+  NONCE_BYTES,
+  proofsEqual,
+} from '../../protocol/pairing.ts';
+import { PROTOCOL_VERSION } from '../../protocol/version.ts';
+import { FleetError } from '../../shared/errors.ts';
+import type { NodeIdentity } from '../identity.ts';
+import type { GatewayClient } from './gateway-client.ts';
+
+export interface PairOptions {
+  client: Pick<GatewayClient, 'pairChallenge' | 'pairVerify'>;
+  identity: NodeIdentity;
+  /** The host key that this connection has proven, wire format. */
+  hostKey: Buffer;
+  /** Undefined to renew a token, or to ask for approval. */
+  invite: InviteCode | undefined;
+  name: string;
+  nameRequired: boolean;
+  labels: Labels;
+  facts: NodeFacts;
+}
+
+/** What the gateway decided; a pending answer comes with the comparison code that this side has computed itself. */
+export type PairResult =
+  | Extract<PairVerifyAnswer, { status: 'paired' }>
+  | { status: 'pending'; ownCode: string; gatewayCode: string; retryAfterMs: number };
+
+/** @throws FleetError `gateway_not_proven` when the gateway does not know the invite's secret; and what the gateway refuses. */
+export async function pair(options: PairOptions): Promise<PairResult> {
+  const { client, identity, hostKey, invite, name, nameRequired, labels, facts } = options;
+  const opening = randomBytes(NONCE_BYTES);
+  const nodeNonce = commitmentOf(opening);
+  const challenge = await client.pairChallenge({
+    publicKey: base64Url(identity.publicKey),
+    nonce: base64Url(nodeNonce),
+    protocol: PROTOCOL_VERSION,
+    ...(invite === undefined ? {} : { invite: invite.id }),
+  });
+  const transcript = encodeTranscript({
+    hostKey,
+    publicKey: identity.publicKey,
+    nodeNonce,
+    gatewayNonce: Buffer.from(challenge.nonce, 'base64url'),
+    gatewayTimeMs: challenge.time,
+    inviteId: invite?.id ?? '',
+  });
+  if (invite !== undefined) assertGatewayProof(invite, transcript, challenge.proof);
+  const answer = await client.pairVerify({
+    challenge: challenge.challenge,
+    opening: base64Url(opening),
+    signature: base64Url(identity.sign(transcript)),
+    name,
+    nameRequired,
+    labels,
+    facts,
+    ...(invite === undefined ? {} : { proof: base64Url(inviteProof('node', invite.secret, transcript)) }),
+  });
+  if (answer.status === 'paired') return answer;
+  const { code, retryAfterMs } = answer;
+  return { status: 'pending', ownCode: comparisonCode(transcript, opening), gatewayCode: code, retryAfterMs };
+}
+
+function assertGatewayProof(invite: InviteCode, transcript: Buffer, proof: string | undefined): void {
+  const expected = inviteProof('gateway', invite.secret, transcript);
+  if (proof !== undefined && proofsEqual(expected, Buffer.from(proof, 'base64url'))) return;
+  throw new FleetError('gateway_not_proven', 'this is not the gateway that made the code, or the code is mistyped', {
+    hint: 'Check --gateway and the code. If both are right, somebody may stand between the machines.',
+  });
+}
+
+function base64Url(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('base64url');
+}

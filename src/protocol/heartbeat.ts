@@ -1,0 +1,111 @@
+/**
+ * What a node says about itself every 30 seconds, and how far a gateway trusts the shape of it.
+ *
+ * A figure that the node could not read is null, never 0. A figure that makes no sense (a driver that reports 255 %) is
+ * read as null too: one odd sensor must not make a live node look offline. What decides about status and work
+ * (`at`, `agent.version`, `runsActive`, `faults`, `accepting`) has to be right, or the heartbeat is refused.
+ */
+import { z } from 'zod';
+
+/** Most filesystems in one heartbeat; a node with more sends the fullest. */
+export const MAX_HEARTBEAT_DISKS = 64;
+/** Most faults in one heartbeat. */
+export const MAX_HEARTBEAT_FAULTS = 16;
+/** Longest fault, UTF-16 units. */
+export const MAX_FAULT_LENGTH = 200;
+/** Longest mount point, UTF-16 units. */
+export const MAX_MOUNT_LENGTH = 256;
+
+const percent = z.number().min(0).max(100);
+const amount = z.number().nonnegative();
+const percentOrNull = percent.nullable().catch(null);
+const amountOrNull = amount.nullable().catch(null);
+
+const diskSchema = z.object({
+  /** Mount point, or the drive on Windows. */
+  mount: z.string().min(1).max(MAX_MOUNT_LENGTH),
+  fsType: z.string().max(32),
+  sizeBytes: amount,
+  usedBytes: amount,
+  /** As df counts it: used of what unprivileged users can ever use, so 100 means that writes fail. */
+  usedPct: percent,
+});
+
+/** Of one physical filesystem; no network or pseudo filesystem is among them. */
+export type DiskUsage = z.infer<typeof diskSchema>;
+
+const batterySchema = z.object({ percent, charging: z.boolean() });
+
+export type Battery = z.infer<typeof batterySchema>;
+
+/** Since the heartbeat before; all interfaces that lead off the machine together. */
+const networkSchema = z.object({ rxBytesPerS: amountOrNull, txBytesPerS: amountOrNull });
+
+/** Of the node's own process. */
+const agentSchema = z.object({
+  version: z.string().min(1).max(64),
+  rssBytes: amountOrNull,
+  /** 99th percentile of how late the event loop was since the heartbeat before. */
+  eventLoopLagMs: amountOrNull,
+  uptimeS: amountOrNull,
+});
+
+/** One heartbeat. Keys that this version does not know are dropped, so that a newer node can talk to an older gateway. */
+export const heartbeatSchema = z.object({
+  /** When the figures were read, ms since the epoch on the node's clock, which may be wrong. */
+  at: z.number().nonnegative(),
+  /** When the machine started, on the same clock. */
+  bootedAt: amountOrNull,
+  uptimeS: amountOrNull,
+  /** All cores together, since the heartbeat before; null in a node's first. */
+  cpuPct: percentOrNull,
+  /** Runnable processes, averaged; null where the system has no such figure (Windows). */
+  load1: amountOrNull,
+  load5: amountOrNull,
+  load15: amountOrNull,
+  cores: z.number().int().positive().nullable().catch(null),
+  memTotalBytes: amountOrNull,
+  /** Without what the kernel would give back at once (caches, buffers). */
+  memUsedBytes: amountOrNull,
+  swapTotalBytes: amountOrNull,
+  swapUsedBytes: amountOrNull,
+  disks: z.array(diskSchema).max(MAX_HEARTBEAT_DISKS).nullable().catch(null),
+  network: networkSchema.nullable().catch(null),
+  /** Of the CPU. */
+  temperatureC: z.number().min(-100).max(250).nullable().catch(null),
+  battery: batterySchema.nullable().catch(null),
+  agent: agentSchema,
+  runsActive: z.number().int().nonnegative(),
+  /** Round trip to the gateway through the tunnel, as the node measured it. */
+  rttMs: amountOrNull,
+  /** What the agent itself finds wrong (spool not writable, …). Not empty means status `error`. */
+  faults: z.array(z.string().min(1).max(MAX_FAULT_LENGTH)).max(MAX_HEARTBEAT_FAULTS),
+  /** Whether the node takes new runs. */
+  accepting: z.boolean(),
+});
+
+export type Heartbeat = z.infer<typeof heartbeatSchema>;
+
+/** The part of a heartbeat that is read from the machine; the node's tunnel and runner know the rest. */
+export type MetricsSample = Omit<Heartbeat, 'runsActive' | 'rttMs' | 'faults' | 'accepting'>;
+
+/** Faults cut to what a heartbeat may carry: a long complaint must not cost the node its heartbeat. Empty ones are dropped. */
+export function boundFaults(faults: readonly string[]): string[] {
+  return faults
+    .filter((fault) => fault !== '')
+    .slice(0, MAX_HEARTBEAT_FAULTS)
+    .map((fault) => fault.slice(0, MAX_FAULT_LENGTH).toWellFormed());
+}
+
+/** Used share of memory in percent; null when either figure is missing. */
+export function memUsedPct(sample: Pick<Heartbeat, 'memTotalBytes' | 'memUsedBytes'>): number | null {
+  const { memTotalBytes, memUsedBytes } = sample;
+  if (memUsedBytes === null || !memTotalBytes) return null;
+  return Math.min(100, (memUsedBytes / memTotalBytes) * 100);
+}
+
+/** The fullest disk in percent; null when no disk is known. */
+export function fullestDiskPct(sample: Pick<Heartbeat, 'disks'>): number | null {
+  if (sample.disks === null || sample.disks.length === 0) return null;
+  return Math.max(...sample.disks.map((disk) => disk.usedPct));
+}

@@ -1,0 +1,32 @@
+/** What a running node tells people on its own machine, over its control socket (nodes/PROFILE/node.sock). Times are ISO 8601 UTC. */
+
+/** `GET /v1/status`. */
+export interface NodeStatusView {
+  profile: string;
+  /** As the gateway calls it; null while it is not paired. */
+  name: string | null;
+  id: string | null;
+  gateway: string;
+  /** `pending`: waits for an operator's approval, with the code to compare. */
+  state: 'connecting' | 'pairing' | 'pending' | 'online' | 'waiting' | 'stopped';
+  pendingCode: string | null;
+  /** Why the last attempt failed; null while online. */
+  lastError: { code: string; message: string; hint?: string } | null;
+  /** When the next attempt begins; only in `waiting`. */
+  retryAt: string | null;
+  connectedSince: string | null;
+  rttMs: number | null;
+  /** Node's clock minus gateway's, ms. */
+  skewMs: number | null;
+  runsActive: number;
+  pid: number;
+  version: string;
+  startedAt: string;
+  /** Connections made so far. */
+  connects: number;
+}
+
+/** `POST /v1/shutdown` answers this with 202 and then ends the process; commands that run go on and are adopted by the next start. */
+export interface ShutdownAnswer {
+  pid: number;
+}

@@ -1,0 +1,204 @@
+/**
+ * Which nodes a person means: `web-[1-20],db-*,@role=edge&@online!web-7`.
+ *
+ * `,` is union, `&` intersection, `!` difference; all bind alike, from left to right. CLI.md calls this SELECTOR.
+ */
+import { badSelector, expandTerm, MAX_NODE_SET_SIZE, splitTerms, type Term } from './node-set.ts';
+import { NODE_STATUSES } from './node-status.ts';
+
+/** Patterns, labels and keywords in one selector: each is tried on each node. */
+const MAX_SCANS = 1_000;
+/** Shortest start of an id that stands for the id, so that a mistyped name does not hit a stranger. */
+const MIN_ID_PREFIX = 4;
+
+const KEYWORD_HINT = `Known are @all, ${NODE_STATUSES.map((status) => `@${status}`).join(', ')}, and @KEY=VALUE for a label.`;
+
+type Matcher =
+  | { kind: 'all' }
+  | { kind: 'status'; status: string }
+  | { kind: 'label'; key: string; value: string }
+  | { kind: 'patterns'; patterns: string[] }
+  | { kind: 'names'; names: string[] };
+
+type Operator = ',' | '&' | '!';
+
+export interface Selector {
+  readonly text: string;
+  readonly steps: readonly { operator: Operator; matcher: Matcher }[];
+}
+
+/** What the selection looks at. With an `id`, a name may also be that id or a unique start of it. */
+export interface SelectableNode {
+  name: string;
+  status: string;
+  labels: Readonly<Record<string, string>>;
+  id?: string;
+}
+
+export interface Selection<N> {
+  /** In the order in which the nodes were given. */
+  nodes: N[];
+  /** Literal names, on either side of any operator, that fit no node: most likely mistyped. */
+  unmatched: string[];
+}
+
+/** @throws FleetError `bad_selector`, with the place in `facts.position`. */
+export function parseSelector(text: string): Selector {
+  const room: Room = { names: MAX_NODE_SET_SIZE, scans: MAX_SCANS };
+  const steps = splitTerms(text, ',&!').map((term) => ({
+    operator: toOperator(term.operator),
+    matcher: parseTerm(text, term, room),
+  }));
+  return { text, steps };
+}
+
+/** The nodes that the selector means out of `nodes`, and the names in it that nobody has. */
+export function selectNodes<N extends SelectableNode>(selector: Selector, nodes: readonly N[]): Selection<N> {
+  const index = new NodeIndex(nodes);
+  const unmatched = new Set<string>();
+  let chosen = new Set<N>();
+  for (const { operator, matcher } of selector.steps) {
+    const meant = match(matcher, nodes, index, unmatched);
+    if (operator === ',') for (const node of meant) chosen.add(node);
+    else if (operator === '!') for (const node of meant) chosen.delete(node);
+    else chosen = new Set([...chosen].filter((node) => meant.has(node)));
+  }
+  return { nodes: nodes.filter((node) => chosen.has(node)), unmatched: [...unmatched] };
+}
+
+function toOperator(character: string): Operator {
+  return character === '&' || character === '!' ? character : ',';
+}
+
+/** What the rest of a selector may still ask for, so that no text keeps the gateway busy. */
+interface Room {
+  names: number;
+  scans: number;
+}
+
+function parseTerm(source: string, term: Term, room: Room): Matcher {
+  if (!/^@|[*?]/.test(term.text)) {
+    const names = expandTerm(source, term, { limit: room.names });
+    room.names -= names.length;
+    return { kind: 'names', names };
+  }
+  if (room.scans === 0) throw badSelector(source, term.position, `more than ${MAX_SCANS} patterns`);
+  if (term.text.startsWith('@')) {
+    room.scans -= 1;
+    return parseKeyword(source, term);
+  }
+  const patterns = expandTerm(source, term, { limit: room.scans, wildcards: true });
+  room.scans -= patterns.length;
+  return { kind: 'patterns', patterns };
+}
+
+function parseKeyword(source: string, term: Term): Matcher {
+  const word = term.text.slice(1);
+  if (word === 'all') return { kind: 'all' };
+  const status = NODE_STATUSES.find((known) => known === word);
+  if (status !== undefined) return { kind: 'status', status };
+  const label = word.startsWith('label:') ? word.slice('label:'.length) : word;
+  const equals = label.indexOf('=');
+  if (equals > 0) return { kind: 'label', key: label.slice(0, equals), value: label.slice(equals + 1) };
+  if (word === 'pending') {
+    throw badSelector(
+      source,
+      term.position,
+      'pending nodes cannot be selected',
+      'Approve them first: fleet nodes approve NODE.',
+    );
+  }
+  throw badSelector(source, term.position, `unknown keyword ${JSON.stringify(term.text)}`, KEYWORD_HINT);
+}
+
+function match<N extends SelectableNode>(
+  matcher: Matcher,
+  nodes: readonly N[],
+  index: NodeIndex<N>,
+  unmatched: Set<string>,
+): Set<N> {
+  switch (matcher.kind) {
+    case 'all':
+      return new Set(nodes);
+    case 'status':
+      return new Set(nodes.filter((node) => node.status === matcher.status));
+    case 'label':
+      return new Set(nodes.filter((node) => hasLabel(node, matcher.key, matcher.value)));
+    case 'patterns':
+      return new Set(nodes.filter((node) => matcher.patterns.some((pattern) => matchesWildcard(pattern, node.name))));
+    case 'names': {
+      const found = new Set<N>();
+      for (const name of matcher.names) {
+        const node = index.find(name);
+        if (node === undefined) unmatched.add(name);
+        else found.add(node);
+      }
+      return found;
+    }
+  }
+}
+
+function hasLabel(node: SelectableNode, key: string, value: string): boolean {
+  if (!Object.hasOwn(node.labels, key)) return false;
+  return matchesWildcard(value, node.labels[key] ?? '');
+}
+
+class NodeIndex<N extends SelectableNode> {
+  readonly #byName: Map<string, N>;
+  readonly #byId = new Map<string, N>();
+  /** Sorted, once a prefix is asked for. */
+  #ids: string[] | undefined;
+
+  constructor(nodes: readonly N[]) {
+    this.#byName = new Map(nodes.map((node) => [node.name, node]));
+    for (const node of nodes) if (node.id !== undefined) this.#byId.set(node.id, node);
+  }
+
+  find(name: string): N | undefined {
+    const exact = this.#byName.get(name) ?? this.#byId.get(name);
+    if (exact !== undefined || name.length < MIN_ID_PREFIX) return exact;
+    this.#ids ??= [...this.#byId.keys()].sort();
+    const at = firstNotBefore(this.#ids, name);
+    const [id, next] = [this.#ids[at], this.#ids[at + 1]];
+    return id?.startsWith(name) && !next?.startsWith(name) ? this.#byId.get(id) : undefined;
+  }
+}
+
+/** Index of the first of the sorted texts that is not less than `wanted`. */
+function firstNotBefore(sorted: readonly string[], wanted: string): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((sorted[middle] ?? '') < wanted) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** `*` is any text, `?` one character. Goes back to the last `*` only, so no pattern takes exponential time. */
+export function matchesWildcard(pattern: string, text: string): boolean {
+  let atPattern = 0;
+  let atText = 0;
+  let star = -1;
+  let starText = 0;
+  while (atText < text.length) {
+    const wanted = pattern[atPattern];
+    if (wanted === '*') {
+      star = atPattern;
+      starText = atText;
+      atPattern += 1;
+    } else if (wanted === '?' || wanted === text[atText]) {
+      atPattern += 1;
+      atText += 1;
+    } else if (star >= 0) {
+      starText += 1;
+      atPattern = star + 1;
+      atText = starText;
+    } else {
+      return false;
+    }
+  }
+  while (pattern[atPattern] === '*') atPattern += 1;
+  return atPattern === pattern.length;
+}

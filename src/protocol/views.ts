@@ -1,0 +1,83 @@
+/** What the API shows of nodes, health and the gateway itself; `--json` prints these. Times are ISO 8601 UTC, sizes bytes. */
+import type { NodeFacts } from './node-messages.ts';
+import type { NodeStatus } from './node-status.ts';
+
+export interface NodeView {
+  id: string;
+  name: string;
+  /** `revoked` for a node whose key was revoked. */
+  status: NodeStatus | 'revoked';
+  labels: Record<string, string>;
+  capabilities: string[];
+  lastSeenAt: string | null;
+  connectedSince: string | null;
+  rttMs: number | null;
+  agentVersion: string | null;
+  os: string | null;
+  arch: string | null;
+  hostname: string | null;
+}
+
+export interface NodeDetailView extends NodeView {
+  reasons: string[];
+  /** `SHA256:…`, as ssh-keygen -l shows it. */
+  fingerprint: string;
+  address: string | null;
+  pairedAt: string;
+  osRelease: NodeFacts['osRelease'] | null;
+  skewMs: number | null;
+  runsActive: number | null;
+}
+
+export interface PendingView {
+  name: string;
+  /** Eight digits; the machine shows the same. */
+  code: string;
+  fingerprint: string;
+  address: string;
+  hostname: string;
+  os: string;
+  arch: string;
+  labels: Record<string, string>;
+  since: string;
+}
+
+export interface HealthNodeView {
+  name: string;
+  status: NodeStatus;
+  reasons: string[];
+  cpuPct: number | null;
+  load1: number | null;
+  memUsedPct: number | null;
+  diskUsedPct: number | null;
+  rttMs: number | null;
+  skewMs: number | null;
+  uptimeS: number | null;
+  lastSeenAt: string | null;
+}
+
+export interface HealthView {
+  /** The worst of all nodes; `unknown` when there is none. */
+  status: NodeStatus | 'unknown';
+  nodes: HealthNodeView[];
+  alerts: never[];
+}
+
+export interface GatewayView {
+  version: string;
+  pid: number;
+  startedAt: string;
+  /** SSH address nodes dial. */
+  listen: { host: string; port: number };
+  api: { host: string; port: number } | null;
+  /** Host, or host:port, by which nodes reach this gateway, if its config says so. */
+  advertise: string | null;
+  hostKeyFingerprint: string;
+  nodes: { paired: number; connected: number; pending: number };
+  runs: { open: number };
+}
+
+export interface InviteView {
+  code: string;
+  expiresAt: string;
+}

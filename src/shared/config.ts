@@ -1,0 +1,88 @@
+/** config.yaml: read once, checked as a whole, all faults told at once, then frozen. */
+import { readFileSync } from 'node:fs';
+import { parseDocument } from 'yaml';
+import { z } from 'zod';
+import { parseAddress } from './address.ts';
+import { parseDuration } from './duration.ts';
+import { FleetError, systemErrorCode } from './errors.ts';
+
+/** Sections that a config file may have. */
+export const CONFIG_SECTIONS = ['gateway', 'node'] as const;
+
+export type ConfigFile = Partial<Record<(typeof CONFIG_SECTIONS)[number], unknown>>;
+
+/** `30s`, `5m`, …, or a number of seconds; ms once parsed. */
+export const durationSchema = z.union([z.string(), z.number()]).transform((value, context) => {
+  try {
+    return parseDuration(String(value));
+  } catch {
+    context.addIssue({ code: 'custom', message: `not a duration such as 30s, 5m or 7d: ${JSON.stringify(value)}` });
+    return z.NEVER;
+  }
+});
+
+/** `host`, `host:port`, `[v6]:port` or `:port`. */
+export function addressSchema(defaultPort: number) {
+  return z.string().transform((value, context) => {
+    try {
+      return parseAddress(value, defaultPort);
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : 'not an address' });
+      return z.NEVER;
+    }
+  });
+}
+
+/** The file's sections. A missing file is empty unless `required`. @throws FleetError `config_invalid` with line and column. */
+export function readConfigFile(file: string, required: boolean): ConfigFile {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT' && !required) return {};
+    throw new FleetError('config_invalid', `cannot read the config file ${file}: ${systemErrorCode(error) ?? error}`, {
+      cause: error,
+    });
+  }
+  const document = parseDocument(text);
+  const [fault] = document.errors;
+  if (fault !== undefined)
+    throw new FleetError('config_invalid', `${file} is not valid YAML: ${fault.message.split('\n')[0]}`, {
+      cause: fault,
+    });
+  const value = (document.toJS() ?? {}) as Record<string, unknown>;
+  const foreign =
+    typeof value === 'object'
+      ? Object.keys(value).filter((key) => !CONFIG_SECTIONS.includes(key as 'node'))
+      : ['(not a map)'];
+  if (foreign.length > 0) {
+    throw new FleetError('config_invalid', `${file}: unknown section ${foreign.join(', ')}`, {
+      hint: `The sections are ${CONFIG_SECTIONS.join(' and ')}; see config.example.yaml.`,
+    });
+  }
+  return value;
+}
+
+/** One section with `flags` laid over it, checked. Undefined flags do not count. @throws FleetError `config_invalid`. */
+export function parseConfigSection<S extends z.ZodType>(
+  schema: S,
+  name: string,
+  section: unknown,
+  flags: Record<string, unknown>,
+  file: string,
+): Readonly<z.output<S>> {
+  const given = Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== undefined));
+  if (section !== undefined && section !== null && typeof section !== 'object') {
+    throw new FleetError('config_invalid', `${file}: ${name} is not a map`);
+  }
+  const parsed = schema.safeParse({ ...section, ...given });
+  if (parsed.success) return Object.freeze(parsed.data) as Readonly<z.output<S>>;
+  const faults = parsed.error.issues.map((issue) => {
+    const where = [name, ...issue.path].join('.');
+    const source = issue.path[0] !== undefined && String(issue.path[0]) in given ? 'the command line' : file;
+    return `${where}: ${issue.message} (in ${source})`;
+  });
+  throw new FleetError('config_invalid', `the configuration is wrong: ${faults.join('; ')}`, {
+    hint: 'config.example.yaml shows every option.',
+  });
+}

@@ -1,0 +1,64 @@
+/** Fastify as both APIs use it: errors in one shape, bodies checked by zod, connections handed in. */
+import http from 'node:http';
+import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
+import type { z } from 'zod';
+import { FleetError, systemErrorCode, toFleetError } from '../errors.ts';
+import type { Logger } from '../logger.ts';
+import { httpStatusOf } from './http-status.ts';
+import { SERVER_OPTIONS } from './stream-server.ts';
+
+export type App = FastifyInstance<http.Server>;
+
+/** An app without routes. Unknown routes, unreadable bodies and thrown errors all answer `{error: {code, message, hint?}}`. */
+export function createApp(logger: Logger, maxBodyBytes: number): App {
+  const app: App = fastify({
+    bodyLimit: maxBodyBytes,
+    // Streams of events stay open; closing must not wait for them.
+    forceCloseConnections: true,
+    serverFactory: (handler) => http.createServer(SERVER_OPTIONS, handler),
+  });
+  app.addContentTypeParser('application/octet-stream', (_request, payload, done) => done(null, payload));
+  app.setNotFoundHandler((request) => {
+    throw new FleetError('not_found', `no such route: ${request.method} ${request.url.split('?')[0]}`);
+  });
+  app.setErrorHandler((error, request, reply) => {
+    const failure = toApiError(error);
+    if (failure.code === 'internal') logger.error({ err: error, route: request.routeOptions.url }, 'request failed');
+    return reply.code(httpStatusOf(failure.code)).send({ error: failure });
+  });
+  return app;
+}
+
+/** `value` as the schema has it. @throws FleetError `bad_request` naming every field that is wrong. */
+export function parseInput<S extends z.ZodType>(schema: S, value: unknown, what = 'the request'): z.output<S> {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const faults = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`);
+  throw new FleetError('bad_request', `${what} is wrong: ${faults.join('; ')}`);
+}
+
+/** The text of one query parameter, or undefined. */
+export function queryText(request: FastifyRequest, name: string): string | undefined {
+  const value = (request.query as Record<string, unknown>)[name];
+  return typeof value === 'string' ? value : undefined;
+}
+
+/** A whole number of a query parameter. @throws FleetError `bad_request`. */
+export function queryInteger(request: FastifyRequest, name: string): number | undefined {
+  const text = queryText(request, name);
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 0)
+    throw new FleetError('bad_request', `${name} is not a whole number: ${text}`);
+  return value;
+}
+
+function toApiError(error: unknown): FleetError {
+  if (error instanceof FleetError) return error;
+  const code = systemErrorCode(error);
+  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new FleetError('too_large', 'the body is too large');
+  if (code?.startsWith('FST_ERR_CTP') || error instanceof SyntaxError) {
+    return new FleetError('bad_request', 'the body cannot be read as JSON');
+  }
+  return toFleetError(error);
+}

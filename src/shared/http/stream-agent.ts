@@ -1,0 +1,19 @@
+/** An http.Agent whose connections are channels that somebody else opens; keep-alive pools them. */
+import http from 'node:http';
+import type { Duplex } from 'node:stream';
+
+/** Idle channels that are kept for the next request; each costs the other side some kilobytes. */
+const MAX_IDLE_CHANNELS = 8;
+
+export function createStreamAgent(open: () => Promise<Duplex>): http.Agent {
+  const agent = new http.Agent({ keepAlive: true, maxFreeSockets: MAX_IDLE_CHANNELS });
+  // Typed as net.Socket there; any Duplex that looks like one will do (nodejs.org/api/http.html, "agent.createConnection").
+  agent.createConnection = ((_options: unknown, callback: (error: Error | null, stream?: Duplex) => void) => {
+    open().then(
+      (stream) => callback(null, stream),
+      (error: Error) => callback(error),
+    );
+    return undefined;
+  }) as unknown as http.Agent['createConnection'];
+  return agent;
+}

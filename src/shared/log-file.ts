@@ -1,0 +1,47 @@
+/** A log on disk that cannot fill it: one file and its predecessor, each of bounded size. */
+import { closeSync, fstatSync, openSync, renameSync, writeSync } from 'node:fs';
+
+/** At this size the file becomes `.1` and a new one is begun, bytes. */
+const DEFAULT_MAX_BYTES = 10 * 1024 * 1024;
+
+/** A pino destination. A full disk loses log lines (and counts them), never the process. */
+export class LogFile {
+  readonly #file: string;
+  readonly #maxBytes: number;
+  #descriptor: number;
+  #bytes: number;
+  #lostLines = 0;
+
+  constructor(file: string, maxBytes = DEFAULT_MAX_BYTES) {
+    this.#file = file;
+    this.#maxBytes = maxBytes;
+    this.#descriptor = openSync(file, 'a', 0o600);
+    this.#bytes = fstatSync(this.#descriptor).size;
+  }
+
+  write(line: string): void {
+    try {
+      if (this.#bytes >= this.#maxBytes) this.#rotate();
+      this.#bytes += writeSync(this.#descriptor, line);
+    } catch {
+      // There is no place left to tell it but the counter, which the next status shows.
+      this.#lostLines += 1;
+    }
+  }
+
+  get lostLines(): number {
+    return this.#lostLines;
+  }
+
+  close(): void {
+    closeSync(this.#descriptor);
+  }
+
+  #rotate(): void {
+    renameSync(this.#file, `${this.#file}.1`);
+    const next = openSync(this.#file, 'a', 0o600);
+    closeSync(this.#descriptor);
+    this.#descriptor = next;
+    this.#bytes = 0;
+  }
+}

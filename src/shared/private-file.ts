@@ -1,0 +1,89 @@
+/** Files and folders that only their owner may read: keys, tokens, databases. Looser ones are refused, never silently fixed. */
+import { randomBytes } from 'node:crypto';
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
+import path from 'node:path';
+import { FleetError, systemErrorCode } from './errors.ts';
+
+const OTHERS_MASK = 0o077;
+
+/** Makes the folder (and its parents) with mode 0700. @throws FleetError `home_insecure` when it exists and others may enter it. */
+export function ensurePrivateFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new FleetError('storage_failed', `cannot make the folder ${folder}: ${systemErrorCode(error) ?? error}`, {
+      hint: 'Check that the path is a folder and writable, or choose another with --home.',
+      cause: error,
+    });
+  }
+  assertPrivate(folder, '700');
+}
+
+/** @throws FleetError `home_insecure` when group or others have any right on `target`. */
+export function assertPrivate(target: string, wantedMode: '600' | '700'): void {
+  const mode = statSync(target).mode & 0o777;
+  if ((mode & OTHERS_MASK) !== 0) {
+    throw new FleetError(
+      'home_insecure',
+      `${target} is open to other users (mode ${mode.toString(8).padStart(3, '0')})`,
+      {
+        hint: `Run: chmod ${wantedMode} ${target}`,
+      },
+    );
+  }
+}
+
+/** The text of a private file, or undefined when there is none. @throws FleetError `home_insecure`, `storage_failed`. */
+export function readPrivateFile(file: string): string | undefined {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
+    throw new FleetError('storage_failed', `cannot read ${file}: ${systemErrorCode(error) ?? error}`, { cause: error });
+  }
+  assertPrivate(file, '600');
+  return text;
+}
+
+/** Replaces a file as a whole: a crash leaves the old or the new text, never half of it. Mode 0600. @throws FleetError `storage_failed`. */
+export function writePrivateFile(file: string, text: string): void {
+  const temporary = path.join(path.dirname(file), `.${path.basename(file)}.${randomBytes(6).toString('hex')}`);
+  try {
+    const descriptor = openSync(temporary, 'wx', 0o600);
+    try {
+      writeSync(descriptor, text);
+      fsyncSync(descriptor);
+    } finally {
+      closeSync(descriptor);
+    }
+    renameSync(temporary, file);
+    syncFolder(path.dirname(file));
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw new FleetError('storage_failed', `cannot write ${file}: ${systemErrorCode(error) ?? error}`, {
+      hint: 'Check the free space and the rights of the folder.',
+      cause: error,
+    });
+  }
+}
+
+/** Makes a rename in the folder durable (fsync(2), "Notes"). */
+function syncFolder(folder: string): void {
+  const descriptor = openSync(folder, 'r');
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}

@@ -1,0 +1,151 @@
+/** Ed25519 keys in the formats of OpenSSH, so that stock `ssh -i` and `ssh-keygen` read ours and we read theirs. */
+import { createHash, createPrivateKey, createPublicKey } from 'node:crypto';
+import { FleetError } from '../errors.ts';
+import { SshReader, sshString, sshUint32 } from './ssh-wire.ts';
+
+const KEY_TYPE = 'ssh-ed25519';
+/** Source for all of this format: PROTOCOL.key in OpenSSH's source tree. */
+const MAGIC = Buffer.from('openssh-key-v1\0', 'latin1');
+const PEM_BEGIN = '-----BEGIN OPENSSH PRIVATE KEY-----';
+const PEM_END = '-----END OPENSSH PRIVATE KEY-----';
+const PEM_LINE_LENGTH = 70;
+/** Padding unit of an unencrypted key. */
+const BLOCK_BYTES = 8;
+const RAW_KEY_BYTES = 32;
+/** RFC 8410: what stands before the 32 bytes of a seed in PKCS#8. */
+const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
+
+export interface SshKeyPair {
+  /** 32 bytes: the secret. */
+  seed: Uint8Array;
+  /** 32 bytes. */
+  publicKey: Uint8Array;
+  comment: string;
+}
+
+/** The private key as OpenSSH stores it, unencrypted: PEM-like armour around openssh-key-v1, with a line feed at the end. */
+export function encodeOpenSshPrivateKey({ seed, publicKey, comment }: SshKeyPair): string {
+  const blob = sshPublicKeyBlob(publicKey);
+  // OpenSSH compares two equal numbers to see whether it decrypted well; unencrypted, any number does.
+  const check = createHash('sha256').update(seed).digest().subarray(0, 4);
+  const secret = Buffer.concat([
+    check,
+    check,
+    sshString(KEY_TYPE),
+    sshString(publicKey),
+    sshString(Buffer.concat([seed, publicKey])),
+    sshString(comment),
+  ]);
+  const paddingBytes = (BLOCK_BYTES - (secret.length % BLOCK_BYTES)) % BLOCK_BYTES;
+  const padding = Buffer.from(Array.from({ length: paddingBytes }, (_, index) => index + 1));
+  const body = Buffer.concat([
+    MAGIC,
+    sshString('none'),
+    sshString('none'),
+    sshString(''),
+    sshUint32(1),
+    sshString(blob),
+    sshString(Buffer.concat([secret, padding])),
+  ]).toString('base64');
+  const lines = body.match(new RegExp(`.{1,${PEM_LINE_LENGTH}}`, 'g')) ?? [];
+  return `${[PEM_BEGIN, ...lines, PEM_END].join('\n')}\n`;
+}
+
+/**
+ * Seed, public key and comment of an unencrypted Ed25519 key in OpenSSH's format.
+ * @throws FleetError `config_invalid` when it is encrypted, of another type, or not such a file; the text is never in the message
+ */
+export function parseOpenSshPrivateKey(text: string): SshKeyPair {
+  const reader = new SshReader(decodeArmour(text));
+  if (!reader.bytes(MAGIC.length)?.equals(MAGIC)) throw notAKey();
+  const cipher = reader.string()?.toString('latin1');
+  const kdf = reader.string()?.toString('latin1');
+  const kdfOptions = reader.string();
+  const keyCount = reader.uint32();
+  const blob = reader.string();
+  const secret = reader.string();
+  if (cipher === undefined || kdf === undefined || kdfOptions === undefined) throw notAKey();
+  if (cipher !== 'none' || kdf !== 'none') {
+    throw new FleetError('config_invalid', 'the private key is encrypted with a passphrase', {
+      hint: 'Remove the passphrase with: ssh-keygen -p -N "" -f FILE',
+    });
+  }
+  if (keyCount !== 1 || blob === undefined || secret === undefined || reader.remaining !== 0) throw notAKey();
+  const type = new SshReader(blob).string()?.toString('latin1');
+  if (type !== KEY_TYPE) {
+    throw new FleetError('config_invalid', `the private key is of type ${printable(type)}, not ${KEY_TYPE}`, {
+      hint: 'Make one with: ssh-keygen -t ed25519 -N "" -f FILE',
+    });
+  }
+  return parseSecretSection(secret, blob);
+}
+
+/** The public key as it goes over the wire and, in base64, into authorized_keys. RFC 8709, 4. @throws RangeError unless 32 bytes */
+export function sshPublicKeyBlob(publicKey: Uint8Array): Buffer {
+  if (publicKey.length !== RAW_KEY_BYTES) throw new RangeError(`an Ed25519 key of ${publicKey.length} bytes`);
+  return Buffer.concat([sshString(KEY_TYPE), sshString(publicKey)]);
+}
+
+/** The 32 bytes in a blob; undefined unless the blob is exactly an Ed25519 key. */
+export function rawEd25519FromBlob(blob: Buffer): Buffer | undefined {
+  const reader = new SshReader(blob);
+  const type = reader.string()?.toString('latin1');
+  const publicKey = reader.string();
+  if (type !== KEY_TYPE || publicKey?.length !== RAW_KEY_BYTES || reader.remaining !== 0) return undefined;
+  return Buffer.from(publicKey);
+}
+
+/** `SHA256:…` of a public key's blob, as `ssh-keygen -l` prints it. */
+export function formatFingerprint(blob: Uint8Array): string {
+  return `SHA256:${createHash('sha256').update(blob).digest('base64').replace(/=+$/, '')}`;
+}
+
+function decodeArmour(text: string): Buffer {
+  const lines = text.trim().split(/\r?\n/);
+  const body = lines.slice(1, -1).join('');
+  const armoured = lines[0] === PEM_BEGIN && lines.at(-1) === PEM_END && /^[A-Za-z0-9+/]+={0,2}$/.test(body);
+  if (!armoured) throw notAKey();
+  return Buffer.from(body, 'base64');
+}
+
+/** check · check · type · public key · seed and public key · comment · padding 1, 2, 3, … */
+function parseSecretSection(secret: Buffer, blob: Buffer): SshKeyPair {
+  const reader = new SshReader(secret);
+  const checks = [reader.uint32(), reader.uint32()];
+  const type = reader.string()?.toString('latin1');
+  const publicKey = reader.string();
+  const pair = reader.string();
+  const comment = reader.string();
+  if (publicKey === undefined || pair === undefined || comment === undefined) throw notAKey();
+  const padding = reader.bytes(reader.remaining) ?? Buffer.alloc(0);
+  const seed = pair.subarray(0, RAW_KEY_BYTES);
+  const consistent =
+    checks[0] === checks[1] &&
+    type === KEY_TYPE &&
+    publicKey.length === RAW_KEY_BYTES &&
+    pair.length === 2 * RAW_KEY_BYTES &&
+    pair.subarray(RAW_KEY_BYTES).equals(publicKey) &&
+    sshPublicKeyBlob(publicKey).equals(blob) &&
+    padding.length < BLOCK_BYTES &&
+    padding.every((byte, index) => byte === index + 1) &&
+    derivePublicKey(seed).equals(publicKey);
+  if (!consistent) throw notAKey();
+  return { seed: Uint8Array.from(seed), publicKey: Uint8Array.from(publicKey), comment: comment.toString('utf8') };
+}
+
+/** A file whose halves do not belong together would sign with one key and claim another. */
+function derivePublicKey(seed: Buffer): Buffer {
+  const key = createPrivateKey({ key: Buffer.concat([PKCS8_PREFIX, seed]), format: 'der', type: 'pkcs8' });
+  const { x = '' } = createPublicKey(key).export({ format: 'jwk' });
+  return Buffer.from(x, 'base64url');
+}
+
+function notAKey(): FleetError {
+  return new FleetError('config_invalid', 'that is not a private key in OpenSSH format', {
+    hint: 'Make one with: ssh-keygen -t ed25519 -N "" -f FILE',
+  });
+}
+
+function printable(type: string | undefined): string {
+  return type !== undefined && /^[\w@.+-]{1,64}$/.test(type) ? type : 'unknown';
+}

@@ -1,0 +1,32 @@
+/** A report whose names and reasons try to break out of every format. */
+import { buildReport } from '../../../src/gateway/health/report.ts';
+import type { HealthReport } from '../../../src/gateway/health/report-types.ts';
+import { sampleInput } from './report-fixture.ts';
+
+export const HOSTILE = [
+  '<script>alert(1)</script>',
+  '"><img src=x onerror=alert(1)>',
+  "' onmouseover='alert(1)",
+  '</style></title>&lt;',
+  '=HYPERLINK("http://evil.example","click")',
+  '+1+cmd|/C calc',
+  '@SUM(A1)',
+  '\t=1+1',
+  '-2+3',
+  'a|b | c',
+  '[link](https://evil.example) `code` **bold** @someone',
+  '\u001b[31mred\u001b[0m\r\nsecond line',
+  'quote " comma , done',
+  '\u202egnp.exe',
+  'x'.repeat(300),
+  '節点'.repeat(60),
+] as const;
+
+/** One node for each hostile string, as its name and as a reason. */
+export function hostileReport(): HealthReport {
+  const input = sampleInput();
+  const [row] = input.rows;
+  if (row === undefined) throw new Error('the fixture has rows');
+  const rows = HOSTILE.map((name) => ({ ...row, name, status: 'limited' as const, reasons: [name] }));
+  return buildReport({ ...input, rows });
+}

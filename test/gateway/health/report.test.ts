@@ -1,0 +1,169 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { DEFAULT_HEALTH_THRESHOLDS } from '../../../src/gateway/health/derive-status.ts';
+import { buildReport } from '../../../src/gateway/health/report.ts';
+import { SERIES_PARTS } from '../../../src/gateway/health/report-series.ts';
+import type { ReportRow } from '../../../src/gateway/health/report-types.ts';
+import { NODE_STATUSES } from '../../../src/protocol/node-status.ts';
+import { RUN_STATES } from '../../../src/protocol/run-state.ts';
+import { DAY_MS, FROM, sampleInput, TO } from './report-fixture.ts';
+
+const HOUR_MS = 3_600_000;
+
+const ROW: ReportRow = {
+  name: 'node-1',
+  status: 'online',
+  reasons: [],
+  joinedAt: FROM - DAY_MS,
+  samples: [],
+  sessions: [],
+  runs: {},
+  exitedNonZero: 0,
+};
+const limits = DEFAULT_HEALTH_THRESHOLDS;
+const nodeOf = (changes: Partial<ReportRow>) => {
+  const [node] = buildReport({ from: FROM, to: TO, rows: [{ ...ROW, ...changes }], limits }).nodes;
+  assert.ok(node !== undefined);
+  return node;
+};
+
+test('uptime and outages come from the sessions within the period', () => {
+  const node = nodeOf({
+    sessions: [
+      { from: FROM - HOUR_MS, to: FROM + 6 * HOUR_MS },
+      { from: FROM + 12 * HOUR_MS, to: FROM + 18 * HOUR_MS },
+      { from: FROM + 17 * HOUR_MS, to: FROM + 18 * HOUR_MS },
+    ],
+  });
+  assert.equal(node.uptimePct, 50);
+  assert.equal(node.offlineMs, 12 * HOUR_MS);
+  assert.deepEqual(node.incidents, [
+    { start: '2026-01-30T15:30:00.000Z', end: '2026-01-30T21:30:00.000Z', durationMs: 6 * HOUR_MS },
+    { start: '2026-01-31T03:30:00.000Z', end: null, durationMs: 6 * HOUR_MS },
+  ]);
+});
+
+test('a live session lasts to the end of the period', () => {
+  const node = nodeOf({ sessions: [{ from: FROM + 6 * HOUR_MS, to: null }] });
+  assert.equal(node.uptimePct, 75);
+  assert.equal(node.incidents.length, 1);
+});
+
+test('a node that joined inside the period counts from then', () => {
+  const joinedAt = FROM + 12 * HOUR_MS;
+  const node = nodeOf({ joinedAt, sessions: [{ from: joinedAt, to: null }] });
+  assert.equal(node.uptimePct, 100);
+  assert.deepEqual(node.incidents, []);
+  assert.equal(node.joinedAt, new Date(joinedAt).toISOString());
+  assert.equal(node.series.onlinePct[0], null);
+  assert.equal(node.series.onlinePct.at(-1), 100);
+});
+
+test('a node that joined at the very end has no uptime rather than 0', () => {
+  const node = nodeOf({ joinedAt: TO });
+  assert.equal(node.uptimePct, null);
+  assert.deepEqual(node.incidents, []);
+  assert.equal(node.cpuPct, null);
+});
+
+test('samples outside of the period do not count', () => {
+  const sample = { memUsedPct: null, diskUsedPct: null, rttMs: null };
+  const node = nodeOf({
+    samples: [
+      { ...sample, at: FROM - 1, cpuPct: 99 },
+      { ...sample, at: FROM, cpuPct: 10 },
+      { ...sample, at: TO - 1, cpuPct: 20 },
+      { ...sample, at: TO, cpuPct: 99 },
+    ],
+  });
+  assert.deepEqual(node.cpuPct, { min: 10, avg: 15, max: 20, p95: 20 });
+  assert.equal(node.memUsedPct, null);
+  assert.equal(node.series.cpuPct[0], 10);
+  assert.equal(node.series.cpuPct.at(-1), 20);
+  assert.equal(node.series.cpuPct.filter((value) => value !== null).length, 2);
+});
+
+test('runs: a cancel is no failure, an exit other than 0 is', () => {
+  const { runs } = nodeOf({
+    runs: { exited: 10, timed_out: 1, canceled: 2, expired: 3, unknown: 1, running: 4, queued: 1 },
+    exitedNonZero: 4,
+  });
+  assert.deepEqual(runs, { total: 22, active: 5, succeeded: 6, failed: 9, canceled: 2 });
+});
+
+test('the worst node comes first, and decides about the whole', () => {
+  const report = buildReport(sampleInput());
+  assert.deepEqual(
+    report.nodes.slice(0, 2).map(({ name }) => name),
+    ['laptop-maria', 'build-1'],
+  );
+  assert.equal(report.status, 'offline');
+  assert.deepEqual(report.totals.byStatus, { online: 10, limited: 1, error: 0, offline: 1 });
+  assert.equal(report.totals.nodes, 12);
+  assert.equal(report.period.durationMs, DAY_MS);
+});
+
+test('no nodes is a report too, an empty period is a mistake', () => {
+  const report = buildReport({ from: FROM, to: TO, rows: [], limits });
+  assert.equal(report.status, null);
+  assert.equal(report.totals.uptimePct, null);
+  assert.throws(() => buildReport({ from: TO, to: TO, rows: [], limits }), RangeError);
+});
+
+test('the object is its own JSON', () => {
+  const report = buildReport(sampleInput());
+  assert.deepEqual(JSON.parse(JSON.stringify(report)), report);
+});
+
+const time = fc.integer({ min: FROM - DAY_MS, max: TO + DAY_MS });
+const percent = fc.option(fc.double({ min: 0, max: 100, noNaN: true }));
+const anyRow: fc.Arbitrary<ReportRow> = fc.record({
+  name: fc.string(),
+  status: fc.constantFrom(...NODE_STATUSES),
+  reasons: fc.array(fc.string(), { maxLength: 2 }),
+  joinedAt: time,
+  samples: fc.array(
+    fc.record({ at: time, cpuPct: percent, memUsedPct: percent, diskUsedPct: percent, rttMs: percent }),
+  ),
+  sessions: fc.array(fc.record({ from: time, to: fc.option(time) })),
+  runs: fc.dictionary(fc.constantFrom(...RUN_STATES), fc.nat({ max: 100 })),
+  exitedNonZero: fc.constant(0),
+});
+
+test('any rows: figures stay in their ranges, outages never overlap, sums agree', () => {
+  fc.assert(
+    fc.property(fc.array(anyRow, { maxLength: 5 }), (rows) => {
+      const report = buildReport({ from: FROM, to: TO, rows, limits });
+      assert.equal(report.nodes.length, rows.length);
+      const order = report.nodes.map(({ status }) => NODE_STATUSES.indexOf(status));
+      assert.deepEqual(
+        order,
+        [...order].sort((a, b) => b - a),
+      );
+      for (const node of report.nodes) {
+        assert.ok(node.uptimePct === null || (node.uptimePct >= 0 && node.uptimePct <= 100));
+        assert.equal(node.uptimePct === 100 || node.uptimePct === null, node.incidents.length === 0);
+        let end = '';
+        for (const incident of node.incidents) {
+          assert.ok(incident.start > end);
+          end = incident.end ?? report.period.to;
+          assert.equal(Date.parse(end) - Date.parse(incident.start), incident.durationMs);
+        }
+        assert.ok(end <= report.period.to);
+        const { total, active, succeeded, failed, canceled } = node.runs;
+        assert.equal(active + succeeded + failed + canceled, total);
+        for (const statistics of [node.cpuPct, node.memUsedPct, node.diskUsedPct, node.rttMs]) {
+          if (statistics === null) continue;
+          assert.ok(statistics.min <= statistics.avg && statistics.avg <= statistics.max);
+          assert.ok(statistics.p95 >= statistics.min && statistics.p95 <= statistics.max);
+        }
+        for (const values of Object.values(node.series)) {
+          if (Array.isArray(values)) assert.equal(values.length, SERIES_PARTS);
+        }
+        assert.ok(node.series.onlinePct.every((share) => share === null || (share >= 0 && share <= 100)));
+      }
+    }),
+    { numRuns: 60 },
+  );
+});

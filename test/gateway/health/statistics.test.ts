@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { meanOf, statisticsOf } from '../../../src/gateway/health/statistics.ts';
+
+test('least, mean, most and 95th percentile', () => {
+  const hundred = Array.from({ length: 100 }, (_, index) => index + 1);
+  assert.deepEqual(statisticsOf(hundred), { min: 1, avg: 50.5, max: 100, p95: 95 });
+  assert.deepEqual(statisticsOf([7]), { min: 7, avg: 7, max: 7, p95: 7 });
+});
+
+test('missing figures do not count, and nothing has no statistics', () => {
+  assert.deepEqual(statisticsOf([null, 4, null, 6]), { min: 4, avg: 5, max: 6, p95: 6 });
+  assert.equal(statisticsOf([null]), null);
+  assert.equal(statisticsOf([]), null);
+});
+
+test('a rolled-up figure weighs as much as what it stands for, and keeps its extremes', () => {
+  const hour = { min: 0, avg: 10, max: 99, count: 99 };
+  assert.deepEqual(statisticsOf([hour, 110]), { min: 0, avg: 11, max: 110, p95: 10 });
+  assert.equal(meanOf(hour), 10);
+  assert.equal(meanOf(null), null);
+  assert.equal(meanOf(3), 3);
+});
+
+test('min <= avg <= max, p95 within, and at least 95 % do not exceed p95', () => {
+  fc.assert(
+    fc.property(fc.array(fc.double({ noNaN: true, min: -1e9, max: 1e9 }), { minLength: 1 }), (figures) => {
+      const statistics = statisticsOf(figures);
+      assert.ok(statistics !== null);
+      const { min, avg, max, p95 } = statistics;
+      assert.ok(min <= avg && avg <= max && min <= p95 && p95 <= max);
+      assert.ok(figures.includes(p95));
+      assert.ok(figures.filter((figure) => figure <= p95).length >= figures.length * 0.95);
+    }),
+  );
+});

@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseNetDev } from '../../../src/node/metrics/linux-network.ts';
+import { createLinuxSource, parseCpuTimes, parseMemory } from '../../../src/node/metrics/linux-source.ts';
+import { tempTree } from './temp-tree.ts';
+
+test('cpu times: iowait is idle, guest is not counted twice', () => {
+  const stat = 'cpu  100 10 50 800 30 5 5 20 40 2\ncpu0 50 5 25 400 15 2 2 10 20 1\nintr 1\n';
+  assert.deepEqual(parseCpuTimes(stat), { busy: 190, total: 1020 });
+  assert.throws(() => parseCpuTimes('intr 1\n'), RangeError);
+  assert.throws(() => parseCpuTimes('cpu  1 2 x 4\n'), RangeError);
+});
+
+test('memory: used is without caches', () => {
+  const meminfo = [
+    'MemTotal:       1000 kB',
+    'MemFree:         100 kB',
+    'MemAvailable:    600 kB',
+    'Buffers:          50 kB',
+    'Cached:          300 kB',
+    'SwapCached:       77 kB',
+    'SwapTotal:       500 kB',
+    'SwapFree:        200 kB',
+  ];
+  assert.deepEqual(parseMemory(meminfo.join('\n')), {
+    memTotalBytes: 1000 * 1024,
+    memUsedBytes: 400 * 1024,
+    swapTotalBytes: 500 * 1024,
+    swapUsedBytes: 300 * 1024,
+  });
+  const old = meminfo.filter((line) => !/^(MemAvailable|Swap)/.test(line)).join('\n');
+  assert.deepEqual(parseMemory(old), {
+    memTotalBytes: 1000 * 1024,
+    memUsedBytes: 550 * 1024,
+    swapTotalBytes: null,
+    swapUsedBytes: null,
+  });
+  assert.throws(() => parseMemory(''), RangeError);
+});
+
+const NET_DEV = `Inter-|   Receive                                                |  Transmit
+ face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
+    lo: 9000 1 0 0 0 0 0 0 9000 1 0 0 0 0 0 0
+  eth0:1234567890123 2 0 0 0 0 0 0 456 2 0 0 0 0 0 0
+docker0: 77 1 0 0 0 0 0 0 78 1 0 0 0 0 0 0
+`;
+
+test('network: the table of interfaces', () => {
+  const counters = parseNetDev(NET_DEV);
+  assert.deepEqual([...counters.keys()], ['lo', 'eth0', 'docker0']);
+  assert.deepEqual(counters.get('eth0'), { rxBytes: 1_234_567_890_123, txBytes: 456 });
+});
+
+test('network: interfaces without hardware count only where there are no others', async (t) => {
+  const roots = async (eth0: string) => {
+    const root = await tempTree(
+      t,
+      { 'proc/net/dev': NET_DEV, 'sys/class/net/bonding_masters': '' },
+      {
+        'sys/class/net/lo': '../../devices/virtual/net/lo',
+        'sys/class/net/eth0': `../../devices/${eth0}/net/eth0`,
+        'sys/class/net/docker0': '../../devices/virtual/net/docker0',
+      },
+    );
+    return createLinuxSource({ proc: `${root}/proc`, sys: `${root}/sys` });
+  };
+  const host = await (await roots('pci0000:00')).readNetwork();
+  assert.deepEqual([...host.keys()], ['eth0']);
+  const container = await (await roots('virtual')).readNetwork();
+  assert.deepEqual([...container.keys()], ['eth0', 'docker0']);
+});
+
+test('temperature: the hottest sensor of the CPU chip, not of the disk', async (t) => {
+  const sys = await tempTree(t, {
+    'class/hwmon/hwmon0/name': 'nvme\n',
+    'class/hwmon/hwmon0/temp1_input': '90000\n',
+    'class/hwmon/hwmon1/name': 'coretemp\n',
+    'class/hwmon/hwmon1/temp1_input': '51000\n',
+    'class/hwmon/hwmon1/temp2_input': '54500\n',
+    'class/hwmon/hwmon1/temp3_input': '-128000\n',
+    'class/hwmon/hwmon1/temp1_max': '100000\n',
+    'class/thermal/thermal_zone0/type': 'x86_pkg_temp\n',
+    'class/thermal/thermal_zone0/temp': '11000\n',
+  });
+  assert.equal(await createLinuxSource({ proc: '/proc', sys }).readTemperatureC(), 54.5);
+});
+
+test('temperature: else the thermal zone of the CPU, else the first, else none', async (t) => {
+  const read = async (files: Record<string, string>) =>
+    createLinuxSource({ proc: '/proc', sys: await tempTree(t, files) }).readTemperatureC();
+  const first = { 'class/thermal/thermal_zone0/type': 'acpitz\n', 'class/thermal/thermal_zone0/temp': '30000\n' };
+  const cpu = { 'class/thermal/thermal_zone1/type': 'cpu-thermal\n', 'class/thermal/thermal_zone1/temp': '48312\n' };
+  assert.equal(await read({ ...first, ...cpu }), 48.312);
+  assert.equal(await read(first), 30);
+  assert.equal(await read({ 'class/thermal/cooling_device0/type': 'Processor\n' }), null);
+  assert.equal(await read({}), null);
+});
+
+test('battery: the mean of the machine’s own, not of the mouse', async (t) => {
+  const supply = (name: string, attributes: Record<string, string>) =>
+    Object.fromEntries(Object.entries(attributes).map(([key, value]) => [`class/power_supply/${name}/${key}`, value]));
+  const read = async (files: Record<string, string>) =>
+    createLinuxSource({ proc: '/proc', sys: await tempTree(t, files) }).readBattery();
+  const mains = supply('AC', { type: 'Mains\n', online: '1\n' });
+  const mouse = supply('hidpp_battery_0', { type: 'Battery\n', scope: 'Device\n', capacity: '3\n' });
+  const first = supply('BAT0', { type: 'Battery\n', capacity: '80\n', status: 'Charging\n' });
+  const second = supply('BAT1', { type: 'Battery\n', capacity: '40\n', status: 'Not charging\n' });
+  assert.deepEqual(await read({ ...mains, ...mouse, ...first, ...second }), { percent: 60, charging: true });
+  assert.deepEqual(await read(second), { percent: 40, charging: false });
+  assert.equal(await read({ ...mains, ...mouse }), null);
+  assert.equal(await read({}), null);
+});
+
+test('a missing /proc is a failure, not zeros', async (t) => {
+  const root = await tempTree(t, {});
+  const source = createLinuxSource({ proc: root, sys: root });
+  await assert.rejects(source.readCpuTimes(), { code: 'ENOENT' });
+  await assert.rejects(source.readMemory(), { code: 'ENOENT' });
+  await assert.rejects(source.readNetwork(), { code: 'ENOENT' });
+  await assert.rejects(source.readDisks(), { code: 'ENOENT' });
+});

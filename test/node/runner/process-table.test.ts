@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { ProcessGroup } from '../../../src/node/runner/process-group.ts';
+import { type ProcessTable, ProcTable, PsTable, parseProcStat } from '../../../src/node/runner/process-table.ts';
+import { runToolSync } from '../../../src/node/runner/spawn.ts';
+import { processState, until } from './support/harness.ts';
+
+test('a stat line is read whatever the program is called', () => {
+  fc.assert(
+    fc.property(fc.string(), fc.nat(), fc.nat(), (name, group, ticks) => {
+      const rest = Array.from({ length: 16 }, (_, i) => i).join(' ');
+      const line = `12 (${name}) S 1 ${group} ${rest} ${ticks} 0 0\n`;
+      assert.deepEqual(parseProcStat(line), { state: 'S', group, startTicks: String(ticks) });
+    }),
+    { examples: [['a) R 5 6 (b', 7, 8]] },
+  );
+  fc.assert(fc.property(fc.string(), (text) => void parseProcStat(text)));
+  for (const text of ['', '12 sh S 1 2', '1 (x) S 1']) assert.equal(parseProcStat(text), undefined);
+});
+
+const tables: [string, ProcessTable][] = [
+  ['/proc', new ProcTable()],
+  ['ps', new PsTable(runToolSync)],
+];
+
+for (const [name, table] of tables) {
+  test(`${name} tells the living from zombies, and one process from its successor`, async (t) => {
+    // The parent never collects its child, which leads a group of its own.
+    const script =
+      "use POSIX; $p = fork; if (!$p) { setpgid(0,0); exit 0 } print qq($p\\n); $| = 1; print ''; sleep 60";
+    const parent = spawn('perl', ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'], detached: true });
+    t.after(() => parent.kill('SIGKILL'));
+    const [line] = await once(parent.stdout, 'data');
+    const zombie = Number(String(line));
+    await until(async () => (await processState(zombie)) === 'Z', 'a zombie');
+    const pid = parent.pid ?? 0;
+    const facts = table.find(pid);
+    assert.equal(facts?.group, pid);
+    assert.equal(facts?.zombie, false);
+    assert.equal(table.find(pid)?.identity, facts?.identity);
+    assert.equal(table.find(zombie)?.zombie, true);
+    assert.deepEqual(
+      table.group(zombie).map((member) => member.pid),
+      [zombie],
+    );
+    assert.equal(new ProcessGroup(zombie, table.find(zombie)?.identity, table).isAlive(), false, 'zombies only');
+    const group = new ProcessGroup(pid, facts?.identity, table);
+    assert.equal(group.isAlive() && group.leaderIsAlive(), true);
+    const successor = new ProcessGroup(pid, 'another start', table);
+    assert.equal(successor.isAlive() || successor.leaderIsAlive(), false);
+    assert.equal(successor.signal('SIGKILL'), true);
+    assert.equal(group.isAlive(), true, 'a group that is not ours is not signaled');
+    group.signal('SIGKILL');
+    await once(parent, 'exit');
+    assert.equal(table.find(pid), undefined);
+    assert.equal(group.isAlive(), false);
+  });
+}

@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict';
+import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { userInfo } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { type PlanHost, planCommand } from '../../../src/node/runner/command-plan.ts';
+import { runTool } from '../../../src/node/runner/spawn.ts';
+import { findUser, parsePasswd } from '../../../src/node/runner/user-lookup.ts';
+import { DEADLINE_MS, makeSpec, runWhole, startRunner, temporaryFolder } from './support/harness.ts';
+
+const timeout = { timeout: DEADLINE_MS + 10_000 };
+const NOBODY = { name: 'nobody', uid: 65534, gid: 65534, home: '/nonexistent', shell: '/usr/sbin/nologin' };
+
+function host(changes: Partial<PlanHost>): PlanHost {
+  return {
+    shell: '/bin/sh',
+    homeFolder: '/',
+    baseEnv: { PATH: process.env.PATH, BASE: 'b' },
+    currentUid: 0,
+    findUser: async (name) => (name === 'nobody' ? NOBODY : undefined),
+    ...changes,
+  };
+}
+
+test('the current user needs no help', timeout, async (t) => {
+  const runner = await startRunner(t);
+  const { stdout } = await runWhole(runner, makeSpec('id -un; echo $BASE', { user: userInfo().username }));
+  assert.equal(stdout.toString(), `${userInfo().username}\nbase\n`);
+});
+
+test('another user: as root it is that user all over; without rights it does not run at all', timeout, async (t) => {
+  const runner = await startRunner(t);
+  const command =
+    'id -un; id -Gn; echo "$HOME|$USER|$LOGNAME|$SHELL|$BASE|$MINE|$FLEET_RUN"; pwd; echo err > /dev/stderr; kill -KILL $$';
+  const spec = makeSpec(command, { user: 'nobody', env: { MINE: "it's", FLEET_RUN: 'forged' } });
+  const { stdout, stderr, outcome } = await runWhole(runner, spec);
+  if (userInfo().uid !== 0) {
+    assert.notEqual(outcome.signal, 'SIGKILL');
+    return;
+  }
+  const nobody = parsePasswd(await readFile('/etc/passwd', 'utf8'), 'nobody');
+  assert.ok(nobody);
+  const [name, groups, env, cwd] = stdout.toString().split('\n');
+  assert.deepEqual([name, groups], ['nobody', 'nogroup']);
+  assert.equal(env, `${nobody.home}|nobody|nobody|${nobody.shell}|base|it's|${spec.run}`);
+  assert.equal(cwd, '/');
+  assert.equal(stderr.toString(), 'err\n', 'its own stderr can be opened again');
+  assert.equal(outcome.signal, 'SIGKILL', 'nothing stands between the command and its parent');
+});
+
+test("the run's own variables are not given to what runs as root", async () => {
+  const spec = makeSpec('true', { user: 'nobody', env: { LD_PRELOAD: '/evil.so', PATH: '/evil' } });
+  const plan = await planCommand(spec, host({}));
+  assert.equal(plan.env.LD_PRELOAD, undefined);
+  assert.notEqual(plan.env.PATH, '/evil');
+  assert.match(plan.argv[0], /^\/.*\/setpriv$/);
+  const dashes = plan.argv.indexOf('--');
+  assert.ok(plan.argv.indexOf('LD_PRELOAD=/evil.so') > dashes);
+  assert.deepEqual(plan.argv.slice(-3), ['/bin/sh', '-c', 'true']);
+});
+
+test('without root it goes through sudo, which is told the names of the variables only', timeout, async (t) => {
+  const folder = await temporaryFolder(t);
+  await mkdir(join(folder, 'work'));
+  // In sudo's place: shows what it was given, and runs the command with the rights there are.
+  await writeFile(
+    join(folder, 'sudo'),
+    `#!/bin/sh\necho "$*" > ${folder}/args\nwhile [ "$1" != -- ]; do shift; done; shift; exec "$@"\n`,
+  );
+  await chmod(join(folder, 'sudo'), 0o755);
+  const spec = makeSpec(`echo "$TOKEN 'quoted'  $FLEET_NODE"; pwd; exit 3`, {
+    user: 'nobody',
+    env: { TOKEN: 'secret' },
+    cwd: join(folder, 'work'),
+  });
+  const plan = await planCommand(
+    spec,
+    host({ currentUid: 12_345, baseEnv: { PATH: `${process.env.PATH}:${folder}` } }),
+  );
+  assert.ok(plan.signalWith);
+  const { execFileSync } = await import('node:child_process');
+  const [file, ...args] = plan.argv;
+  assert.throws(
+    () => execFileSync(file, args, { env: plan.env, cwd: plan.cwd, stdio: ['ignore', 'pipe', 'inherit'] }),
+    (error: { status: number; stdout: Buffer }) => {
+      assert.equal(error.stdout.toString(), `secret 'quoted'  node-1\n${join(folder, 'work')}\n`);
+      return error.status === 3;
+    },
+  );
+  const given = await readFile(join(folder, 'args'), 'utf8');
+  assert.match(given, /^-n -H -u nobody --preserve-env=TOKEN,FLEET_NODE,FLEET_JOB,FLEET_RUN -- /);
+  assert.equal(given.includes('secret'), false);
+});
+
+test('accounts are found in passwd, or by asking the system', async (t) => {
+  const folder = await temporaryFolder(t);
+  const path = join(folder, 'passwd');
+  await writeFile(
+    path,
+    'root:x:0:0:root:/root:/bin/bash\nann:x:1000:100:Ann, B:/home/ann:/bin/zsh\nbad:x:one:1::/:/bin/sh\nshort:x:1\n',
+  );
+  const ask = async (): Promise<{ exitCode: number; stdout: string; stderr: string }> => ({
+    exitCode: 2,
+    stdout: '',
+    stderr: '',
+  });
+  assert.deepEqual(await findUser('ann', ask, path), {
+    name: 'ann',
+    uid: 1000,
+    gid: 100,
+    home: '/home/ann',
+    shell: '/bin/zsh',
+  });
+  for (const name of ['bad', 'short', 'an', 'nobody-of-that-name'])
+    assert.equal(await findUser(name, ask, path), undefined);
+  await writeFile(path, '');
+  assert.equal((await findUser('root', runTool, path))?.uid, 0);
+  assert.equal(await findUser('nobody-of-that-name', runTool), undefined);
+  assert.deepEqual(parsePasswd('ann:*:501:20::0:0:Ann:/Users/ann:/bin/zsh\n', 'ann'), {
+    name: 'ann',
+    uid: 501,
+    gid: 20,
+    home: '/Users/ann',
+    shell: '/bin/zsh',
+  });
+});
