@@ -1,7 +1,7 @@
 /** Bundles the CLI with esbuild: one small file for what people type all day, and one each for the long-running gateway and node. */
 import { chmodSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { build, type BuildOptions, type Plugin } from 'esbuild';
+import { type BuildOptions, build, type Plugin } from 'esbuild';
 
 const root = path.resolve(import.meta.dirname, '..');
 const staging = path.join(root, 'dist.new');
@@ -42,9 +42,25 @@ const common: BuildOptions = {
 rmSync(staging, { recursive: true, force: true });
 mkdirSync(staging, { recursive: true });
 await Promise.all([
-  build({ ...common, entryPoints: ['src/bin.ts'], outfile: path.join(staging, 'cli.cjs'), plugins: [servicesApart], minify: true }),
-  build({ ...common, entryPoints: ['src/gateway/main.ts'], outfile: path.join(staging, 'gateway.cjs'), packages: 'external' }),
-  build({ ...common, entryPoints: ['src/node/main.ts'], outfile: path.join(staging, 'node.cjs'), packages: 'external' }),
+  build({
+    ...common,
+    entryPoints: ['src/bin.ts'],
+    outfile: path.join(staging, 'cli.cjs'),
+    plugins: [servicesApart],
+    minify: true,
+  }),
+  build({
+    ...common,
+    entryPoints: ['src/gateway/main.ts'],
+    outfile: path.join(staging, 'gateway.cjs'),
+    packages: 'external',
+  }),
+  build({
+    ...common,
+    entryPoints: ['src/node/main.ts'],
+    outfile: path.join(staging, 'node.cjs'),
+    packages: 'external',
+  }),
 ]);
 const entry = path.join(staging, 'fleet.cjs');
 writeFileSync(entry, ENTRY);

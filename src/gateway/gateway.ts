@@ -155,6 +155,7 @@ export class Gateway {
     this.#closers.push(
       () => monitor.close(),
       () => ssh.close(),
+      () => sessions.closeAll('gateway_stopping'),
       () => bus.close(),
     );
     const listen = await ssh.listen(config.listen.host, config.listen.port);

@@ -28,6 +28,7 @@ export interface Session {
   /** The node's run journal, known from its hello. */
   journal: string | undefined;
   lastHeartbeatAt: number | undefined;
+  ended: boolean;
   /** Pooled HTTP connections to the node. */
   agent: http.Agent;
 }
@@ -48,6 +49,7 @@ export class Sessions {
   readonly #options: SessionsOptions;
   readonly #sessions = new Map<string, Session>();
   readonly #listeners = new Set<SessionEvents>();
+  readonly #ending = new Set<Promise<void>>();
 
   constructor(options: SessionsOptions) {
     this.#options = options;
@@ -70,6 +72,7 @@ export class Sessions {
       row: 0,
       journal: undefined,
       lastHeartbeatAt: undefined,
+      ended: false,
       agent: createStreamAgent(() => peer.openForwarded(NODE_FORWARD.host, NODE_FORWARD.port)),
     };
     this.#sessions.set(node.id, session);
@@ -84,8 +87,10 @@ export class Sessions {
     this.#sessions.get(nodeId)?.peer.close(reason);
   }
 
-  closeAll(reason: string): void {
-    for (const session of this.#sessions.values()) session.peer.close(reason);
+  /** Ends all sessions; resolves when that is stored. */
+  async closeAll(reason: string): Promise<void> {
+    for (const session of [...this.#sessions.values()]) this.#end(session, reason);
+    await Promise.all(this.#ending);
   }
 
   /** The session that came over this connection and is still the node's. */
@@ -128,20 +133,22 @@ export class Sessions {
   }
 
   #end(session: Session, reason: string): void {
+    if (session.ended) return;
+    session.ended = true;
     const { store, clock, logger } = this.#options;
     const current = this.#sessions.get(session.nodeId) === session;
     if (current) this.#sessions.delete(session.nodeId);
     session.agent.destroy();
     session.peer.close(reason);
     const at = clock.now();
-    store
+    const stored = store
       .write(() => {
         store.health.endSession(session.row, at, reason);
         store.nodes.setSeen(session.nodeId, at);
       })
-      .catch((error: unknown) =>
-        logger.error({ err: error, node: session.nodeName }, 'could not store the end of a session'),
-      );
+      .catch((error: unknown) => logger.error({ err: error, node: session.nodeName }, 'could not store the end of a session'))
+      .finally(() => this.#ending.delete(stored));
+    this.#ending.add(stored);
     logger.info({ node: session.nodeName, session: session.peer.id, reason }, 'tunnel closed');
     if (current) for (const listener of this.#listeners) listener.offline(session, reason);
   }

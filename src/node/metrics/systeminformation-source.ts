@@ -1,5 +1,5 @@
 /**
- * The one user of systeminformation: the metrics of macOS, Windows and the BSDs, for which it knows the commands.
+ * The one user of systeminformation: all metrics of macOS, Windows and the BSDs, for which it knows the commands, and memory everywhere.
  * It is loaded at the first call, since that takes some 50 ms and 10 MB. It answers zeros where it failed, so a zero that
  * cannot be true counts as a failure here.
  */

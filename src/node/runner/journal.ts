@@ -4,6 +4,7 @@
  * `accepted`, `starting` and `ended` are on the disk before anything follows from them (synchronous=FULL). What lies between is
  * only of use while the command lives, which it does not after a power cut; so it need only survive the end of this process.
  */
+import { closeSync, openSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { type RunOutcome, type RunSpec, runOutcomeSchema, runSpecSchema } from '../../protocol/run-spec.ts';
 import { FleetError } from '../../shared/errors.ts';
@@ -102,9 +103,13 @@ export class Journal {
   open(): void {
     let database: Database.Database | undefined;
     try {
+      // SQLite gives its other files the mode that this one has.
+      closeSync(openSync(this.#path, 'a', 0o600));
       database = new Database(this.#path, { timeout: 1000 });
       database.pragma('locking_mode = EXCLUSIVE');
       database.pragma('journal_mode = WAL');
+      // A spec may hold secrets; when it goes, so shall its bytes.
+      database.pragma('secure_delete = ON');
       database.pragma('synchronous = FULL');
       const version = Number(database.pragma('user_version', { simple: true }));
       if (version > SCHEMA_VERSION) throw new Error(`version ${version} was written by a newer fleet`);

@@ -147,8 +147,10 @@ export class LiveRun {
     await this.#output.stop();
     this.stdin?.discard();
     await this.log.flush();
-    if (this.#phase === 'started') this.#context.journal.setCounters(this.spec.run, this.#output.counters);
-    await this.log.close();
+    if (this.#phase === 'started') {
+      this.#tryJournal(() => this.#context.journal.setCounters(this.spec.run, this.#output.counters));
+    }
+    await this.#closeLog();
     this.#ended.reject(new FleetError('connection_lost', 'the node lets go of the run; it goes on after its restart'));
   }
 
@@ -293,7 +295,7 @@ export class LiveRun {
     this.#phase = 'ended';
     this.#outcome = outcome;
     if (!(await this.#persist('end frame', () => this.log.appendEnd(frame)))) return;
-    await this.log.close();
+    await this.#closeLog();
     const names = [this.#pipes?.stdout, this.#pipes?.stderr, this.#pipes?.stdin].filter(
       (name) => typeof name === 'string',
     );
@@ -332,6 +334,14 @@ export class LiveRun {
       await this.log.sync();
     } catch (error) {
       this.#logger.warn({ err: error }, 'the log of a run cannot be brought onto the disk');
+    }
+  }
+
+  async #closeLog(): Promise<void> {
+    try {
+      await this.log.close();
+    } catch (error) {
+      this.#logger.warn({ err: error }, 'the log of a run cannot be closed');
     }
   }
 

@@ -28,18 +28,20 @@ export class ProcessGroup {
     return facts !== undefined && !facts.zombie && facts.identity === this.#identity;
   }
 
-  /** Whether a member can still do something. */
+  /** Whether a member can still do something. When in doubt it can: nothing is said to be dead that was not seen to be. */
   isAlive(): boolean {
     const leader = this.#table.find(this.leader);
     // The kernel gives a number out again only once no group bears it: another leader means that our group is gone.
-    if (leader !== undefined && leader.identity !== this.#identity) return false;
+    if (this.#identity !== undefined && leader !== undefined && leader.identity !== this.#identity) return false;
     try {
       process.kill(-this.leader, 0);
     } catch (error) {
       if (systemErrorCode(error) === 'ESRCH') return false;
     }
-    // Zombies answer to signal 0 until their parent collects them, which some never do.
-    return this.#table.group(this.leader).some((facts) => !facts.zombie);
+    // Zombies answer to signal 0 until their parent collects them, which some never do. Members that the table does not show at
+    // all are another user's, hidden from us (proc(5), hidepid).
+    const members = this.#table.group(this.leader);
+    return members.length === 0 || members.some((facts) => !facts.zombie);
   }
 
   /** False if this process may not signal any member (commands that run as another user through sudo). */

@@ -1,6 +1,5 @@
 /** Runs the commands that the gateway hands over: each at most once, its output kept until it was fetched, its end told truly. */
 import { chmod, mkdir } from 'node:fs/promises';
-import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { type RunSpec, type RunStatus, runIdSchema } from '../../protocol/run-spec.ts';
@@ -51,7 +50,9 @@ export class Runner {
   readonly #space: SpoolSpace;
   readonly #live = new Map<string, LiveRun>();
   readonly #stdinTaken = new WeakSet<LiveRun>();
-  #state: 'new' | 'open' | 'stopping' | 'closed' = 'new';
+  /** Undefined before the start and after the close. */
+  #context: LiveRunContext | undefined;
+  #stopping = false;
   #closing: Promise<void> | undefined;
   #prunedAt = 0;
 
@@ -89,14 +90,15 @@ export class Runner {
       throw new FleetError('storage_failed', `cannot make the folder ${folder}`, { cause: error });
     }
     this.#journal.open();
+    const context = this.#makeContext();
     try {
-      await this.#reconcile();
+      await this.#reconcile(context);
     } catch (error) {
       this.#fifos.close();
       this.#journal.close();
       throw error;
     }
-    this.#state = 'open';
+    this.#context = context;
     for (const live of this.#live.values()) this.#begin(live);
   }
 
@@ -107,7 +109,7 @@ export class Runner {
    * full, `bad_request` when the id is none, `not_running`
    */
   accept(spec: RunSpec): RunStatus {
-    this.#requireOpen();
+    const context = this.#requireOpen();
     if (!runIdSchema.safeParse(spec.run).success) throw new FleetError('bad_request', `not a run id: ${spec.run}`);
     const digest = specDigest(spec);
     const known = this.#journal.find(spec.run);
@@ -116,10 +118,10 @@ export class Runner {
         throw new FleetError('conflict', `${spec.run} was handed over before with another spec`);
       return this.#statusOf(known);
     }
-    if (this.#state === 'stopping') throw new FleetError('not_running', 'the node is going down');
+    if (this.#stopping) throw new FleetError('not_running', 'the node is going down');
     this.#space.requireRoom();
     this.#journal.accept(spec, digest);
-    const live = new LiveRun(spec, this.#context());
+    const live = new LiveRun(spec, context);
     this.#live.set(spec.run, live);
     this.#begin(live);
     return live.status;
@@ -207,7 +209,7 @@ export class Runner {
   /** Cancels all runs and accepts no more. Resolves when all have ended. */
   async stopAll(): Promise<void> {
     this.#requireOpen();
-    this.#state = 'stopping';
+    this.#stopping = true;
     await Promise.all([...this.#live.values()].map((live) => live.kill('canceled')));
   }
 
@@ -221,9 +223,8 @@ export class Runner {
   }
 
   async #close(): Promise<void> {
-    const wasOpen = this.#state === 'open' || this.#state === 'stopping';
-    this.#state = 'closed';
-    if (!wasOpen) return;
+    if (this.#context === undefined) return;
+    this.#context = undefined;
     const live = [...this.#live.values()];
     await Promise.all(live.filter((run) => run.needsStdin).map((run) => run.kill('stdin_lost')));
     await Promise.all(live.map((run) => run.letGo()));
@@ -233,7 +234,7 @@ export class Runner {
   }
 
   /** Makes journal, logs and pipes agree with each other after whatever ended the former process. */
-  async #reconcile(): Promise<void> {
+  async #reconcile(context: LiveRunContext): Promise<void> {
     const unfinished = this.#journal.unfinished();
     const inUse = unfinished.flatMap(({ pipes }) =>
       pipes === null ? [] : (Object.values(pipes) as (string | null)[]),
@@ -245,7 +246,7 @@ export class Runner {
     for (const row of unfinished) {
       if (row.spec === null) throw new FleetError('storage_failed', `the journal has no spec for ${row.run}`);
       const inheritance: Inheritance = inherit(row, await recoverLog(this.#logPath(row.run)));
-      this.#live.set(row.run, new LiveRun(row.spec, this.#context(), inheritance));
+      this.#live.set(row.run, new LiveRun(row.spec, context, inheritance));
     }
     this.#space.start();
     this.#prune();
@@ -270,13 +271,13 @@ export class Runner {
     return { run: row.run, state: row.outcome?.state ?? 'delivered', outcome: row.outcome, logBytes: row.logBytes };
   }
 
-  #context(): LiveRunContext {
+  #makeContext(): LiveRunContext {
     const { clock, now, killGraceMs, logger, shell, homeFolder, baseEnv } = this.#options;
     const host = {
       shell,
       homeFolder,
       baseEnv,
-      currentUid: userInfo().uid,
+      currentUid: process.geteuid?.() ?? -1,
       findUser: (name: string) => findUser(name, runTool),
     };
     return {
@@ -305,9 +306,9 @@ export class Runner {
     return join(this.#options.folder, 'logs', `${run}.log`);
   }
 
-  #requireOpen(): void {
-    if (this.#state === 'new' || this.#state === 'closed')
-      throw new FleetError('not_running', 'the runner is not open');
+  #requireOpen(): LiveRunContext {
+    if (this.#context === undefined) throw new FleetError('not_running', 'the runner is not open');
+    return this.#context;
   }
 }
 

@@ -70,25 +70,17 @@ export interface ToolResult {
   stderr: string;
 }
 
-/** Longest that a helper tool may take, ms; `getent` may have to ask a directory server. */
-const TOOL_TIMEOUT_MS = 10_000;
+/** `getent` may have to ask a directory server, so the deadline is long. Dates are compared, so they are not translated. */
+const TOOL_OPTIONS = { reject: false, stdin: 'ignore', timeout: 10_000, env: { LC_ALL: 'C' } } as const;
 
 /** Runs a helper tool to its end. Never rejects: look at `exitCode`. */
 export async function runTool(file: string, args: readonly string[]): Promise<ToolResult> {
-  const { exitCode, stdout, stderr } = await execa(file, args, {
-    reject: false,
-    stdin: 'ignore',
-    timeout: TOOL_TIMEOUT_MS,
-  });
+  const { exitCode, stdout, stderr } = await execa(file, args, TOOL_OPTIONS);
   return { exitCode, stdout, stderr };
 }
 
 /** As {@link runTool}, but holds the process up; for systems without /proc. */
 export function runToolSync(file: string, args: readonly string[]): ToolResult {
-  const { exitCode, stdout, stderr } = execaSync(file, args, {
-    reject: false,
-    stdin: 'ignore',
-    timeout: TOOL_TIMEOUT_MS,
-  });
+  const { exitCode, stdout, stderr } = execaSync(file, args, TOOL_OPTIONS);
   return { exitCode, stdout, stderr };
 }

@@ -11,7 +11,7 @@ const MAX_ANSWER_BYTES = 256 * 1024 * 1024;
 export interface RequestOptions {
   agent?: http.Agent | undefined;
   socketPath?: string | undefined;
-  method: 'GET' | 'PUT' | 'POST' | 'DELETE';
+  method: 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
   path: string;
   headers?: Record<string, string> | undefined;
   /** A JSON value, or bytes that are sent as they are, or a stream. */

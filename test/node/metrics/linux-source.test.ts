@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseNetDev } from '../../../src/node/metrics/linux-network.ts';
-import { createLinuxSource, parseCpuTimes, parseMemory } from '../../../src/node/metrics/linux-source.ts';
+import { createLinuxSource, parseCpuTimes } from '../../../src/node/metrics/linux-source.ts';
 import { tempTree } from './temp-tree.ts';
 
 test('cpu times: iowait is idle, guest is not counted twice', () => {
@@ -9,33 +9,6 @@ test('cpu times: iowait is idle, guest is not counted twice', () => {
   assert.deepEqual(parseCpuTimes(stat), { busy: 190, total: 1020 });
   assert.throws(() => parseCpuTimes('intr 1\n'), RangeError);
   assert.throws(() => parseCpuTimes('cpu  1 2 x 4\n'), RangeError);
-});
-
-test('memory: used is without caches', () => {
-  const meminfo = [
-    'MemTotal:       1000 kB',
-    'MemFree:         100 kB',
-    'MemAvailable:    600 kB',
-    'Buffers:          50 kB',
-    'Cached:          300 kB',
-    'SwapCached:       77 kB',
-    'SwapTotal:       500 kB',
-    'SwapFree:        200 kB',
-  ];
-  assert.deepEqual(parseMemory(meminfo.join('\n')), {
-    memTotalBytes: 1000 * 1024,
-    memUsedBytes: 400 * 1024,
-    swapTotalBytes: 500 * 1024,
-    swapUsedBytes: 300 * 1024,
-  });
-  const old = meminfo.filter((line) => !/^(MemAvailable|Swap)/.test(line)).join('\n');
-  assert.deepEqual(parseMemory(old), {
-    memTotalBytes: 1000 * 1024,
-    memUsedBytes: 550 * 1024,
-    swapTotalBytes: null,
-    swapUsedBytes: null,
-  });
-  assert.throws(() => parseMemory(''), RangeError);
 });
 
 const NET_DEV = `Inter-|   Receive                                                |  Transmit
@@ -115,7 +88,6 @@ test('a missing /proc is a failure, not zeros', async (t) => {
   const root = await tempTree(t, {});
   const source = createLinuxSource({ proc: root, sys: root });
   await assert.rejects(source.readCpuTimes(), { code: 'ENOENT' });
-  await assert.rejects(source.readMemory(), { code: 'ENOENT' });
   await assert.rejects(source.readNetwork(), { code: 'ENOENT' });
   await assert.rejects(source.readDisks(), { code: 'ENOENT' });
 });

@@ -54,7 +54,7 @@ test('a read that throws before it returns a promise is a failure too', async ()
   assert.equal(debugs.length, 1);
 });
 
-test('a read that hangs costs one deadline, is never started twice, and serves late', async () => {
+test('a read that hangs costs one deadline, is never started twice, and serves late', { timeout: 10_000 }, async () => {
   let reads = 0;
   const { promise, resolve } = Promise.withResolvers<string>();
   const { probe, clock, debugs } = probeOf(() => {

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { sleep, systemClock } from '../../../src/shared/clock.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import {
+  cleanUp,
   DEADLINE_MS,
   isAlive,
   makeSpec,
@@ -88,7 +89,7 @@ test('what left the group and holds the pipes does not keep a canceled run open'
   const spec = makeSpec(`setsid sh -c 'echo $$ >> ${folder}/pids; exec sleep 60' & echo said; sleep 60`);
   runner.accept(spec);
   const [pid = 0] = await pids(`${folder}/pids`, 1);
-  t.after(() => process.kill(pid, 'SIGKILL'));
+  cleanUp(t, () => process.kill(pid, 'SIGKILL'));
   const status = await runner.cancel(spec.run);
   assert.equal(status.state, 'canceled');
   assert.equal(await isAlive(pid), true);

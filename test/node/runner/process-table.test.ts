@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { ProcessGroup } from '../../../src/node/runner/process-group.ts';
 import { type ProcessTable, ProcTable, PsTable, parseProcStat } from '../../../src/node/runner/process-table.ts';
 import { runToolSync } from '../../../src/node/runner/spawn.ts';
-import { processState, until } from './support/harness.ts';
+import { cleanUp, processState, until } from './support/harness.ts';
 
 test('a stat line is read whatever the program is called', () => {
   fc.assert(
@@ -21,6 +21,18 @@ test('a stat line is read whatever the program is called', () => {
   for (const text of ['', '12 sh S 1 2', '1 (x) S 1']) assert.equal(parseProcStat(text), undefined);
 });
 
+test('a group whose members the table hides counts as alive', async (t) => {
+  const hidden: ProcessTable = { find: () => undefined, group: () => [] };
+  const child = spawn('sleep', ['60'], { stdio: 'ignore', detached: true });
+  cleanUp(t, () => child.kill('SIGKILL'));
+  const group = new ProcessGroup(child.pid ?? 0, undefined, hidden);
+  assert.equal(group.isAlive(), true);
+  assert.equal(group.leaderIsAlive(), false, 'but is not followed without a proof of who it is');
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  assert.equal(group.isAlive(), false);
+});
+
 const tables: [string, ProcessTable][] = [
   ['/proc', new ProcTable()],
   ['ps', new PsTable(runToolSync)],
@@ -32,7 +44,7 @@ for (const [name, table] of tables) {
     const script =
       "use POSIX; $p = fork; if (!$p) { setpgid(0,0); exit 0 } print qq($p\\n); $| = 1; print ''; sleep 60";
     const parent = spawn('perl', ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'], detached: true });
-    t.after(() => parent.kill('SIGKILL'));
+    cleanUp(t, () => parent.kill('SIGKILL'));
     const [line] = await once(parent.stdout, 'data');
     const zombie = Number(String(line));
     await until(async () => (await processState(zombie)) === 'Z', 'a zombie');

@@ -7,7 +7,9 @@ import { createInterface } from 'node:readline';
 import { type TestContext, test } from 'node:test';
 import Database from 'better-sqlite3';
 import type { RunSpec } from '../../../src/protocol/run-spec.ts';
+import { sleep, systemClock } from '../../../src/shared/clock.ts';
 import {
+  cleanUp,
   collect,
   DEADLINE_MS,
   isAlive,
@@ -31,7 +33,7 @@ async function startHost(
   const host = spawn(process.execPath, [script, folder, ...specs.map((spec) => JSON.stringify(spec))], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  t.after(() => host.kill('SIGKILL'));
+  cleanUp(t, () => host.kill('SIGKILL'));
   const lines: string[] = [];
   createInterface({ input: host.stdout }).on('line', (line) => lines.push(line));
   await until(() => lines.some((line) => line.includes('active') || line.includes('code')), 'the host');
@@ -79,6 +81,34 @@ test(
     assert.equal(await readFile(`${folder}/effect`, 'utf8'), 'once\ndone\n');
   },
 );
+
+test('killed at any moment: no command runs twice, and each ends with a whole log', { timeout: 60_000 }, async (t) => {
+  const folder = await temporaryFolder(t);
+  const spool = join(folder, 'spool');
+  const specs: RunSpec[] = [];
+  for (const delayMs of [0, 2, 4, 6, 9, 13, 18, 25, 40]) {
+    const batch = [1, 2, 3].map((i) =>
+      makeSpec(`echo x >> ${folder}/effect-${delayMs}-${i}; head -c 30000 /dev/zero; echo end`),
+    );
+    specs.push(...batch);
+    const { host } = await startHost(t, spool, batch);
+    await sleep(systemClock, delayMs);
+    await kill(host, 'SIGKILL');
+  }
+  const runner = await startRunner(t, { folder: spool });
+  const states = new Set<string>();
+  for (const spec of specs) {
+    const { outcome, stdout } = await readWhole(runner, spec.run);
+    states.add(outcome.state);
+    assert.ok(['exited', 'unknown'].includes(outcome.state));
+    if (outcome.state === 'exited') assert.equal(stdout.length, 30_004);
+    assert.equal(runner.accept(spec).state, outcome.state);
+  }
+  assert.ok(states.has('exited'));
+  for (const name of await readdir(folder)) {
+    if (name.startsWith('effect')) assert.equal(await readFile(join(folder, name), 'utf8'), 'x\n', name);
+  }
+});
 
 test('a command that ended while nobody was there is unknown, and not run again', timeout, async (t) => {
   const folder = await temporaryFolder(t);
@@ -204,7 +234,7 @@ test('a pid that another process bears now is neither followed nor signaled', ti
   await until(() => exists(`${folder}/pid`), 'pid');
   await kill(host, 'SIGKILL');
   const bystander = spawn('sleep', ['60'], { detached: true, stdio: 'ignore' });
-  t.after(() => bystander.kill('SIGKILL'));
+  cleanUp(t, () => bystander.kill('SIGKILL'));
   edit(join(folder, 'spool'), `UPDATE run SET pid = ${bystander.pid}, cause = 'canceled'`);
   const runner = await startRunner(t, { folder: join(folder, 'spool') });
   await readWhole(runner, spec.run);

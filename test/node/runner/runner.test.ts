@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { FRAME_TYPE } from '../../../src/protocol/frames.ts';
 import {
+  cleanUp,
   collect,
   DEADLINE_MS,
   makeSpec,
@@ -88,7 +89,7 @@ test('environment: base, then the spec, then what fleet says', timeout, async (t
     env: { BASE: 'changed', MINE: 'a\nb', FLEET_RUN: 'forged' },
   });
   process.env.SECRET_OF_THIS_PROCESS = 'leaked';
-  t.after(() => delete process.env.SECRET_OF_THIS_PROCESS);
+  cleanUp(t, () => delete process.env.SECRET_OF_THIS_PROCESS);
   const { stdout } = await runWhole(runner, spec);
   assert.equal(stdout.toString(), `changed|a\nb|node-1|${spec.job}|${spec.run}|\n`);
 });
@@ -236,7 +237,9 @@ test('folders and files are for their owner only', timeout, async (t) => {
   for (const path of [folder, join(folder, 'logs'), join(folder, 'pipes')]) {
     assert.equal((await stat(path)).mode & 0o777, 0o700);
   }
-  assert.equal((await stat(join(folder, 'logs', `${spec.run}.log`))).mode & 0o777, 0o600);
+  for (const path of [`logs/${spec.run}.log`, 'runs.db', 'runs.db-wal']) {
+    assert.equal((await stat(join(folder, path))).mode & 0o777, 0o600);
+  }
 });
 
 test('a runner that is not open refuses', timeout, async (t) => {

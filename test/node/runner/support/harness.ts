@@ -12,9 +12,22 @@ import { silentLogger } from '../../../../src/shared/logger.ts';
 /** Deadline of everything that is waited for, ms. */
 export const DEADLINE_MS = 20_000;
 
+const cleanups = new WeakMap<TestContext, (() => unknown)[]>();
+
+/** Undoes things after the test in the reverse order; `t.after` alone would remove a folder before what works in it is ended. */
+export function cleanUp(t: TestContext, action: () => unknown): void {
+  const known = cleanups.get(t);
+  if (known !== undefined) return void known.push(action);
+  const actions = [action];
+  cleanups.set(t, actions);
+  t.after(async () => {
+    for (const next of actions.reverse()) await next();
+  });
+}
+
 export async function temporaryFolder(t: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'fleet-runner-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+  cleanUp(t, () => rm(folder, { recursive: true, force: true }));
   return folder;
 }
 
@@ -37,7 +50,7 @@ export function runnerOptions(folder: string, changes: Partial<RunnerOptions> = 
 export async function startRunner(t: TestContext, changes: Partial<RunnerOptions> = {}): Promise<Runner> {
   const runner = new Runner(runnerOptions(changes.folder ?? (await temporaryFolder(t)), changes));
   await runner.start();
-  t.after(() => endRunner(runner));
+  cleanUp(t, () => endRunner(runner));
   return runner;
 }
 

@@ -16,6 +16,8 @@ process.on('SIGTERM', () => {
     clearInterval(alive);
   }, say);
 });
+// Its default is to end the process; with a listener the write itself fails, as on a full disk.
+process.on('SIGXFSZ', () => {});
 const alive = setInterval(() => {}, 1000);
 try {
   await runner.start();

@@ -1,0 +1,94 @@
+/** The table of all commands: names and one line each, and where the rest is. Nothing of a command is loaded until it is meant. */
+import type { Command } from './command.ts';
+
+/** What the help and the completion show; `commands/` has the details. Order is that of the help. */
+const SUMMARIES: Readonly<Record<string, string>> = {
+  'gateway up': 'start the gateway in this home',
+  'gateway down': 'stop it',
+  'gateway status': 'how it is',
+  'gateway logs': 'what it did',
+  'node up': 'pair this machine when it must, then keep its tunnel',
+  'node down': 'stop the node',
+  'node status': 'how it is',
+  'node logs': 'what it did',
+  invite: 'make a code that lets a machine join',
+  nodes: 'list the nodes',
+  'nodes show': 'all about one node',
+  'nodes rename': 'give a node another name',
+  'nodes label': 'set or remove labels of a node',
+  'nodes revoke': "refuse a node's key from now on",
+  'nodes rm': 'forget a node',
+  'nodes pending': 'machines that wait for approval',
+  'nodes approve': 'let a waiting machine in',
+  'nodes reject': 'turn a waiting machine away',
+  run: 'run a command on one node',
+  broadcast: 'run a command on many nodes',
+  jobs: 'list the latest jobs',
+  'jobs show': 'what became of a job',
+  'jobs logs': 'the output of a job',
+  'jobs wait': 'wait for the end of a job',
+  'jobs cancel': 'end a job',
+  health: 'how the nodes are, worst first',
+  'health report': 'how they were over a period, made for cron',
+  completion: 'completion for bash, zsh or fish',
+  version: 'the version of this program',
+};
+
+export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  run: async () => (await import('./commands/run.ts')).runCommand,
+  broadcast: async () => (await import('./commands/broadcast.ts')).broadcastCommand,
+  'gateway up': async () => (await import('./commands/gateway-up.ts')).gatewayUpCommand,
+  'gateway down': async () => (await import('./commands/gateway-down.ts')).gatewayDownCommand,
+  'gateway status': async () => (await import('./commands/gateway-status.ts')).gatewayStatusCommand,
+  'gateway logs': async () => (await import('./commands/gateway-logs.ts')).gatewayLogsCommand,
+  'node up': async () => (await import('./commands/node-up.ts')).nodeUpCommand,
+  'node down': async () => (await import('./commands/node-down.ts')).nodeDownCommand,
+  'node status': async () => (await import('./commands/node-status.ts')).nodeStatusCommand,
+  'node logs': async () => (await import('./commands/node-logs.ts')).nodeLogsCommand,
+  invite: async () => (await import('./commands/invite.ts')).inviteCommand,
+  nodes: async () => (await import('./commands/nodes.ts')).nodesCommand,
+  'nodes show': async () => (await import('./commands/nodes-show.ts')).nodesShowCommand,
+  'nodes rename': async () => (await import('./commands/nodes-rename.ts')).nodesRenameCommand,
+  'nodes label': async () => (await import('./commands/nodes-label.ts')).nodesLabelCommand,
+  'nodes revoke': async () => (await import('./commands/nodes-revoke.ts')).nodesRevokeCommand,
+  'nodes rm': async () => (await import('./commands/nodes-rm.ts')).nodesRmCommand,
+  'nodes pending': async () => (await import('./commands/nodes-pending.ts')).nodesPendingCommand,
+  'nodes approve': async () => (await import('./commands/nodes-approve.ts')).nodesApproveCommand,
+  'nodes reject': async () => (await import('./commands/nodes-reject.ts')).nodesRejectCommand,
+  jobs: async () => (await import('./commands/jobs.ts')).jobsCommand,
+  'jobs show': async () => (await import('./commands/jobs-show.ts')).jobsShowCommand,
+  'jobs logs': async () => (await import('./commands/jobs-logs.ts')).jobsLogsCommand,
+  'jobs wait': async () => (await import('./commands/jobs-wait.ts')).jobsWaitCommand,
+  'jobs cancel': async () => (await import('./commands/jobs-cancel.ts')).jobsCancelCommand,
+  health: async () => (await import('./commands/health.ts')).healthCommand,
+  'health report': async () => (await import('./commands/health-report.ts')).healthReportCommand,
+  completion: async () => (await import('./commands/completion.ts')).completionCommand,
+  version: async () => (await import('./commands/version.ts')).versionCommand,
+};
+
+/** Words that have subcommands and do nothing by themselves, with two examples for their help. */
+export const GROUPS: Readonly<Record<string, { describe: string; examples: readonly (readonly [string, string])[] }>> = {
+  gateway: {
+    describe: 'The gateway of this home: the machine in the cloud that nodes connect to.',
+    examples: [
+      ['fleet gateway up --detach', 'start it in the background'],
+      ['fleet gateway status', 'see whether it runs'],
+    ],
+  },
+  node: {
+    describe: 'The node on this machine: takes jobs from its gateway.',
+    examples: [
+      ['fleet node up --gateway gw.example.org --code 7k3f-9m2q-x0zt-4hcv', 'join a fleet'],
+      ['fleet node status', 'see whether it is connected'],
+    ],
+  },
+};
+
+/** Names and summaries of the commands below `word`. */
+export function subcommandsOf(word: string): (readonly [string, string])[] {
+  return Object.entries(SUMMARIES).filter(([name]) => name.startsWith(`${word} `));
+}
+
+export function summaryOf(name: string): string {
+  return SUMMARIES[name] ?? '';
+}

@@ -1,0 +1,80 @@
+/** `fleet run`: one command on one node, as ssh would run it. */
+import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
+import { FleetError } from '../../shared/errors.ts';
+import { defineCommand } from '../command.ts';
+import { type ConductedJob, conductJob, type JobOutput, onlyRun } from '../conduct-job.ts';
+import { type CliContext, openGateway, printJson } from '../context.ts';
+import { EXIT_OK, EXIT_STDOUT_CLOSED } from '../exit-code.ts';
+import { explainEnd } from '../explain-end.ts';
+import { buildRequest, JOB_OPTIONS, refuseTwoFormats } from '../job-options.ts';
+import { JsonlOutput } from '../jsonl-output.ts';
+import { EXIT_CANCELED, exitCodeOfRun } from '../output/run-exit-code.ts';
+import { formatError } from '../print-error.ts';
+import { RawOutput } from '../raw-output.ts';
+import { ResultCollector } from '../run-result.ts';
+
+export const runCommand = defineCommand({
+  name: 'run',
+  usage: '[OPTIONS] NODE [--] COMMAND…',
+  describe: [
+    'Runs a command on one node. Its words are joined by blanks and given to the shell of the node, as ssh does.',
+    "Options of fleet stand before the command's first word. The exit code is that of the command;",
+    '124: timed out, 126: the node refused, 130: canceled, 255: the fleet failed.',
+  ].join('\n'),
+  positionals: [{ name: 'NODE', describe: 'Name, id or unique beginning of an id' }],
+  passthrough: true,
+  options: {
+    ...JOB_OPTIONS,
+    stdin: { type: 'boolean', describe: 'Send stdin to the command; without it, stdin is not touched' },
+  },
+  examples: [
+    ["fleet run node-1 'uname -a'", 'one command'],
+    ['fleet run --timeout 30s node-1 -- df -h /', 'with a limit'],
+    ['fleet run --stdin node-1 tar xf - < site.tar', 'send a file through stdin'],
+    ['fleet run --expires 1d --async node-1 reboot', 'wait for a node that is offline, but not here'],
+  ],
+  async execute(context, { options, positionals, words }) {
+    refuseTwoFormats(context, options.jsonl);
+    if (options.async && options.stdin) throw new FleetError('usage', '--async does not wait, so it cannot send stdin');
+    const request = {
+      ...buildRequest(context, options, words),
+      target: { node: positionals.NODE },
+      ...(options.stdin ? { stdin: true } : {}),
+    };
+    if (options.async) return await submitOnly(context, request);
+    const collector = context.json ? new ResultCollector() : undefined;
+    const output: JobOutput =
+      collector ??
+      (options.jsonl ? new JsonlOutput(context.out) : new RawOutput({ stdout: context.out, stderr: context.err }));
+    const job = await conductJob(context, {
+      client: openGateway(context),
+      request,
+      output,
+      stdin: options.stdin,
+    });
+    const left = exitCodeOfLeaving(job);
+    if (left !== undefined && job.leave !== 'interrupted') return left;
+    const run = onlyRun(job);
+    if (collector !== undefined) printJson(context, collector.resultOf(run));
+    else if (!options.jsonl) explain(context, explainEnd(run, request.timeoutMs));
+    return left ?? exitCodeOfRun(run);
+  },
+});
+
+/** `--async`: the job's id, or all about it with --json. */
+export async function submitOnly(context: CliContext, request: SubmitJobRequest): Promise<number> {
+  const job = await openGateway(context).submitJob(request);
+  if (context.json) printJson(context, job);
+  else context.out.write(`${job.job}\n`);
+  return EXIT_OK;
+}
+
+/** The exit code of a job that was not led to its own end. */
+export function exitCodeOfLeaving({ leave }: ConductedJob): number | undefined {
+  if (leave === 'end') return undefined;
+  return leave === 'unread' ? EXIT_STDOUT_CLOSED : EXIT_CANCELED;
+}
+
+function explain(context: CliContext, explanations: readonly { message: string; hint: string | undefined }[]): void {
+  for (const explanation of explanations) context.err.write(formatError(explanation));
+}

@@ -1,0 +1,178 @@
+/** Leads one job from here: submits and follows it, feeds its stdin, and ends it when the person or the reader of stdout leaves. */
+import type { GatewayClient } from '../client/gateway-client.ts';
+import { followJob, RECONNECT_BACKOFF } from '../client/follow-job.ts';
+import type { JobEvent, RunView, SubmitJobRequest } from '../protocol/job-messages.ts';
+import { Backoff } from '../shared/backoff.ts';
+import { sleep } from '../shared/clock.ts';
+import { FleetError, toFleetError } from '../shared/errors.ts';
+import type { CliContext } from './context.ts';
+import { formatError } from './print-error.ts';
+
+export interface JobOutput {
+  /** Called with each event in turn; what it writes is waited for, so that a slow reader slows the stream. */
+  handle(event: JobEvent): void;
+}
+
+export interface ConductedJob {
+  job: string;
+  /** Runs that have ended, in the order in which they did. */
+  ended: RunView[];
+  /** How it was left: to its end, after Ctrl-C, at once after a second Ctrl-C, or because nobody reads stdout any more. */
+  leave: 'end' | 'interrupted' | 'abandoned' | 'unread';
+}
+
+export interface ConductOptions {
+  client: GatewayClient;
+  request: SubmitJobRequest & { idempotencyKey: string };
+  output: JobOutput;
+  /** Send our stdin to the command. */
+  stdin?: boolean;
+}
+
+export async function conductJob(context: CliContext, options: ConductOptions): Promise<ConductedJob> {
+  return await new JobConductor(context, options).conduct();
+}
+
+class JobConductor {
+  readonly #context: CliContext;
+  readonly #options: ConductOptions;
+  readonly #result: ConductedJob = { job: '', ended: [], leave: 'end' };
+  /** Ends every request and wait of this job. */
+  readonly #stop = new AbortController();
+  #canceling: Promise<void> | undefined;
+
+  constructor(context: CliContext, options: ConductOptions) {
+    this.#context = context;
+    this.#options = options;
+  }
+
+  async conduct(): Promise<ConductedJob> {
+    const { out, signals } = this.#context;
+    const unlisten = signals.listen(['SIGINT', 'SIGTERM'], () => this.#interrupt());
+    const unread = (): void => this.#unread();
+    out.gone.addEventListener('abort', unread, { once: true });
+    const stopped = new Promise<void>((resolve) => {
+      this.#stop.signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+    try {
+      // A reader of stdout that blocks must not keep us from leaving.
+      await Promise.race([this.#follow(), stopped]);
+      return this.#result;
+    } finally {
+      unlisten();
+      out.gone.removeEventListener('abort', unread);
+      this.#stop.abort();
+    }
+  }
+
+  async #follow(): Promise<void> {
+    const { context, options } = { context: this.#context, options: this.#options };
+    const events = followJob(
+      options.client,
+      { request: options.request },
+      {
+        clock: context.clock,
+        random: context.random,
+        signal: this.#stop.signal,
+        onLost: (failure) => this.#note(`${failure.message}; trying again`),
+      },
+    );
+    for await (const event of events) {
+      if (event.type === 'job') this.#accepted(event.job);
+      options.output.handle(event);
+      if (event.type === 'end') {
+        const { type: _type, next: _next, ...run } = event;
+        this.#result.ended.push(run);
+      }
+      await Promise.all([context.out.ready(), context.err.ready()]);
+    }
+  }
+
+  #accepted(job: string): void {
+    this.#result.job = job;
+    if (this.#result.leave !== 'end') this.#cancel();
+    if (this.#options.stdin) void this.#sendStdin(job);
+  }
+
+  async #sendStdin(job: string): Promise<void> {
+    try {
+      await this.#options.client.sendStdin(job, this.#context.openStdin(), this.#stop.signal);
+    } catch (error) {
+      if (this.#stop.signal.aborted) return;
+      const { message } = toFleetError(error);
+      this.#context.err.write(formatError({ message: `stdin did not reach the command: ${message}`, hint: undefined }));
+    }
+  }
+
+  #interrupt(): void {
+    const { err } = this.#context;
+    if (this.#result.leave === 'end') {
+      this.#result.leave = 'interrupted';
+      this.#note('ending the command; once more Ctrl-C leaves without waiting for it');
+      if (this.#result.job !== '') this.#cancel();
+      return;
+    }
+    const { job } = this.#result;
+    this.#result.leave = 'abandoned';
+    err.write(
+      formatError(
+        job === ''
+          ? { message: 'left before the gateway said whether it took the job', hint: 'Look: fleet jobs' }
+          : { message: `left while job ${job} was being ended; that goes on`, hint: `Look: fleet jobs show ${job}` },
+      ),
+    );
+    this.#stop.abort();
+  }
+
+  /** As with ssh: a command whose output nobody reads is not kept running. */
+  #unread(): void {
+    if (this.#result.leave !== 'end') return;
+    this.#result.leave = 'unread';
+    if (this.#result.job !== '') this.#cancel();
+  }
+
+  #cancel(): void {
+    this.#canceling ??= this.#cancelUntilAccepted();
+  }
+
+  async #cancelUntilAccepted(): Promise<void> {
+    const { clock, random, err } = this.#context;
+    const backoff = new Backoff({ ...RECONNECT_BACKOFF, random });
+    while (!this.#stop.signal.aborted) {
+      try {
+        await this.#options.client.cancelJob(this.#result.job);
+        // The gateway sees to the rest; nobody here waits for output that cannot be shown.
+        if (this.#result.leave === 'unread') this.#stop.abort();
+        return;
+      } catch (error) {
+        const failure = toFleetError(error);
+        if (!failure.retryable) {
+          const message = `job ${this.#result.job} could not be canceled: ${failure.message}`;
+          err.write(formatError({ message, hint: failure.hint }));
+          if (this.#result.leave === 'unread') this.#stop.abort();
+          return;
+        }
+        await sleep(clock, backoff.next(), this.#stop.signal);
+      }
+    }
+  }
+
+  /** Progress, for a person only. */
+  #note(text: string): void {
+    const { err } = this.#context;
+    if (err.isTerminal) err.write(formatError({ message: text, hint: undefined }));
+  }
+}
+
+/** Text that no other submission has. Unique is enough: the submitter is authenticated by other means, and node:crypto costs 5 ms of start. */
+export function randomIdempotencyKey({ clock, random, pid }: Pick<CliContext, 'clock' | 'random' | 'pid'>): string {
+  const digits = (): string => random().toString(36).slice(2);
+  return ['cli', clock.now().toString(36), pid.toString(36), digits(), digits()].join('-');
+}
+
+/** @throws FleetError `internal` when the stream of events ended without the end of a run: a defect of the gateway. */
+export function onlyRun({ ended, job }: ConductedJob): RunView {
+  const [run] = ended;
+  if (run === undefined) throw new FleetError('internal', `job ${job} ended without a run`);
+  return run;
+}

@@ -1,0 +1,69 @@
+/** What a command may use. Everything that belongs to the process comes from the composition root. */
+import path from 'node:path';
+import type { Readable, Writable } from 'node:stream';
+import { GatewayClient } from '../client/gateway-client.ts';
+import type { Clock } from '../shared/clock.ts';
+import { gatewayPaths } from '../shared/home.ts';
+import type { OutputPort } from './output-port.ts';
+import type { Services } from './services.ts';
+
+export type SignalName = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
+
+export interface Signals {
+  /** Takes the signals over from the system's default until the returned function is called. */
+  listen(names: readonly SignalName[], listener: (name: SignalName) => void): () => void;
+}
+
+/** What a process that was started with --detach tells the one that waits for it. */
+export type DetachedMessage =
+  | { ready: { readyLine: string; info: object } }
+  | { note: string }
+  | { failed: { code: string; message: string; hint?: string }; exitCode: number };
+
+/** The process, as bin.ts hands it over. */
+export interface World {
+  env: Readonly<Record<string, string | undefined>>;
+  /** Opened only when asked for: what does not read stdin must not touch it. */
+  openStdin(): Readable;
+  stdout: Writable & { isTTY?: boolean };
+  stderr: Writable & { isTTY?: boolean };
+  clock: Clock;
+  /** Uniform in [0, 1). */
+  random(): number;
+  signals: Signals;
+  services: Services;
+  pid: number;
+  userHome(): string;
+  hostname(): string;
+  /** How to start this program again. */
+  self: { file: string; args: readonly string[] };
+  /** Says something to the process that started this one with --detach, if one did. */
+  tellParent: ((message: DetachedMessage) => Promise<void>) | undefined;
+  isAlive(pid: number): boolean;
+}
+
+export interface CliContext extends Omit<World, 'stdout' | 'stderr'> {
+  /** Absolute. */
+  home: string;
+  configFile: string | undefined;
+  json: boolean;
+  out: OutputPort;
+  err: OutputPort;
+  /** Everything behind the program's name, as it was typed. */
+  argv: readonly string[];
+}
+
+/** The home folder: the flag, else FLEET_HOME, else ~/.fleet. */
+export function resolveHome(world: World, flag: string | undefined): string {
+  return path.resolve(flag ?? (world.env.FLEET_HOME || path.join(world.userHome(), '.fleet')));
+}
+
+/** A client of the gateway of this home. */
+export function openGateway(context: CliContext): GatewayClient {
+  return new GatewayClient({ socketPath: gatewayPaths(context.home).socket });
+}
+
+/** Prints one JSON document. */
+export function printJson(context: CliContext, value: unknown): void {
+  context.out.write(`${JSON.stringify(value, null, context.out.isTerminal ? 2 : undefined)}\n`);
+}

@@ -1,0 +1,70 @@
+/** Options that `run` and `broadcast` share: how a command is to be run. */
+import type { SubmitJobRequest } from '../protocol/job-messages.ts';
+import { parseDuration } from '../shared/duration.ts';
+import { FleetError } from '../shared/errors.ts';
+import type { OptionTable, OptionValues } from './command.ts';
+import { randomIdempotencyKey } from './conduct-job.ts';
+import type { CliContext } from './context.ts';
+
+export const JOB_OPTIONS = {
+  timeout: { type: 'string', placeholder: 'DURATION', describe: 'End the command after this time (30s, 5m, 1h30m)' },
+  expires: { type: 'string', placeholder: 'DURATION', describe: 'Wait so long for a node that is offline' },
+  cwd: { type: 'string', placeholder: 'DIR', describe: 'Folder on the node in which the command runs' },
+  env: { type: 'list', placeholder: 'K=V', describe: 'Environment variable; K alone passes on your own' },
+  user: { type: 'string', placeholder: 'USER', describe: 'Run as this user; the node must allow it' },
+  lane: { type: 'string', placeholder: 'LANE', describe: 'Runs of one lane on a node come one after another' },
+  async: { type: 'boolean', describe: "Print the job's id and do not wait" },
+  'idempotency-key': { type: 'string', placeholder: 'KEY', describe: 'Submitting again with this key gives the same job' },
+  jsonl: { type: 'boolean', describe: 'Print one JSON object a line as things happen' },
+} as const satisfies OptionTable;
+
+/** The request but for its target. @throws FleetError `usage`. */
+export function buildRequest(
+  context: CliContext,
+  options: OptionValues<typeof JOB_OPTIONS>,
+  words: readonly string[],
+): Omit<SubmitJobRequest, 'target'> & { idempotencyKey: string } {
+  const { timeout, expires, cwd, user, lane } = options;
+  const env = parseEnvironment(options.env, context.env);
+  return {
+    kind: 'shell',
+    command: words.join(' '),
+    idempotencyKey: options['idempotency-key'] ?? randomIdempotencyKey(context),
+    ...(timeout === undefined ? {} : { timeoutMs: parsePositiveDuration(timeout, '--timeout') }),
+    ...(expires === undefined ? {} : { expiresMs: parsePositiveDuration(expires, '--expires') }),
+    ...(cwd === undefined ? {} : { cwd }),
+    ...(user === undefined ? {} : { user }),
+    ...(lane === undefined ? {} : { lane }),
+    ...(Object.keys(env).length === 0 ? {} : { env }),
+  };
+}
+
+/** @throws FleetError `usage` for what is no duration, and for zero. */
+export function parsePositiveDuration(text: string, what: string): number {
+  const ms = parseDuration(text, what);
+  if (ms <= 0) throw new FleetError('usage', `${what} must be more than nothing: ${text}`);
+  return ms;
+}
+
+/** `K=V`, and `K` for the value that it has here; one that is not set here is not set there, as docker does. */
+function parseEnvironment(
+  pairs: readonly string[],
+  own: Readonly<Record<string, string | undefined>>,
+): Record<string, string> {
+  const result: Record<string, string> = {};
+  for (const pair of pairs) {
+    const equals = pair.indexOf('=');
+    const name = equals < 0 ? pair : pair.slice(0, equals);
+    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
+      throw new FleetError('usage', `--env is not a variable: ${JSON.stringify(pair)}`, { hint: 'Write it like --env K=V.' });
+    }
+    const value = equals < 0 ? own[name] : pair.slice(equals + 1);
+    if (value !== undefined) result[name] = value;
+  }
+  return result;
+}
+
+/** Both at once would be two formats in one output. @throws FleetError `usage`. */
+export function refuseTwoFormats(context: CliContext, jsonl: boolean): void {
+  if (context.json && jsonl) throw new FleetError('usage', 'give either --json or --jsonl');
+}

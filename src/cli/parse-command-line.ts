@@ -1,0 +1,110 @@
+/** From argv to the command that is meant and what was given to it. Loads that command only. */
+import { FleetError } from '../shared/errors.ts';
+import { closest } from './closest.ts';
+import type { Command } from './command.ts';
+import { COMMANDS, GROUPS, subcommandsOf } from './commands.ts';
+import { GLOBAL_OPTIONS } from './global-options.ts';
+import { type AnyInvocation, quickArgs } from './quick-args.ts';
+import { scanArgs } from './scan-args.ts';
+
+export type ParsedCommandLine =
+  | { kind: 'command'; command: Command; invocation: AnyInvocation }
+  /** Help that was asked for, or, with `isError`, help for who typed no command. */
+  | { kind: 'help'; text: string; isError: boolean };
+
+/** @throws FleetError `usage`. */
+export async function parseCommandLine(argv: readonly string[]): Promise<ParsedCommandLine> {
+  const { words, before, after, wantsHelp } = findCommandWords(argv);
+  if (words === undefined) {
+    const { rootHelp } = await import('./root-help.ts');
+    return { kind: 'help', text: rootHelp(), isError: !wantsHelp };
+  }
+  const entry = COMMANDS[words];
+  if (entry === undefined) return await groupAnswer(words, [...before, ...after]);
+  const command = await entry();
+  const maxWords = command.passthrough ? command.positionals.length : undefined;
+  const table = { ...GLOBAL_OPTIONS, ...command.options };
+  const scan = scanArgs([...before, ...after], table, maxWords);
+  if (wantsHelp || scan.options.some(({ name }) => name === 'help')) {
+    const { helpOf } = await import('./yargs-args.ts');
+    return { kind: 'help', text: await helpOf(command, subcommandsOf(words)), isError: false };
+  }
+  refuseWordForSubcommand(command, scan.words);
+  const plain = quickArgs(scan, table, command.positionals);
+  const parsed = plain ?? (await (await import('./yargs-args.ts')).yargsArgs(command, scan));
+  if (command.passthrough && scan.rest.length === 0) {
+    throw new FleetError('usage', `${command.name}: there is no command to run`, {
+      hint: `Usage: fleet ${command.name} ${command.usage}`,
+    });
+  }
+  return { kind: 'command', command, invocation: { ...parsed, words: scan.rest } };
+}
+
+interface CommandWords {
+  /** Undefined when none was typed. */
+  words: string | undefined;
+  /** Global options that stood before or between the words. */
+  before: string[];
+  after: string[];
+  wantsHelp: boolean;
+}
+
+/** `--home DIR jobs --json show J` is `jobs show`, with the options kept. */
+function findCommandWords(argv: readonly string[]): CommandWords {
+  const first = scanArgs(argv, GLOBAL_OPTIONS, 0);
+  const wantsHelp = first.options.some(({ name }) => name === 'help');
+  const [typed, ...rest] = first.rest;
+  const unknown = first.options.find(({ name }) => name === undefined);
+  if (unknown?.typed === '--version' && typed === undefined) return { words: 'version', before: [], after: [], wantsHelp };
+  if (unknown !== undefined) throw unknownOption(unknown.typed);
+  const options = argv.slice(0, argv.length - first.rest.length).filter((arg) => arg !== '--');
+  if (typed === undefined) return { words: undefined, before: options, after: [], wantsHelp };
+  if (typed === 'help') return { ...findCommandWords([...options, ...rest]), wantsHelp: true };
+  if (COMMANDS[typed] === undefined && GROUPS[typed] === undefined) throw unknownCommand(typed);
+  if (subcommandsOf(typed).length === 0) return { words: typed, before: options, after: rest, wantsHelp };
+  const second = scanArgs(rest, GLOBAL_OPTIONS, 0);
+  const words = `${typed} ${second.rest[0]}`;
+  if (COMMANDS[words] === undefined) return { words: typed, before: options, after: rest, wantsHelp };
+  const between = rest.slice(0, rest.length - second.rest.length);
+  return { words, before: [...options, ...between], after: second.rest.slice(1), wantsHelp };
+}
+
+/** `fleet gateway` is no command by itself: it has subcommands only. */
+async function groupAnswer(words: string, args: readonly string[]): Promise<ParsedCommandLine> {
+  const scan = scanArgs(args, GLOBAL_OPTIONS);
+  const { groupHelp } = await import('./root-help.ts');
+  const text = groupHelp(words);
+  if (scan.options.some(({ name }) => name === 'help')) return { kind: 'help', text, isError: false };
+  const [typed] = scan.words;
+  if (typed === undefined) return { kind: 'help', text, isError: true };
+  throw unknownSubcommand(words, typed);
+}
+
+/** `fleet nodes shwo x`: a command without arguments of its own, whose first word can only be a mistyped subcommand. */
+function refuseWordForSubcommand(command: Command, words: readonly string[]): void {
+  const [typed] = words;
+  if (typed === undefined || command.positionals.length > 0 || subcommandsOf(command.name).length === 0) return;
+  throw unknownSubcommand(command.name, typed);
+}
+
+function unknownSubcommand(group: string, typed: string): FleetError {
+  const known = subcommandsOf(group).map(([name]) => name.slice(group.length + 1));
+  const meant = closest(typed, known);
+  return new FleetError('usage', `there is no command fleet ${group} ${typed}`, {
+    hint: meant === undefined ? `There are: ${known.join(', ')}` : `Did you mean: fleet ${group} ${meant}`,
+  });
+}
+
+function unknownCommand(typed: string): FleetError {
+  const meant = closest(typed, new Set([...Object.keys(COMMANDS), ...Object.keys(GROUPS)].map((name) => name.split(' ')[0] ?? '')));
+  return new FleetError('usage', `there is no command fleet ${typed}`, {
+    hint: meant === undefined ? 'See them all: fleet --help' : `Did you mean: fleet ${meant}`,
+  });
+}
+
+function unknownOption(typed: string): FleetError {
+  const meant = closest(typed.replace(/^-+/, ''), Object.keys(GLOBAL_OPTIONS));
+  return new FleetError('usage', `unknown option ${typed} before the command`, {
+    hint: meant === undefined ? 'Options of a command stand behind its name; see fleet --help' : `Did you mean --${meant}?`,
+  });
+}

@@ -1,0 +1,121 @@
+/** The authority on arguments: yargs says what is wrong with a command line, and writes the help. Loaded only for that (see quick-args.ts). */
+import yargs, { type Argv, type Options } from 'yargs';
+import { FleetError } from '../shared/errors.ts';
+import { closest } from './closest.ts';
+import type { Command, OptionTable, Positional } from './command.ts';
+import { GLOBAL_OPTIONS } from './global-options.ts';
+import type { AnyInvocation } from './quick-args.ts';
+import type { Scan } from './scan-args.ts';
+
+const HELP_WIDTH = 100;
+
+/** @throws FleetError `usage` saying what is wrong, and what may have been meant. */
+export async function yargsArgs(command: Command, scan: Scan): Promise<Omit<AnyInvocation, 'words'>> {
+  let complaint: string | undefined;
+  const parser = createParser(command).fail((message, error) => {
+    complaint ??= message || error?.message;
+  });
+  const values: Record<string, unknown> = await parser.parseAsync(toTokens(scan));
+  if (complaint !== undefined) {
+    throw new FleetError('usage', `${command.name}: ${complaint.split('\n')[0]}`, { hint: hintFor(command, scan) });
+  }
+  const table: OptionTable = { ...GLOBAL_OPTIONS, ...command.options };
+  const options: Record<string, boolean | string | string[] | undefined> = {};
+  for (const [name, { type }] of Object.entries(table)) {
+    const given = [values[name]].flat().filter((value) => value !== undefined);
+    if (type === 'boolean') options[name] = given.at(-1) === true;
+    else if (type === 'list') options[name] = given.map(String);
+    else options[name] = given.length === 0 ? undefined : String(given.at(-1));
+  }
+  const positionals: Record<string, string | string[] | undefined> = {};
+  for (const { name, many } of command.positionals) {
+    const given = [values[name]].flat().filter((value) => value !== undefined);
+    positionals[name] = many ? given.map(String) : given.length === 0 ? undefined : String(given[0]);
+  }
+  return { options, positionals };
+}
+
+/** The text of `fleet COMMAND --help`. */
+export async function helpOf(command: Command, subcommands: readonly (readonly [string, string])[]): Promise<string> {
+  const parser = createParser(command).fail(false);
+  if (subcommands.length > 0) {
+    const width = Math.max(...subcommands.map(([name]) => name.length));
+    const lines = subcommands.map(([name, what]) => `  fleet ${name.padEnd(width)}  ${what}`);
+    parser.epilogue(`More:\n${lines.join('\n')}`);
+  }
+  return `${await parser.getHelp()}\n`;
+}
+
+function createParser(command: Command): Argv {
+  const positionals = command.positionals.map(({ name, optional, many }) => {
+    const inner = many ? `${name}..` : name;
+    return optional ? `[${inner}]` : `<${inner}>`;
+  });
+  return yargs()
+    .scriptName('fleet')
+    .locale('en')
+    .detectLocale(false)
+    .exitProcess(false)
+    .version(false)
+    .help(false)
+    .wrap(HELP_WIDTH)
+    .strict()
+    .parserConfiguration({
+      'boolean-negation': false,
+      'camel-case-expansion': false,
+      'dot-notation': false,
+      'greedy-arrays': false,
+      'parse-numbers': false,
+      'parse-positional-numbers': false,
+      'short-option-groups': false,
+    })
+    .command(['$0', ...positionals].join(' '), false, (builder) => {
+      for (const positional of command.positionals) builder.positional(positional.name, toYargsPositional(positional));
+      return builder;
+    })
+    .usage(`Usage: fleet ${[command.name, command.usage].join(' ').trim()}\n\n${command.describe}`)
+    .options(toYargsOptions(command.options, 'Options:'))
+    .options(toYargsOptions(GLOBAL_OPTIONS, 'Everywhere:'))
+    .example(command.examples.map(([example, purpose]): [string, string] => [example, purpose]));
+}
+
+function toYargsPositional({ describe, choices, many }: Positional) {
+  return { type: 'string', describe, ...(many ? { array: true } : {}), ...(choices ? { choices } : {}) } as const;
+}
+
+function toYargsOptions(table: OptionTable, group: string): Record<string, Options> {
+  const entries = Object.entries(table).map(([name, option]): [string, Options] => {
+    const { type, alias, describe, choices } = option;
+    return [
+      name,
+      {
+        type: type === 'boolean' ? 'boolean' : 'string',
+        describe: option.placeholder === undefined ? describe : `${option.placeholder}: ${describe}`,
+        group,
+        ...(type === 'boolean' ? {} : { nargs: 1, requiresArg: true }),
+        ...(type === 'list' ? { array: true } : {}),
+        ...(alias === undefined ? {} : { alias }),
+        ...(choices === undefined ? {} : { choices }),
+      },
+    ];
+  });
+  return Object.fromEntries(entries);
+}
+
+/** The same arguments in the one form in which yargs-parser does nothing of its own to them. */
+function toTokens(scan: Scan): string[] {
+  const options = scan.options.flatMap(({ name, typed, value }) => {
+    if (value === undefined) return [typed];
+    if (name === undefined || value.startsWith('-')) return [`${typed}=${value}`];
+    return [`--${name}`, value];
+  });
+  return [...options, ...(scan.words.some((word) => word.startsWith('-')) ? ['--'] : []), ...scan.words];
+}
+
+function hintFor(command: Command, scan: Scan): string {
+  const unknown = scan.options.find(({ name, typed }) => name === undefined && typed.startsWith('--'));
+  const known = Object.keys({ ...GLOBAL_OPTIONS, ...command.options });
+  const meant = unknown === undefined ? undefined : closest(unknown.typed.slice(2), known);
+  if (meant !== undefined) return `Did you mean --${meant}?`;
+  return `See: fleet ${command.name} --help`;
+}

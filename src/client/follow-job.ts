@@ -1,0 +1,132 @@
+/** Follows a job to its end across every loss of the connection: each event comes once, and output goes on from the byte it was at. */
+import type { JobEvent, SubmitJobRequest } from '../protocol/job-messages.ts';
+import type { RunState } from '../protocol/run-state.ts';
+import { Backoff } from '../shared/backoff.ts';
+import { type Clock, sleep } from '../shared/clock.ts';
+import { FleetError, systemErrorCode, toFleetError } from '../shared/errors.ts';
+import { connectionError } from '../shared/http/request.ts';
+import type { GatewayClient } from './gateway-client.ts';
+import { readEvents } from './read-events.ts';
+
+/** Without a gateway for so long, following is given up, ms. */
+export const GIVE_UP_AFTER_MS = 60_000;
+/** Pauses between attempts, ms: on the same machine, a gateway that restarts is back within a second. */
+export const RECONNECT_BACKOFF = { initialMs: 100, maxMs: 2_000 } as const;
+
+/** A job to submit, which then needs an idempotency key; or one that exists, with log offsets by index of the run. */
+export type FollowTarget =
+  | { request: SubmitJobRequest & { idempotencyKey: string } }
+  | { job: string; from?: Readonly<Record<string, number>> };
+
+export interface FollowOptions {
+  clock: Clock;
+  random: () => number;
+  /** Ends the stream of events without an error. The job goes on. */
+  signal?: AbortSignal | undefined;
+  /** Called when a connection was lost and another is tried. */
+  onLost?: ((failure: FleetError) => void) | undefined;
+}
+
+/** All events but pings; the last is `done`, unless the signal aborted. */
+type TellingEvent = Exclude<JobEvent, { type: 'ping' }>;
+
+/**
+ * The events of a job, the repeated ones that a reconnect brings left out. An event counts as handled when the next is asked for.
+ * @throws FleetError `gateway_unreachable` at once when nothing listens at first, or after {@link GIVE_UP_AFTER_MS} without a
+ * gateway, with the job in its facts; what the gateway answered when that cannot pass by itself.
+ */
+export async function* followJob(
+  client: GatewayClient,
+  target: FollowTarget,
+  options: FollowOptions,
+): AsyncGenerator<TellingEvent> {
+  const { clock, random, signal } = options;
+  const progress = new Progress(target);
+  const backoff = new Backoff({ ...RECONNECT_BACKOFF, random });
+  let lostAt: number | undefined;
+  let everConnected = false;
+  while (!signal?.aborted) {
+    try {
+      const stream = await progress.open(client, signal);
+      everConnected = true;
+      for await (const event of readEvents(stream, clock)) {
+        lostAt = undefined;
+        backoff.reset();
+        if (event.type === 'ping' || !progress.isNew(event)) continue;
+        yield event;
+        progress.handled(event);
+        if (event.type === 'done') return;
+      }
+      throw new FleetError('connection_lost', 'the gateway ended the stream before the job had ended');
+    } catch (error) {
+      if (signal?.aborted) return;
+      // What is no system error is a defect, and would not get better by trying again.
+      const failure = systemErrorCode(error) === undefined ? toFleetError(error) : connectionError(error);
+      everConnected ||= failure.code !== 'gateway_unreachable';
+      if (!everConnected || !PASSING.has(failure.code)) throw failure;
+      lostAt ??= clock.monotonic();
+      if (clock.monotonic() - lostAt >= GIVE_UP_AFTER_MS) throw progress.givenUp(failure);
+      options.onLost?.(failure);
+      await sleep(clock, backoff.next(), signal);
+    }
+  }
+}
+
+const PASSING: ReadonlySet<string> = new Set(['connection_lost', 'gateway_unreachable', 'timeout']);
+
+/** What was handled so far. */
+class Progress {
+  readonly #target: FollowTarget;
+  readonly #offsets: Record<string, number>;
+  readonly #states = new Map<number, RunState>();
+  readonly #ended = new Set<number>();
+  #job: string | undefined;
+  #sawJob = false;
+
+  constructor(target: FollowTarget) {
+    this.#target = target;
+    this.#job = 'job' in target ? target.job : undefined;
+    this.#offsets = { ...('job' in target ? target.from : {}) };
+  }
+
+  /** Goes on where it was; a submission that was never answered is made again, under the same key. */
+  async open(client: GatewayClient, signal: AbortSignal | undefined): ReturnType<GatewayClient['openFollow']> {
+    if (this.#job === undefined && 'request' in this.#target) return await client.openSubmit(this.#target.request, signal);
+    return await client.openFollow(this.#job ?? '', this.#offsets, signal);
+  }
+
+  isNew(event: TellingEvent): boolean {
+    if (event.type === 'job') return !this.#sawJob;
+    if (event.type === 'done') return true;
+    if (this.#ended.has(event.index)) return false;
+    return event.type !== 'state' || this.#states.get(event.index) !== event.state;
+  }
+
+  handled(event: TellingEvent): void {
+    if (event.type === 'job') {
+      this.#sawJob = true;
+      this.#job = event.job;
+    } else if (event.type === 'state') {
+      this.#states.set(event.index, event.state);
+    } else if (event.type !== 'done') {
+      this.#offsets[event.index] = event.next;
+      if (event.type === 'end') this.#ended.add(event.index);
+    }
+  }
+
+  givenUp(cause: FleetError): FleetError {
+    const job = this.#job;
+    const message = `the gateway has been gone for ${GIVE_UP_AFTER_MS / 1000} s`;
+    if (job === undefined) {
+      return new FleetError('gateway_unreachable', `${message}; whether it took the job is not known`, {
+        hint: 'Once it is back, look: fleet jobs',
+        cause,
+      });
+    }
+    return new FleetError('gateway_unreachable', `${message}; job ${job} may still run`, {
+      hint: `Once it is back, go on with: fleet jobs logs -f ${job}`,
+      cause,
+      facts: { job },
+    });
+  }
+}

@@ -1,0 +1,38 @@
+/** Speaks with a node process on this machine over its control socket. */
+import type { NodeStatusView, ShutdownAnswer } from '../protocol/node-control.ts';
+import { FleetError, systemErrorCode, toFleetError } from '../shared/errors.ts';
+import { requestJson } from '../shared/http/request.ts';
+
+/** Both methods throw FleetError `not_running` when no process listens on the socket. */
+export class NodeControlClient {
+  readonly #socketPath: string;
+  readonly #profile: string;
+
+  constructor(options: { socketPath: string; profile: string }) {
+    this.#socketPath = options.socketPath;
+    this.#profile = options.profile;
+  }
+
+  status(): Promise<NodeStatusView> {
+    return this.#request('GET', '/v1/status');
+  }
+
+  /** Begins the orderly end of the process; commands that run on the node go on. */
+  shutdown(): Promise<ShutdownAnswer> {
+    return this.#request('POST', '/v1/shutdown');
+  }
+
+  async #request<T>(method: 'GET' | 'POST', path: string): Promise<T> {
+    try {
+      return await requestJson<T>({ method, path, socketPath: this.#socketPath });
+    } catch (error) {
+      const failure = toFleetError(error);
+      const code = systemErrorCode(failure.cause);
+      if (code !== 'ENOENT' && code !== 'ECONNREFUSED') throw failure;
+      throw new FleetError('not_running', `node ${this.#profile} is not running`, {
+        hint: 'Start it: fleet node up',
+        cause: error,
+      });
+    }
+  }
+}
