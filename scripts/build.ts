@@ -20,7 +20,7 @@ const servicesApart: Plugin = {
   name: 'services-apart',
   setup(context) {
     context.onResolve({ filter: /^\.\/(gateway|node)\/main\.ts$/ }, ({ path: imported }) => ({
-      path: `./${imported.split('/')[1]}.cjs`,
+      path: `./${imported.split('/')[1]}.mjs`,
       external: true,
     }));
   },
@@ -29,39 +29,34 @@ const servicesApart: Plugin = {
 const common: BuildOptions = {
   bundle: true,
   platform: 'node',
-  format: 'cjs',
   target: 'node22',
   absWorkingDir: root,
   logLevel: 'warning',
-  // import() of another bundle becomes require(): Node need not start its ES module loader for it.
-  supported: { 'dynamic-import': false },
+};
+
+/** CommonJS: Node starts it without its ES module loader, which saves some milliseconds of every command. */
+const cli: BuildOptions = {
+  ...common,
+  entryPoints: ['src/bin.ts'],
+  outfile: path.join(staging, 'cli.cjs'),
+  format: 'cjs',
+  minify: true,
+  plugins: [servicesApart],
   define: { 'import.meta.url': '__bundleUrl' },
   banner: { js: "const __bundleUrl = require('node:url').pathToFileURL(__filename).href;" },
 };
 
+const service = (name: string): BuildOptions => ({
+  ...common,
+  entryPoints: [`src/${name}/main.ts`],
+  outfile: path.join(staging, `${name}.mjs`),
+  format: 'esm',
+  packages: 'external',
+});
+
 rmSync(staging, { recursive: true, force: true });
 mkdirSync(staging, { recursive: true });
-await Promise.all([
-  build({
-    ...common,
-    entryPoints: ['src/bin.ts'],
-    outfile: path.join(staging, 'cli.cjs'),
-    plugins: [servicesApart],
-    minify: true,
-  }),
-  build({
-    ...common,
-    entryPoints: ['src/gateway/main.ts'],
-    outfile: path.join(staging, 'gateway.cjs'),
-    packages: 'external',
-  }),
-  build({
-    ...common,
-    entryPoints: ['src/node/main.ts'],
-    outfile: path.join(staging, 'node.cjs'),
-    packages: 'external',
-  }),
-]);
+await Promise.all([build(cli), build(service('gateway')), build(service('node'))]);
 const entry = path.join(staging, 'fleet.cjs');
 writeFileSync(entry, ENTRY);
 chmodSync(entry, 0o755);

@@ -3,7 +3,7 @@
 import os from 'node:os';
 import type { SignalName, World } from './cli/context.ts';
 import { runCli } from './cli/main.ts';
-import { isProcessAlive } from './cli/process-alive.ts';
+import { isProcessAlive } from './cli/service/process-alive.ts';
 import { systemClock } from './shared/clock.ts';
 
 function createWorld(): World {

@@ -63,7 +63,16 @@ export interface CommandSpec<O extends OptionTable, P extends readonly Positiona
   execute(context: CliContext, invocation: Invocation<O, P>): Promise<number>;
 }
 
-export type Command = CommandSpec<OptionTable, readonly Positional[]>;
+/** What was given to a command whose own types are forgotten. */
+export interface AnyInvocation {
+  readonly options: Readonly<Record<string, boolean | string | readonly string[] | undefined>>;
+  readonly positionals: Readonly<Record<string, string | readonly string[] | undefined>>;
+  readonly words: readonly string[];
+}
+
+export interface Command extends Omit<CommandSpec<OptionTable, readonly Positional[]>, 'execute'> {
+  execute(context: CliContext, invocation: AnyInvocation): Promise<number>;
+}
 
 /** Keeps the types of options and positionals inside the command, and forgets them outside. */
 export function defineCommand<const O extends OptionTable, const P extends readonly Positional[]>(

@@ -63,32 +63,35 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   health: async () => (await import('./commands/health.ts')).healthCommand,
   'health report': async () => (await import('./commands/health-report.ts')).healthReportCommand,
   completion: async () => (await import('./commands/completion.ts')).completionCommand,
+  __complete: async () => (await import('./commands/complete.ts')).completeCommand,
   version: async () => (await import('./commands/version.ts')).versionCommand,
 };
 
 /** Words that have subcommands and do nothing by themselves, with two examples for their help. */
-export const GROUPS: Readonly<Record<string, { describe: string; examples: readonly (readonly [string, string])[] }>> = {
-  gateway: {
-    describe: 'The gateway of this home: the machine in the cloud that nodes connect to.',
-    examples: [
-      ['fleet gateway up --detach', 'start it in the background'],
-      ['fleet gateway status', 'see whether it runs'],
-    ],
-  },
-  node: {
-    describe: 'The node on this machine: takes jobs from its gateway.',
-    examples: [
-      ['fleet node up --gateway gw.example.org --code 7k3f-9m2q-x0zt-4hcv', 'join a fleet'],
-      ['fleet node status', 'see whether it is connected'],
-    ],
-  },
-};
+export const GROUPS: Readonly<Record<string, { describe: string; examples: readonly (readonly [string, string])[] }>> =
+  {
+    gateway: {
+      describe: 'The gateway of this home: the machine in the cloud that nodes connect to.',
+      examples: [
+        ['fleet gateway up --detach', 'start it in the background'],
+        ['fleet gateway status', 'see whether it runs'],
+      ],
+    },
+    node: {
+      describe: 'The node on this machine: takes jobs from its gateway.',
+      examples: [
+        ['fleet node up --gateway gw.example.org --code 7k3f-9m2q-x0zt-4hcv', 'join a fleet'],
+        ['fleet node status', 'see whether it is connected'],
+      ],
+    },
+  };
 
 /** Names and summaries of the commands below `word`. */
 export function subcommandsOf(word: string): (readonly [string, string])[] {
   return Object.entries(SUMMARIES).filter(([name]) => name.startsWith(`${word} `));
 }
 
-export function summaryOf(name: string): string {
-  return SUMMARIES[name] ?? '';
+/** All that a person may type, in the order of the help. */
+export function commandNames(): string[] {
+  return Object.keys(SUMMARIES);
 }

@@ -1,12 +1,12 @@
 /** One run of the command line: understands argv, executes the command, and turns whatever happened into words and an exit code. */
 import { FleetError, toFleetError } from '../shared/errors.ts';
+import { GLOBAL_OPTIONS } from './args/global-options.ts';
+import { parseCommandLine } from './args/parse-command-line.ts';
+import { scanArgs } from './args/scan-args.ts';
 import { type CliContext, resolveHome, type World } from './context.ts';
 import { EXIT_OK, EXIT_STDOUT_CLOSED, EXIT_USAGE, exitCodeOfError } from './exit-code.ts';
-import { GLOBAL_OPTIONS } from './global-options.ts';
 import { openOutputPort } from './output-port.ts';
-import { parseCommandLine } from './parse-command-line.ts';
 import { printError } from './print-error.ts';
-import { scanArgs } from './scan-args.ts';
 
 /** Resolves with the exit code, once everything is written. Never rejects. */
 export async function runCli(argv: readonly string[], world: World): Promise<number> {

@@ -48,7 +48,10 @@ export function openOutputPort(
     },
     async flush() {
       if (gone.signal.aborted) return;
-      await Promise.race([new Promise<void>((resolve) => void stream.write('', () => resolve())), aborted(gone.signal)]);
+      await Promise.race([
+        new Promise<void>((resolve) => void stream.write('', () => resolve())),
+        aborted(gone.signal),
+      ]);
     },
   };
 }

@@ -91,7 +91,8 @@ class Progress {
 
   /** Goes on where it was; a submission that was never answered is made again, under the same key. */
   async open(client: GatewayClient, signal: AbortSignal | undefined): ReturnType<GatewayClient['openFollow']> {
-    if (this.#job === undefined && 'request' in this.#target) return await client.openSubmit(this.#target.request, signal);
+    if (this.#job === undefined && 'request' in this.#target)
+      return await client.openSubmit(this.#target.request, signal);
     return await client.openFollow(this.#job ?? '', this.#offsets, signal);
   }
 

@@ -37,7 +37,10 @@ export function handlersFor(peer: SshPeer, options: AccessOptions): PeerHandlers
     onDirectTcpip,
     onForward: ({ host, port }) => {
       if (host !== NODE_FORWARD.host || port !== NODE_FORWARD.port) return false;
-      sessions.open(node, peer).catch((error: unknown) => {
+      // It may have been revoked or removed since it connected.
+      const present = store.nodes.byId(node.id);
+      if (present === undefined || present.revokedAt !== null) return false;
+      sessions.open(present, peer).catch((error: unknown) => {
         logger.error({ err: error, node: node.name }, 'could not store a session');
         peer.close('storage_failed');
       });

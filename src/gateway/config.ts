@@ -6,7 +6,7 @@ import {
   DEFAULT_NODE_CONCURRENCY,
   HEARTBEATS_UNTIL_OFFLINE,
 } from '../protocol/limits.ts';
-import { addressSchema, durationSchema, parseConfigSection } from '../shared/config.ts';
+import { addressSchema, durationSchema, intervalSchema, parseConfigSection } from '../shared/config.ts';
 import { SSH_LIMITS } from '../shared/ssh/limits.ts';
 import { DEFAULT_HEALTH_THRESHOLDS } from './health/derive-status.ts';
 
@@ -17,7 +17,7 @@ export const gatewayConfigSchema = z.strictObject({
   api: addressSchema(18_789).optional(),
   advertise: z.string().min(1).optional(),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
-  heartbeatInterval: durationSchema.default(DEFAULT_HEARTBEAT_INTERVAL_MS),
+  heartbeatInterval: intervalSchema.default(DEFAULT_HEARTBEAT_INTERVAL_MS),
   heartbeatRetention: durationSchema.default(7 * 24 * 3_600_000),
   concurrencyPerNode: z.number().int().min(1).max(256).default(DEFAULT_NODE_CONCURRENCY),
   ssh: z
@@ -25,8 +25,8 @@ export const gatewayConfigSchema = z.strictObject({
       maxUnauthenticated: z.number().int().positive().default(SSH_LIMITS.maxUnauthenticated),
       maxUnauthenticatedPerAddress: z.number().int().positive().default(SSH_LIMITS.maxUnauthenticatedPerAddress),
       maxConnections: z.number().int().positive().default(SSH_LIMITS.maxConnections),
-      loginGrace: durationSchema.default(SSH_LIMITS.graceMs),
-      keepaliveInterval: durationSchema.default(SSH_LIMITS.keepaliveIntervalMs),
+      loginGrace: intervalSchema.default(SSH_LIMITS.graceMs),
+      keepaliveInterval: intervalSchema.default(SSH_LIMITS.keepaliveIntervalMs),
       keepaliveCountMax: z.number().int().min(1).max(10).default(SSH_LIMITS.keepaliveCountMax),
     })
     .prefault({}),

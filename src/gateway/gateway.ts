@@ -124,6 +124,7 @@ export class Gateway {
     };
     addAdminRoutes(app, {
       ...sources,
+      bus,
       invites,
       pending,
       describeGateway,

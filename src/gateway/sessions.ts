@@ -78,13 +78,17 @@ export class Sessions {
     this.#sessions.set(node.id, session);
     if (old !== undefined) this.#end(old, 'replaced by a new session of the same key');
     void peer.closed.then((reason) => this.#end(session, reason));
-    session.row = await store.write(() => store.health.openSession(node.id, peer.remoteAddress, connectedAt));
+    // Inside the write: a session that ends in the same tick is ended by the write after this one, which needs the row.
+    await store.write(() => {
+      session.row = store.health.openSession(node.id, peer.remoteAddress, connectedAt);
+    });
     logger.info({ node: node.name, address: peer.remoteAddress, session: peer.id }, 'tunnel opened');
   }
 
-  /** Ends the node's session, if there is one. */
+  /** Ends the node's session at once, if there is one: its connection may take a moment longer to go. */
   close(nodeId: string, reason: string): void {
-    this.#sessions.get(nodeId)?.peer.close(reason);
+    const session = this.#sessions.get(nodeId);
+    if (session !== undefined) this.#end(session, reason);
   }
 
   /** Ends all sessions; resolves when that is stored. */
@@ -113,8 +117,9 @@ export class Sessions {
     return this.#sessions.size;
   }
 
-  /** Notes a heartbeat; the first one puts the node online. */
+  /** Notes a heartbeat; the first one puts the node online. One that was stored after the session's end changes nothing. */
   heartbeat(session: Session, at: number): void {
+    if (session.ended) return;
     const first = session.lastHeartbeatAt === undefined;
     session.lastHeartbeatAt = at;
     if (first) for (const listener of this.#listeners) listener.online(session);
@@ -146,7 +151,9 @@ export class Sessions {
         store.health.endSession(session.row, at, reason);
         store.nodes.setSeen(session.nodeId, at);
       })
-      .catch((error: unknown) => logger.error({ err: error, node: session.nodeName }, 'could not store the end of a session'))
+      .catch((error: unknown) =>
+        logger.error({ err: error, node: session.nodeName }, 'could not store the end of a session'),
+      )
       .finally(() => this.#ending.delete(stored));
     this.#ending.add(stored);
     logger.info({ node: session.nodeName, session: session.peer.id, reason }, 'tunnel closed');

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { DEFAULT_GATEWAY_PORT, DEFAULT_KILL_GRACE_MS } from '../protocol/limits.ts';
 import { labelsSchema, nodeNameSchema } from '../protocol/names.ts';
-import { addressSchema, durationSchema, parseConfigSection } from '../shared/config.ts';
+import { addressSchema, durationSchema, intervalSchema, parseConfigSection } from '../shared/config.ts';
 import { SSH_LIMITS } from '../shared/ssh/limits.ts';
 
 /** Disk that the logs of runs may take on a node, bytes. */
@@ -16,7 +16,7 @@ export const nodeConfigSchema = z.strictObject({
   shell: z.string().startsWith('/', 'not an absolute path').optional(),
   killGrace: durationSchema.default(DEFAULT_KILL_GRACE_MS),
   maxSpoolBytes: z.number().int().positive().default(DEFAULT_SPOOL_BYTES),
-  keepaliveInterval: durationSchema.default(SSH_LIMITS.keepaliveIntervalMs),
+  keepaliveInterval: intervalSchema.default(SSH_LIMITS.keepaliveIntervalMs),
   keepaliveCountMax: z.number().int().min(1).max(10).default(SSH_LIMITS.keepaliveCountMax),
 });
 

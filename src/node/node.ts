@@ -122,7 +122,6 @@ export class FleetNode {
       () => api.close(),
       () => this.#metrics.close(),
     );
-    await this.#metrics.start();
 
     const connectOptions: Omit<ConnectOptions, 'signal'> = {
       ...this.#options,
@@ -130,7 +129,7 @@ export class FleetNode {
       state,
       labels: config.labels,
       facts: readMachineFacts(),
-      journal: (runner as unknown as {journalId?: string}).journalId ?? 'tmp',
+      journal: (runner as unknown as { journalId?: string }).journalId ?? 'tmp',
       keepaliveIntervalMs: config.keepaliveInterval,
       keepaliveCountMax: config.keepaliveCountMax,
       gatewayClock: this.#gatewayClock,

@@ -40,8 +40,12 @@ export const runSpecSchema = z.strictObject({
 
 export type RunSpec = z.infer<typeof runSpecSchema>;
 
+/** What a Date can hold (ECMA-262, 21.4.1.1): a time from another machine must not make every list of jobs fail. */
+const timeMs = z.number().int().min(0).max(8.64e15);
+const count = z.number().int().nonnegative();
+
 /** Payload of a `started` frame. Times are ms since the epoch on the gateway's clock, as the node estimates it. */
-export const runStartedSchema = z.object({ startedAt: z.number(), pid: z.number().int() });
+export const runStartedSchema = z.object({ startedAt: timeMs, pid: z.number().int() });
 
 export type RunStarted = z.infer<typeof runStartedSchema>;
 
@@ -56,13 +60,13 @@ export const runOutcomeSchema = z.object({
   signal: z.string().nullable(),
   /** Why it did not simply exit: a short stable word such as `timeout`, `no_such_user`, `node_restarted`, and then prose after a colon. */
   reason: z.string().nullable(),
-  startedAt: z.number().nullable(),
-  endedAt: z.number(),
+  startedAt: timeMs.nullable(),
+  endedAt: timeMs,
   /** All that was written, kept or not. */
-  stdoutBytes: z.number().int(),
-  stderrBytes: z.number().int(),
+  stdoutBytes: count,
+  stderrBytes: count,
   /** Bytes of both streams that were written but not kept. */
-  droppedBytes: z.number().int(),
+  droppedBytes: count,
 });
 
 export type RunOutcome = z.infer<typeof runOutcomeSchema>;
@@ -73,7 +77,7 @@ export const runStatusSchema = z.object({
   state: z.enum(['delivered', 'running', ...OUTCOME_STATES]),
   outcome: runOutcomeSchema.nullable(),
   /** Length of the log so far, bytes of frames. */
-  logBytes: z.number().int(),
+  logBytes: count,
 });
 
 export type RunStatus = z.infer<typeof runStatusSchema>;

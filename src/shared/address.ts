@@ -1,4 +1,5 @@
 /** Network addresses as people type them. */
+import { isIPv6 } from 'node:net';
 import { FleetError } from './errors.ts';
 
 export interface Address {
@@ -8,9 +9,9 @@ export interface Address {
 
 /** `host`, `host:port`, `:port` (all interfaces), `1.2.3.4`, `::1`, `[::1]:22`. @throws FleetError `usage`. */
 export function parseAddress(text: string, defaultPort: number): Address {
-  const match = /^(?:\[([0-9a-fA-F:.%]+)\]|([^:[\]\s]*))(?::(\d{1,5}))?$/.exec(text);
-  const host =
-    match?.[1] ?? match?.[2] ?? (/^[0-9a-fA-F:]+(%\w+)?$/.test(text) && text.includes('::') ? text : undefined);
+  const match = /^(?:\[([^[\]\s]+)\]|([^:[\]\s]*))(?::(\d{1,5}))?$/.exec(text);
+  const v6 = match?.[1] ?? (isIPv6(text) ? text : undefined);
+  const host = v6 === undefined || isIPv6(v6) ? (v6 ?? match?.[2]) : undefined;
   const port = match?.[3] === undefined ? defaultPort : Number(match[3]);
   if (host === undefined || port > 65_535 || (host === '' && match?.[3] === undefined) || host.startsWith('-')) {
     throw new FleetError('usage', `not an address: ${JSON.stringify(text)}`, {

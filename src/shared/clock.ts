@@ -13,12 +13,20 @@ export interface Clock {
   after(delayMs: number, callback: () => void, options?: { unref?: boolean }): Timer;
 }
 
+/** setTimeout fires at once when it is given more (nodejs.org/api/timers.html), ms: 24.8 days. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   after(delayMs, callback, options) {
-    const timer = setTimeout(callback, delayMs);
-    if (options?.unref) timer.unref();
+    let timer: NodeJS.Timeout;
+    const arm = (leftMs: number): void => {
+      const stepMs = Math.min(leftMs, MAX_TIMER_MS);
+      timer = setTimeout(() => (leftMs > stepMs ? arm(leftMs - stepMs) : callback()), stepMs);
+      if (options?.unref) timer.unref();
+    };
+    arm(delayMs);
     return { cancel: () => clearTimeout(timer) };
   },
 };

@@ -1,6 +1,6 @@
 /** config.yaml: read once, checked as a whole, all faults told at once, then frozen. */
 import { readFileSync } from 'node:fs';
-import { parseDocument } from 'yaml';
+import { type Document, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { parseAddress } from './address.ts';
 import { parseDuration } from './duration.ts';
@@ -20,6 +20,9 @@ export const durationSchema = z.union([z.string(), z.number()]).transform((value
     return z.NEVER;
   }
 });
+
+/** A {@link durationSchema} of something that happens again and again, so never 0. */
+export const intervalSchema = durationSchema.refine((ms) => ms > 0, 'must be longer than 0');
 
 /** `host`, `host:port`, `[v6]:port` or `:port`. */
 export function addressSchema(defaultPort: number) {
@@ -50,9 +53,9 @@ export function readConfigFile(file: string, required: boolean): ConfigFile {
     throw new FleetError('config_invalid', `${file} is not valid YAML: ${fault.message.split('\n')[0]}`, {
       cause: fault,
     });
-  const value = (document.toJS() ?? {}) as Record<string, unknown>;
+  const value = toPlain(document, file);
   const foreign =
-    typeof value === 'object'
+    typeof value === 'object' && !Array.isArray(value)
       ? Object.keys(value).filter((key) => !CONFIG_SECTIONS.includes(key as 'node'))
       : ['(not a map)'];
   if (foreign.length > 0) {
@@ -61,6 +64,16 @@ export function readConfigFile(file: string, required: boolean): ConfigFile {
     });
   }
   return value;
+}
+
+/** Aliases are resolved only here, so some faults show only now. */
+function toPlain(document: Document.Parsed, file: string): Record<string, unknown> {
+  try {
+    return (document.toJS() ?? {}) as Record<string, unknown>;
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new FleetError('config_invalid', `${file} is not valid YAML: ${why}`, { cause: error });
+  }
 }
 
 /** One section with `flags` laid over it, checked. Undefined flags do not count. @throws FleetError `config_invalid`. */
@@ -76,7 +89,7 @@ export function parseConfigSection<S extends z.ZodType>(
     throw new FleetError('config_invalid', `${file}: ${name} is not a map`);
   }
   const parsed = schema.safeParse({ ...section, ...given });
-  if (parsed.success) return Object.freeze(parsed.data) as Readonly<z.output<S>>;
+  if (parsed.success) return deepFreeze(parsed.data);
   const faults = parsed.error.issues.map((issue) => {
     const where = [name, ...issue.path].join('.');
     const source = issue.path[0] !== undefined && String(issue.path[0]) in given ? 'the command line' : file;
@@ -85,4 +98,9 @@ export function parseConfigSection<S extends z.ZodType>(
   throw new FleetError('config_invalid', `the configuration is wrong: ${faults.join('; ')}`, {
     hint: 'config.example.yaml shows every option.',
   });
+}
+
+function deepFreeze<T>(value: T): Readonly<T> {
+  if (typeof value === 'object' && value !== null) for (const part of Object.values(value)) deepFreeze(part);
+  return Object.freeze(value);
 }

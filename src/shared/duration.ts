@@ -5,21 +5,25 @@ const UNIT_MS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_00
 
 /**
  * Milliseconds of a duration such as `30s`, `1h30m`, `7d` or a bare number of seconds.
- * @throws FleetError `usage` when it is not one; `what` names the option in the message.
+ * @throws FleetError `usage` when it is not one, or longer than a computer can count; `what` names the option in the message.
  */
 export function parseDuration(text: string, what = 'duration'): number {
-  const trimmed = text.trim();
-  if (/^\d+(\.\d+)?$/.test(trimmed)) return Math.round(Number(trimmed) * 1000);
-  if (!/^(\d+(\.\d+)?(ms|s|m|h|d|w))+$/.test(trimmed)) {
-    throw new FleetError('usage', `${what} is not a duration: ${JSON.stringify(text)}`, {
-      hint: 'Write it like 30s, 5m, 1h30m or 7d.',
-    });
-  }
+  const ms = Math.round(readMs(text.trim()));
+  if (Number.isSafeInteger(ms)) return ms;
+  throw new FleetError('usage', `${what} is not a duration: ${JSON.stringify(text)}`, {
+    hint: 'Write it like 30s, 5m, 1h30m or 7d.',
+  });
+}
+
+/** NaN when the text is no duration. */
+function readMs(text: string): number {
+  if (/^\d+(\.\d+)?$/.test(text)) return Number(text) * 1000;
+  if (!/^(\d+(\.\d+)?(ms|s|m|h|d|w))+$/.test(text)) return Number.NaN;
   let total = 0;
-  for (const [, amount, unit] of trimmed.matchAll(/(\d+(?:\.\d+)?)(ms|[smhdw])/g)) {
+  for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|[smhdw])/g)) {
     total += Number(amount) * (UNIT_MS[unit ?? ''] ?? 0);
   }
-  return Math.round(total);
+  return total;
 }
 
 /** Two significant units at most: `45s`, `3m 20s`, `2h 5m`, `4d 1h`. */

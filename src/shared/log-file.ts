@@ -1,5 +1,5 @@
 /** A log on disk that cannot fill it: one file and its predecessor, each of bounded size. */
-import { closeSync, fstatSync, openSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, renameSync, writeSync } from 'node:fs';
 
 /** At this size the file becomes `.1` and a new one is begun, bytes. */
 const DEFAULT_MAX_BYTES = 10 * 1024 * 1024;
@@ -11,6 +11,7 @@ export class LogFile {
   #descriptor: number;
   #bytes: number;
   #lostLines = 0;
+  #closed = false;
 
   constructor(file: string, maxBytes = DEFAULT_MAX_BYTES) {
     this.#file = file;
@@ -20,6 +21,8 @@ export class LogFile {
   }
 
   write(line: string): void {
+    // The descriptor's number may be another file's by now.
+    if (this.#closed) return void (this.#lostLines += 1);
     try {
       if (this.#bytes >= this.#maxBytes) this.#rotate();
       this.#bytes += writeSync(this.#descriptor, line);
@@ -34,11 +37,14 @@ export class LogFile {
   }
 
   close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
     closeSync(this.#descriptor);
   }
 
   #rotate(): void {
-    renameSync(this.#file, `${this.#file}.1`);
+    // It may have been moved away by hand, or by a rotation that could not open the next file.
+    if (existsSync(this.#file)) renameSync(this.#file, `${this.#file}.1`);
     const next = openSync(this.#file, 'a', 0o600);
     closeSync(this.#descriptor);
     this.#descriptor = next;

@@ -11,8 +11,8 @@ export interface LogOptions {
   console?: { write(text: string): unknown } | undefined;
 }
 
-/** Fields that never reach a log, wherever they stand (docs/security.md). */
-const SECRET_FIELDS = ['token', 'code', 'secret', 'privateKey', 'authorization', 'env', 'ticket'];
+/** Fields that never reach a log, among the facts or one level deeper. `code` is none of them: it is the code of an error. */
+const SECRET_FIELDS = ['token', 'inviteCode', 'secret', 'privateKey', 'authorization', 'env', 'ticket'];
 
 export interface OpenLog {
   logger: Logger;

@@ -9,7 +9,7 @@ import {
   renameSync,
   rmSync,
   statSync,
-  writeSync,
+  writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
 import { FleetError, systemErrorCode } from './errors.ts';
@@ -62,7 +62,8 @@ export function writePrivateFile(file: string, text: string): void {
   try {
     const descriptor = openSync(temporary, 'wx', 0o600);
     try {
-      writeSync(descriptor, text);
+      // Not writeSync: when the disk fills up, that writes a part and says so only in its result.
+      writeFileSync(descriptor, text);
       fsyncSync(descriptor);
     } finally {
       closeSync(descriptor);

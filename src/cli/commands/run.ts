@@ -2,16 +2,16 @@
 import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { defineCommand } from '../command.ts';
-import { type ConductedJob, conductJob, type JobOutput, onlyRun } from '../conduct-job.ts';
 import { type CliContext, openGateway, printJson } from '../context.ts';
 import { EXIT_OK, EXIT_STDOUT_CLOSED } from '../exit-code.ts';
-import { explainEnd } from '../explain-end.ts';
-import { buildRequest, JOB_OPTIONS, refuseTwoFormats } from '../job-options.ts';
-import { JsonlOutput } from '../jsonl-output.ts';
+import { type ConductedJob, conductJob, type JobOutput, onlyRun } from '../job/conduct-job.ts';
+import { explainEnd } from '../job/explain-end.ts';
+import { buildRequest, JOB_OPTIONS, refuseTwoFormats } from '../job/job-options.ts';
+import { JsonlOutput } from '../job/jsonl-output.ts';
+import { RawOutput } from '../job/raw-output.ts';
+import { ResultCollector } from '../job/run-result.ts';
 import { EXIT_CANCELED, exitCodeOfRun } from '../output/run-exit-code.ts';
 import { formatError } from '../print-error.ts';
-import { RawOutput } from '../raw-output.ts';
-import { ResultCollector } from '../run-result.ts';
 
 export const runCommand = defineCommand({
   name: 'run',

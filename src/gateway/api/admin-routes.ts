@@ -8,6 +8,7 @@ import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { type App, parseInput, queryText } from '../../shared/http/fastify-app.ts';
 import type { Logger } from '../../shared/logger.ts';
+import type { Bus } from '../bus/bus.ts';
 import type { Invites } from '../identity/invites.ts';
 import { nameTaken } from '../identity/invites.ts';
 import type { PendingNodes } from '../identity/pending-nodes.ts';
@@ -33,6 +34,7 @@ const decideRequest = z.strictObject({
 
 export interface AdminRoutesOptions extends ViewSources {
   store: Store;
+  bus: Pick<Bus, 'abandon'>;
   invites: Invites;
   pending: PendingNodes;
   clock: Clock;
@@ -43,7 +45,7 @@ export interface AdminRoutesOptions extends ViewSources {
 }
 
 export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
-  const { store, sessions, monitor, invites, pending, clock, logger } = options;
+  const { store, bus, sessions, monitor, invites, pending, clock, logger } = options;
   const read = { config: { action: 'fleet.read' as const } };
   const manage = { config: { action: 'nodes.manage' as const } };
 
@@ -92,6 +94,7 @@ export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
     const node = named(request.params);
     await store.write(() => store.nodes.revoke(node.id, clock.now()));
     sessions.close(node.id, 'revoked');
+    await bus.abandon(node.id, 'node_revoked: what became of it is not known');
     logger.warn({ node: node.name, by: request.caller.name }, 'node revoked');
     return nodeDetailView(store.nodes.byId(node.id) ?? node, options);
   });
@@ -100,6 +103,7 @@ export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
     const node = named(request.params);
     await store.write(() => store.nodes.remove(node.id));
     sessions.close(node.id, 'removed');
+    await bus.abandon(node.id, 'node_removed: what became of it is not known');
     monitor.forget(node.id);
     logger.warn({ node: node.name, by: request.caller.name }, 'node removed');
     return reply.code(204).send();

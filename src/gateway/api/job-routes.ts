@@ -1,5 +1,5 @@
 /** Jobs: submit, follow, list, cancel, feed. */
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import type { FastifyReply } from 'fastify';
 import {
   followJobRequest,
@@ -83,7 +83,10 @@ export function addJobRoutes(app: App, options: JobRoutesOptions): void {
     const job = findJob(store, param(request.params, 'job'));
     const [target] = store.runs.ofJob(job.id);
     if (target === undefined || !job.options.stdin) throw new FleetError('conflict', `job ${job.id} takes no stdin`);
-    await bus.forwardStdin(target, request.body as Readable);
+    if (!(request.body instanceof Readable)) {
+      throw new FleetError('bad_request', 'stdin is sent as application/octet-stream');
+    }
+    await bus.forwardStdin(target, request.body);
     return reply.code(204).send();
   });
 
@@ -92,7 +95,12 @@ export function addJobRoutes(app: App, options: JobRoutesOptions): void {
   }
 
   async function follow(reply: FastifyReply, job: JobRecord, from: Record<string, number>): Promise<FastifyReply> {
-    await sendEvents(reply, (signal) => followJob({ store, feed: bus.feed, jobId: job.id, from, signal }));
+    try {
+      await sendEvents(reply, (signal) => followJob({ store, feed: bus.feed, jobId: job.id, from, signal }));
+    } catch (error) {
+      // The answer has begun, so nobody else tells it.
+      logger.warn({ err: error, job: job.id }, 'following a job failed');
+    }
     return reply;
   }
 }

@@ -3,6 +3,7 @@ import { FRAME_HEADER_BYTES, FRAME_TYPE, FrameDecoder } from '../../protocol/fra
 import type { JobEvent } from '../../protocol/job-messages.ts';
 import { isTerminal, type RunState } from '../../protocol/run-state.ts';
 import { encodeData } from '../../protocol/text-data.ts';
+import { FleetError } from '../../shared/errors.ts';
 import type { RunFeed } from '../bus/run-feed.ts';
 import type { RunRecord } from '../store/runs-table.ts';
 import type { Store } from '../store/store.ts';
@@ -90,7 +91,12 @@ async function* step(store: Store, runId: string, cursor: Cursor): AsyncGenerato
 }
 
 function* logEvents(run: RunRecord, chunk: Buffer, cursor: Cursor): Generator<JobEvent> {
-  for (const { type, payload } of new FrameDecoder().push(chunk)) {
+  const decoder = new FrameDecoder();
+  const frames = decoder.push(chunk);
+  if (decoder.pendingBytes > 0) {
+    throw new FleetError('bad_request', `${cursor.offset} is not an offset that an event of ${run.id} has named`);
+  }
+  for (const { type, payload } of frames) {
     cursor.offset += payload.length + FRAME_HEADER_BYTES;
     if (type !== FRAME_TYPE.stdout && type !== FRAME_TYPE.stderr) continue;
     const stream = type === FRAME_TYPE.stdout ? 'stdout' : 'stderr';

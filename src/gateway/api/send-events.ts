@@ -1,5 +1,5 @@
 /** Sends events as NDJSON (one JSON object a line) for as long as the reader keeps reading. */
-import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
 import type { FastifyReply } from 'fastify';
 import type { JobEvent } from '../../protocol/job-messages.ts';
 
@@ -21,7 +21,7 @@ export async function sendEvents(
   try {
     for await (const event of open(gone.signal)) {
       if (gone.signal.aborted) return;
-      if (!raw.write(`${JSON.stringify(event)}\n`)) await Promise.race([once(raw, 'drain'), once(raw, 'close')]);
+      if (!raw.write(`${JSON.stringify(event)}\n`)) await drained(raw);
     }
     raw.end();
   } catch (error) {
@@ -31,4 +31,17 @@ export async function sendEvents(
   } finally {
     clearInterval(ping);
   }
+}
+
+/** Resolves when there is room again, or nobody reads any more. */
+function drained(raw: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      raw.off('drain', done);
+      raw.off('close', done);
+      resolve();
+    };
+    raw.on('drain', done);
+    raw.on('close', done);
+  });
 }

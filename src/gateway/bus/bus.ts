@@ -4,7 +4,7 @@ import type { Readable } from 'node:stream';
 import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
 import { isTerminal } from '../../protocol/run-state.ts';
 import { randomBase32 } from '../../shared/base32.ts';
-import type { Clock, Timer } from '../../shared/clock.ts';
+import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Session, Sessions } from '../sessions.ts';
@@ -12,10 +12,11 @@ import type { JobRecord } from '../store/jobs-table.ts';
 import type { NodeRecord } from '../store/nodes-table.ts';
 import type { RunRecord } from '../store/runs-table.ts';
 import type { Store } from '../store/store.ts';
+import { Deadlines } from './deadlines.ts';
 import { runFlow } from './job-flow.ts';
 import { NodeClient } from './node-client.ts';
 import { NodeQueue } from './node-queue.ts';
-import { RunCarrier } from './run-carrier.ts';
+import { EXPIRED, RunCarrier } from './run-carrier.ts';
 import { RunFeed } from './run-feed.ts';
 import { buildRunSpec } from './run-spec.ts';
 import { forwardStdin } from './stdin-forward.ts';
@@ -38,13 +39,17 @@ export class Bus {
   readonly #options: BusOptions;
   readonly #queues = new Map<string, NodeQueue>();
   readonly #carriers = new Map<string, RunCarrier>();
-  readonly #expiries = new Map<string, Timer>();
+  readonly #deadlines: Deadlines;
+  readonly #carried = new Map<string, Promise<void>>();
   readonly #waiters = new Map<string, Set<(session: Session) => void>>();
+  /** Of runs in a node's queue: called when one ends before its turn. */
+  readonly #endedEarly = new Map<string, () => void>();
   readonly #shutdown = new AbortController();
-  readonly #flows = new Set<Promise<void>>();
 
   constructor(options: BusOptions) {
     this.#options = options;
+    const { clock } = options;
+    this.#deadlines = new Deadlines({ clock, expire: (id) => this.#expire(id), onFailure: this.#logFailure });
   }
 
   /** Takes up every run without an end, in the order in which it was accepted. */
@@ -54,13 +59,24 @@ export class Bus {
       online: (session) => this.#nodeOnline(session),
       offline: (session) => this.#queues.get(session.nodeId)?.pause(),
     });
-    const open = store.runs.open();
+    const living = new Set(store.nodes.all().flatMap(({ id, revokedAt }) => (revokedAt === null ? [id] : [])));
+    const stored = store.runs.open();
+    for (const nodeId of new Set(stored.map((run) => run.nodeId))) {
+      if (!living.has(nodeId)) this.abandon(nodeId, 'node_gone: it was removed or revoked').catch(this.#logFailure);
+    }
+    const open = stored.filter(({ nodeId }) => living.has(nodeId));
+    const jobs = new Map([...new Set(open.map(({ jobId }) => jobId))].map((id) => [id, store.jobs.byId(id)]));
+    const inFlow = ({ jobId }: RunRecord): boolean => hasFlow(jobs.get(jobId));
     // What a node may already have goes first, so that its place among the node's concurrent runs is not taken.
-    const begun = open.filter((run) => run.handedOverAt !== null);
-    const queued = open.filter((run) => run.handedOverAt === null);
-    for (const [jobId, runs] of groupByJob([...begun, ...queued])) {
-      const job = store.jobs.byId(jobId);
-      if (job !== undefined) this.#release(job, runs);
+    const begun = open.filter((run) => run.handedOverAt !== null && !inFlow(run));
+    const others = open.filter((run) => run.handedOverAt === null || inFlow(run));
+    const flows = groupByJob(open.filter(inFlow));
+    for (const run of [...begun, ...others]) {
+      const job = jobs.get(run.jobId);
+      if (job === undefined) continue;
+      if (!hasFlow(job)) this.#release(job, [run]);
+      else if (flows.has(job.id)) this.#release(job, flows.get(job.id) ?? []);
+      flows.delete(job.id);
     }
   }
 
@@ -121,23 +137,41 @@ export class Bus {
   /** Asks for the end of the given runs. Those that no node has seen end at once; the others when their node confirms it. */
   async cancel(runs: readonly RunRecord[], reason: string): Promise<void> {
     const { store, clock, logger } = this.#options;
-    await store.write(() => {
-      for (const run of runs) store.runs.askCancel(run.seq, reason);
-    });
-    for (const { id } of runs) {
-      const run = store.runs.byId(id);
-      if (run === undefined || isTerminal(run.state)) continue;
-      const carrier = this.#carriers.get(id);
-      if (carrier !== undefined) {
-        carrier
-          .cancel()
+    // One write asks and decides: a hand-over is noted before it or after it, never in between.
+    const asked = await store.write(() =>
+      runs.map(({ id, seq }) => {
+        store.runs.askCancel(seq, reason);
+        const run = store.runs.byId(id);
+        if (run === undefined || !notBegun(run)) return run;
+        return store.runs.move(id, 'canceled', { reason: run.cancelReason, endedAt: clock.now() });
+      }),
+    );
+    for (const run of asked) {
+      if (run === undefined) continue;
+      if (isTerminal(run.state)) this.#settle(run);
+      else {
+        this.#carriers
+          .get(run.id)
+          ?.cancel()
           .catch((error: unknown) =>
-            logger.info({ err: error, run: id }, 'cancel will be repeated when the node is back'),
+            logger.info({ err: error, run: run.id }, 'cancel will be repeated when the node is back'),
           );
-      } else if (run.handedOverAt === null) {
-        this.feed.changed(await store.write(() => store.runs.move(id, 'canceled', { reason, endedAt: clock.now() })));
       }
     }
+  }
+
+  /** The node will never come back: cancels what it never got; what became of the rest nobody can say. */
+  async abandon(nodeId: string, reason: string): Promise<void> {
+    const { store, clock } = this.#options;
+    const ended = await store.write(() =>
+      store.runs.open(nodeId).map((run) => {
+        const end = { reason, endedAt: clock.now() };
+        if (notBegun(run)) return store.runs.move(run.id, 'canceled', end);
+        if (run.state === 'queued') store.runs.move(run.id, 'delivered');
+        return store.runs.move(run.id, 'unknown', end);
+      }),
+    );
+    for (const run of ended) this.#settle(run);
   }
 
   /** Sends `stream` to the command's stdin, once it has been handed over. A stream that breaks cancels the run. */
@@ -156,61 +190,89 @@ export class Bus {
   /** Begins nothing more and lets go of what runs on nodes: it is carried on by the next process. */
   async close(): Promise<void> {
     this.#shutdown.abort();
-    for (const timer of this.#expiries.values()) timer.cancel();
-    this.#expiries.clear();
+    this.#deadlines.close();
     for (const queue of this.#queues.values()) queue.pause();
     await Promise.all([...this.#carriers.keys()].map((id) => this.#carried.get(id)));
   }
 
-  readonly #carried = new Map<string, Promise<void>>();
-
   #release(job: JobRecord, runs: RunRecord[]): void {
     if (runs.length === 0) return;
-    for (const run of runs) this.#armExpiry(run);
+    for (const run of runs) this.#deadlines.arm(run);
     const { flow } = job.options;
-    if (flow === undefined || Object.keys(flow).length === 0) {
-      for (const run of runs) void this.#enqueue(job, run);
+    if (flow === undefined || !hasFlow(job)) {
+      for (const run of runs) this.#enqueue(job, run).catch(this.#logFailure);
       return;
     }
     const all = this.#options.store.runs.ofJob(job.id);
-    const running = runFlow(runs, {
+    runFlow(runs, {
       flow,
       totalRuns: all.length,
       failuresBefore: all.filter((run) => isTerminal(run.state) && !succeeded(run)).length,
       release: (run) => this.#enqueue(job, run),
-      drop: (run) => this.cancel([run], 'max_errors'),
-    });
-    this.#flows.add(running);
-    void running.finally(() => this.#flows.delete(running));
+      drop: (run) => this.#drop(run.id),
+      signal: this.#shutdown.signal,
+    }).catch(this.#logFailure);
   }
 
-  /** Resolves with whether the run succeeded, once it has ended. */
-  async #enqueue(job: JobRecord, run: RunRecord): Promise<boolean> {
-    const { store, logger } = this.#options;
-    await this.#queueOf(run.nodeId).add(job.options.lane, async () => {
-      const present = store.runs.byId(run.id);
-      if (present === undefined || isTerminal(present.state) || this.#shutdown.signal.aborted) return;
-      const carrier = new RunCarrier(present, this.#shutdown.signal, {
-        ...this.#options,
-        whenOnline: (nodeId, signal) => this.#whenOnline(nodeId, signal),
-        clientOf: (session) => this.#clientOf(session),
-        specOf: (current) => buildRunSpec(job, current),
-        changed: (changed) => this.feed.changed(changed),
-      });
-      this.#carriers.set(run.id, carrier);
-      const carried = carrier.carry().catch((error: unknown) => {
-        logger.error({ err: error, run: run.id }, 'carrying a run failed');
-      });
-      this.#carried.set(run.id, carried);
-      await carried;
-      this.#carriers.delete(run.id);
-      this.#carried.delete(run.id);
+  /** Too many others have failed: cancels the run unless it has begun. */
+  async #drop(id: string): Promise<void> {
+    const { store, clock } = this.#options;
+    const dropped = await store.write(() => {
+      const run = store.runs.byId(id);
+      if (run === undefined || !notBegun(run)) return undefined;
+      return store.runs.move(id, 'canceled', { reason: 'max_errors', endedAt: clock.now() });
     });
-    this.#expiries.get(run.id)?.cancel();
-    this.#expiries.delete(run.id);
+    if (dropped !== undefined) this.#settle(dropped);
+  }
+
+  /** Resolves with whether the run succeeded, once it has ended or the gateway shuts down. */
+  async #enqueue(job: JobRecord, run: RunRecord): Promise<boolean> {
+    const { store } = this.#options;
+    const isOpen = (): boolean => !isTerminal(store.runs.byId(run.id)?.state ?? 'unknown');
+    if (isOpen()) {
+      const early = Promise.withResolvers<void>();
+      this.#endedEarly.set(run.id, early.resolve);
+      const turn = this.#queueOf(run.nodeId).add(job.options.lane, () => this.#carry(job, run.id));
+      // The queue of a node that is away stands still: nobody else's turn may wait for a run that has ended in it.
+      await Promise.race([turn, early.promise]);
+      this.#endedEarly.delete(run.id);
+    }
+    this.#deadlines.disarm(run.id);
     const ended = store.runs.byId(run.id);
     return ended !== undefined && succeeded(ended);
   }
+
+  async #carry(job: JobRecord, id: string): Promise<void> {
+    const { store, logger } = this.#options;
+    const run = store.runs.byId(id);
+    if (run === undefined || isTerminal(run.state) || this.#shutdown.signal.aborted) return;
+    const carrier = new RunCarrier(run, this.#shutdown.signal, {
+      ...this.#options,
+      whenOnline: (nodeId, signal) => this.#whenOnline(nodeId, signal),
+      clientOf: (session) => this.#clientOf(session),
+      specOf: (current) => buildRunSpec(job, current),
+      changed: (changed) => this.feed.changed(changed),
+    });
+    this.#carriers.set(id, carrier);
+    const carried = carrier.carry().catch((error: unknown) => {
+      logger.error({ err: error, run: id }, 'carrying a run failed');
+    });
+    this.#carried.set(id, carried);
+    await carried;
+    this.#carriers.delete(id);
+    this.#carried.delete(id);
+  }
+
+  /** A run has ended without its node: tells whoever waits for that. */
+  #settle(run: RunRecord): void {
+    this.#carriers.get(run.id)?.settle();
+    this.#endedEarly.get(run.id)?.();
+    this.feed.changed(run);
+  }
+
+  readonly #logFailure = (error: unknown): void => {
+    this.#options.logger.error({ err: error }, 'the bus could not go on with a job');
+  };
 
   #queueOf(nodeId: string): NodeQueue {
     let queue = this.#queues.get(nodeId);
@@ -222,36 +284,14 @@ export class Bus {
     return queue;
   }
 
-  #armExpiry(run: RunRecord): void {
-    if (run.expiresAt === null || run.handedOverAt !== null) return;
-    const { clock, store } = this.#options;
-    // setTimeout fires at once for more than 2^31-1 ms (nodejs.org/api/timers.html); nobody waits for 24 days with one timer.
-    const delayMs = Math.min(Math.max(0, run.expiresAt - clock.now()), 2 ** 31 - 1);
-    const timer = clock.after(
-      delayMs,
-      () => {
-        this.#expiries.delete(run.id);
-        void this.#expire(run.id).catch((error: unknown) =>
-          this.#options.logger.error({ err: error, run: run.id }, 'could not expire a run'),
-        );
-        const present = store.runs.byId(run.id);
-        if (present?.state === 'queued' && (present.expiresAt ?? 0) > clock.now()) this.#armExpiry(present);
-      },
-      { unref: true },
-    );
-    this.#expiries.set(run.id, timer);
-  }
-
   async #expire(id: string): Promise<void> {
     const { store, clock } = this.#options;
     const expired = await store.write(() => {
       const run = store.runs.byId(id);
-      const due = run?.state === 'queued' && run.handedOverAt === null && (run.expiresAt ?? 0) <= clock.now();
-      return due
-        ? store.runs.move(id, 'expired', { reason: 'expired: not delivered in time', endedAt: clock.now() })
-        : undefined;
+      const due = run !== undefined && notBegun(run) && (run.expiresAt ?? 0) <= clock.now();
+      return due ? store.runs.move(id, 'expired', { reason: EXPIRED, endedAt: clock.now() }) : undefined;
     });
-    if (expired !== undefined) this.feed.changed(expired);
+    if (expired !== undefined) this.#settle(expired);
   }
 
   #whenOnline(nodeId: string, signal: AbortSignal): Promise<Session | undefined> {
@@ -295,6 +335,15 @@ export class Bus {
 
 function succeeded(run: RunRecord): boolean {
   return run.state === 'exited' && run.exitCode === 0;
+}
+
+/** Whether no node can have the run. */
+function notBegun(run: RunRecord): boolean {
+  return run.state === 'queued' && run.handedOverAt === null;
+}
+
+function hasFlow(job: JobRecord | undefined): boolean {
+  return Object.keys(job?.options.flow ?? {}).length > 0;
 }
 
 function assertSameJob(present: JobRecord, request: SubmitJobRequest): JobRecord {

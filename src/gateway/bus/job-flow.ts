@@ -4,6 +4,8 @@ import type { Flow } from '../../protocol/job-messages.ts';
 
 export interface FlowRun {
   id: string;
+  /** Not null for a run that its node may have had from a former process of the gateway: it has begun. */
+  handedOverAt: number | null;
 }
 
 export interface JobFlowOptions<R extends FlowRun> {
@@ -12,23 +14,32 @@ export interface JobFlowOptions<R extends FlowRun> {
   totalRuns: number;
   /** Failures that a former process of the gateway has counted already. */
   failuresBefore: number;
-  /** Puts the run into its node's queue; resolves with whether it succeeded, once it has ended. */
+  /** Puts the run into its node's queue; resolves with whether it succeeded, once it has ended or the gateway shuts down. */
   release(run: R): Promise<boolean>;
-  /** Cancels a run that was not released. */
+  /** Cancels a run if it has not begun. */
   drop(run: R): Promise<void>;
+  /** The gateway shuts down: what ends from now on has not failed. */
+  signal: AbortSignal;
 }
 
-/** Releases `runs` in order; resolves when all have ended or were dropped. */
+/** Releases `runs` in order; resolves when all have ended or were dropped, or soon after a shutdown. */
 export async function runFlow<R extends FlowRun>(runs: readonly R[], options: JobFlowOptions<R>): Promise<void> {
-  const { flow } = options;
+  const { flow, signal } = options;
   const limit = maxFailures(flow.maxErrors, options.totalRuns);
   let failures = options.failuresBefore;
   const queue = new PQueue({ concurrency: flow.fanout ?? Number.POSITIVE_INFINITY });
   const carry = async (run: R): Promise<void> => {
-    if (failures > limit) return await options.drop(run);
-    if (!(await options.release(run))) failures += 1;
+    if (signal.aborted) return;
+    if (failures > limit && run.handedOverAt === null) return await options.drop(run);
+    const succeeded = await options.release(run);
+    if (succeeded || signal.aborted) return;
+    failures += 1;
+    // Those that were released, but still wait for their turn or their node.
+    if (failures === limit + 1) await Promise.all(runs.map((other) => options.drop(other)));
   };
-  for (const batch of flow.ramp ? growingBatches(runs) : [runs]) {
+  const begun = runs.filter(({ handedOverAt }) => handedOverAt !== null);
+  const waiting = runs.filter(({ handedOverAt }) => handedOverAt === null);
+  for (const batch of flow.ramp ? [begun, ...growingBatches(waiting)] : [[...begun, ...waiting]]) {
     await queue.addAll(batch.map((run) => () => carry(run)));
   }
 }

@@ -18,7 +18,8 @@ export interface LogReceiverOptions {
 
 /**
  * Stores what `stream` brings until the run's end frame, and the run's new state with it, in one transaction each time.
- * Resolves with the outcome; @throws FleetError `connection_lost` when the stream ends before the end frame.
+ * Resolves with the outcome; @throws FleetError `connection_lost` when the stream ends before the end frame,
+ * `protocol_unsupported` when it is no log, `storage_failed`.
  */
 export async function receiveLog(stream: Readable, options: LogReceiverOptions): Promise<RunOutcome> {
   const decoder = new FrameDecoder();
@@ -85,7 +86,7 @@ function decodeFrames(decoder: FrameDecoder, chunk: Buffer): Frame[] {
   try {
     return decoder.push(chunk);
   } catch (error) {
-    throw new FleetError('connection_lost', 'the node sent something that is not a log', { cause: error });
+    throw new FleetError('protocol_unsupported', 'the node sent something that is not a log', { cause: error });
   }
 }
 
@@ -123,6 +124,6 @@ function parsePayload<T>(frame: Frame, parse: (value: unknown) => { success: tru
     value = undefined;
   }
   const parsed = parse(value);
-  if (!parsed.success) throw new FleetError('connection_lost', 'the node sent a frame that cannot be read');
+  if (!parsed.success) throw new FleetError('protocol_unsupported', 'the node sent a frame that cannot be read');
   return parsed.data;
 }

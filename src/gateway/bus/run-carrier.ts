@@ -18,6 +18,8 @@ import type { NodeClient } from './node-client.ts';
 
 /** Pauses between attempts while the tunnel stands, ms. */
 const RETRY = { initialMs: 100, maxMs: 5_000 } as const;
+/** Reason of a run whose deadline passed in the queue. */
+export const EXPIRED = 'expired: not delivered in time';
 
 export interface RunCarrierOptions {
   store: Store;
@@ -37,7 +39,7 @@ export class RunCarrier {
   readonly #id: string;
   readonly #shutdown: AbortSignal;
   readonly #logger: Logger;
-  /** Ends the wait for an absent node when the run is canceled before it was handed over. */
+  /** Ends the wait for an absent node when the run has ended without it. */
   readonly #settled = new AbortController();
   #client: NodeClient | undefined;
 
@@ -54,7 +56,7 @@ export class RunCarrier {
     const signal = AbortSignal.any([this.#shutdown, this.#settled.signal]);
     while (!signal.aborted && !isTerminal(this.#run().state)) {
       const session = await this.#options.whenOnline(this.#run().nodeId, signal);
-      if (session === undefined) return;
+      if (session === undefined || isTerminal(this.#run().state)) return;
       try {
         await this.#attempt(session);
         return;
@@ -69,25 +71,23 @@ export class RunCarrier {
     }
   }
 
-  /** The run is to be canceled: passes it on to the node if that has it, else ends the wait. */
+  /** The store says that the run is to be canceled: passes it on to the node. Of one that is away, the next attempt does that. */
   async cancel(): Promise<void> {
-    const run = this.#run();
-    if (run.state === 'queued' && run.handedOverAt === null) {
-      await this.#end(() => this.#options.store.runs.move(run.id, 'canceled', this.#endNow(run.cancelReason)));
-      this.#settled.abort();
-      return;
-    }
-    await this.#client?.cancel(run.id);
+    await this.#client?.cancel(this.#id);
+  }
+
+  /** The run has ended without its node: stops waiting for that. */
+  settle(): void {
+    this.#settled.abort();
   }
 
   async #attempt(session: Session): Promise<void> {
-    const { store } = this.#options;
     const client = this.#options.clientOf(session);
     this.#client = client;
     let run = this.#run();
     if (run.state === 'queued') {
-      const refused = await this.#handOver(client, session);
-      if (refused) return;
+      const ended = await this.#handOver(client, session);
+      if (ended) return;
     } else if (run.journal !== (session.journal ?? null)) {
       return await this.#unknown('node_lost_journal: the node cannot say what became of it');
     }
@@ -98,29 +98,37 @@ export class RunCarrier {
         .cancel(run.id)
         .catch((error: unknown) => this.#logger.info({ err: error }, 'cancel did not reach the node'));
     }
-    const abort = new AbortController();
-    const stop = (): void => abort.abort();
-    this.#shutdown.addEventListener('abort', stop, { once: true });
     try {
-      const stream = await client.openLog(run.id, run.logBytes, abort.signal);
-      await receiveLog(stream, { store, run, onStored: () => this.#options.changed(run) });
+      const stream = await client.openLog(run.id, run.logBytes, this.#shutdown);
+      await receiveLog(stream, { store: this.#options.store, run, onStored: () => this.#options.changed(run) });
     } catch (error) {
-      const { code } = toFleetError(error);
-      if (code !== 'not_found') throw error;
-      return await this.#unknown('node_lost_run: the node no longer knows it');
-    } finally {
-      this.#shutdown.removeEventListener('abort', stop);
+      const failure = toFleetError(error);
+      if (failure.code === 'not_found') return await this.#unknown('node_lost_run: the node no longer knows it');
+      if (this.#shutdown.aborted || !(await this.#endWithoutLog(client, failure))) throw failure;
     }
     client
       .acknowledge(run.id)
       .catch((error: unknown) => this.#logger.info({ err: error }, 'acknowledgement did not reach the node'));
   }
 
-  /** Hands a queued run over; true when the node refused it for good and the run has ended. */
+  /**
+   * The node's log can be shorter than what is stored here, when a power cut took what its disk had not kept yet; no byte of
+   * it can be asked for then, but the journal still knows the end. False when there may be more to read.
+   */
+  async #endWithoutLog(client: NodeClient, failure: FleetError): Promise<boolean> {
+    const { outcome, logBytes } = await client.status(this.#id);
+    if (outcome === null || (failure.retryable && logBytes > this.#run().logBytes)) return false;
+    const { state, ...ended } = outcome;
+    await this.#end(() => this.#options.store.runs.move(this.#id, state, ended));
+    return true;
+  }
+
+  /** Hands a queued run over; true when the run has ended by that: refused, expired, canceled, or nobody can know. */
   async #handOver(client: NodeClient, session: Session): Promise<boolean> {
     const { store, clock } = this.#options;
     const run = this.#run();
-    if (run.handedOverAt !== null && run.journal !== (session.journal ?? null)) {
+    const again = run.handedOverAt !== null;
+    if (again && run.journal !== (session.journal ?? null)) {
       await this.#end(() => {
         store.runs.move(run.id, 'delivered');
         return store.runs.move(
@@ -131,25 +139,55 @@ export class RunCarrier {
       });
       return true;
     }
-    if (run.handedOverAt === null) {
-      const noted = await store.write(() => {
-        const present = store.runs.byId(run.id);
-        if (present?.state !== 'queued') return false;
-        store.runs.noteHandOver(run.seq, clock.now(), session.journal ?? '');
-        return true;
-      });
-      if (!noted) return true;
+    if (again && run.cancelReason !== null && !(await this.#nodeHas(client))) {
+      await this.#end(() => store.runs.move(run.id, 'canceled', this.#endNow(run.cancelReason)));
+      return true;
     }
+    if (!again && !(await this.#noteHandOver(session))) return true;
     try {
       await client.handOver(this.#options.specOf(run));
     } catch (error) {
       const failure = toFleetError(error);
-      if (failure.retryable && failure.code !== 'storage_failed') throw failure;
-      await this.#refused(failure);
-      return true;
+      if (failure.code === 'not_running' || (failure.retryable && failure.code !== 'storage_failed')) throw failure;
+      // A refusal says nothing about an earlier hand-over whose answer was lost, and an unreadable answer is none.
+      const mayHave = again || failure.code === 'protocol_unsupported';
+      if (!mayHave || !(await this.#nodeHas(client))) {
+        await this.#refused(failure);
+        return true;
+      }
     }
     await this.#end(() => store.runs.move(run.id, 'delivered', { deliveredAt: clock.now() }));
     return false;
+  }
+
+  /** Notes, before the first hand-over, that the node may have the run from now on. False when the run has ended instead. */
+  async #noteHandOver(session: Session): Promise<boolean> {
+    const { store, clock } = this.#options;
+    const run = await store.write(() => {
+      const present = this.#run();
+      if (present.state !== 'queued') return present;
+      const now = clock.now();
+      // The timer of the deadline stands still while the gateway's machine sleeps.
+      if (present.expiresAt !== null && present.expiresAt <= now) {
+        return store.runs.move(this.#id, 'expired', this.#endNow(EXPIRED));
+      }
+      store.runs.noteHandOver(present.seq, now, session.journal ?? '');
+      return present;
+    });
+    if (!isTerminal(run.state)) return true;
+    this.#options.changed(run);
+    return false;
+  }
+
+  /** Whether the node's journal has the run. */
+  async #nodeHas(client: NodeClient): Promise<boolean> {
+    try {
+      await client.status(this.#id);
+      return true;
+    } catch (error) {
+      if (toFleetError(error).code === 'not_found') return false;
+      throw error;
+    }
   }
 
   /** The node said no before it journaled anything: certain that nothing ran. */

@@ -6,6 +6,8 @@ import type { RunRecord } from '../store/runs-table.ts';
 import type { NodeClient } from './node-client.ts';
 import type { RunFeed } from './run-feed.ts';
 
+const CUT_BEFORE = 'stdin_lost: it was cut off before the command began';
+
 export interface StdinForwardOptions {
   feed: RunFeed;
   current(): RunRecord;
@@ -20,6 +22,7 @@ export interface StdinForwardOptions {
 export async function forwardStdin(run: RunRecord, stream: Readable, options: StdinForwardOptions): Promise<void> {
   await untilDelivered(run, stream, options);
   if (isTerminal(options.current().state)) return void stream.resume();
+  if (isCut(stream)) return await options.cancel(CUT_BEFORE);
   const abort = new AbortController();
   const unsubscribe = options.feed.subscribe(run.jobId, () => {
     if (isTerminal(options.current().state)) abort.abort();
@@ -42,12 +45,19 @@ export async function forwardStdin(run: RunRecord, stream: Readable, options: St
     unsubscribe();
     stream.unpipe(passing);
     stream.resume();
+    // A node that answered before it has taken everything would wait for the rest for ever, and so would its channel.
+    if (!passing.readableEnded) abort.abort();
   }
+}
+
+/** Whether the stream broke before its end. */
+function isCut(stream: Readable): boolean {
+  return stream.destroyed && !stream.readableEnded;
 }
 
 async function untilDelivered(run: RunRecord, stream: Readable, options: StdinForwardOptions): Promise<void> {
   const waiting = (): boolean => options.current().state === 'queued';
-  if (!waiting()) return;
+  if (!waiting() || isCut(stream)) return;
   await new Promise<void>((resolve, reject) => {
     const unsubscribe = options.feed.subscribe(run.jobId, () => {
       if (waiting()) return;
@@ -56,8 +66,8 @@ async function untilDelivered(run: RunRecord, stream: Readable, options: StdinFo
     });
     stream.once('close', () => {
       unsubscribe();
-      if (!waiting()) return;
-      options.cancel('stdin_lost: it was cut off before the command began').then(resolve, reject);
+      if (!waiting()) return resolve();
+      options.cancel(CUT_BEFORE).then(resolve, reject);
     });
   });
 }

@@ -12,6 +12,8 @@ import { clockSkewMs, type DerivedStatus, deriveStatus, type HealthThresholds } 
 const PRUNE_INTERVAL_MS = 60_000;
 /** Rows deleted at once, so that no reader or writer waits for it. */
 const PRUNE_ROWS = 2_000;
+/** Pause when there was more to delete, ms: a large fleet beats faster than one batch a minute can delete. */
+const PRUNE_PAUSE_MS = 100;
 
 export interface LatestHeartbeat {
   /** When the gateway received it, ms. */
@@ -39,16 +41,18 @@ export class HealthMonitor {
   readonly #options: HealthMonitorOptions;
   readonly #latest = new Map<string, LatestHeartbeat | undefined>();
   #pruneTimer: Timer | undefined;
+  #closed = false;
 
   constructor(options: HealthMonitorOptions) {
     this.#options = options;
   }
 
   start(): void {
-    this.#pruneTimer = this.#options.clock.after(PRUNE_INTERVAL_MS, () => this.#prune(), { unref: true });
+    this.#pruneAfter(PRUNE_INTERVAL_MS);
   }
 
   close(): void {
+    this.#closed = true;
     this.#pruneTimer?.cancel();
   }
 
@@ -109,11 +113,21 @@ export class HealthMonitor {
     return latest;
   }
 
+  #pruneAfter(delayMs: number): void {
+    if (this.#closed) return;
+    this.#pruneTimer = this.#options.clock.after(delayMs, () => this.#prune(), { unref: true });
+  }
+
   #prune(): void {
     const { store, clock, logger, retentionMs } = this.#options;
     store
       .write(() => store.health.pruneHeartbeats(clock.now() - retentionMs, PRUNE_ROWS))
-      .catch((error: unknown) => logger.error({ err: error }, 'could not delete old heartbeats'))
-      .finally(() => this.start());
+      .then(
+        (deleted) => this.#pruneAfter(deleted < PRUNE_ROWS ? PRUNE_INTERVAL_MS : PRUNE_PAUSE_MS),
+        (error: unknown) => {
+          logger.error({ err: error }, 'could not delete old heartbeats');
+          this.#pruneAfter(PRUNE_INTERVAL_MS);
+        },
+      );
   }
 }

@@ -54,13 +54,17 @@ export class Invites {
     });
   }
 
-  /** The invite if it can still be used. The refusal does not tell an unknown one from a spent one. @throws FleetError `invite_invalid`. */
-  usable(id: string): InviteRecord {
+  /**
+   * The invite if it can still be used. The refusal does not tell an unknown one from a spent one. For a key that is already
+   * paired it may be spent: that node never heard the answer to its own pairing, and asks again with the same code.
+   * @throws FleetError `invite_invalid`.
+   */
+  usable(id: string, forPairedKey = false): InviteRecord {
     const invite = this.#options.store.invites.byId(id);
     const now = this.#options.clock.now();
     if (
       invite === undefined ||
-      invite.usesLeft < 1 ||
+      (invite.usesLeft < 1 && !forPairedKey) ||
       invite.expiresAt <= now ||
       invite.failures >= MAX_INVITE_FAILURES
     ) {

@@ -77,7 +77,7 @@ export class Pairing {
 
   /** First message: fixes the transcript and, with an invite, proves that this gateway made it. */
   challenge(peer: PairingPeer, request: PairChallengeRequest): PairChallengeAnswer {
-    const { clock, invites, hostKey, randomBytes } = this.#options;
+    const { store, clock, invites, hostKey, randomBytes } = this.#options;
     assertProtocol(request.protocol);
     const publicKey = Buffer.from(request.publicKey, 'base64url');
     if (!publicKey.equals(peer.publicKey)) {
@@ -86,7 +86,8 @@ export class Pairing {
     this.#prune();
     const own = [...this.#challenges.values()].filter((challenge) => challenge.connection === peer.connection);
     if (own.length >= MAX_CHALLENGES_PER_CONNECTION) throw new FleetError('busy', 'too many open challenges');
-    const invite = request.invite === undefined ? undefined : invites.usable(request.invite);
+    const isPaired = store.nodes.byPublicKey(publicKey) !== undefined;
+    const invite = request.invite === undefined ? undefined : invites.usable(request.invite, isPaired);
     const fields: Transcript = {
       hostKey,
       publicKey,
@@ -130,7 +131,7 @@ export class Pairing {
       throw new FleetError('forbidden', 'the opening does not fit the nonce');
     }
     if (challenge.inviteId !== undefined)
-      await this.#checkProof(challenge.inviteId, challenge.transcript, request.proof);
+      await this.#checkProof(peer, challenge.inviteId, challenge.transcript, request);
     if (!verifyEd25519(peer.publicKey, challenge.transcript, Buffer.from(request.signature, 'base64url'))) {
       throw new FleetError('forbidden', 'the signature of the challenge is wrong');
     }
@@ -140,9 +141,14 @@ export class Pairing {
     return await this.#waitForApproval(peer, request, comparisonCode(challenge.transcript, opening));
   }
 
-  async #checkProof(inviteId: string, transcript: Buffer, proof: string | undefined): Promise<void> {
+  async #checkProof(
+    { publicKey }: PairingPeer,
+    inviteId: string,
+    transcript: Buffer,
+    { proof }: PairVerifyRequest,
+  ): Promise<void> {
     const { store, invites, logger } = this.#options;
-    const invite = invites.usable(inviteId);
+    const invite = invites.usable(inviteId, store.nodes.byPublicKey(publicKey) !== undefined);
     const expected = inviteProof('node', invite.secret, transcript);
     if (proof !== undefined && proofsEqual(expected, Buffer.from(proof, 'base64url'))) return;
     await store.write(() => store.invites.countFailure(inviteId));
@@ -180,7 +186,10 @@ export class Pairing {
       throw new FleetError('pairing_rejected', 'an operator of the gateway turned this node away');
     }
     const node = await store.write(() => {
-      const name = this.#chooseName(decision.name ?? request.name, decision.name !== undefined || request.nameRequired);
+      const name = this.#chooseName(
+        decision.name ?? decision.asked,
+        decision.name !== undefined || request.nameRequired,
+      );
       return this.#insertNode(peer.publicKey, name, decision.labels, request);
     });
     pending.forget(peer.publicKey);

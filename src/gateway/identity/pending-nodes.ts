@@ -28,7 +28,8 @@ export interface PendingNode extends PendingRequest {
 
 export type Decision =
   | { state: 'waiting'; code: string }
-  | { state: 'approved'; name: string | undefined; labels: Labels }
+  /** `name` is the operator's choice; `asked` the one that the operator saw. */
+  | { state: 'approved'; name: string | undefined; asked: string; labels: Labels }
   | { state: 'rejected' };
 
 interface Entry extends PendingNode {
@@ -51,6 +52,11 @@ export class PendingNodes {
     const present = this.#entries.get(key);
     if (present !== undefined) {
       present.seenAt = now;
+      // Its next start may wish another name; what an operator has decided on stays.
+      if (present.decision === undefined) {
+        const { name, labels, facts, address } = request;
+        Object.assign(present, { name, labels, facts, address });
+      }
       return present.decision ?? { state: 'waiting', code: present.code };
     }
     const sameAddress = [...this.#entries.values()].filter((entry) => entry.address === request.address);
@@ -85,7 +91,8 @@ export class PendingNodes {
     }
     const stored = this.#entries.get(entry.publicKey.toString('hex'));
     if (stored !== undefined)
-      stored.decision = decision === 'approve' ? { state: 'approved', name, labels } : { state: 'rejected' };
+      stored.decision =
+        decision === 'approve' ? { state: 'approved', name, asked: stored.name, labels } : { state: 'rejected' };
     return entry;
   }
 

@@ -1,6 +1,7 @@
 /** Who a connection is: public key only, Ed25519 only. Every valid key may come in; what it may do is decided elsewhere. RFC 4252, 7. */
-import ssh2, { type AuthContext, type PublicKeyAuthContext } from 'ssh2';
+import type { AuthContext, PublicKeyAuthContext } from 'ssh2';
 import { rawEd25519FromBlob } from '../../shared/ssh/ssh-key.ts';
+import { utils } from '../../shared/ssh/ssh2.ts';
 
 /** Longer user names are refused; they end up in logs. */
 const MAX_USER_BYTES = 255;
@@ -33,7 +34,7 @@ function keyOf({ key, hashAlgo }: PublicKeyAuthContext): Buffer | undefined {
 
 function isSigned({ key, blob, signature }: PublicKeyAuthContext): boolean {
   if (blob === undefined || signature === undefined) return false;
-  const parsed = ssh2.utils.parseKey(key.data);
+  const parsed = utils.parseKey(key.data);
   if (parsed instanceof Error || !parsed.getPublicSSH().equals(key.data)) return false;
   // Exactly true: ssh2 returns an Error, which is truthy, when it cannot verify at all.
   return parsed.verify(blob, signature) === true;

@@ -1,7 +1,7 @@
 /** The public SSH port: admits sockets, lets every Ed25519 key in, and leaves to its owner what a key may do. */
 import { randomBytes } from 'node:crypto';
 import { type AddressInfo, createServer, type Server as NetServer, type Socket } from 'node:net';
-import ssh2, { type Connection, type Server } from 'ssh2';
+import type { Connection } from 'ssh2';
 import { randomBase32 } from '../../shared/base32.ts';
 import type { Clock, Timer } from '../../shared/clock.ts';
 import { FleetError, systemErrorCode } from '../../shared/errors.ts';
@@ -9,6 +9,7 @@ import type { Logger } from '../../shared/logger.ts';
 import { SERVER_ALGORITHMS, SSH_IDENT } from '../../shared/ssh/algorithms.ts';
 import { resolveLimits, type SshLimits } from '../../shared/ssh/limits.ts';
 import { parseOpenSshPrivateKey } from '../../shared/ssh/ssh-key.ts';
+import { Server } from '../../shared/ssh/ssh2.ts';
 import { internalsOf } from '../../shared/ssh/ssh2-internals.ts';
 import { type Admission, AdmissionControl } from './admission.ts';
 import type { PeerHandlers, SshPeer } from './ssh-peer.ts';
@@ -57,7 +58,7 @@ export class SshServer {
   readonly #options: SshServerOptions;
   readonly #limits: Readonly<SshLimits>;
   readonly #admission: AdmissionControl;
-  readonly #ssh: Server;
+  readonly #ssh: InstanceType<typeof Server>;
   readonly #tcp: NetServer;
   readonly #sockets = new Map<Socket, AdmittedSocket>();
   #refused = 0;
@@ -71,7 +72,7 @@ export class SshServer {
     this.#limits = resolveLimits(options.limits);
     this.#admission = new AdmissionControl(this.#limits);
     // Never listens: sockets are handed to it once they are admitted.
-    this.#ssh = new ssh2.Server({
+    this.#ssh = new Server({
       hostKeys: [options.hostKey],
       algorithms: SERVER_ALGORITHMS,
       ident: SSH_IDENT,

@@ -12,7 +12,7 @@ export type Sqlite = Database.Database;
  * @throws FleetError `storage_failed` when it cannot be opened or is damaged, `config_invalid` when a newer fleet made it.
  */
 export function openDatabase(file: string): Sqlite {
-  let database: Sqlite;
+  let database: Sqlite | undefined;
   try {
     database = new Database(file);
     if (file !== ':memory:') chmodSync(file, 0o600);
@@ -22,6 +22,7 @@ export function openDatabase(file: string): Sqlite {
     // A reader that opens the file beside us (a backup, a curious person) may hold a lock for a moment.
     database.pragma('busy_timeout = 5000');
   } catch (error) {
+    database?.close();
     throw storageError(error, `cannot open the database ${file}`);
   }
   try {

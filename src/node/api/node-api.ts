@@ -2,6 +2,7 @@
 import { PassThrough, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { encodeFrame, FRAME_TYPE, FrameDecoder } from '../../protocol/frames.ts';
 import { MAX_BODY_BYTES } from '../../protocol/limits.ts';
 import { runSpecSchema } from '../../protocol/run-spec.ts';
 import { TICKET_HEADER } from '../../protocol/ticket.ts';
@@ -13,7 +14,7 @@ import { verifyTicket } from './verify-ticket.ts';
 
 /** A log without news says `ping` so often, ms: a run may be silent for days, a tunnel may not. */
 const PING_INTERVAL_MS = 10_000;
-const PING_FRAME = Buffer.from([5, 0, 0, 0, 0]);
+const PING_FRAME = encodeFrame(FRAME_TYPE.ping, Buffer.alloc(0));
 
 export interface NodeApiOptions {
   runner: Runner;
@@ -87,24 +88,28 @@ export function createNodeApi(options: NodeApiOptions): App {
   return app;
 }
 
-/** Streams log bytes until the end frame; between frames, while nothing comes, pings. */
+/** Streams log bytes until the end frame; between frames, while nothing comes, pings. @throws FleetError what `open` throws at once. */
 async function sendLog(reply: FastifyReply, open: (signal: AbortSignal) => AsyncIterable<Buffer>): Promise<void> {
   const gone = new AbortController();
+  const log = open(gone.signal);
   reply.hijack();
   const { raw } = reply;
   raw.once('close', () => gone.abort());
   raw.writeHead(200, { 'content-type': 'application/octet-stream' });
   const body = new PassThrough();
+  // The pieces of a log end anywhere; a ping inside a frame would become a part of its payload.
+  const border = new FrameDecoder();
   let quiet = true;
   const ping = setInterval(() => {
-    if (quiet) body.write(PING_FRAME);
+    if (quiet && border.pendingBytes === 0) body.write(PING_FRAME);
     quiet = true;
   }, PING_INTERVAL_MS);
   ping.unref();
   const sent = pipeline(body, raw);
   try {
-    for await (const chunk of open(gone.signal)) {
+    for await (const chunk of log) {
       quiet = false;
+      border.push(chunk);
       if (!body.write(chunk)) await drained(body);
       if (gone.signal.aborted) break;
     }
@@ -121,6 +126,8 @@ async function sendLog(reply: FastifyReply, open: (signal: AbortSignal) => Async
 }
 
 function drained(stream: PassThrough): Promise<void> {
+  // It may have been closed before this write, and would not say so again.
+  if (stream.destroyed) return Promise.resolve();
   return new Promise((resolve) => {
     const done = (): void => {
       stream.off('drain', done);

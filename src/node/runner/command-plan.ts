@@ -55,7 +55,7 @@ export async function planCommand(spec: RunSpec, host: PlanHost): Promise<Comman
         ...shellArgv,
       ],
       cwd: await chooseFolder(spec.cwd, user.home),
-      env: { ...base, ...userEnv },
+      env: { ...base, ...userEnv, ...fleetEnv },
     };
   }
   const sudo = await findTool('sudo', host.baseEnv);

@@ -6,64 +6,24 @@
  */
 import { closeSync, openSync } from 'node:fs';
 import Database from 'better-sqlite3';
-import { type RunOutcome, type RunSpec, runOutcomeSchema, runSpecSchema } from '../../protocol/run-spec.ts';
+import { type RunOutcome, type RunSpec, runSpecSchema } from '../../protocol/run-spec.ts';
 import { FleetError } from '../../shared/errors.ts';
+import {
+  type JournalRow,
+  type KillCause,
+  type OutputCounters,
+  parseRow,
+  type RunPipes,
+  type SqlRow,
+  type SqlValue,
+} from './journal-row.ts';
 import type { CommandExit } from './spawn.ts';
-
-/** Why the runner itself ended a command. */
-export type KillCause = 'canceled' | 'timeout' | 'stdin_lost';
-
-/** accepted: surely not spawned. starting: perhaps spawned. started: spawned, `pid` is known. ended: `outcome` is known. */
-export type RunPhase = 'accepted' | 'starting' | 'started' | 'ended';
-
-export interface OutputCounters {
-  /** All that was read from the command, kept or not. */
-  stdoutBytes: number;
-  stderrBytes: number;
-  /** Of both, what was not kept. */
-  droppedBytes: number;
-}
-
-/** Names of the FIFOs of a run. */
-export interface RunPipes {
-  stdout: string;
-  stderr: string;
-  stdin: string | null;
-}
-
-export interface JournalRow {
-  run: string;
-  phase: RunPhase;
-  /** Null once ended: it may hold secrets, and the digest is enough to tell a repetition from a contradiction. */
-  spec: RunSpec | null;
-  specDigest: string;
-  pipes: RunPipes | null;
-  pid: number | null;
-  /** Of the process `pid`, from the process table. */
-  identity: string | null;
-  /** Gateway's time, ms. */
-  startedAt: number | null;
-  cause: KillCause | null;
-  /** The command is gone, but something still held its pipes. */
-  exit: CommandExit | null;
-  /** Whether stdin was not yet complete. */
-  stdinOpen: boolean;
-  /** As of the last orderly close; null if there was none. */
-  counters: OutputCounters | null;
-  outcome: RunOutcome | null;
-  /** Length of the whole log, bytes; 0 before the end. */
-  logBytes: number;
-  /** Whether the log's file is kept. */
-  hasLog: boolean;
-  acknowledgedAt: number | null;
-}
 
 const SCHEMA_VERSION = 1;
 const SCHEMA = `
   CREATE TABLE run (
     run TEXT PRIMARY KEY,
     phase TEXT NOT NULL CHECK (phase IN ('accepted', 'starting', 'started', 'ended')),
-    spec TEXT,
     spec_digest TEXT NOT NULL,
     pipes TEXT,
     pid INTEGER,
@@ -78,14 +38,14 @@ const SCHEMA = `
     has_log INTEGER NOT NULL DEFAULT 1,
     acknowledged_at INTEGER
   ) STRICT, WITHOUT ROWID;
+  -- Apart from the run, so that a long command is not written again with each change of state; and only until the run has ended: it may
+  -- hold secrets, and the digest is enough to tell a repetition from a contradiction.
+  CREATE TABLE spec (run TEXT PRIMARY KEY, json TEXT NOT NULL) STRICT;
   CREATE INDEX run_open ON run (phase) WHERE phase <> 'ended';
   CREATE INDEX run_unacknowledged ON run (run) WHERE acknowledged_at IS NULL;
   CREATE INDEX run_evictable ON run (acknowledged_at) WHERE acknowledged_at IS NOT NULL;
   PRAGMA user_version = ${SCHEMA_VERSION};
 `;
-
-type SqlValue = string | number | null;
-type SqlRow = Record<string, SqlValue>;
 
 export class Journal {
   readonly #path: string;
@@ -136,9 +96,15 @@ export class Journal {
     return this.#select('SELECT * FROM run WHERE run = ?', run)[0];
   }
 
-  /** Runs that have not ended. */
-  unfinished(): JournalRow[] {
-    return this.#select("SELECT * FROM run WHERE phase <> 'ended'");
+  /** Runs that have not ended, and what they shall do. */
+  unfinished(): { row: JournalRow; spec: RunSpec }[] {
+    const sql = "SELECT * FROM run JOIN spec USING (run) WHERE phase <> 'ended'";
+    return this.#guard((database) =>
+      (this.#prepare(database, sql).all() as SqlRow[]).map((row) => ({
+        row: parseRow(row),
+        spec: runSpecSchema.parse(JSON.parse(String(row.json))),
+      })),
+    );
   }
 
   /** Ended or not. */
@@ -161,20 +127,21 @@ export class Journal {
 
   /** Durable when it returns, as are `starting` and `ended`. @throws FleetError `storage_failed`, as all that write. */
   accept(spec: RunSpec, specDigest: string): void {
-    this.#write('INSERT INTO run (run, phase, spec, spec_digest, stdin_open) VALUES (?, ?, ?, ?, ?)', [
-      spec.run,
-      'accepted',
-      JSON.stringify(spec),
-      specDigest,
-      spec.stdin ? 1 : 0,
-    ]);
+    const { run, stdin } = spec;
+    this.#write(
+      ['INSERT INTO spec (run, json) VALUES (?, ?)', run, JSON.stringify(spec)],
+      [
+        "INSERT INTO run (run, phase, spec_digest, stdin_open) VALUES (?, 'accepted', ?, ?)",
+        run,
+        specDigest,
+        stdin ? 1 : 0,
+      ],
+    );
   }
 
   starting(run: string, pipes: RunPipes): void {
-    this.#write("UPDATE run SET phase = 'starting', pipes = ? WHERE run = ? AND phase = 'accepted'", [
-      JSON.stringify(pipes),
-      run,
-    ]);
+    const sql = "UPDATE run SET phase = 'starting', pipes = ? WHERE run = ? AND phase = 'accepted'";
+    this.#write([sql, JSON.stringify(pipes), run]);
   }
 
   started(run: string, facts: { pid: number; identity: string | undefined; startedAt: number }): void {
@@ -201,10 +168,8 @@ export class Journal {
   }
 
   ended(run: string, outcome: RunOutcome, logBytes: number): void {
-    this.#write(
-      "UPDATE run SET phase = 'ended', outcome = ?, log_bytes = ?, spec = NULL WHERE run = ? AND phase <> 'ended'",
-      [JSON.stringify(outcome), logBytes, run],
-    );
+    const sql = "UPDATE run SET phase = 'ended', outcome = ?, log_bytes = ? WHERE run = ? AND phase <> 'ended'";
+    this.#write([sql, JSON.stringify(outcome), logBytes, run], ['DELETE FROM spec WHERE run = ?', run]);
   }
 
   setLogBytes(run: string, logBytes: number): void {
@@ -236,8 +201,13 @@ export class Journal {
     return this.#guard((database) => (this.#prepare(database, sql).all(...parameters) as SqlRow[]).map(parseRow));
   }
 
-  #write(sql: string, parameters: SqlValue[]): void {
-    this.#guard((database) => this.#prepare(database, sql).run(...parameters));
+  /** All of the statements, each with its parameters, or none. */
+  #write(...statements: [sql: string, ...parameters: SqlValue[]][]): void {
+    this.#guard((database) =>
+      database.transaction(() => {
+        for (const [sql, ...parameters] of statements) this.#prepare(database, sql).run(...parameters);
+      })(),
+    );
   }
 
   /** Survives the end of this process at once, a power cut only with the next `#write`. */
@@ -269,33 +239,6 @@ export class Journal {
       throw new FleetError('storage_failed', `the journal ${this.#path} failed: ${messageOf(error)}`, { cause: error });
     }
   }
-}
-
-function parseRow(row: SqlRow): JournalRow {
-  const json = (name: string): unknown => {
-    const text = row[name];
-    return typeof text === 'string' ? JSON.parse(text) : null;
-  };
-  const number = (name: string): number | null => (row[name] === null ? null : Number(row[name]));
-  const [spec, outcome] = [json('spec'), json('outcome')];
-  return {
-    run: String(row.run),
-    phase: row.phase as RunPhase,
-    spec: spec === null ? null : runSpecSchema.parse(spec),
-    specDigest: String(row.spec_digest),
-    pipes: json('pipes') as RunPipes | null,
-    pid: number('pid'),
-    identity: row.identity === null ? null : String(row.identity),
-    startedAt: number('started_at'),
-    cause: row.cause as KillCause | null,
-    exit: json('exit') as CommandExit | null,
-    stdinOpen: row.stdin_open === 1,
-    counters: json('counters') as OutputCounters | null,
-    outcome: outcome === null ? null : runOutcomeSchema.parse(outcome),
-    logBytes: Number(row.log_bytes),
-    hasLog: row.has_log === 1,
-    acknowledgedAt: number('acknowledged_at'),
-  };
 }
 
 function isBusy(error: unknown): boolean {

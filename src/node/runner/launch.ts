@@ -2,7 +2,7 @@
 import { closeSync } from 'node:fs';
 import { type CommandPlan, StartFailure } from './command-plan.ts';
 import { openForInput, openForOutput } from './fifo-pool.ts';
-import type { RunPipes } from './journal.ts';
+import type { RunPipes } from './journal-row.ts';
 import { type CommandExit, spawnCommand } from './spawn.ts';
 
 interface Ends {

@@ -1,26 +1,20 @@
-/**
- * One run from its acceptance to its durable end.
- *
- * The outcome goes into the journal first and then, as the end frame, into the log. Killed in between, the next process writes the
- * end frame from the journal. The other way round a reader could have seen an end that the journal does not know, and a torn
- * end frame would have lost an exit code that was known.
- */
-import { encodeFrame, FRAME_TYPE } from '../../protocol/frames.ts';
-import type { RunOutcome, RunSpec, RunStatus } from '../../protocol/run-spec.ts';
+/** One run from its acceptance to its end: starts the command, follows it, ends it when it must, and lets go of it unharmed. */
+import type { RunSpec, RunStatus } from '../../protocol/run-spec.ts';
 import { type Clock, sleep, type Timer } from '../../shared/clock.ts';
 import { FleetError, systemErrorCode } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { type CommandPlan, StartFailure } from './command-plan.ts';
 import type { FifoPool } from './fifo-pool.ts';
-import type { Journal, JournalRow, KillCause, OutputCounters, RunPhase, RunPipes } from './journal.ts';
+import type { Journal } from './journal.ts';
+import type { JournalRow, KillCause, OutputCounters, RunPhase, RunPipes } from './journal-row.ts';
 import { closePipes, type Launched, launch, openPipes, reopenPipes } from './launch.ts';
-import { composeOutcome, type RunEnding } from './outcome.ts';
+import type { RunEnding } from './outcome.ts';
 import { leaderGone, ProcessGroup, terminateGroup } from './process-group.ts';
 import type { ProcessTable } from './process-table.ts';
 import { RunOutput } from './run-output.ts';
+import { RunRecord } from './run-record.ts';
 import { type CommandExit, runTool } from './spawn.ts';
 import { StdinPipe } from './stdin-pipe.ts';
-import { untilStored } from './until-stored.ts';
 
 /** What escaped from a group that was killed may hold the pipes for ever; what is in them is read for this long, ms. */
 const DRAIN_AFTER_KILL_MS = 1000;
@@ -58,10 +52,10 @@ export class LiveRun {
   readonly #context: LiveRunContext;
   readonly #logger: Logger;
   readonly #output: RunOutput;
+  readonly #record: RunRecord;
   readonly #inheritance: Inheritance | undefined;
   #phase: RunPhase;
   #startedAt: number | null;
-  #outcome: RunOutcome | null = null;
   #pipes: RunPipes | null;
   #group: ProcessGroup | undefined;
   #signalWith: CommandPlan['signalWith'];
@@ -76,6 +70,7 @@ export class LiveRun {
   #sealed = false;
   readonly #letGo = new AbortController();
   readonly #ended = Promise.withResolvers<RunStatus>();
+  readonly #over = Promise.withResolvers<void>();
   #working: Promise<void> = Promise.resolve();
 
   constructor(spec: RunSpec, context: LiveRunContext, inheritance?: Inheritance) {
@@ -95,9 +90,12 @@ export class LiveRun {
       maxOutputBytes: spec.maxOutputBytes,
       logger: this.#logger,
     });
+    const { journal, clock, now } = context;
+    const signal = this.#letGo.signal;
+    this.#record = new RunRecord({ spec, journal, output: this.#output, clock, now, logger: this.#logger, signal });
     // Of a former process's run, what was sent by then is gone with it.
     if (spec.stdin && this.#phase === 'accepted') {
-      this.stdin = new StdinPipe({ onComplete: () => this.#stdinComplete(), onLost: () => this.#raise('stdin_lost') });
+      this.stdin = new StdinPipe({ onComplete: () => this.#stdinComplete(), onLost: () => this.kill('stdin_lost') });
     }
     // Whoever waits gets it from `ended`; that nobody waits is no fault.
     this.#ended.promise.catch(() => {});
@@ -112,14 +110,20 @@ export class LiveRun {
     return this.#ended.promise;
   }
 
+  /** Resolves when the command is gone, though perhaps not recorded yet. */
+  get over(): Promise<void> {
+    return this.#over.promise;
+  }
+
   /** Whether the command waits for a stdin that ends with this process. */
   get needsStdin(): boolean {
     return this.#stdinOpen && this.#group !== undefined && !this.#sealed;
   }
 
   get status(): RunStatus {
-    const state = this.#outcome?.state ?? (this.#phase === 'started' ? 'running' : 'delivered');
-    return { run: this.spec.run, state, outcome: this.#outcome, logBytes: this.log.bytes };
+    const { outcome } = this.#record;
+    const state = outcome?.state ?? (this.#phase === 'started' ? 'running' : 'delivered');
+    return { run: this.spec.run, state, outcome, logBytes: this.log.bytes };
   }
 
   /** Begins the work in the background: a run that was surely never spawned is started, another one followed to its end. */
@@ -129,13 +133,16 @@ export class LiveRun {
     this.#working = work.catch((error: unknown) => {
       this.#logger.error({ err: error }, 'a run cannot be followed any more');
       this.#ended.reject(error);
+      this.#over.resolve();
     });
   }
 
-  /** Ends the command if it has not come to its end. The first cause wins. Resolves as `ended` does. */
-  kill(cause: KillCause): Promise<RunStatus> {
-    this.#raise(cause);
-    return this.ended;
+  /** Ends the command if it has not come to its end by itself. The first cause wins. `over` and `ended` tell when. */
+  kill(cause: KillCause): void {
+    if (this.#cause !== undefined || this.#sealed) return;
+    this.#cause = cause;
+    this.#record.note((journal) => journal.setCause(this.spec.run, cause));
+    this.#causeRaised.resolve();
   }
 
   /** Stops following and leaves the command alive for the next process; an ending that has begun is completed if the disk lets it. */
@@ -148,9 +155,9 @@ export class LiveRun {
     this.stdin?.discard();
     await this.log.flush();
     if (this.#phase === 'started') {
-      this.#tryJournal(() => this.#context.journal.setCounters(this.spec.run, this.#output.counters));
+      this.#record.note((journal) => journal.setCounters(this.spec.run, this.#output.counters));
     }
-    await this.#closeLog();
+    await this.#record.closeLog();
     this.#ended.reject(new FleetError('connection_lost', 'the node lets go of the run; it goes on after its restart'));
   }
 
@@ -188,32 +195,39 @@ export class LiveRun {
   }
 
   #started({ pid, exited, unref, stdoutFd, stderrFd, stdinFd }: Launched): void {
-    const { journal, processes, now } = this.#context;
+    const { processes } = this.#context;
     // The process cannot have been collected yet, so it is in the table even if it is done already.
-    const identity = processes.find(pid)?.identity;
-    const startedAt = Math.round(now());
-    this.#group = new ProcessGroup(pid, identity, processes);
-    this.#startedAt = startedAt;
-    this.#phase = 'started';
+    this.#belongsTo(pid, processes.find(pid)?.identity);
     this.#unref = unref;
     this.#exited = exited.then((exit) => this.#observe(exit));
-    void this.#persist('started', () => journal.started(this.spec.run, { pid, identity, startedAt }));
-    this.log.append(encodeFrame(FRAME_TYPE.started, Buffer.from(JSON.stringify({ startedAt, pid }))), () => {});
     this.#output.attach(stdoutFd, stderrFd);
     if (stdinFd !== null) this.stdin?.attach(stdinFd);
     if (this.spec.timeoutMs !== undefined) this.#armTimeout(this.spec.timeoutMs);
   }
 
+  /** Records, as the first thing after the spawn, which process it is. */
+  #belongsTo(pid: number, identity: string | undefined): void {
+    const startedAt = Math.round(this.#context.now());
+    this.#group = new ProcessGroup(pid, identity, this.#context.processes);
+    this.#startedAt = startedAt;
+    this.#phase = 'started';
+    this.#record.started({ pid, identity, startedAt });
+  }
+
   async #adopt(row: JournalRow): Promise<void> {
     const { fifos, processes, now, clock } = this.#context;
-    if (row.phase === 'starting' || row.pid === null || row.pipes === null) {
-      return await this.#end({
-        kind: 'unknown',
-        reason: 'node_restarted: it is not known whether the command was started',
-      });
+    if (row.pid !== null) {
+      this.#group = new ProcessGroup(row.pid, row.identity ?? undefined, processes);
+    } else {
+      // The former process was killed just when it had spawned the command, or was about to.
+      const found = processes.findLeader(`FLEET_RUN=${row.run}`);
+      if (found !== undefined) this.#belongsTo(found.pid, found.identity);
     }
-    const group = new ProcessGroup(row.pid, row.identity ?? undefined, processes);
-    this.#group = group;
+    const group = this.#group;
+    if (group === undefined || row.pipes === null) {
+      const reason = 'node_restarted: it is not known whether the command was started';
+      return await this.#end({ kind: 'unknown', reason });
+    }
     this.#signalWith = await this.#planSignals();
     try {
       const { stdoutFd, stderrFd } = reopenPipes(row.pipes, (name) => fifos.path(name));
@@ -225,9 +239,9 @@ export class LiveRun {
       ? Promise.resolve(row.exit)
       : leaderGone(group, clock, this.#letGo.signal).then(() => undefined);
     // What the command has of its stdin looks complete to it, since the end of the former process closed it.
-    if (row.stdinOpen && group.isAlive()) this.#raise('stdin_lost');
+    if (row.stdinOpen && group.isAlive()) this.kill('stdin_lost');
     const { timeoutMs } = this.spec;
-    const ranMs = Math.max(0, now() - (row.startedAt ?? now()));
+    const ranMs = Math.max(0, now() - (this.#startedAt ?? now()));
     if (timeoutMs !== undefined) this.#armTimeout(Math.max(0, timeoutMs - ranMs));
     await this.#follow();
   }
@@ -245,14 +259,18 @@ export class LiveRun {
 
   /** From the spawn to the end; returns early if this process lets go. */
   async #follow(): Promise<void> {
-    const natural = Promise.all([this.#exited, this.#output.drained()]);
-    if (this.#cause === undefined) {
-      await Promise.race([natural, this.#causeRaised.promise, aborted(this.#letGo.signal)]);
-    }
+    const { signal } = this.#letGo;
+    let cameToItsEnd = false;
+    const natural = Promise.all([this.#exited, this.#output.drained()]).then(([exit]) => {
+      // After that moment only this process's own looking has ended.
+      cameToItsEnd = !signal.aborted;
+      return exit;
+    });
+    if (this.#cause === undefined) await Promise.race([natural, this.#causeRaised.promise, aborted(signal)]);
     if (this.#cause !== undefined) return await this.#endByForce(this.#cause, natural);
-    if (this.#letGo.signal.aborted) return;
+    if (!cameToItsEnd) return;
     this.#sealed = true;
-    const [exit] = await natural;
+    const exit = await natural;
     await this.#end(exit === undefined ? { kind: 'unknown', reason: RESTARTED } : { kind: 'exit', exit });
   }
 
@@ -271,95 +289,39 @@ export class LiveRun {
   }
 
   async #end(ending: RunEnding): Promise<void> {
-    const { journal, fifos, now } = this.#context;
-    const { run, timeoutMs } = this.spec;
     this.#sealed = true;
     this.#timer?.cancel();
+    this.#over.resolve();
     const drained = this.#output.isDrained;
     await this.#output.stop();
     this.stdin?.discard();
-    await this.log.flush();
-    const { counters } = this.#output;
-    // The outcome counts these bytes, so they must not be less durable than it.
-    if (counters.stdoutBytes + counters.stderrBytes > 0) await this.#syncLog();
-    const facts = {
-      startedAt: this.#startedAt,
-      endedAt: Math.round(now()),
-      timeoutMs,
-      counters,
-      spoolError: this.log.error,
-    };
-    const outcome = composeOutcome(ending, facts);
-    const frame = encodeFrame(FRAME_TYPE.end, Buffer.from(JSON.stringify(outcome)));
-    if (!(await this.#persist('outcome', () => journal.ended(run, outcome, this.log.bytes + frame.length)))) return;
+    if (!(await this.#record.end(ending, this.#startedAt))) return;
     this.#phase = 'ended';
-    this.#outcome = outcome;
-    if (!(await this.#persist('end frame', () => this.log.appendEnd(frame)))) return;
-    await this.#closeLog();
-    const names = [this.#pipes?.stdout, this.#pipes?.stderr, this.#pipes?.stdin].filter(
-      (name) => typeof name === 'string',
+    const names = [this.#pipes?.stdout, this.#pipes?.stderr, this.#pipes?.stdin];
+    this.#context.fifos.release(
+      names.filter((name) => typeof name === 'string'),
+      drained,
     );
-    fifos.release(names, drained);
     this.#ended.resolve(this.status);
   }
 
-  #raise(cause: KillCause): void {
-    if (this.#cause !== undefined || this.#sealed) return;
-    this.#cause = cause;
-    this.#tryJournal(() => this.#context.journal.setCause(this.spec.run, cause));
-    this.#causeRaised.resolve();
-  }
-
-  /** A background process may hold the pipes for long after the command's own end, which is then worth remembering. */
+  /** Something in the background may hold the pipes long after the command's own end, which is then worth remembering. */
   #observe(exit: CommandExit): CommandExit {
-    if (!this.#output.isDrained) this.#tryJournal(() => this.#context.journal.setExit(this.spec.run, exit));
+    const later = !this.#output.isDrained || this.#letGo.signal.aborted;
+    if (later && !this.log.stopped) this.#record.note((journal) => journal.setExit(this.spec.run, exit));
     return exit;
   }
 
   #stdinComplete(): void {
     this.#stdinOpen = false;
-    this.#tryJournal(() => this.#context.journal.setStdinComplete(this.spec.run));
+    this.#record.note((journal) => journal.setStdinComplete(this.spec.run));
   }
 
   #armTimeout(leftMs: number): void {
     const stepMs = Math.min(leftMs, LONGEST_TIMER_MS);
     this.#timer = this.#context.clock.after(stepMs, () => {
       if (leftMs > stepMs) this.#armTimeout(leftMs - stepMs);
-      else this.#raise('timeout');
-    });
-  }
-
-  async #syncLog(): Promise<void> {
-    try {
-      await this.log.sync();
-    } catch (error) {
-      this.#logger.warn({ err: error }, 'the log of a run cannot be brought onto the disk');
-    }
-  }
-
-  async #closeLog(): Promise<void> {
-    try {
-      await this.log.close();
-    } catch (error) {
-      this.#logger.warn({ err: error }, 'the log of a run cannot be closed');
-    }
-  }
-
-  /** For what only makes a later restart wiser; without it that one says `unknown`. */
-  #tryJournal(write: () => void): void {
-    try {
-      write();
-    } catch (error) {
-      this.#logger.warn({ err: error }, 'the journal refused a fact about a run');
-    }
-  }
-
-  /** False if this process lets go before the disk takes it. */
-  #persist(what: string, write: () => void | Promise<void>): Promise<boolean> {
-    return untilStored(write, {
-      clock: this.#context.clock,
-      signal: this.#letGo.signal,
-      onFailure: (error) => this.#logger.error({ err: error, what }, 'a run cannot be recorded; trying on'),
+      else this.kill('timeout');
     });
   }
 }

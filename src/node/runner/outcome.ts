@@ -1,6 +1,6 @@
 /** Puts the end of a run into the words that the gateway stores. */
 import type { RunOutcome } from '../../protocol/run-spec.ts';
-import type { KillCause, OutputCounters } from './journal.ts';
+import type { KillCause, OutputCounters } from './journal-row.ts';
 import type { CommandExit } from './spawn.ts';
 
 export type RunEnding =

@@ -16,6 +16,8 @@ export interface ProcessTable {
   find(pid: number): ProcessFacts | undefined;
   /** Members of the group, zombies too. */
   group(group: number): ProcessFacts[];
+  /** The oldest living leader of a group that was given `entry`, such as `NAME=value`, in its environment. */
+  findLeader(entry: string): ProcessFacts | undefined;
 }
 
 /** The table of this machine: /proc where there is one, else `ps`. */
@@ -35,10 +37,21 @@ export class ProcTable implements ProcessTable {
   }
 
   group(group: number): ProcessFacts[] {
+    return this.#all().filter((facts) => facts.group === group);
+  }
+
+  findLeader(entry: string): ProcessFacts | undefined {
+    return this.#all()
+      .filter(({ pid, group, zombie }) => pid === group && !zombie)
+      .filter(({ pid }) => readOrEmpty(`/proc/${pid}/environ`).split('\0').includes(entry))
+      .sort((a, b) => startTicks(a) - startTicks(b))[0];
+  }
+
+  #all(): ProcessFacts[] {
     return readdirSync('/proc')
       .filter((name) => /^\d+$/.test(name))
       .map((name) => this.find(Number(name)))
-      .filter((facts) => facts !== undefined && facts.group === group) as ProcessFacts[];
+      .filter((facts) => facts !== undefined);
   }
 }
 
@@ -58,6 +71,11 @@ export class PsTable implements ProcessTable {
     return this.#list(['-A']).filter((facts) => facts.group === group);
   }
 
+  /** An environment is not shown here. */
+  findLeader(): undefined {
+    return undefined;
+  }
+
   #list(which: readonly string[]): ProcessFacts[] {
     const { stdout } = this.#runToolSync('ps', [...which, '-o', 'pid=,pgid=,stat=,lstart=']);
     return [...stdout.matchAll(/^\s*(\d+)\s+(\d+)\s+(\S+)\s+(\S.*?)\s*$/gm)].map(
@@ -69,6 +87,10 @@ export class PsTable implements ProcessTable {
       }),
     );
   }
+}
+
+function startTicks(facts: ProcessFacts): number {
+  return Number(facts.identity.slice(facts.identity.indexOf('/') + 1));
 }
 
 /** Fields 3, 5 and 22 of proc_pid_stat(5). Undefined if `text` is not such a line. */

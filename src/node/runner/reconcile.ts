@@ -1,7 +1,8 @@
 /** What a process finds of the runs of its predecessor, and how it puts that right. */
 import { appendFile } from 'node:fs/promises';
 import { encodeFrame, FRAME_TYPE } from '../../protocol/frames.ts';
-import type { Journal, JournalRow } from './journal.ts';
+import type { Journal } from './journal.ts';
+import type { JournalRow } from './journal-row.ts';
 import type { Inheritance } from './live-run.ts';
 import { type RecoveredLog, recoverLog } from './log-recovery.ts';
 

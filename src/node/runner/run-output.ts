@@ -2,7 +2,7 @@
 import { Socket } from 'node:net';
 import { encodeFrame, FRAME_TYPE, MAX_FRAME_PAYLOAD_BYTES } from '../../protocol/frames.ts';
 import type { Logger } from '../../shared/logger.ts';
-import type { OutputCounters } from './journal.ts';
+import type { OutputCounters } from './journal-row.ts';
 import { LogWriter } from './log-writer.ts';
 
 /** Reading pauses when more than this waits for the disk, bytes, and goes on at a quarter of it. */

@@ -3,13 +3,14 @@ import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { type RunSpec, type RunStatus, runIdSchema } from '../../protocol/run-spec.ts';
-import type { Clock } from '../../shared/clock.ts';
+import { type Clock, sleep } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { planCommand } from './command-plan.ts';
 import { FifoPool } from './fifo-pool.ts';
-import { Journal, type JournalRow } from './journal.ts';
-import { type Inheritance, LiveRun, type LiveRunContext } from './live-run.ts';
+import { Journal } from './journal.ts';
+import type { JournalRow } from './journal-row.ts';
+import { LiveRun, type LiveRunContext } from './live-run.ts';
 import { followLog, type LogProgress } from './log-reader.ts';
 import { recoverLog } from './log-recovery.ts';
 import { openProcessTable } from './process-table.ts';
@@ -23,6 +24,8 @@ import { findUser } from './user-lookup.ts';
 const REMEMBER_MS = 30 * 86_400_000;
 /** Pause between two looks for runs to forget, ms. */
 const PRUNE_INTERVAL_MS = 3_600_000;
+/** What the disk does not take within this time does not keep the node from going down, ms. The next process records it. */
+const RECORD_MS = 1000;
 
 export interface RunnerOptions {
   /** Of the runner alone; made with mode 0700. On a local file system that can hold FIFOs. */
@@ -166,7 +169,10 @@ export class Runner {
   async cancel(run: string): Promise<RunStatus> {
     this.#requireOpen();
     const live = this.#live.get(run);
-    if (live !== undefined) return await live.kill('canceled');
+    if (live !== undefined) {
+      live.kill('canceled');
+      return await live.ended;
+    }
     const status = this.status(run);
     if (status === undefined) throw new FleetError('not_found', `no run ${run}`);
     return status;
@@ -206,11 +212,17 @@ export class Runner {
     this.#prune();
   }
 
-  /** Cancels all runs and accepts no more. Resolves when all have ended. */
+  /** Cancels all runs and accepts no more. Resolves when all are dead, and recorded unless the disk refuses. */
   async stopAll(): Promise<void> {
-    this.#requireOpen();
+    const { clock } = this.#requireOpen();
     this.#stopping = true;
-    await Promise.all([...this.#live.values()].map((live) => live.kill('canceled')));
+    const live = [...this.#live.values()];
+    for (const run of live) run.kill('canceled');
+    const recorded = Promise.allSettled(live.map((run) => run.ended));
+    await Promise.all(live.map((run) => run.over));
+    const waited = new AbortController();
+    await Promise.race([recorded, sleep(clock, RECORD_MS, waited.signal)]);
+    waited.abort();
   }
 
   /**
@@ -226,7 +238,9 @@ export class Runner {
     if (this.#context === undefined) return;
     this.#context = undefined;
     const live = [...this.#live.values()];
-    await Promise.all(live.filter((run) => run.needsStdin).map((run) => run.kill('stdin_lost')));
+    const cut = live.filter((run) => run.needsStdin);
+    for (const run of cut) run.kill('stdin_lost');
+    await Promise.all(cut.map((run) => run.over));
     await Promise.all(live.map((run) => run.letGo()));
     this.#live.clear();
     this.#fifos.close();
@@ -236,17 +250,14 @@ export class Runner {
   /** Makes journal, logs and pipes agree with each other after whatever ended the former process. */
   async #reconcile(context: LiveRunContext): Promise<void> {
     const unfinished = this.#journal.unfinished();
-    const inUse = unfinished.flatMap(({ pipes }) =>
-      pipes === null ? [] : (Object.values(pipes) as (string | null)[]),
-    );
-    await this.#fifos.start(new Set(inUse.filter((name) => name !== null)));
+    const inUse = unfinished.flatMap(({ row: { pipes } }) => [pipes?.stdout, pipes?.stderr, pipes?.stdin]);
+    await this.#fifos.start(new Set(inUse.filter((name) => typeof name === 'string')));
     for (const row of this.#journal.unacknowledged()) {
       if (row.phase === 'ended') await completeLog(row, this.#logPath(row.run), this.#journal);
     }
-    for (const row of unfinished) {
-      if (row.spec === null) throw new FleetError('storage_failed', `the journal has no spec for ${row.run}`);
-      const inheritance: Inheritance = inherit(row, await recoverLog(this.#logPath(row.run)));
-      this.#live.set(row.run, new LiveRun(row.spec, context, inheritance));
+    for (const { row, spec } of unfinished) {
+      const inheritance = inherit(row, await recoverLog(this.#logPath(row.run)));
+      this.#live.set(row.run, new LiveRun(spec, context, inheritance));
     }
     this.#space.start();
     this.#prune();

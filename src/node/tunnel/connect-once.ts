@@ -66,7 +66,7 @@ export async function connectOnce(options: ConnectOptions): Promise<OpenTunnel |
   try {
     await ensureToken(options, connection, client);
     await offerForward(options, connection, client);
-    const hello = await client.hello(helloOf(options));
+    const hello = await sayHello(options, connection, client);
     return { connection, client, hello };
   } catch (error) {
     client.close();
@@ -111,8 +111,16 @@ async function pairFirst(
   client: GatewayClient,
 ): Promise<Pending | undefined> {
   const { state, address } = options;
-  const result = await pair({ ...options, client, hostKey: connection.hostKey });
   const known = { version: 1, gateway: address, hostKey: connection.hostKey.toString('base64') } as const;
+  const result = await pair({
+    ...options,
+    client,
+    hostKey: connection.hostKey,
+    // Kept before it is sent: the gateway keeps to this code, even if its answer is never heard.
+    beforeAsking: (code) => {
+      if (state.current?.pendingCode === undefined) state.save({ ...known, pendingCode: code });
+    },
+  });
   if (result.status === 'paired') {
     state.save({ ...known, pairing: toPairing(result) });
     return undefined;
@@ -134,7 +142,6 @@ async function ensureToken(options: ConnectOptions, connection: SshConnection, c
   const pairing = state.current?.pairing;
   if (pairing === undefined) throw new FleetError('internal', 'a token is needed before pairing');
   client.token = pairing.token;
-  // On a wrong own clock, before the first answer, this may guess wrong; a refused token is renewed all the same.
   const half = (pairing.tokenIssuedAt + pairing.tokenExpiresAt) / 2;
   const now = gatewayClock.now();
   if (now < half && now >= pairing.tokenIssuedAt) return;
@@ -161,13 +168,26 @@ async function offerForward(options: ConnectOptions, connection: SshConnection, 
     await connection.forward(NODE_FORWARD.host, NODE_FORWARD.port, options.serveApi);
   } catch (error) {
     if (toFleetError(error).code !== 'forbidden') throw error;
-    await client.hello(helloOf(options));
+    await sayHello(options, connection, client);
     throw error;
   }
 }
 
-function helloOf(options: ConnectOptions) {
-  return { facts: options.facts, labels: options.labels, journal: options.journal, protocol: PROTOCOL_VERSION };
+/** A wrong own clock may have taken an old token for a young one: when the gateway refuses it, it is renewed all the same. */
+async function sayHello(
+  options: ConnectOptions,
+  connection: SshConnection,
+  client: GatewayClient,
+): Promise<NodeHelloAnswer> {
+  const { facts, labels, journal } = options;
+  const hello = { facts, labels, journal, protocol: PROTOCOL_VERSION };
+  try {
+    return await client.hello(hello);
+  } catch (error) {
+    if (toFleetError(error).code !== 'token_invalid') throw error;
+    await renewToken(options, connection, client);
+    return await client.hello(hello);
+  }
 }
 
 function toPairing(

@@ -5,6 +5,9 @@ import { toFleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { OpenTunnel } from './connect-once.ts';
 
+/** The second heartbeat comes so soon after the first, ms: it is the first with a round trip and with rates. */
+const SECOND_BEAT_MS = 2_000;
+
 export interface HeartbeatsOptions {
   tunnel: OpenTunnel;
   /** Reads the machine; `rttMs` is that of the heartbeat before. */
@@ -29,7 +32,7 @@ export class Heartbeats {
   /** Sends the first one; resolves when the gateway has accepted it. */
   async start(): Promise<void> {
     await this.#beat();
-    this.#arm();
+    this.#arm(Math.min(SECOND_BEAT_MS, this.#options.tunnel.hello.heartbeatIntervalMs));
   }
 
   /** Sends one now, to learn whether the tunnel still lives. */
@@ -43,10 +46,11 @@ export class Heartbeats {
     this.#timer?.cancel();
   }
 
-  #arm(): void {
+  #arm(delayMs = this.#options.tunnel.hello.heartbeatIntervalMs): void {
     if (this.#closed) return;
-    const { tunnel, clock } = this.#options;
-    this.#timer = clock.after(tunnel.hello.heartbeatIntervalMs, () => void this.#tick());
+    // A check may have been under way beside the regular one; only one of them goes on.
+    this.#timer?.cancel();
+    this.#timer = this.#options.clock.after(delayMs, () => void this.#tick());
   }
 
   async #tick(): Promise<void> {

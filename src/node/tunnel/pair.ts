@@ -27,6 +27,8 @@ export interface PairOptions {
   nameRequired: boolean;
   labels: Labels;
   facts: NodeFacts;
+  /** Without an invite: gets the comparison code before the gateway can have it. */
+  beforeAsking?(code: string): void;
 }
 
 /** What the gateway decided; a pending answer comes with the comparison code that this side has computed itself. */
@@ -53,7 +55,9 @@ export async function pair(options: PairOptions): Promise<PairResult> {
     gatewayTimeMs: challenge.time,
     inviteId: invite?.id ?? '',
   });
-  if (invite !== undefined) assertGatewayProof(invite, transcript, challenge.proof);
+  const ownCode = comparisonCode(transcript, opening);
+  if (invite === undefined) options.beforeAsking?.(ownCode);
+  else assertGatewayProof(invite, transcript, challenge.proof);
   const answer = await client.pairVerify({
     challenge: challenge.challenge,
     opening: base64Url(opening),
@@ -66,7 +70,7 @@ export async function pair(options: PairOptions): Promise<PairResult> {
   });
   if (answer.status === 'paired') return answer;
   const { code, retryAfterMs } = answer;
-  return { status: 'pending', ownCode: comparisonCode(transcript, opening), gatewayCode: code, retryAfterMs };
+  return { status: 'pending', ownCode, gatewayCode: code, retryAfterMs };
 }
 
 function assertGatewayProof(invite: InviteCode, transcript: Buffer, proof: string | undefined): void {

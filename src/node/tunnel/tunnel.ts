@@ -183,8 +183,9 @@ export class Tunnel {
   }
 
   async #sleep(delayMs: number): Promise<void> {
-    this.#retryNow = new AbortController();
     await sleep(this.#options.clock, delayMs, AbortSignal.any([this.#closed.signal, this.#retryNow.signal]));
+    // Renewed only now: a nudge during an attempt is meant for the pause after it.
+    this.#retryNow = new AbortController();
   }
 
   #set(change: Partial<TunnelStatus>): void {

@@ -1,6 +1,6 @@
 /** Fastify as both APIs use it: errors in one shape, bodies checked by zod, connections handed in. */
 import http from 'node:http';
-import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import { FleetError, systemErrorCode, toFleetError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
@@ -16,6 +16,11 @@ export function createApp(logger: Logger, maxBodyBytes: number): App {
     // Streams of events stay open; closing must not wait for them.
     forceCloseConnections: true,
     serverFactory: (handler) => http.createServer(SERVER_OPTIONS, handler),
+    // A path that cannot be decoded never reaches a route, hence not the error handler either.
+    frameworkErrors: (_error, _request, reply) => {
+      const failure = new FleetError('bad_request', 'the path cannot be read');
+      (reply as FastifyReply).code(httpStatusOf(failure.code)).send({ error: failure });
+    },
   });
   app.addContentTypeParser('application/octet-stream', (_request, payload, done) => done(null, payload));
   app.setNotFoundHandler((request) => {

@@ -21,6 +21,9 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   busy: 429,
   storage_failed: 507,
   node_offline: 503,
+  connection_lost: 503,
+  channel_open_failed: 503,
+  not_running: 503,
   timeout: 504,
 };
 

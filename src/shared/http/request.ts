@@ -5,6 +5,8 @@ import { ERROR_CODES, type ErrorCode, FleetError, systemErrorCode } from '../err
 
 /** Without an answer's head by then, the request has failed, ms. */
 export const DEFAULT_ANSWER_DEADLINE_MS = 15_000;
+/** A body that is read as a whole and brings nothing for so long has stalled, ms. */
+const BODY_SILENCE_MS = 15_000;
 /** Largest JSON answer that is read into memory, bytes. */
 const MAX_ANSWER_BYTES = 256 * 1024 * 1024;
 
@@ -41,13 +43,23 @@ export function openRequest(options: RequestOptions): Promise<http.IncomingMessa
       ...(options.socketPath === undefined ? {} : { socketPath: options.socketPath }),
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     });
+    // A request that still waits for its connection emits no error when it is destroyed, so each way out rejects by itself.
+    const fail = (error: Error): void => {
+      clearTimeout(timer);
+      options.signal?.removeEventListener('abort', abort);
+      reject(connectionError(error));
+    };
+    const abort = (): void => fail(new FleetError('connection_lost', 'the request was aborted'));
     const timer = setTimeout(() => {
-      request.destroy(
-        new FleetError('timeout', `no answer to ${options.method} ${options.path} within ${deadlineMs} ms`),
-      );
+      const late = new FleetError('timeout', `no answer to ${options.method} ${options.path} within ${deadlineMs} ms`);
+      request.destroy(late);
+      fail(late);
     }, deadlineMs);
+    options.signal?.addEventListener('abort', abort, { once: true });
+    if (options.signal?.aborted) abort();
     request.once('response', (response) => {
       clearTimeout(timer);
+      options.signal?.removeEventListener('abort', abort);
       const status = response.statusCode ?? 0;
       if (status < 400) return resolve(response);
       readAll(response).then(
@@ -55,10 +67,7 @@ export function openRequest(options: RequestOptions): Promise<http.IncomingMessa
         (error: Error) => reject(connectionError(error)),
       );
     });
-    request.on('error', (error) => {
-      clearTimeout(timer);
-      reject(connectionError(error));
-    });
+    request.on('error', fail);
     if (options.stream !== undefined) options.stream.pipe(request);
     else request.end(body);
   });
@@ -86,10 +95,19 @@ export async function requestJson<T>(options: RequestOptions): Promise<T> {
 async function readAll(stream: Readable): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let total = 0;
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
-    total += chunk.length;
-    if (total > MAX_ANSWER_BYTES) throw new FleetError('too_large', `an answer of more than ${MAX_ANSWER_BYTES} bytes`);
-    chunks.push(chunk);
+  const silence = setTimeout(() => {
+    stream.destroy(new FleetError('timeout', `the answer stalled for ${BODY_SILENCE_MS} ms`));
+  }, BODY_SILENCE_MS);
+  try {
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      silence.refresh();
+      total += chunk.length;
+      if (total > MAX_ANSWER_BYTES)
+        throw new FleetError('too_large', `an answer of more than ${MAX_ANSWER_BYTES} bytes`);
+      chunks.push(chunk);
+    }
+  } finally {
+    clearTimeout(silence);
   }
   return Buffer.concat(chunks);
 }
@@ -99,7 +117,7 @@ function parseErrorAnswer(status: number, bytes: Buffer): FleetError {
     const { error } = JSON.parse(bytes.toString('utf8')) as {
       error?: { code?: string; message?: string; hint?: string };
     };
-    if (error?.code !== undefined && error.code in ERROR_CODES) {
+    if (error?.code !== undefined && Object.hasOwn(ERROR_CODES, error.code)) {
       return new FleetError(error.code as ErrorCode, error.message ?? error.code, { hint: error.hint });
     }
   } catch {

@@ -3,6 +3,7 @@ import type { Client, Connection } from 'ssh2';
 import type { Clock, Timer } from '../clock.ts';
 import type { Logger } from '../logger.ts';
 import { ChannelSocket } from './channel-socket.ts';
+import { coalesceWrites } from './coalesce-writes.ts';
 import { disarmHandlers, guardHandlers, type HandlerRules } from './guard-handlers.ts';
 import type { SshLimits } from './limits.ts';
 import { RekeyPolicy } from './rekey-policy.ts';
@@ -74,6 +75,7 @@ export class GuardedConnection {
   /** Installs all checks; {@link hardenConnection} calls it. */
   attach(): void {
     const { internals } = this;
+    coalesceWrites(internals);
     guardHandlers(internals, { ...this.#options, kill: (violation) => this.kill(violation) });
     internals.on('error', (error: Error & { level?: string }) => this.#onError(error));
     internals.on('handshake', () => {

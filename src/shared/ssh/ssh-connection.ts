@@ -1,7 +1,7 @@
 /** The dialling end: one SSH connection from a node or an operator to a gateway, hardened against a hostile one. */
 import { connect, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import ssh2, { type Client, type PublicKeyAuthMethod } from 'ssh2';
+import type { PublicKeyAuthMethod, Client as SshClient } from 'ssh2';
 import type { Clock } from '../clock.ts';
 import type { Logger } from '../logger.ts';
 import { CLIENT_ALGORITHMS, SSH_IDENT } from './algorithms.ts';
@@ -12,6 +12,7 @@ import { hardenConnection } from './harden-connection.ts';
 import { HostKeyCheck } from './host-key-check.ts';
 import { resolveLimits, type SshLimits } from './limits.ts';
 import { parseOpenSshPrivateKey } from './ssh-key.ts';
+import { Client } from './ssh2.ts';
 
 /** TCP, SSH handshake and authentication together, ms. */
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -74,7 +75,7 @@ export async function connectSsh(options: SshConnectOptions): Promise<SshConnect
   const { host, port, clock, logger, signal, connectTimeoutMs = CONNECT_TIMEOUT_MS, random = Math.random } = options;
   const limits = resolveLimits(options.limits);
   const hostKey = new HostKeyCheck(options.verifyHostKey);
-  const client = new ssh2.Client();
+  const client = new Client();
   const socket = connect({ host, port, noDelay: true, keepAlive: true });
   const observed = observe(client, socket);
   startHandshake(client, socket, options, limits, hostKey);
@@ -114,7 +115,7 @@ export async function connectSsh(options: SshConnectOptions): Promise<SshConnect
 }
 
 /** Facts about an attempt, kept up to date by its events. */
-function observe(client: Client, socket: Socket) {
+function observe(client: SshClient, socket: Socket) {
   const { promise: whenReady, resolve } = Promise.withResolvers<undefined>();
   const observed = { connected: false, ready: false, firstBytes: Buffer.alloc(0) as Buffer, whenReady };
   socket.once('connect', () => {
@@ -131,7 +132,7 @@ function observe(client: Client, socket: Socket) {
 }
 
 function startHandshake(
-  client: Client,
+  client: SshClient,
   socket: Socket,
   { user, privateKey, keepaliveIntervalMs, keepaliveCountMax }: SshConnectOptions,
   limits: SshLimits,

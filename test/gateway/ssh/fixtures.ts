@@ -1,7 +1,7 @@
 /** A gateway's SSH port, honest peers and hostile ones, on loopback. */
 import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
-import ssh2, { type ConnectConfig } from 'ssh2';
+import type { ConnectConfig } from 'ssh2';
 import type { PeerHandlers, SshPeer } from '../../../src/gateway/ssh/ssh-peer.ts';
 import { SshServer, type SshServerOptions } from '../../../src/gateway/ssh/ssh-server.ts';
 import { systemClock } from '../../../src/shared/clock.ts';
@@ -10,6 +10,7 @@ import { CLIENT_ALGORITHMS } from '../../../src/shared/ssh/algorithms.ts';
 import { connectSsh, type SshConnection, type SshConnectOptions } from '../../../src/shared/ssh/ssh-connection.ts';
 import { encodeOpenSshPrivateKey, type SshKeyPair } from '../../../src/shared/ssh/ssh-key.ts';
 import { sshString, sshUint32 } from '../../../src/shared/ssh/ssh-wire.ts';
+import { Client } from '../../../src/shared/ssh/ssh2.ts';
 import { internalsOf, type Ssh2Connection } from '../../../src/shared/ssh/ssh2-internals.ts';
 
 export function newKeyPair(comment = 'test'): SshKeyPair {
@@ -77,7 +78,7 @@ export function connectPeer(port: number, options: Partial<SshConnectOptions> = 
 
 /** ssh2's own client with nothing hardened, and a way to send any packet. */
 export class HostileClient {
-  readonly client = new ssh2.Client();
+  readonly client = new Client();
   readonly closed: Promise<void>;
 
   constructor() {
@@ -149,6 +150,19 @@ export async function eventually(condition: () => boolean, what: string, ms = 5_
     if (performance.now() > deadline) throw new Error(`${what}: not within ${ms} ms`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
+}
+
+/** The value of a counter once it has stopped changing for 50 ms. */
+export async function settled(read: () => number, what: string): Promise<number> {
+  let last = Number.NaN;
+  let unchanged = 0;
+  await eventually(() => {
+    const now = read();
+    unchanged = now === last ? unchanged + 1 : 0;
+    last = now;
+    return unchanged >= 10;
+  }, what);
+  return last;
 }
 
 /** Fields of SSH packets for {@link sendPacket}. */

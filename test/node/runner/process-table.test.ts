@@ -22,7 +22,7 @@ test('a stat line is read whatever the program is called', () => {
 });
 
 test('a group whose members the table hides counts as alive', async (t) => {
-  const hidden: ProcessTable = { find: () => undefined, group: () => [] };
+  const hidden: ProcessTable = { find: () => undefined, group: () => [], findLeader: () => undefined };
   const child = spawn('sleep', ['60'], { stdio: 'ignore', detached: true });
   cleanUp(t, () => child.kill('SIGKILL'));
   const group = new ProcessGroup(child.pid ?? 0, undefined, hidden);
@@ -31,6 +31,20 @@ test('a group whose members the table hides counts as alive', async (t) => {
   child.kill('SIGKILL');
   await once(child, 'exit');
   assert.equal(group.isAlive(), false);
+});
+
+test('/proc finds the oldest leader with a given environment', async (t) => {
+  const entry = `FLEET_TEST_RUN=${process.pid}`;
+  const env = { PATH: process.env.PATH, FLEET_TEST_RUN: String(process.pid) };
+  const script = 'setsid sleep 60 & echo $!; sleep 60 & wait';
+  const leader = spawn('sh', ['-c', script], { stdio: ['ignore', 'pipe', 'inherit'], detached: true, env });
+  cleanUp(t, () => process.kill(-(leader.pid ?? 0), 'SIGKILL'));
+  const [line] = await once(leader.stdout, 'data');
+  cleanUp(t, () => process.kill(Number(String(line)), 'SIGKILL'));
+  const table = new ProcTable();
+  assert.equal(table.findLeader(entry)?.pid, leader.pid);
+  assert.equal(table.findLeader(`${entry}0`), undefined);
+  assert.equal(table.findLeader('FLEET_TEST_RUN'), undefined);
 });
 
 const tables: [string, ProcessTable][] = [

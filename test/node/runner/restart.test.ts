@@ -145,11 +145,38 @@ test('an adopted command can be canceled, and times out in its time', timeout, a
     assert.equal(await isAlive(Number(await readFile(`${folder}/${name}`, 'utf8'))), false);
 });
 
+test(
+  'killed between the spawn and its record: the command is found by its environment, and followed',
+  timeout,
+  async (t) => {
+    const folder = await temporaryFolder(t);
+    const spool = join(folder, 'spool');
+    const loop = `echo $$ > ${folder}/pid; echo hi; while [ ! -e ${folder}/go ]; do sleep 0.02; done; echo bye`;
+    const specs = [makeSpec(loop), makeSpec('echo gone')] as const;
+    const { host } = await startHost(t, spool, [...specs]);
+    await until(() => exists(`${folder}/pid`), 'pid');
+    await sleep(systemClock, 50);
+    await kill(host, 'SIGKILL');
+    edit(
+      spool,
+      "UPDATE run SET phase = 'starting', pid = NULL, identity = NULL, started_at = NULL WHERE phase = 'started'",
+    );
+    await truncate(join(spool, 'logs', `${specs[0].run}.log`), 0);
+    const runner = await startRunner(t, { folder: spool });
+    assert.equal(runner.status(specs[0].run)?.state, 'running');
+    await writeFile(`${folder}/go`, '');
+    const { outcome, stdout } = await readWhole(runner, specs[0].run);
+    assert.equal(outcome.state, 'unknown');
+    assert.notEqual(outcome.startedAt, null);
+    assert.equal(stdout.toString(), 'bye\n');
+  },
+);
+
 test('a cancellation goes on where the killed process was', timeout, async (t) => {
   const folder = await temporaryFolder(t);
   const spec = makeSpec(`echo $$ > ${folder}/pid; sleep 60`);
   const { host } = await startHost(t, join(folder, 'spool'), [spec]);
-  await until(() => exists(`${folder}/pid`), 'pid');
+  await until(async () => (await readFile(`${folder}/pid`, 'utf8').catch(() => '')) !== '', 'pid');
   await kill(host, 'SIGKILL');
   edit(join(folder, 'spool'), "UPDATE run SET cause = 'canceled'");
   const runner = await startRunner(t, { folder: join(folder, 'spool') });

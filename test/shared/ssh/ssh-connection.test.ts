@@ -4,10 +4,11 @@ import http from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { afterEach, describe, test } from 'node:test';
-import ssh2, { type Connection, type ServerConfig } from 'ssh2';
+import type { Connection, ServerConfig } from 'ssh2';
 import { FleetError } from '../../../src/shared/errors.ts';
 import { SERVER_ALGORITHMS } from '../../../src/shared/ssh/algorithms.ts';
 import { sshPublicKeyBlob } from '../../../src/shared/ssh/ssh-key.ts';
+import { Server as SshServer, utils } from '../../../src/shared/ssh/ssh2.ts';
 import { internalsOf } from '../../../src/shared/ssh/ssh2-internals.ts';
 import { connectPeer, newKeyText, packet, sendPacket, startServer, within } from '../../gateway/ssh/fixtures.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
@@ -37,7 +38,7 @@ async function startTcp(onSocket: (socket: Socket) => void): Promise<number> {
 
 /** ssh2's own server with nothing hardened, as a hostile or foreign gateway. */
 async function startForeign(onConnection: (connection: Connection) => void, config: Partial<ServerConfig> = {}) {
-  const server = new ssh2.Server({ hostKeys: [newKeyText()], algorithms: SERVER_ALGORITHMS, ...config });
+  const server = new SshServer({ hostKeys: [newKeyText()], algorithms: SERVER_ALGORITHMS, ...config });
   server.on('connection', (connection) => {
     connection.on('error', () => {});
     onConnection(connection);
@@ -282,7 +283,7 @@ describe('a hostile gateway', () => {
 
   test('another host key in a later key exchange cuts it', async () => {
     const { node, gateway } = await meet();
-    const other = ssh2.utils.parseKey(newKeyText());
+    const other = utils.parseKey(newKeyText());
     Object.assign(gateway._protocol, { _hostKeys: { 'ssh-ed25519': other } });
     gateway._protocol.rekey();
     const { reason, error } = await within(5_000, node.closed, 'cut');

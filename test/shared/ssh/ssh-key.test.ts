@@ -6,7 +6,6 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, test } from 'node:test';
 import fc from 'fast-check';
-import ssh2 from 'ssh2';
 import nacl from 'tweetnacl';
 import {
   encodeOpenSshPrivateKey,
@@ -16,6 +15,7 @@ import {
   type SshKeyPair,
   sshPublicKeyBlob,
 } from '../../../src/shared/ssh/ssh-key.ts';
+import { utils } from '../../../src/shared/ssh/ssh2.ts';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'fleet-ssh-key-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -60,7 +60,7 @@ describe('private keys', () => {
         const pair = pairFromSeed(seed, comment);
         const text = encodeOpenSshPrivateKey(pair);
         assert.deepEqual(parseOpenSshPrivateKey(text), pair);
-        const theirs = ssh2.utils.parseKey(text);
+        const theirs = utils.parseKey(text);
         assert.ok(!(theirs instanceof Error));
         assert.ok(theirs.getPublicSSH().equals(sshPublicKeyBlob(pair.publicKey)));
       }),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
-import ssh2 from 'ssh2';
+import { Client } from '../../../src/shared/ssh/ssh2.ts';
 import { internalsOf, SSH2_VERSION } from '../../../src/shared/ssh/ssh2-internals.ts';
 
 const require = createRequire(import.meta.url);
@@ -16,5 +16,5 @@ test('package.json pins it exactly', () => {
 });
 
 test('an object without these fields is told as a defect, not used', () => {
-  assert.throws(() => internalsOf(new ssh2.Client()), { code: 'internal' });
+  assert.throws(() => internalsOf(new Client()), { code: 'internal' });
 });

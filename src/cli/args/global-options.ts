@@ -1,5 +1,5 @@
 /** Options that every command has, before or after its name. */
-import type { OptionTable } from './command.ts';
+import type { OptionTable } from '../command.ts';
 
 export const GLOBAL_OPTIONS = {
   home: { type: 'string', placeholder: 'DIR', describe: 'Folder that holds everything (FLEET_HOME, ~/.fleet)' },

@@ -1,6 +1,6 @@
 /** Whether a process of this machine still lives. */
 import { readFileSync } from 'node:fs';
-import { systemErrorCode } from '../shared/errors.ts';
+import { systemErrorCode } from '../../shared/errors.ts';
 
 /** A zombie counts as gone: in a container, nobody may ever collect it. */
 export function isProcessAlive(pid: number): boolean {

@@ -1,12 +1,13 @@
 /** Leads one job from here: submits and follows it, feeds its stdin, and ends it when the person or the reader of stdout leaves. */
-import type { GatewayClient } from '../client/gateway-client.ts';
-import { followJob, RECONNECT_BACKOFF } from '../client/follow-job.ts';
-import type { JobEvent, RunView, SubmitJobRequest } from '../protocol/job-messages.ts';
-import { Backoff } from '../shared/backoff.ts';
-import { sleep } from '../shared/clock.ts';
-import { FleetError, toFleetError } from '../shared/errors.ts';
-import type { CliContext } from './context.ts';
-import { formatError } from './print-error.ts';
+
+import { followJob, RECONNECT_BACKOFF } from '../../client/follow-job.ts';
+import type { GatewayClient } from '../../client/gateway-client.ts';
+import type { JobEvent, RunView, SubmitJobRequest } from '../../protocol/job-messages.ts';
+import { Backoff } from '../../shared/backoff.ts';
+import { sleep } from '../../shared/clock.ts';
+import { FleetError, toFleetError } from '../../shared/errors.ts';
+import type { CliContext } from '../context.ts';
+import { formatError } from '../print-error.ts';
 
 export interface JobOutput {
   /** Called with each event in turn; what it writes is waited for, so that a slow reader slows the stream. */

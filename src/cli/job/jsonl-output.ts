@@ -1,9 +1,9 @@
 /** `--jsonl`: one object a line as things happen, text kept whole wherever the network cut it. CLI.md: "JSON that scripts rely on". */
-import type { JobEvent } from '../protocol/job-messages.ts';
-import { decodeData, encodeData } from '../protocol/text-data.ts';
+import type { JobEvent } from '../../protocol/job-messages.ts';
+import { decodeData, encodeData } from '../../protocol/text-data.ts';
+import type { ByteSink } from '../output/byte-sink.ts';
+import { Utf8Carry } from '../output/utf8-carry.ts';
 import type { JobOutput } from './conduct-job.ts';
-import type { ByteSink } from './output/byte-sink.ts';
-import { Utf8Carry } from './output/utf8-carry.ts';
 
 type DataEvent = Extract<JobEvent, { type: 'stdout' | 'stderr' }>;
 
@@ -23,19 +23,12 @@ export class JsonlOutput implements JobOutput {
   }
 
   handle(event: JobEvent): void {
-    switch (event.type) {
-      case 'state': {
-        const { index: _index, ...line } = event;
-        return this.#print(line);
-      }
-      case 'stdout':
-      case 'stderr':
-        return this.#data(event);
-      case 'end': {
-        this.#flush(event.run);
-        const { index: _index, ...line } = event;
-        return this.#print(line);
-      }
+    if (event.type === 'stdout' || event.type === 'stderr') {
+      this.#data(event);
+    } else if (event.type === 'state' || event.type === 'end') {
+      if (event.type === 'end') this.#flush(event.run);
+      const { index: _index, ...line } = event;
+      this.#print(line);
     }
   }
 

@@ -1,10 +1,10 @@
 /** Options that `run` and `broadcast` share: how a command is to be run. */
-import type { SubmitJobRequest } from '../protocol/job-messages.ts';
-import { parseDuration } from '../shared/duration.ts';
-import { FleetError } from '../shared/errors.ts';
-import type { OptionTable, OptionValues } from './command.ts';
+import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
+import { parseDuration } from '../../shared/duration.ts';
+import { FleetError } from '../../shared/errors.ts';
+import type { OptionTable, OptionValues } from '../command.ts';
+import type { CliContext } from '../context.ts';
 import { randomIdempotencyKey } from './conduct-job.ts';
-import type { CliContext } from './context.ts';
 
 export const JOB_OPTIONS = {
   timeout: { type: 'string', placeholder: 'DURATION', describe: 'End the command after this time (30s, 5m, 1h30m)' },
@@ -14,7 +14,11 @@ export const JOB_OPTIONS = {
   user: { type: 'string', placeholder: 'USER', describe: 'Run as this user; the node must allow it' },
   lane: { type: 'string', placeholder: 'LANE', describe: 'Runs of one lane on a node come one after another' },
   async: { type: 'boolean', describe: "Print the job's id and do not wait" },
-  'idempotency-key': { type: 'string', placeholder: 'KEY', describe: 'Submitting again with this key gives the same job' },
+  'idempotency-key': {
+    type: 'string',
+    placeholder: 'KEY',
+    describe: 'Submitting again with this key gives the same job',
+  },
   jsonl: { type: 'boolean', describe: 'Print one JSON object a line as things happen' },
 } as const satisfies OptionTable;
 
@@ -28,7 +32,7 @@ export function buildRequest(
   const env = parseEnvironment(options.env, context.env);
   return {
     kind: 'shell',
-    command: words.join(' '),
+    command: joinWords(words),
     idempotencyKey: options['idempotency-key'] ?? randomIdempotencyKey(context),
     ...(timeout === undefined ? {} : { timeoutMs: parsePositiveDuration(timeout, '--timeout') }),
     ...(expires === undefined ? {} : { expiresMs: parsePositiveDuration(expires, '--expires') }),
@@ -37,6 +41,15 @@ export function buildRequest(
     ...(lane === undefined ? {} : { lane }),
     ...(Object.keys(env).length === 0 ? {} : { env }),
   };
+}
+
+/** As ssh does it. @throws FleetError `usage` when there are none. */
+function joinWords(words: readonly string[]): string {
+  const command = words.join(' ');
+  if (command.trim() !== '') return command;
+  throw new FleetError('usage', 'there is no command to run', {
+    hint: "Write it last, for example: fleet run node-1 'uname -a'",
+  });
 }
 
 /** @throws FleetError `usage` for what is no duration, and for zero. */
@@ -56,7 +69,9 @@ function parseEnvironment(
     const equals = pair.indexOf('=');
     const name = equals < 0 ? pair : pair.slice(0, equals);
     if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
-      throw new FleetError('usage', `--env is not a variable: ${JSON.stringify(pair)}`, { hint: 'Write it like --env K=V.' });
+      throw new FleetError('usage', `--env is not a variable: ${JSON.stringify(pair)}`, {
+        hint: 'Write it like --env K=V.',
+      });
     }
     const value = equals < 0 ? own[name] : pair.slice(equals + 1);
     if (value !== undefined) result[name] = value;

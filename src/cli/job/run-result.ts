@@ -1,6 +1,6 @@
 /** One run as `--json` prints it. CLI.md: "JSON that scripts rely on". */
-import type { JobEvent, RunView } from '../protocol/job-messages.ts';
-import { decodeData, encodeData } from '../protocol/text-data.ts';
+import type { JobEvent, RunView } from '../../protocol/job-messages.ts';
+import { decodeData, encodeData } from '../../protocol/text-data.ts';
 import type { JobOutput } from './conduct-job.ts';
 
 export interface RunResult extends Omit<RunView, 'index' | 'stdoutBytes' | 'stderrBytes'> {
@@ -26,11 +26,11 @@ export class ResultCollector implements JobOutput {
     const chunks = this.#chunks.get(index) ?? { stdout: [], stderr: [] };
     const stdout = encodeData(Buffer.concat(chunks.stdout));
     const stderr = encodeData(Buffer.concat(chunks.stderr));
-    const { job, node, state, exitCode, signal, reason, truncated, ...times } = run;
+    const { job, node, run: id, state, exitCode, signal, reason, truncated, ...times } = run;
     return {
       job,
       node,
-      run: run.run,
+      run: id,
       state,
       exitCode,
       signal,

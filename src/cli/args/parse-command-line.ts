@@ -1,10 +1,10 @@
 /** From argv to the command that is meant and what was given to it. Loads that command only. */
-import { FleetError } from '../shared/errors.ts';
+import { FleetError } from '../../shared/errors.ts';
+import type { AnyInvocation, Command } from '../command.ts';
+import { COMMANDS, commandNames, GROUPS, subcommandsOf } from '../commands.ts';
 import { closest } from './closest.ts';
-import type { Command } from './command.ts';
-import { COMMANDS, GROUPS, subcommandsOf } from './commands.ts';
 import { GLOBAL_OPTIONS } from './global-options.ts';
-import { type AnyInvocation, quickArgs } from './quick-args.ts';
+import { quickArgs } from './quick-args.ts';
 import { scanArgs } from './scan-args.ts';
 
 export type ParsedCommandLine =
@@ -16,7 +16,7 @@ export type ParsedCommandLine =
 export async function parseCommandLine(argv: readonly string[]): Promise<ParsedCommandLine> {
   const { words, before, after, wantsHelp } = findCommandWords(argv);
   if (words === undefined) {
-    const { rootHelp } = await import('./root-help.ts');
+    const { rootHelp } = await import('../root-help.ts');
     return { kind: 'help', text: rootHelp(), isError: !wantsHelp };
   }
   const entry = COMMANDS[words];
@@ -29,14 +29,9 @@ export async function parseCommandLine(argv: readonly string[]): Promise<ParsedC
     const { helpOf } = await import('./yargs-args.ts');
     return { kind: 'help', text: await helpOf(command, subcommandsOf(words)), isError: false };
   }
-  refuseWordForSubcommand(command, scan.words);
+  if (scan.sound) refuseWordForSubcommand(command, scan.words);
   const plain = quickArgs(scan, table, command.positionals);
   const parsed = plain ?? (await (await import('./yargs-args.ts')).yargsArgs(command, scan));
-  if (command.passthrough && scan.rest.length === 0) {
-    throw new FleetError('usage', `${command.name}: there is no command to run`, {
-      hint: `Usage: fleet ${command.name} ${command.usage}`,
-    });
-  }
   return { kind: 'command', command, invocation: { ...parsed, words: scan.rest } };
 }
 
@@ -55,7 +50,8 @@ function findCommandWords(argv: readonly string[]): CommandWords {
   const wantsHelp = first.options.some(({ name }) => name === 'help');
   const [typed, ...rest] = first.rest;
   const unknown = first.options.find(({ name }) => name === undefined);
-  if (unknown?.typed === '--version' && typed === undefined) return { words: 'version', before: [], after: [], wantsHelp };
+  if (unknown?.typed === '--version' && typed === undefined)
+    return { words: 'version', before: [], after: [], wantsHelp };
   if (unknown !== undefined) throw unknownOption(unknown.typed);
   const options = argv.slice(0, argv.length - first.rest.length).filter((arg) => arg !== '--');
   if (typed === undefined) return { words: undefined, before: options, after: [], wantsHelp };
@@ -72,7 +68,7 @@ function findCommandWords(argv: readonly string[]): CommandWords {
 /** `fleet gateway` is no command by itself: it has subcommands only. */
 async function groupAnswer(words: string, args: readonly string[]): Promise<ParsedCommandLine> {
   const scan = scanArgs(args, GLOBAL_OPTIONS);
-  const { groupHelp } = await import('./root-help.ts');
+  const { groupHelp } = await import('../root-help.ts');
   const text = groupHelp(words);
   if (scan.options.some(({ name }) => name === 'help')) return { kind: 'help', text, isError: false };
   const [typed] = scan.words;
@@ -96,7 +92,7 @@ function unknownSubcommand(group: string, typed: string): FleetError {
 }
 
 function unknownCommand(typed: string): FleetError {
-  const meant = closest(typed, new Set([...Object.keys(COMMANDS), ...Object.keys(GROUPS)].map((name) => name.split(' ')[0] ?? '')));
+  const meant = closest(typed, new Set(commandNames().map((name) => name.split(' ')[0] ?? '')));
   return new FleetError('usage', `there is no command fleet ${typed}`, {
     hint: meant === undefined ? 'See them all: fleet --help' : `Did you mean: fleet ${meant}`,
   });
@@ -105,6 +101,7 @@ function unknownCommand(typed: string): FleetError {
 function unknownOption(typed: string): FleetError {
   const meant = closest(typed.replace(/^-+/, ''), Object.keys(GLOBAL_OPTIONS));
   return new FleetError('usage', `unknown option ${typed} before the command`, {
-    hint: meant === undefined ? 'Options of a command stand behind its name; see fleet --help' : `Did you mean --${meant}?`,
+    hint:
+      meant === undefined ? 'Options of a command stand behind its name; see fleet --help' : `Did you mean --${meant}?`,
   });
 }

@@ -2,10 +2,8 @@
  * Understands plain command lines without yargs, which takes longer to load than all else that `fleet run` does on this side.
  * yargs stays the authority: whatever is not plain (or wrong, or asks for help) is left to it, and a property test compares both.
  */
-import type { Invocation, OptionTable, Positional } from './command.ts';
+import type { AnyInvocation, OptionTable, Positional } from '../command.ts';
 import type { Scan } from './scan-args.ts';
-
-export type AnyInvocation = Invocation<OptionTable, readonly Positional[]>;
 
 /** The invocation; undefined when yargs should look at it. */
 export function quickArgs(

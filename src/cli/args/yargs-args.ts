@@ -1,23 +1,26 @@
 /** The authority on arguments: yargs says what is wrong with a command line, and writes the help. Loaded only for that (see quick-args.ts). */
 import yargs, { type Argv, type Options } from 'yargs';
-import { FleetError } from '../shared/errors.ts';
+import { FleetError } from '../../shared/errors.ts';
+import type { AnyInvocation, Command, OptionTable, Positional } from '../command.ts';
 import { closest } from './closest.ts';
-import type { Command, OptionTable, Positional } from './command.ts';
 import { GLOBAL_OPTIONS } from './global-options.ts';
-import type { AnyInvocation } from './quick-args.ts';
 import type { Scan } from './scan-args.ts';
 
 const HELP_WIDTH = 100;
 
 /** @throws FleetError `usage` saying what is wrong, and what may have been meant. */
 export async function yargsArgs(command: Command, scan: Scan): Promise<Omit<AnyInvocation, 'words'>> {
+  refuseFaultyOption(command, scan);
+  refuseMissingWord(command, scan);
   let complaint: string | undefined;
   const parser = createParser(command).fail((message, error) => {
     complaint ??= message || error?.message;
   });
   const values: Record<string, unknown> = await parser.parseAsync(toTokens(scan));
   if (complaint !== undefined) {
-    throw new FleetError('usage', `${command.name}: ${complaint.split('\n')[0]}`, { hint: hintFor(command, scan) });
+    throw new FleetError('usage', `${command.name}: ${complaint.trim().replace(/\s*\n\s*/g, ' ')}`, {
+      hint: `See: fleet ${command.name} --help`,
+    });
   }
   const table: OptionTable = { ...GLOBAL_OPTIONS, ...command.options };
   const options: Record<string, boolean | string | string[] | undefined> = {};
@@ -112,10 +115,26 @@ function toTokens(scan: Scan): string[] {
   return [...options, ...(scan.words.some((word) => word.startsWith('-')) ? ['--'] : []), ...scan.words];
 }
 
-function hintFor(command: Command, scan: Scan): string {
-  const unknown = scan.options.find(({ name, typed }) => name === undefined && typed.startsWith('--'));
-  const known = Object.keys({ ...GLOBAL_OPTIONS, ...command.options });
-  const meant = unknown === undefined ? undefined : closest(unknown.typed.slice(2), known);
-  if (meant !== undefined) return `Did you mean --${meant}?`;
-  return `See: fleet ${command.name} --help`;
+/** In words that name the option as it was typed, and what may have been meant. */
+function refuseFaultyOption(command: Command, scan: Scan): void {
+  const table: OptionTable = { ...GLOBAL_OPTIONS, ...command.options };
+  for (const { name, typed, value } of scan.options) {
+    if (name === undefined) {
+      const meant = typed.startsWith('--') ? closest(typed.slice(2), Object.keys(table)) : undefined;
+      throw new FleetError('usage', `${command.name}: unknown option ${typed}`, {
+        hint: meant === undefined ? `See: fleet ${command.name} --help` : `Did you mean --${meant}?`,
+      });
+    }
+    const takesValue = table[name]?.type !== 'boolean';
+    if (takesValue && value === undefined) throw new FleetError('usage', `${command.name}: ${typed} needs a value`);
+    if (!takesValue && value !== undefined) throw new FleetError('usage', `${command.name}: ${typed} takes no value`);
+  }
+}
+
+function refuseMissingWord(command: Command, scan: Scan): void {
+  const missing = command.positionals.filter(({ optional }) => !optional)[scan.words.length];
+  if (missing === undefined) return;
+  throw new FleetError('usage', `${command.name}: ${missing.name} is missing`, {
+    hint: `Usage: fleet ${command.name} ${command.usage}`,
+  });
 }

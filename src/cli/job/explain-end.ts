@@ -1,8 +1,8 @@
 /** Why a run did not simply exit, for the person who waits for it. */
-import type { RunView } from '../protocol/job-messages.ts';
-import { formatDuration } from '../shared/duration.ts';
-import { formatBytes } from './output/format-bytes.ts';
-import { describeFailure } from './output/summary.ts';
+import type { RunView } from '../../protocol/job-messages.ts';
+import { formatDuration } from '../../shared/duration.ts';
+import { formatBytes } from '../output/format-bytes.ts';
+import { describeFailure } from '../output/summary.ts';
 
 export interface Explanation {
   message: string;

@@ -1,8 +1,8 @@
 /** `fleet run`: the command's bytes come out as its own would, untouched. */
-import type { JobEvent } from '../protocol/job-messages.ts';
-import { decodeData } from '../protocol/text-data.ts';
+import type { JobEvent } from '../../protocol/job-messages.ts';
+import { decodeData } from '../../protocol/text-data.ts';
+import type { OutputSinks } from '../output/byte-sink.ts';
 import type { JobOutput } from './conduct-job.ts';
-import type { OutputSinks } from './output/byte-sink.ts';
 
 export class RawOutput implements JobOutput {
   readonly #sinks: OutputSinks;

@@ -1,0 +1,168 @@
+/** `fleet broadcast`: one command on many nodes at once. */
+import type { Flow, RunView, SubmitJobRequest } from '../../protocol/job-messages.ts';
+import { foldNodeNames } from '../../protocol/node-set.ts';
+import { FleetError } from '../../shared/errors.ts';
+import { parseCount } from '../args/count.ts';
+import { defineCommand, type OptionValues } from '../command.ts';
+import { type CliContext, openGateway, printJson } from '../context.ts';
+import { EXIT_OK } from '../exit-code.ts';
+import { conductJob, type JobOutput } from '../job/conduct-job.ts';
+import { explainEnd } from '../job/explain-end.ts';
+import { FolderOutput } from '../job/folder-output.ts';
+import { GatheredOutput } from '../job/gathered-output.ts';
+import { buildRequest, JOB_OPTIONS, refuseTwoFormats } from '../job/job-options.ts';
+import { JsonlOutput } from '../job/jsonl-output.ts';
+import { LiveOutput } from '../job/live-output.ts';
+import { ResultCollector } from '../job/run-result.ts';
+import { exitCodeOfBroadcast } from '../output/run-exit-code.ts';
+import { countOutcomes, summarizeRuns } from '../output/summary.ts';
+import { formatError } from '../print-error.ts';
+import { exitCodeOfLeaving, submitOnly } from './run.ts';
+
+/** Every node with a live tunnel. */
+const DEFAULT_SELECTOR = '@online,@limited,@error';
+
+const OPTIONS = {
+  on: { type: 'string', placeholder: 'SELECTOR', describe: 'Which nodes (all that are connected)' },
+  exclude: { type: 'string', alias: 'x', placeholder: 'SELECTOR', describe: 'But not these' },
+  'dry-run': { type: 'boolean', describe: 'Only say which nodes are meant' },
+  fanout: { type: 'string', alias: 'f', placeholder: 'N', describe: 'At most so many at once' },
+  ramp: { type: 'boolean', describe: 'First one node, then 2, 4, …, each batch after the one before' },
+  'max-errors': { type: 'string', placeholder: 'N|N%', describe: 'After more failures than this, begin no more' },
+  gather: { type: 'boolean', alias: 'b', describe: 'Show equal output once, at the end' },
+  diff: { type: 'boolean', describe: 'Show how outputs differ from the most common one' },
+  'no-label': { type: 'boolean', alias: 'N', describe: 'Lines without the name of their node' },
+  outdir: { type: 'string', placeholder: 'DIR', describe: 'Also keep the output in DIR/NODE.out and DIR/NODE.err' },
+  'exit-zero': { type: 'boolean', describe: 'Exit with 0 whatever becomes of the runs' },
+  ...JOB_OPTIONS,
+} as const;
+
+type Options = OptionValues<typeof OPTIONS>;
+
+export const broadcastCommand = defineCommand({
+  name: 'broadcast',
+  usage: '[OPTIONS] [--] COMMAND…',
+  describe: [
+    'Runs a command on many nodes at once; by default on all that are connected.',
+    'A selector has names, * and ?, sets such as web-[1-20], @label:K=V, @online, @all; "," union, "&" intersection,',
+    '"!" difference. The exit code is the largest of all runs.',
+  ].join('\n'),
+  positionals: [],
+  passthrough: true,
+  options: OPTIONS,
+  examples: [
+    ['fleet broadcast uptime', 'on all that are connected'],
+    ["fleet broadcast --on 'web-[1-20],@site=berlin' -b uname -r", 'on some, equal output shown once'],
+    ['fleet broadcast --ramp --max-errors 5% -- systemctl restart app', 'carefully'],
+  ],
+  async execute(context, { options, words }) {
+    refuseTwoFormats(context, options.jsonl);
+    const selector = options.on ?? DEFAULT_SELECTOR;
+    if (options['dry-run']) return await dryRun(context, selector, options.exclude);
+    const flow = buildFlow(options);
+    const request = {
+      ...buildRequest(context, options, words),
+      target: { selector, ...(options.exclude === undefined ? {} : { exclude: options.exclude }) },
+      ...(Object.keys(flow).length === 0 ? {} : { flow }),
+    };
+    if (options.async) return await submitOnly(context, request);
+    return await conduct(context, request, options);
+  },
+});
+
+async function conduct(
+  context: CliContext,
+  request: SubmitJobRequest & { idempotencyKey: string },
+  options: Options,
+): Promise<number> {
+  const { out, err } = context;
+  const isForPeople = !context.json && !options.jsonl;
+  const collector = new ResultCollector();
+  const gathered = new GatheredOutput();
+  const live = new LiveOutput({ ports: { stdout: out, stderr: err }, unlabeled: options['no-label'] });
+  const isGathered = options.gather || options.diff;
+  const outputs: JobOutput[] = [
+    context.json ? collector : options.jsonl ? new JsonlOutput(out) : isGathered ? gathered : live,
+  ];
+  if (options.outdir !== undefined) {
+    const folder = new FolderOutput(options.outdir);
+    folder.open();
+    outputs.push(folder);
+  }
+  const job = await conductJob(context, {
+    client: openGateway(context),
+    request,
+    output: {
+      handle(event) {
+        if (event.type === 'job' && event.runs.length === 0) throw nobodyMeant(options);
+        for (const output of outputs) output.handle(event);
+      },
+    },
+  });
+  const runs = job.ended.toSorted((a, b) => a.index - b.index);
+  live.close();
+  if (context.json) {
+    const results = runs.map((run) => collector.resultOf(run));
+    printJson(context, { job: job.job, runs: results, counts: countOutcomes(runs) });
+  } else if (isForPeople && isGathered) {
+    gathered.close();
+    if (options.gather) gathered.print(context);
+    if (options.diff) await gathered.printDiff(context);
+  }
+  if (isForPeople) summarize(context, runs, request.timeoutMs);
+  const exitCode = exitCodeOfLeaving(job) ?? exitCodeOfBroadcast(runs);
+  return options['exit-zero'] && job.leave === 'end' ? EXIT_OK : exitCode;
+}
+
+function summarize({ err }: CliContext, runs: readonly RunView[], timeoutMs: number | undefined): void {
+  const truncated = runs.filter((run) => run.truncated && run.state === 'exited');
+  for (const explanation of truncated.flatMap((run) => explainEnd(run, timeoutMs))) err.write(formatError(explanation));
+  const allWell = exitCodeOfBroadcast(runs) === 0;
+  if (runs.length === 0 || (allWell && !err.isTerminal)) return;
+  for (const line of summarizeRuns(runs)) err.write(`${line}\n`);
+}
+
+function nobodyMeant({ on, exclude }: Options): FleetError {
+  const but = exclude === undefined ? '' : ` but ${exclude}`;
+  if (on === undefined) {
+    return new FleetError(
+      'node_offline',
+      `no node is connected${exclude === undefined ? '' : `, leaving out ${exclude}`}`,
+      {
+        hint: 'See them all: fleet nodes',
+      },
+    );
+  }
+  return new FleetError('not_found', `no node is meant by ${on}${but}`, {
+    hint: 'Try a selector without running anything: fleet broadcast --on SELECTOR --dry-run',
+  });
+}
+
+async function dryRun(context: CliContext, selector: string, exclude: string | undefined): Promise<number> {
+  const nodes = await openGateway(context).nodes({ selector, exclude });
+  const names = nodes.map((node) => node.name);
+  const folded = foldNodeNames(names);
+  if (context.json) {
+    printJson(context, { selector, exclude: exclude ?? null, count: names.length, folded, nodes: names });
+    return EXIT_OK;
+  }
+  context.err.write(names.length === 0 ? 'no node\n' : `${folded} (${names.length})\n`);
+  context.out.write(names.map((name) => `${name}\n`).join(''));
+  return EXIT_OK;
+}
+
+/** @throws FleetError `usage`. */
+function buildFlow(options: Options): Flow {
+  const { fanout, ramp } = options;
+  const maxErrors = options['max-errors'];
+  if (maxErrors !== undefined && !/^\d{1,9}%?$/.test(maxErrors)) {
+    throw new FleetError('usage', `--max-errors is neither a number nor a percentage: ${maxErrors}`, {
+      hint: 'Write it like --max-errors 3 or --max-errors 5%.',
+    });
+  }
+  return {
+    ...(fanout === undefined ? {} : { fanout: parseCount(fanout, '--fanout') }),
+    ...(ramp ? { ramp } : {}),
+    ...(maxErrors === undefined ? {} : { maxErrors }),
+  };
+}

@@ -1,0 +1,32 @@
+/** `fleet gateway down`: ends the gateway of this home. */
+import { FleetError } from '../../shared/errors.ts';
+import { defineCommand } from '../command.ts';
+import { openGateway, printJson } from '../context.ts';
+import { EXIT_OK } from '../exit-code.ts';
+import { untilGone } from '../service/stop-process.ts';
+
+export const gatewayDownCommand = defineCommand({
+  name: 'gateway down',
+  usage: '',
+  describe:
+    'Ends the gateway of this home in order, and waits until it is gone. Jobs are kept, and go on when it is back.',
+  positionals: [],
+  options: {},
+  examples: [
+    ['fleet gateway down', 'stop it'],
+    ['fleet gateway down && fleet gateway up --detach', 'restart it'],
+  ],
+  async execute(context) {
+    let pid: number | null = null;
+    try {
+      pid = (await openGateway(context).shutdown()).pid;
+      await untilGone(context, pid, 'the gateway');
+    } catch (error) {
+      // Down is where it was asked to be.
+      if (!(error instanceof FleetError) || error.code !== 'gateway_unreachable') throw error;
+      if (!context.json) context.err.write('gateway is not running\n');
+    }
+    if (context.json) printJson(context, { pid });
+    return EXIT_OK;
+  },
+});

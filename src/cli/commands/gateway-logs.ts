@@ -1,0 +1,20 @@
+/** `fleet gateway logs`: what the gateway process wrote into its log. */
+import { gatewayPaths } from '../../shared/home.ts';
+import { defineCommand } from '../command.ts';
+
+import { LOG_OPTIONS, showLog } from '../service/show-log.ts';
+
+export const gatewayLogsCommand = defineCommand({
+  name: 'gateway logs',
+  usage: '[OPTIONS]',
+  describe: 'Shows the end of the log of the gateway of this home, whether it runs or not.',
+  positionals: [],
+  options: LOG_OPTIONS,
+  examples: [
+    ['fleet gateway logs -f', 'what is going on'],
+    ['fleet gateway logs -n 1000 --json | jq \'select(.level == "error")\'', 'for scripts'],
+  ],
+  async execute(context, { options }) {
+    return await showLog(context, gatewayPaths(context.home).log, options);
+  },
+});

@@ -1,0 +1,41 @@
+/** `fleet gateway status`: what the gateway of this home says of itself. */
+import { formatAddress } from '../../shared/address.ts';
+import { defineCommand } from '../command.ts';
+import { openGateway, printJson } from '../context.ts';
+import { EXIT_OK } from '../exit-code.ts';
+import { formatFacts } from '../output/facts.ts';
+import { formatRelativeTime } from '../output/relative-time.ts';
+
+export const gatewayStatusCommand = defineCommand({
+  name: 'gateway status',
+  usage: '',
+  describe:
+    'Shows the version, addresses, host key and load of the gateway of this home. Exit code 255 when it does not run.',
+  positionals: [],
+  options: {},
+  examples: [
+    ['fleet gateway status', 'for people'],
+    ['fleet gateway status --json | jq -r .hostKeyFingerprint', 'for scripts'],
+  ],
+  async execute(context) {
+    const view = await openGateway(context).gateway();
+    if (context.json) printJson(context, view);
+    else {
+      const { nodes, api } = view;
+      context.out.write(
+        formatFacts([
+          ['version', view.version],
+          ['pid', String(view.pid)],
+          ['started', formatRelativeTime(Date.parse(view.startedAt), context.clock.now())],
+          ['ssh', formatAddress(view.listen)],
+          ['advertised as', view.advertise ?? ''],
+          ['api', api === null ? 'unix socket only' : formatAddress(api)],
+          ['host key', view.hostKeyFingerprint],
+          ['nodes', `${nodes.connected} of ${nodes.paired} connected, ${nodes.pending} pending`],
+          ['open runs', String(view.runs.open)],
+        ]),
+      );
+    }
+    return EXIT_OK;
+  },
+});

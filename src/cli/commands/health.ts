@@ -1,0 +1,69 @@
+/** `fleet health`: how the nodes are now, worst first, with the exit code of a Nagios plugin. */
+import type { HealthView } from '../../protocol/views.ts';
+import { formatDuration } from '../../shared/duration.ts';
+import { defineCommand } from '../command.ts';
+import { openGateway, printJson } from '../context.ts';
+import { exitCodeOfHealth } from '../health/health-exit-code.ts';
+import { unknownWithoutGateway } from '../health/unknown-health.ts';
+import { paintStatus } from '../output/paint-status.ts';
+import { formatRelativeTime } from '../output/relative-time.ts';
+import { formatTable } from '../output/table.ts';
+import type { TerminalStyle } from '../output/terminal-style.ts';
+
+export const healthCommand = defineCommand({
+  name: 'health',
+  usage: '[NODE]',
+  describe: [
+    'Shows how the nodes are now, one line a node, the worst first.',
+    'Exit code, as Nagios has it: 0 all well, 1 limited, 2 error or offline, 3 unknown.',
+  ].join('\n'),
+  positionals: [{ name: 'NODE', describe: 'Only this one', optional: true }],
+  options: {},
+  examples: [
+    ['fleet health', 'all nodes'],
+    ['fleet health node-1 --json | jq -r .status', 'one, for scripts'],
+  ],
+  async execute(context, { positionals }) {
+    return await unknownWithoutGateway(context, async () => {
+      const view = await openGateway(context).health(positionals.NODE);
+      if (context.json) printJson(context, view);
+      else if (view.nodes.length === 0)
+        context.err.write('There are no nodes yet. Make a code for one: fleet invite\n');
+      else context.out.write(formatHealth(view, context.clock.now(), context.out.style));
+      return exitCodeOfHealth(view.status);
+    });
+  },
+});
+
+const COLUMNS = [
+  { header: 'NAME' },
+  { header: 'STATUS' },
+  { header: 'CPU', align: 'right' },
+  { header: 'LOAD', align: 'right' },
+  { header: 'MEM', align: 'right' },
+  { header: 'DISK', align: 'right' },
+  { header: 'RTT', align: 'right' },
+  { header: 'UP', align: 'right' },
+  { header: 'LAST SEEN' },
+  { header: 'WHY' },
+] as const;
+
+function formatHealth({ nodes }: HealthView, now: number, style: TerminalStyle): string {
+  const rows = nodes.map((node) => [
+    node.name,
+    paintStatus(node.status, style),
+    percent(node.cpuPct),
+    node.load1 === null ? '' : node.load1.toFixed(2),
+    percent(node.memUsedPct),
+    percent(node.diskUsedPct),
+    node.rttMs === null ? '' : `${node.rttMs < 10 ? node.rttMs.toFixed(1) : Math.round(node.rttMs)} ms`,
+    node.uptimeS === null ? '' : formatDuration(node.uptimeS * 1000),
+    formatRelativeTime(node.lastSeenAt === null ? null : Date.parse(node.lastSeenAt), now),
+    node.reasons.join(', '),
+  ]);
+  return formatTable(COLUMNS, rows, { paintHeader: style.bold });
+}
+
+function percent(value: number | null): string {
+  return value === null ? '' : `${Math.round(value)} %`;
+}

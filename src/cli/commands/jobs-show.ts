@@ -1,0 +1,62 @@
+/** `fleet jobs show`: what became of a job, run by run. */
+import { formatDuration } from '../../shared/duration.ts';
+import { defineCommand } from '../command.ts';
+import { openGateway, printJson } from '../context.ts';
+import { EXIT_OK } from '../exit-code.ts';
+import { describeJob, describeRun } from '../job/describe-run.ts';
+import { GatheredOutput } from '../job/gathered-output.ts';
+import { readJob } from '../job/read-job.ts';
+import { formatFacts } from '../output/facts.ts';
+import { formatBytes } from '../output/format-bytes.ts';
+import { formatRelativeTime } from '../output/relative-time.ts';
+import { formatTable } from '../output/table.ts';
+
+export const jobsShowCommand = defineCommand({
+  name: 'jobs show',
+  usage: 'JOB [-b]',
+  describe: 'Shows what became of a job, run by run; with -b also the output, where it is equal only once.',
+  positionals: [{ name: 'JOB', describe: 'Its id, or the unique beginning of it' }],
+  options: { gather: { type: 'boolean', alias: 'b', describe: 'Show the output, equal output once' } },
+  examples: [
+    ['fleet jobs show 7k3f', 'how it went'],
+    ['fleet jobs show -b 7k3f', 'and what was said'],
+  ],
+  async execute(context, { options, positionals }) {
+    const client = openGateway(context);
+    const job = await client.job(positionals.JOB);
+    if (context.json) {
+      printJson(context, job);
+      return EXIT_OK;
+    }
+    const now = context.clock.now();
+    const facts = formatFacts([
+      ['job', job.job],
+      ['command', job.command],
+      ['on', job.target],
+      ['created', `${formatRelativeTime(Date.parse(job.createdAt), now)} by ${job.createdBy}`],
+      ['state', describeJob(job)],
+    ]);
+    const columns = [
+      { header: 'RUN' },
+      { header: 'NODE' },
+      { header: 'STATE' },
+      { header: 'TOOK', align: 'right' },
+      { header: 'OUTPUT', align: 'right' },
+    ] as const;
+    const rows = job.runs.map((run) => [
+      run.run,
+      run.node,
+      describeRun(run),
+      run.durationMs === null ? '' : formatDuration(run.durationMs),
+      `${formatBytes(run.stdoutBytes + run.stderrBytes)}${run.truncated ? ' (truncated)' : ''}`,
+    ]);
+    context.out.write(`${facts}\n${formatTable(columns, rows, { paintHeader: context.out.style.bold })}`);
+    if (options.gather) {
+      const output = new GatheredOutput();
+      await readJob(context, { client, job, runs: job.runs, follow: false, output });
+      output.close();
+      output.print(context);
+    }
+    return EXIT_OK;
+  },
+});

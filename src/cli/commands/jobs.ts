@@ -1,0 +1,69 @@
+/** `fleet jobs`: the latest jobs. */
+import { RUN_STATES } from '../../protocol/run-state.ts';
+import { parseCount } from '../args/count.ts';
+import { defineCommand } from '../command.ts';
+import { openGateway, printJson } from '../context.ts';
+import { EXIT_OK } from '../exit-code.ts';
+import { describeJob } from '../job/describe-run.ts';
+import { parsePositiveDuration } from '../job/job-options.ts';
+import { formatRelativeTime } from '../output/relative-time.ts';
+import { formatTable } from '../output/table.ts';
+
+/** A longer command is cut in the table, characters. */
+const MAX_COMMAND_LENGTH = 60;
+
+export const jobsCommand = defineCommand({
+  name: 'jobs',
+  usage: '[OPTIONS]',
+  describe: 'Lists jobs, the newest first.',
+  positionals: [],
+  options: {
+    node: { type: 'string', placeholder: 'NODE', describe: 'Only those with a run on this node' },
+    state: { type: 'string', describe: 'Only those with a run in this state', choices: RUN_STATES },
+    since: { type: 'string', placeholder: 'DURATION', describe: 'Only those of so long ago (24h)' },
+    limit: { type: 'string', placeholder: 'N', describe: 'At most so many (100)' },
+  },
+  examples: [
+    ['fleet jobs', 'the latest'],
+    ['fleet jobs --node node-1 --state unknown --since 7d', 'what to look after'],
+    ["fleet jobs --json | jq -r '.[].job'", 'for scripts'],
+  ],
+  async execute(context, { options }) {
+    const now = context.clock.now();
+    const jobs = await openGateway(context).jobs({
+      node: options.node,
+      state: options.state,
+      ...(options.since === undefined ? {} : { since: now - parsePositiveDuration(options.since, '--since') }),
+      ...(options.limit === undefined ? {} : { limit: parseCount(options.limit, '--limit') }),
+    });
+    if (context.json) {
+      printJson(context, jobs);
+      return EXIT_OK;
+    }
+    if (jobs.length === 0) {
+      context.err.write('There are no such jobs.\n');
+      return EXIT_OK;
+    }
+    const columns = [
+      { header: 'JOB' },
+      { header: 'CREATED' },
+      { header: 'ON' },
+      { header: 'STATE' },
+      { header: 'COMMAND' },
+    ];
+    const rows = jobs.map((job) => [
+      job.job,
+      formatRelativeTime(Date.parse(job.createdAt), now),
+      job.target,
+      describeJob(job),
+      shorten(job.command),
+    ]);
+    context.out.write(formatTable(columns, rows, { paintHeader: context.out.style.bold }));
+    return EXIT_OK;
+  },
+});
+
+function shorten(command: string): string {
+  const line = command.replace(/\s+/g, ' ');
+  return line.length > MAX_COMMAND_LENGTH ? `${line.slice(0, MAX_COMMAND_LENGTH - 1)}…` : line;
+}

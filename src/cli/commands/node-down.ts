@@ -1,0 +1,37 @@
+/** `fleet node down`: ends a node on this machine. */
+import { NodeControlClient } from '../../client/node-control-client.ts';
+import { FleetError } from '../../shared/errors.ts';
+import { defineCommand } from '../command.ts';
+import { printJson } from '../context.ts';
+import { EXIT_OK } from '../exit-code.ts';
+import { findNodeProfile } from '../service/node-profile.ts';
+import { untilGone } from '../service/stop-process.ts';
+
+export const nodeDownCommand = defineCommand({
+  name: 'node down',
+  usage: '[--name NAME]',
+  describe: 'Ends the node on this machine in order, and waits until it is gone. Commands that run go on.',
+  positionals: [],
+  options: { name: { type: 'string', placeholder: 'NAME', describe: 'Which one, when there are several' } },
+  examples: [
+    ['fleet node down', 'the only one'],
+    ['fleet node down --name pi-7', 'one of several'],
+  ],
+  async execute(context, { options }) {
+    let pid: number | null = null;
+    try {
+      const { profile, paths } = findNodeProfile(context.home, options.name);
+      pid = (await new NodeControlClient({ socketPath: paths.socket, profile }).shutdown()).pid;
+      await untilGone(context, pid, `node ${profile}`);
+    } catch (error) {
+      // Down is where it was asked to be; a name that does not exist is still a mistake.
+      const isDown =
+        error instanceof FleetError &&
+        (error.code === 'not_running' || (error.code === 'not_found' && options.name === undefined));
+      if (!isDown) throw error;
+      if (!context.json) context.err.write('node is not running\n');
+    }
+    if (context.json) printJson(context, { pid });
+    return EXIT_OK;
+  },
+});

@@ -1,0 +1,32 @@
+/** `fleet nodes approve`: lets a waiting machine in. */
+
+import { parsePairs } from '../args/pairs.ts';
+import { defineCommand } from '../command.ts';
+import { openGateway, printJson } from '../context.ts';
+import { EXIT_OK } from '../exit-code.ts';
+
+export const nodesApproveCommand = defineCommand({
+  name: 'nodes approve',
+  usage: 'CODE|NAME [OPTIONS]',
+  describe: 'Lets a machine in that waits for approval. Compare its code first: both sides show the same.',
+  positionals: [{ name: 'WHICH', describe: 'The code that it shows, or its name' }],
+  options: {
+    name: { type: 'string', placeholder: 'NAME', describe: 'Give it this name' },
+    label: { type: 'list', placeholder: 'K=V', describe: 'Give it this label; may be given more than once' },
+  },
+  examples: [
+    ['fleet nodes approve 4831-2290', 'by the code that it shows'],
+    ['fleet nodes approve raspberrypi --name kitchen --label site=home', 'with another name and a label'],
+  ],
+  async execute(context, { options, positionals }) {
+    const labels = parsePairs(options.label, '--label');
+    const approved = await openGateway(context).decidePending(positionals.WHICH, {
+      decision: 'approve',
+      name: options.name,
+      ...(Object.keys(labels).length === 0 ? {} : { labels }),
+    });
+    if (context.json) printJson(context, approved);
+    else context.out.write(`${options.name ?? approved.name} (${approved.code}) is approved\n`);
+    return EXIT_OK;
+  },
+});

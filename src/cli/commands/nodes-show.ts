@@ -1,0 +1,49 @@
+/** `fleet nodes show`: all that the gateway knows about one node. */
+import type { NodeDetailView } from '../../protocol/views.ts';
+import { formatLabels } from '../args/pairs.ts';
+import { defineCommand } from '../command.ts';
+import { openGateway, printJson } from '../context.ts';
+import { EXIT_OK } from '../exit-code.ts';
+import { formatFacts } from '../output/facts.ts';
+import { formatRelativeTime } from '../output/relative-time.ts';
+
+export const nodesShowCommand = defineCommand({
+  name: 'nodes show',
+  usage: 'NODE',
+  describe: 'Shows all that the gateway knows about one node.',
+  positionals: [{ name: 'NODE', describe: 'Name, id or unique beginning of an id' }],
+  options: {},
+  examples: [
+    ['fleet nodes show node-1', 'for people'],
+    ['fleet nodes show node-1 --json | jq .reasons', 'for scripts'],
+  ],
+  async execute(context, { positionals }) {
+    const node = await openGateway(context).node(positionals.NODE);
+    if (context.json) printJson(context, node);
+    else context.out.write(formatFacts(describe(node, context.clock.now())));
+    return EXIT_OK;
+  },
+});
+
+function describe(node: NodeDetailView, now: number): [string, string][] {
+  const ago = (time: string | null): string => (time === null ? '' : formatRelativeTime(Date.parse(time), now));
+  const ms = (value: number | null): string => (value === null ? '' : `${Math.round(value * 10) / 10} ms`);
+  return [
+    ['name', node.name],
+    ['id', node.id],
+    ['status', [node.status, ...node.reasons].join(', ')],
+    ['last seen', ago(node.lastSeenAt)],
+    ['connected', ago(node.connectedSince)],
+    ['round trip', ms(node.rttMs)],
+    ['clock skew', ms(node.skewMs)],
+    ['address', node.address ?? ''],
+    ['hostname', node.hostname ?? ''],
+    ['system', [node.os, node.osRelease, node.arch].filter(Boolean).join(' ')],
+    ['version', node.agentVersion ?? ''],
+    ['capabilities', node.capabilities.join(', ')],
+    ['labels', formatLabels(node.labels)],
+    ['active runs', node.runsActive === null ? '' : String(node.runsActive)],
+    ['key', node.fingerprint],
+    ['paired', ago(node.pairedAt)],
+  ];
+}

@@ -1,0 +1,22 @@
+/** `fleet version`. */
+import { FLEET_VERSION, PROTOCOL_VERSION } from '../../protocol/version.ts';
+import { defineCommand } from '../command.ts';
+import { printJson } from '../context.ts';
+import { EXIT_OK } from '../exit-code.ts';
+
+export const versionCommand = defineCommand({
+  name: 'version',
+  usage: '',
+  describe: 'Prints the version of this program.',
+  positionals: [],
+  options: {},
+  examples: [
+    ['fleet version', 'for people'],
+    ['fleet version --json', 'with the version of the protocol'],
+  ],
+  async execute(context) {
+    if (context.json) printJson(context, { version: FLEET_VERSION, protocol: PROTOCOL_VERSION });
+    else context.out.write(`fleet ${FLEET_VERSION}\n`);
+    return EXIT_OK;
+  },
+});

@@ -1,0 +1,19 @@
+/** Health checks say "unknown" where other commands say that the fleet failed. */
+import { toFleetError } from '../../shared/errors.ts';
+import type { CliContext } from '../context.ts';
+import { exitCodeOfError } from '../exit-code.ts';
+import { EXIT_FLEET_FAILED } from '../output/run-exit-code.ts';
+import { printError } from '../print-error.ts';
+import { EXIT_HEALTH_UNKNOWN } from './health-exit-code.ts';
+
+/** What `check` gives; 3, and the error told, when health could not be found out. @throws what is the caller's own mistake. */
+export async function unknownWithoutGateway(context: CliContext, check: () => Promise<number>): Promise<number> {
+  try {
+    return await check();
+  } catch (error) {
+    const failure = toFleetError(error);
+    if (failure.code === 'storage_failed' || exitCodeOfError(failure.code) !== EXIT_FLEET_FAILED) throw failure;
+    printError(failure, { out: context.out, err: context.err, json: context.json, debug: false });
+    return EXIT_HEALTH_UNKNOWN;
+  }
+}

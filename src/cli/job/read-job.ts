@@ -1,0 +1,66 @@
+/** Reads the stored output of a job: what there is so far, or on to the end. */
+import { followJob } from '../../client/follow-job.ts';
+import type { GatewayClient } from '../../client/gateway-client.ts';
+import type { JobView, RunView } from '../../protocol/job-messages.ts';
+import { isTerminal } from '../../protocol/run-state.ts';
+import type { CliContext } from '../context.ts';
+import type { JobOutput } from './conduct-job.ts';
+
+/** An offset behind every log: the run's output is left out. */
+const NO_OUTPUT = Number.MAX_SAFE_INTEGER;
+
+export interface ReadJobOptions {
+  client: GatewayClient;
+  job: JobView;
+  /** Those whose events are wanted. */
+  runs: readonly RunView[];
+  /** Log offset to begin at. */
+  from?: number;
+  /** Stay until the last of the runs has ended; else stop when all that was stored at first has come. */
+  follow: boolean;
+  output: JobOutput;
+}
+
+/** Resolves with those of the runs that have ended. */
+export async function readJob(context: CliContext, options: ReadJobOptions): Promise<RunView[]> {
+  const { client, job, runs, follow, from = 0 } = options;
+  const wanted = new Map(runs.map((run) => [run.index, run]));
+  const missing = new Map(
+    runs.map((run) => [run.index, follow || isTerminal(run.state) ? Infinity : storedBytes(run)]),
+  );
+  const isDone = (): boolean => [...missing.values()].every((bytes) => bytes <= 0);
+  // Bytes can be counted from the beginning only, so a snapshot of a run that goes on begins there.
+  const startOf = (run: RunView): number => (follow || isTerminal(run.state) ? from : 0);
+  const ended: RunView[] = [];
+  if (isDone()) return ended;
+  const offsets = Object.fromEntries(
+    job.runs.map((run) => [run.index, wanted.has(run.index) ? startOf(run) : NO_OUTPUT]),
+  );
+  const events = followJob(
+    client,
+    { job: job.job, from: offsets },
+    { clock: context.clock, random: context.random, signal: context.out.gone },
+  );
+  for await (const event of events) {
+    if (event.type === 'job' || event.type === 'done' || !wanted.has(event.index)) continue;
+    if (event.type === 'end') {
+      const { type: _type, next: _next, ...run } = event;
+      ended.push(run);
+      missing.set(event.index, 0);
+    } else if (event.type !== 'state') {
+      missing.set(
+        event.index,
+        (missing.get(event.index) ?? 0) - Buffer.from(event.data, event.encoding ?? 'utf8').length,
+      );
+    }
+    if (!('next' in event) || event.next > from || event.type === 'end') options.output.handle(event);
+    await Promise.all([context.out.ready(), context.err.ready()]);
+    if (isDone()) break;
+  }
+  return ended;
+}
+
+/** Before the end of a run, exactly what is stored of its output. */
+function storedBytes(run: RunView): number {
+  return run.stdoutBytes + run.stderrBytes;
+}

@@ -1,0 +1,115 @@
+/** Reads the end of a log file, and follows it through rotation (FILE becomes FILE.1, and a new FILE is begun). */
+import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
+import { type Clock, sleep } from '../../shared/clock.ts';
+import { FleetError, systemErrorCode } from '../../shared/errors.ts';
+
+const POLL_INTERVAL_MS = 200;
+const CHUNK_BYTES = 64 * 1024;
+const LINE_FEED = 10;
+
+/** A place between two lines. */
+export interface LogPosition {
+  inode: number;
+  offset: number;
+}
+
+/** The last `count` whole lines of the file and, where it has fewer, of its predecessor; and where they end. @throws FleetError `not_found`, `storage_failed`. */
+export function readLastLines(file: string, count: number): { lines: string[]; end: LogPosition } {
+  const descriptor = openLog(file);
+  if (descriptor === undefined) {
+    throw new FleetError('not_found', `there is no log yet: ${file}`, { hint: 'It is begun at the first start.' });
+  }
+  try {
+    const { lines, offset } = lastLinesOf(descriptor, count);
+    const end = { inode: fstatSync(descriptor).ino, offset };
+    if (lines.length >= count) return { lines, end };
+    const before = openLog(`${file}.1`);
+    if (before === undefined) return { lines, end };
+    try {
+      return { lines: [...lastLinesOf(before, count - lines.length).lines, ...lines], end };
+    } finally {
+      closeSync(before);
+    }
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** Every whole line that comes after `start`, until `signal` aborts. */
+export async function* followLines(
+  file: string,
+  start: LogPosition,
+  clock: Clock,
+  signal: AbortSignal,
+): AsyncGenerator<string> {
+  let descriptor = openLog(file);
+  if (descriptor !== undefined && fstatSync(descriptor).ino !== start.inode) {
+    closeSync(descriptor);
+    descriptor = openLog(`${file}.1`);
+  }
+  let position = start.offset;
+  let pending = Buffer.alloc(0);
+  try {
+    while (!signal.aborted) {
+      // Looked for before the read: so what is written into the old file until its end is not missed.
+      const isRotated = descriptor === undefined || !isSameFile(descriptor, file);
+      if (descriptor !== undefined) {
+        for (let chunk = read(descriptor, position); chunk.length > 0; chunk = read(descriptor, position)) {
+          position += chunk.length;
+          pending = Buffer.concat([pending, chunk]);
+          const end = pending.lastIndexOf(LINE_FEED);
+          if (end < 0) continue;
+          yield* pending.toString('utf8', 0, end).split('\n');
+          pending = pending.subarray(end + 1);
+        }
+      }
+      if (isRotated) {
+        if (descriptor !== undefined) closeSync(descriptor);
+        descriptor = openLog(file);
+        position = 0;
+        pending = Buffer.alloc(0);
+        if (descriptor !== undefined) continue;
+      }
+      await sleep(clock, POLL_INTERVAL_MS, signal);
+    }
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
+  }
+}
+
+function openLog(file: string): number | undefined {
+  try {
+    return openSync(file, 'r');
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
+    throw new FleetError('storage_failed', `cannot read ${file}: ${systemErrorCode(error) ?? error}`, { cause: error });
+  }
+}
+
+function isSameFile(descriptor: number, file: string): boolean {
+  const stats = statSync(file, { throwIfNoEntry: false });
+  // In the moment between rename and the new file there is none; then the old one still counts.
+  return stats === undefined || stats.ino === fstatSync(descriptor).ino;
+}
+
+/** An unfinished line at the end is left for later. */
+function lastLinesOf(descriptor: number, count: number): { lines: string[]; offset: number } {
+  let start = fstatSync(descriptor).size;
+  let text = Buffer.alloc(0);
+  let lineEnds = 0;
+  while (start > 0 && lineEnds <= count) {
+    const length = Math.min(CHUNK_BYTES, start);
+    start -= length;
+    const chunk = read(descriptor, start, length);
+    for (const byte of chunk) if (byte === LINE_FEED) lineEnds += 1;
+    text = Buffer.concat([chunk, text]);
+  }
+  const end = text.lastIndexOf(LINE_FEED) + 1;
+  const lines = text.toString('utf8', 0, end).split('\n').slice(0, -1);
+  return { lines: count === 0 ? [] : lines.slice(-count), offset: start + end };
+}
+
+function read(descriptor: number, position: number, length = CHUNK_BYTES): Buffer {
+  const buffer = Buffer.alloc(length);
+  return buffer.subarray(0, readSync(descriptor, buffer, 0, length, position));
+}

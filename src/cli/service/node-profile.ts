@@ -1,0 +1,70 @@
+/** Finds out which of the nodes on this machine is meant. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { FleetError, systemErrorCode } from '../../shared/errors.ts';
+import { type NodePaths, nodePaths, nodesFolder } from '../../shared/home.ts';
+
+export interface NodeProfile {
+  /** Name of its folder. */
+  profile: string;
+  /** As the gateway calls it, once paired. */
+  name: string | undefined;
+  paths: NodePaths;
+}
+
+/**
+ * The one with that name (of its folder, or given by the gateway); without a name, the only one.
+ * @throws FleetError `not_found` when there is none, `usage` when there are several and no name.
+ */
+export function findNodeProfile(home: string, name: string | undefined): NodeProfile {
+  const profiles = listNodeProfiles(home);
+  const known = profiles.map((found) => found.profile).join(', ');
+  if (name !== undefined) {
+    const found = profiles.find(({ profile }) => profile === name) ?? profiles.find((one) => one.name === name);
+    if (found !== undefined) return found;
+    throw new FleetError('not_found', `there is no node ${name} in ${home}`, {
+      hint: profiles.length === 0 ? 'Start one: fleet node up --gateway HOST --code CODE' : `There are: ${known}`,
+    });
+  }
+  const [only] = profiles;
+  if (only === undefined) {
+    throw new FleetError('not_found', `there is no node in ${home}`, {
+      hint: 'Start one: fleet node up --gateway HOST --code CODE',
+    });
+  }
+  if (profiles.length > 1) {
+    throw new FleetError('usage', `there are several nodes in ${home}: ${known}`, { hint: 'Say which: --name NAME' });
+  }
+  return only;
+}
+
+function listNodeProfiles(home: string): NodeProfile[] {
+  let entries: string[];
+  try {
+    entries = readdirSync(nodesFolder(home), { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => entry.name);
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return [];
+    throw unreadable(nodesFolder(home), error);
+  }
+  return entries.sort().map((profile) => {
+    const paths = nodePaths(home, profile);
+    return { profile, name: readName(paths.state), paths };
+  });
+}
+
+/** The name in state.json; undefined while the node is not paired. */
+function readName(file: string): string | undefined {
+  try {
+    const state = JSON.parse(readFileSync(file, 'utf8')) as { name?: unknown };
+    return typeof state.name === 'string' ? state.name : undefined;
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
+    throw unreadable(file, error);
+  }
+}
+
+function unreadable(what: string, error: unknown): FleetError {
+  const why = error instanceof Error ? error.message : String(error);
+  return new FleetError('storage_failed', `cannot read ${what}: ${systemErrorCode(error) ?? why}`, { cause: error });
+}

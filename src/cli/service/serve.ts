@@ -1,0 +1,59 @@
+/** Runs a long-lived part of fleet in the foreground: says when it is ready, and ends it in order when asked to. */
+import { FleetError, toFleetError } from '../../shared/errors.ts';
+import { type CliContext, type DetachedMessage, printJson, type SignalName } from '../context.ts';
+import { EXIT_OK, exitCodeOfError } from '../exit-code.ts';
+import type { RunningService, ServiceConsole } from '../services.ts';
+
+/** Exit codes of a second signal: 128 + its number, signal(7). */
+const FORCED_EXIT_CODES: Readonly<Record<SignalName, number>> = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 };
+
+export interface ServeOptions {
+  start(signal: AbortSignal, console: ServiceConsole): Promise<RunningService>;
+  /** SIGHUP makes a new connection where there is one to make; else it ends the service like SIGTERM. */
+  reconnectOnHangup: boolean;
+}
+
+/** Resolves with the exit code once the service has ended. @throws FleetError why it could not start, or stopped by itself. */
+export async function serve(context: CliContext, options: ServeOptions): Promise<number> {
+  const abort = new AbortController();
+  const asked = Promise.withResolvers<'asked'>();
+  const forced = Promise.withResolvers<number>();
+  let service: RunningService | undefined;
+  const unlisten = context.signals.listen(['SIGINT', 'SIGTERM', 'SIGHUP'], (name) => {
+    if (name === 'SIGHUP' && options.reconnectOnHangup) return service?.reconnect?.();
+    if (abort.signal.aborted) return forced.resolve(FORCED_EXIT_CODES[name]);
+    abort.abort();
+    asked.resolve('asked');
+  });
+  const run = async (): Promise<number> => {
+    try {
+      // Whoever waits for a detached process reads its log file, and has closed its terminal.
+      const console = context.tellParent === undefined ? context.err : undefined;
+      service = await options.start(abort.signal, console);
+    } catch (error) {
+      if (abort.signal.aborted) return EXIT_OK;
+      throw error;
+    }
+    if (!abort.signal.aborted) await announce(context, service);
+    const end = await Promise.race([service.ended, asked.promise]);
+    await service.close();
+    if (end instanceof FleetError) throw end;
+    return EXIT_OK;
+  };
+  try {
+    return await Promise.race([run(), forced.promise]);
+  } catch (error) {
+    const failure = toFleetError(error);
+    await context.tellParent?.({ failed: failure.toJSON(), exitCode: exitCodeOfError(failure.code) });
+    throw failure;
+  } finally {
+    unlisten();
+  }
+}
+
+async function announce(context: CliContext, { readyLine, info }: RunningService): Promise<void> {
+  const message: DetachedMessage = { ready: { readyLine, info: { pid: context.pid, ...info } } };
+  await context.tellParent?.(message);
+  if (context.json) printJson(context, { pid: context.pid, ...info });
+  else context.out.write(`${readyLine}\n`);
+}

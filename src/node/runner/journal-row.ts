@@ -1,0 +1,78 @@
+/** What the journal knows of one run. */
+import { type RunOutcome, runOutcomeSchema } from '../../protocol/run-spec.ts';
+import type { CommandExit } from './spawn.ts';
+
+/** Why the runner itself ended a command. */
+export type KillCause = 'canceled' | 'timeout' | 'stdin_lost';
+
+/** accepted: surely not spawned. starting: perhaps spawned. started: spawned, `pid` is known. ended: `outcome` is known. */
+export type RunPhase = 'accepted' | 'starting' | 'started' | 'ended';
+
+export interface OutputCounters {
+  /** All that was read from the command, kept or not. */
+  stdoutBytes: number;
+  stderrBytes: number;
+  /** Of both, what was not kept. */
+  droppedBytes: number;
+}
+
+/** Names of the FIFOs of a run. */
+export interface RunPipes {
+  stdout: string;
+  stderr: string;
+  stdin: string | null;
+}
+
+export interface JournalRow {
+  run: string;
+  phase: RunPhase;
+  specDigest: string;
+  pipes: RunPipes | null;
+  pid: number | null;
+  /** Of the process `pid`, from the process table. */
+  identity: string | null;
+  /** Gateway's time, ms. */
+  startedAt: number | null;
+  cause: KillCause | null;
+  /** The command is gone, but something still held its pipes. */
+  exit: CommandExit | null;
+  /** Whether stdin was not yet complete. */
+  stdinOpen: boolean;
+  /** As of the last orderly close; null if there was none. */
+  counters: OutputCounters | null;
+  outcome: RunOutcome | null;
+  /** Length of the whole log, bytes; 0 before the end. */
+  logBytes: number;
+  /** Whether the log's file is kept. */
+  hasLog: boolean;
+  acknowledgedAt: number | null;
+}
+
+export type SqlValue = string | number | null;
+export type SqlRow = Record<string, SqlValue>;
+
+export function parseRow(row: SqlRow): JournalRow {
+  const json = (name: string): unknown => {
+    const text = row[name];
+    return typeof text === 'string' ? JSON.parse(text) : null;
+  };
+  const number = (name: string): number | null => (row[name] === null ? null : Number(row[name]));
+  const outcome = json('outcome');
+  return {
+    run: String(row.run),
+    phase: row.phase as RunPhase,
+    specDigest: String(row.spec_digest),
+    pipes: json('pipes') as RunPipes | null,
+    pid: number('pid'),
+    identity: row.identity === null ? null : String(row.identity),
+    startedAt: number('started_at'),
+    cause: row.cause as KillCause | null,
+    exit: json('exit') as CommandExit | null,
+    stdinOpen: row.stdin_open === 1,
+    counters: json('counters') as OutputCounters | null,
+    outcome: outcome === null ? null : runOutcomeSchema.parse(outcome),
+    logBytes: Number(row.log_bytes),
+    hasLog: row.has_log === 1,
+    acknowledgedAt: number('acknowledged_at'),
+  };
+}
