@@ -86,6 +86,11 @@ export const GROUPS: Readonly<Record<string, { describe: string; examples: reado
     },
   };
 
+/** What loads that command; undefined when there is none. */
+export function findCommand(name: string): (() => Promise<Command>) | undefined {
+  return Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+}
+
 /** Names and summaries of the commands below `word`. */
 export function subcommandsOf(word: string): (readonly [string, string])[] {
   return Object.entries(SUMMARIES).filter(([name]) => name.startsWith(`${word} `));

@@ -31,24 +31,19 @@ export function rootHelp(): string {
 
 /** The help of a word that has subcommands only. */
 export function groupHelp(word: string): string {
-  const group = GROUPS[word];
   const commands = subcommandsOf(word);
-  const examples = group?.examples ?? [];
-  return [
-    `Usage: fleet ${word} ${commands.map(([name]) => name.slice(word.length + 1)).join('|')}`,
-    '',
-    group?.describe ?? '',
-    '',
-    'Commands:',
-    ...alignPairs(commands.map(([name, what]) => [`fleet ${name}`, what])),
-    '',
-    'Examples:',
-    ...alignPairs(examples),
-    '',
-  ].join('\n');
+  const pairs = commands.map(([name, what]) => [`fleet ${name}`, what] as const);
+  const usage = `Usage: fleet ${word} ${commands.map(([name]) => name.slice(word.length + 1)).join('|')}`;
+  const { describe = '', examples = [] } = GROUPS[word] ?? {};
+  return `${usage}\n\n${describe}\n\nCommands:\n${alignPairs(pairs)}\n${formatExamples(examples)}`;
 }
 
-function alignPairs(pairs: readonly (readonly [string, string])[]): string[] {
+/** Each with what it is for above it, ready to be copied. */
+export function formatExamples(examples: readonly (readonly [example: string, purpose: string])[]): string {
+  return `Examples:\n${examples.map(([example, purpose]) => `  # ${purpose}\n  ${example}\n`).join('')}`;
+}
+
+export function alignPairs(pairs: readonly (readonly [left: string, right: string])[]): string {
   const width = Math.max(...pairs.map(([left]) => left.length));
-  return pairs.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`);
+  return pairs.map(([left, right]) => `  ${left.padEnd(width)}  ${right}\n`).join('');
 }

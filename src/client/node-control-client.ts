@@ -1,4 +1,5 @@
 /** Speaks with a node process on this machine over its control socket. */
+import http from 'node:http';
 import type { NodeStatusView, ShutdownAnswer } from '../protocol/node-control.ts';
 import { FleetError, systemErrorCode, toFleetError } from '../shared/errors.ts';
 import { requestJson } from '../shared/http/request.ts';
@@ -7,6 +8,8 @@ import { requestJson } from '../shared/http/request.ts';
 export class NodeControlClient {
   readonly #socketPath: string;
   readonly #profile: string;
+  // A kept connection would say that the node is still there after it has gone.
+  readonly #agent = new http.Agent();
 
   constructor(options: { socketPath: string; profile: string }) {
     this.#socketPath = options.socketPath;
@@ -24,7 +27,7 @@ export class NodeControlClient {
 
   async #request<T>(method: 'GET' | 'POST', path: string): Promise<T> {
     try {
-      return await requestJson<T>({ method, path, socketPath: this.#socketPath });
+      return await requestJson<T>({ method, path, socketPath: this.#socketPath, agent: this.#agent });
     } catch (error) {
       const failure = toFleetError(error);
       const code = systemErrorCode(failure.cause);

@@ -60,8 +60,16 @@ export interface FleetErrorOptions {
   facts?: Record<string, unknown> | undefined;
 }
 
+/** The same in every copy of this module: the bundles of the CLI, the gateway and the node each have their own. */
+const BRAND = Symbol.for('fleet.FleetError');
+
 /** A failure with a stable `code`, words for a person, and a hint at the next step. */
 export class FleetError extends Error {
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return typeof value === 'object' && value !== null && BRAND in value;
+  }
+
+  readonly [BRAND] = true;
   override readonly name = 'FleetError';
   readonly code: ErrorCode;
   readonly hint: string | undefined;

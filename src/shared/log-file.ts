@@ -22,8 +22,8 @@ export class LogFile {
 
   write(line: string): void {
     // The descriptor's number may be another file's by now.
-    if (this.#closed) return void (this.#lostLines += 1);
     try {
+      if (this.#closed) throw new Error('the log is closed');
       if (this.#bytes >= this.#maxBytes) this.#rotate();
       this.#bytes += writeSync(this.#descriptor, line);
     } catch {

@@ -2,6 +2,9 @@
 import Database from 'better-sqlite3';
 import { FleetError } from './errors.ts';
 
+/** Keeps the locks of this process reachable: SQLite closes, and so unlocks, what was garbage-collected. */
+const HELD = new Set<Database.Database>();
+
 export interface ProcessLock {
   release(): void;
 }
@@ -13,20 +16,23 @@ export interface ProcessLock {
  * @throws FleetError `already_running` when another process holds it; `storage_failed` when the file cannot be opened.
  */
 export function acquireProcessLock(file: string, who: string): ProcessLock {
-  let database: Database.Database;
+  let database: Database.Database | undefined;
   try {
     database = new Database(file, { timeout: 0 });
     database.pragma('journal_mode = DELETE');
-  } catch (error) {
-    throw lockError(error, file, who);
-  }
-  try {
     database.exec('BEGIN EXCLUSIVE');
   } catch (error) {
-    database.close();
+    database?.close();
     throw lockError(error, file, who);
   }
-  return { release: () => void database.close() };
+  const held = database;
+  HELD.add(held);
+  return {
+    release: () => {
+      HELD.delete(held);
+      held.close();
+    },
+  };
 }
 
 function lockError(error: unknown, file: string, who: string): FleetError {

@@ -1,5 +1,6 @@
 /** Real processes for end-to-end tests: the built CLI of this checkout, in homes of its own, on ports that the kernel chose. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -172,4 +173,14 @@ export async function until(
 export async function kill9(service: Service): Promise<void> {
   service.child.kill('SIGKILL');
   await service.exited;
+}
+
+/** Whether the process still runs; one that has ended and waits to be reaped (proc_pid_stat(5), state Z) does not. */
+export function isAlive(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3) !== 'Z';
+  } catch {
+    return false;
+  }
 }

@@ -1,7 +1,7 @@
 /** From argv to the command that is meant and what was given to it. Loads that command only. */
 import { FleetError } from '../../shared/errors.ts';
 import type { AnyInvocation, Command } from '../command.ts';
-import { COMMANDS, commandNames, GROUPS, subcommandsOf } from '../commands.ts';
+import { commandNames, findCommand, GROUPS, subcommandsOf } from '../commands.ts';
 import { closest } from './closest.ts';
 import { GLOBAL_OPTIONS } from './global-options.ts';
 import { quickArgs } from './quick-args.ts';
@@ -19,9 +19,9 @@ export async function parseCommandLine(argv: readonly string[]): Promise<ParsedC
     const { rootHelp } = await import('../root-help.ts');
     return { kind: 'help', text: rootHelp(), isError: !wantsHelp };
   }
-  const entry = COMMANDS[words];
-  if (entry === undefined) return await groupAnswer(words, [...before, ...after]);
-  const command = await entry();
+  const load = findCommand(words);
+  if (load === undefined) return await groupAnswer(words, [...before, ...after]);
+  const command = await load();
   const maxWords = command.passthrough ? command.positionals.length : undefined;
   const table = { ...GLOBAL_OPTIONS, ...command.options };
   const scan = scanArgs([...before, ...after], table, maxWords);
@@ -56,11 +56,11 @@ function findCommandWords(argv: readonly string[]): CommandWords {
   const options = argv.slice(0, argv.length - first.rest.length).filter((arg) => arg !== '--');
   if (typed === undefined) return { words: undefined, before: options, after: [], wantsHelp };
   if (typed === 'help') return { ...findCommandWords([...options, ...rest]), wantsHelp: true };
-  if (COMMANDS[typed] === undefined && GROUPS[typed] === undefined) throw unknownCommand(typed);
+  if (findCommand(typed) === undefined && !Object.hasOwn(GROUPS, typed)) throw unknownCommand(typed);
   if (subcommandsOf(typed).length === 0) return { words: typed, before: options, after: rest, wantsHelp };
   const second = scanArgs(rest, GLOBAL_OPTIONS, 0);
   const words = `${typed} ${second.rest[0]}`;
-  if (COMMANDS[words] === undefined) return { words: typed, before: options, after: rest, wantsHelp };
+  if (findCommand(words) === undefined) return { words: typed, before: options, after: rest, wantsHelp };
   const between = rest.slice(0, rest.length - second.rest.length);
   return { words, before: [...options, ...between], after: second.rest.slice(1), wantsHelp };
 }

@@ -41,7 +41,7 @@ function assignWords(
   for (const { name, optional, many, choices } of positionals) {
     const taken = many ? words.slice(used) : words.slice(used, used + 1);
     if (taken.length === 0 && !optional) return undefined;
-    if (taken.some((word) => !isChoice(word, choices))) return undefined;
+    if (taken.some((word) => word.startsWith('-') || !isChoice(word, choices))) return undefined;
     values[name] = many ? taken : taken[0];
     used += taken.length;
   }

@@ -2,6 +2,7 @@
 import yargs, { type Argv, type Options } from 'yargs';
 import { FleetError } from '../../shared/errors.ts';
 import type { AnyInvocation, Command, OptionTable, Positional } from '../command.ts';
+import { alignPairs, formatExamples } from '../root-help.ts';
 import { closest } from './closest.ts';
 import { GLOBAL_OPTIONS } from './global-options.ts';
 import type { Scan } from './scan-args.ts';
@@ -40,13 +41,14 @@ export async function yargsArgs(command: Command, scan: Scan): Promise<Omit<AnyI
 
 /** The text of `fleet COMMAND --help`. */
 export async function helpOf(command: Command, subcommands: readonly (readonly [string, string])[]): Promise<string> {
-  const parser = createParser(command).fail(false);
-  if (subcommands.length > 0) {
-    const width = Math.max(...subcommands.map(([name]) => name.length));
-    const lines = subcommands.map(([name, what]) => `  fleet ${name.padEnd(width)}  ${what}`);
-    parser.epilogue(`More:\n${lines.join('\n')}`);
-  }
-  return `${await parser.getHelp()}\n`;
+  const more =
+    subcommands.length === 0
+      ? ''
+      : `More:\n${alignPairs(subcommands.map(([name, what]) => [`fleet ${name}`, what]))}\n`;
+  const parser = createParser(command)
+    .fail(false)
+    .epilogue(`${more}${formatExamples(command.examples)}`);
+  return `${(await parser.getHelp()).trimEnd()}\n`;
 }
 
 function createParser(command: Command): Argv {
@@ -78,8 +80,7 @@ function createParser(command: Command): Argv {
     })
     .usage(`Usage: fleet ${[command.name, command.usage].join(' ').trim()}\n\n${command.describe}`)
     .options(toYargsOptions(command.options, 'Options:'))
-    .options(toYargsOptions(GLOBAL_OPTIONS, 'Everywhere:'))
-    .example(command.examples.map(([example, purpose]): [string, string] => [example, purpose]));
+    .options(toYargsOptions(GLOBAL_OPTIONS, 'Everywhere:'));
 }
 
 function toYargsPositional({ describe, choices, many }: Positional) {
@@ -107,10 +108,10 @@ function toYargsOptions(table: OptionTable, group: string): Record<string, Optio
 
 /** The same arguments in the one form in which yargs-parser does nothing of its own to them. */
 function toTokens(scan: Scan): string[] {
-  const options = scan.options.flatMap(({ name, typed, value }) => {
-    if (value === undefined) return [typed];
-    if (name === undefined || value.startsWith('-')) return [`${typed}=${value}`];
-    return [`--${name}`, value];
+  const options = scan.options.flatMap(({ name, value }) => {
+    // Without =true, yargs-parser would take a next word `true` for the value.
+    if (value === undefined) return [`--${name}=true`];
+    return value.startsWith('-') ? [`--${name}=${value}`] : [`--${name}`, value];
   });
   return [...options, ...(scan.words.some((word) => word.startsWith('-')) ? ['--'] : []), ...scan.words];
 }

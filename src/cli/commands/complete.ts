@@ -4,7 +4,7 @@ import { GLOBAL_OPTIONS } from '../args/global-options.ts';
 import { scanArgs } from '../args/scan-args.ts';
 import type { OptionTable } from '../command.ts';
 import { defineCommand } from '../command.ts';
-import { COMMANDS, commandNames } from '../commands.ts';
+import { commandNames, findCommand } from '../commands.ts';
 import { openGateway } from '../context.ts';
 import { EXIT_OK } from '../exit-code.ts';
 
@@ -43,7 +43,7 @@ async function findCandidates(typed: readonly string[], current: string, client:
   const below = commandNames().filter((name) => name.startsWith(`${first} `));
   const name = below.find((candidate) => candidate === `${first} ${words[1]}`) ?? first;
   const subcommands = words.length === 1 ? below.map((candidate) => candidate.slice(first.length + 1)) : [];
-  const command = await COMMANDS[name]?.();
+  const command = await findCommand(name)?.();
   if (command === undefined) return subcommands;
   const table: OptionTable = { ...GLOBAL_OPTIONS, ...command.options };
   const args = words.slice(name.split(' ').length);

@@ -16,6 +16,7 @@ import { Deadlines } from './deadlines.ts';
 import { runFlow } from './job-flow.ts';
 import { NodeClient } from './node-client.ts';
 import { NodeQueue } from './node-queue.ts';
+import { OnlineWaiters } from './online-waiters.ts';
 import { EXPIRED, RunCarrier } from './run-carrier.ts';
 import { RunFeed } from './run-feed.ts';
 import { buildRunSpec } from './run-spec.ts';
@@ -41,7 +42,7 @@ export class Bus {
   readonly #carriers = new Map<string, RunCarrier>();
   readonly #deadlines: Deadlines;
   readonly #carried = new Map<string, Promise<void>>();
-  readonly #waiters = new Map<string, Set<(session: Session) => void>>();
+  readonly #waiters = new OnlineWaiters();
   /** Of runs in a node's queue: called when one ends before its turn. */
   readonly #endedEarly = new Map<string, () => void>();
   readonly #shutdown = new AbortController();
@@ -297,22 +298,11 @@ export class Bus {
   #whenOnline(nodeId: string, signal: AbortSignal): Promise<Session | undefined> {
     const session = this.#options.sessions.online(nodeId);
     if (session !== undefined || signal.aborted) return Promise.resolve(session);
-    return new Promise((resolve) => {
-      const waiters = this.#waiters.get(nodeId) ?? new Set();
-      this.#waiters.set(nodeId, waiters);
-      const done = (found?: Session): void => {
-        waiters.delete(done);
-        signal.removeEventListener('abort', aborted);
-        resolve(found);
-      };
-      const aborted = (): void => done();
-      waiters.add(done);
-      signal.addEventListener('abort', aborted, { once: true });
-    });
+    return this.#waiters.next(nodeId, signal);
   }
 
   #nodeOnline(session: Session): void {
-    for (const wake of [...(this.#waiters.get(session.nodeId) ?? [])]) wake(session);
+    this.#waiters.wake(session);
     this.#queues.get(session.nodeId)?.resume();
     this.#acknowledgeStored(session).catch((error: unknown) => {
       this.#options.logger.info({ err: error, node: session.nodeName }, 'could not acknowledge stored runs');

@@ -1,20 +1,16 @@
 /** The node's API, which only its gateway reaches, through the tunnel: runs are handed over, followed, canceled, acknowledged. */
-import { PassThrough, type Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { encodeFrame, FRAME_TYPE, FrameDecoder } from '../../protocol/frames.ts';
 import { MAX_BODY_BYTES } from '../../protocol/limits.ts';
 import { runSpecSchema } from '../../protocol/run-spec.ts';
 import { TICKET_HEADER } from '../../protocol/ticket.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { type App, createApp, parseInput, queryInteger } from '../../shared/http/fastify-app.ts';
+import { sendStream } from '../../shared/http/send-stream.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Runner } from '../runner/runner.ts';
 import { verifyTicket } from './verify-ticket.ts';
-
-/** A log without news says `ping` so often, ms: a run may be silent for days, a tunnel may not. */
-const PING_INTERVAL_MS = 10_000;
-const PING_FRAME = encodeFrame(FRAME_TYPE.ping, Buffer.alloc(0));
 
 export interface NodeApiOptions {
   runner: Runner;
@@ -63,7 +59,8 @@ export function createNodeApi(options: NodeApiOptions): App {
   app.get('/v1/runs/:run/log', async (request, reply) => {
     const run = runOf(request);
     if (runner.status(run) === undefined) throw new FleetError('not_found', `no run ${run}`);
-    await sendLog(reply, (signal) => runner.readLog(run, queryInteger(request, 'from') ?? 0, signal));
+    const from = queryInteger(request, 'from') ?? 0;
+    await sendLog(reply, (signal) => runner.readLog(run, from, signal));
     return reply;
   });
 
@@ -88,55 +85,8 @@ export function createNodeApi(options: NodeApiOptions): App {
   return app;
 }
 
-/** Streams log bytes until the end frame; between frames, while nothing comes, pings. @throws FleetError what `open` throws at once. */
-async function sendLog(reply: FastifyReply, open: (signal: AbortSignal) => AsyncIterable<Buffer>): Promise<void> {
-  const gone = new AbortController();
-  const log = open(gone.signal);
-  reply.hijack();
-  const { raw } = reply;
-  raw.once('close', () => gone.abort());
-  raw.writeHead(200, { 'content-type': 'application/octet-stream' });
-  const body = new PassThrough();
-  // The pieces of a log end anywhere; a ping inside a frame would become a part of its payload.
-  const border = new FrameDecoder();
-  let quiet = true;
-  const ping = setInterval(() => {
-    if (quiet && border.pendingBytes === 0) body.write(PING_FRAME);
-    quiet = true;
-  }, PING_INTERVAL_MS);
-  ping.unref();
-  const sent = pipeline(body, raw);
-  try {
-    for await (const chunk of log) {
-      quiet = false;
-      border.push(chunk);
-      if (!body.write(chunk)) await drained(body);
-      if (gone.signal.aborted) break;
-    }
-    body.end();
-    await sent;
-  } catch (error) {
-    body.destroy();
-    raw.destroy();
-    await sent.catch(() => undefined);
-    if (!gone.signal.aborted) throw error;
-  } finally {
-    clearInterval(ping);
-  }
-}
-
-function drained(stream: PassThrough): Promise<void> {
-  // It may have been closed before this write, and would not say so again.
-  if (stream.destroyed) return Promise.resolve();
-  return new Promise((resolve) => {
-    const done = (): void => {
-      stream.off('drain', done);
-      stream.off('close', done);
-      resolve();
-    };
-    stream.on('drain', done);
-    stream.on('close', done);
-  });
+function sendLog(reply: FastifyReply, open: (signal: AbortSignal) => AsyncIterable<Buffer>): Promise<void> {
+  return sendStream(reply, { contentType: 'application/octet-stream', open });
 }
 
 /** Those whose end the gateway may not have stored yet. */

@@ -55,7 +55,7 @@ export async function planCommand(spec: RunSpec, host: PlanHost): Promise<Comman
         ...shellArgv,
       ],
       cwd: await chooseFolder(spec.cwd, user.home),
-      env: { ...base, ...userEnv, ...fleetEnv },
+      env: { ...base, ...userEnv },
     };
   }
   const sudo = await findTool('sudo', host.baseEnv);

@@ -216,11 +216,12 @@ export class LiveRun {
 
   async #adopt(row: JournalRow): Promise<void> {
     const { fifos, processes, now, clock } = this.#context;
-    if (row.pid !== null) {
-      this.#group = new ProcessGroup(row.pid, row.identity ?? undefined, processes);
-    } else {
-      // The former process was killed just when it had spawned the command, or was about to.
-      const found = processes.findLeader(`FLEET_RUN=${row.run}`);
+    // Without the proof that it is still the same process, a pid is but a number that may be a stranger's by now.
+    if (row.pid !== null && row.identity !== null) {
+      this.#group = new ProcessGroup(row.pid, row.identity, processes);
+    } else if (row.pipes !== null) {
+      // The former process was killed just when it had spawned the command, or was about to. Only the command holds its pipes.
+      const found = processes.findHolder(fifos.path(row.pipes.stdout));
       if (found !== undefined) this.#belongsTo(found.pid, found.identity);
     }
     const group = this.#group;

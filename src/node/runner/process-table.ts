@@ -1,5 +1,5 @@
 /** What the operating system says about processes: enough to recognise one after a restart, and to see that a whole group is dead. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import type { ToolResult } from './spawn.ts';
 
 export interface ProcessFacts {
@@ -16,8 +16,8 @@ export interface ProcessTable {
   find(pid: number): ProcessFacts | undefined;
   /** Members of the group, zombies too. */
   group(group: number): ProcessFacts[];
-  /** The oldest living leader of a group that was given `entry`, such as `NAME=value`, in its environment. */
-  findLeader(entry: string): ProcessFacts | undefined;
+  /** The oldest living leader of a group that has the file open, if the system can tell. */
+  findHolder(path: string): ProcessFacts | undefined;
 }
 
 /** The table of this machine: /proc where there is one, else `ps`. */
@@ -40,15 +40,17 @@ export class ProcTable implements ProcessTable {
     return this.#all().filter((facts) => facts.group === group);
   }
 
-  findLeader(entry: string): ProcessFacts | undefined {
+  findHolder(path: string): ProcessFacts | undefined {
+    const file = fileId(path);
+    if (file === undefined) return undefined;
     return this.#all()
       .filter(({ pid, group, zombie }) => pid === group && !zombie)
-      .filter(({ pid }) => readOrEmpty(`/proc/${pid}/environ`).split('\0').includes(entry))
+      .filter(({ pid }) => listOrEmpty(`/proc/${pid}/fd`).some((fd) => fileId(`/proc/${pid}/fd/${fd}`) === file))
       .sort((a, b) => startTicks(a) - startTicks(b))[0];
   }
 
   #all(): ProcessFacts[] {
-    return readdirSync('/proc')
+    return listOrEmpty('/proc')
       .filter((name) => /^\d+$/.test(name))
       .map((name) => this.find(Number(name)))
       .filter((facts) => facts !== undefined);
@@ -71,8 +73,8 @@ export class PsTable implements ProcessTable {
     return this.#list(['-A']).filter((facts) => facts.group === group);
   }
 
-  /** An environment is not shown here. */
-  findLeader(): undefined {
+  /** `ps` does not show open files. */
+  findHolder(): undefined {
     return undefined;
   }
 
@@ -106,11 +108,30 @@ export function parseProcStat(text: string): { state: string; group: number; sta
   return { state, group: Number(group), startTicks };
 }
 
-/** A process may be gone between the look at the folder and the read; that is an answer, not an error. */
+// A process may be gone between the look at the folder and the next one, or be another user's; that is an answer, not an error.
+
 function readOrEmpty(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch {
     return '';
+  }
+}
+
+function listOrEmpty(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch {
+    return [];
+  }
+}
+
+/** The same for every name and every descriptor of one file. */
+function fileId(path: string): string | undefined {
+  try {
+    const { dev, ino } = statSync(path);
+    return `${dev}:${ino}`;
+  } catch {
+    return undefined;
   }
 }

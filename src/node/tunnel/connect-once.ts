@@ -64,7 +64,8 @@ export async function connectOnce(options: ConnectOptions): Promise<OpenTunnel |
   const connection = await connect(options);
   const client = new GatewayClient(connection, options.clock, options.gatewayClock);
   try {
-    await ensureToken(options, connection, client);
+    // Its age is not looked at before the gateway has told the time: a refused one is renewed, an old one by the heartbeats.
+    client.token = options.state.current?.pairing?.token;
     await offerForward(options, connection, client);
     const hello = await sayHello(options, connection, client);
     return { connection, client, hello };
@@ -136,18 +137,6 @@ async function pairFirst(
   return { pendingCode: gatewayCode, retryAfterMs };
 }
 
-/** Renews the token in the second half of its life. */
-async function ensureToken(options: ConnectOptions, connection: SshConnection, client: GatewayClient): Promise<void> {
-  const { state, gatewayClock } = options;
-  const pairing = state.current?.pairing;
-  if (pairing === undefined) throw new FleetError('internal', 'a token is needed before pairing');
-  client.token = pairing.token;
-  const half = (pairing.tokenIssuedAt + pairing.tokenExpiresAt) / 2;
-  const now = gatewayClock.now();
-  if (now < half && now >= pairing.tokenIssuedAt) return;
-  await renewToken(options, connection, client);
-}
-
 /** Gets a fresh token over the same challenge, without an invite. */
 export async function renewToken(
   options: ConnectOptions,
@@ -173,7 +162,7 @@ async function offerForward(options: ConnectOptions, connection: SshConnection, 
   }
 }
 
-/** A wrong own clock may have taken an old token for a young one: when the gateway refuses it, it is renewed all the same. */
+/** Says hello, with a fresh token if the gateway refuses the present one. */
 async function sayHello(
   options: ConnectOptions,
   connection: SshConnection,

@@ -119,6 +119,22 @@ describe('channel messages', () => {
     await isCutFor('data_after_eof');
   });
 
+  test('data for a channel that we have closed is thrown away, and earns no new window', async () => {
+    gateway = await startServer({ onDirectTcpip: () => (channel) => void channel.destroy() });
+    hostile = await new HostileClient().connect(gateway.port);
+    const seen: string[] = [];
+    Object.assign(hostile.internals._protocol._handlers, {
+      CHANNEL_CLOSE: () => seen.push('close'),
+      CHANNEL_WINDOW_ADJUST: () => seen.push('window'),
+    });
+    hostile.send(directTcpipOpen(0));
+    await eventually(() => seen.length === 1, 'closed');
+    for (let count = 0; count < 50; count += 1) hostile.send(packet(94, 0, Buffer.alloc(32_000)));
+    await settled(() => gateway.peers[0]?.bytesIn ?? 0, 'all arrived');
+    assert.deepEqual(seen, ['close']);
+    assert.equal(gateway.server.stats.connections, 1);
+  });
+
   test('messages for channels that never were are ignored', async () => {
     gateway = await startServer({ onDirectTcpip: () => (channel) => channel.end('fine') });
     hostile = await new HostileClient().connect(gateway.port);
@@ -191,6 +207,18 @@ describe('a peer that does not read', () => {
     await isCutFor('keepalive_timeout');
     assert.ok(written.bytes <= 131_072, `${written.bytes} bytes were taken`);
     assert.equal(channel.destroyed, true);
+  });
+
+  test('and ends its half of the TCP connection is gone after a moment', async () => {
+    const written = { bytes: 0 };
+    gateway = await startServer({ onDirectTcpip: () => writer(written) }, { limits: { closeGraceMs: 50 } });
+    hostile = await new HostileClient().connect(gateway.port);
+    const peer = await gateway.nextPeer();
+    hostile.internals._sock.pause();
+    hostile.send(directTcpipOpen(0, { window: 0xffff_ffff }));
+    await settled(() => written.bytes, 'the writer stops');
+    hostile.internals._sock.end();
+    assert.equal(await within(5_000, peer.closed, 'closed'), 'remote_closed');
   });
 
   test('and provokes replies is cut', async () => {

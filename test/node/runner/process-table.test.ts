@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { ProcessGroup } from '../../../src/node/runner/process-group.ts';
 import { type ProcessTable, ProcTable, PsTable, parseProcStat } from '../../../src/node/runner/process-table.ts';
 import { runToolSync } from '../../../src/node/runner/spawn.ts';
-import { cleanUp, processState, until } from './support/harness.ts';
+import { cleanUp, processState, temporaryFolder, until } from './support/harness.ts';
 
 test('a stat line is read whatever the program is called', () => {
   fc.assert(
@@ -22,7 +24,7 @@ test('a stat line is read whatever the program is called', () => {
 });
 
 test('a group whose members the table hides counts as alive', async (t) => {
-  const hidden: ProcessTable = { find: () => undefined, group: () => [], findLeader: () => undefined };
+  const hidden: ProcessTable = { find: () => undefined, group: () => [], findHolder: () => undefined };
   const child = spawn('sleep', ['60'], { stdio: 'ignore', detached: true });
   cleanUp(t, () => child.kill('SIGKILL'));
   const group = new ProcessGroup(child.pid ?? 0, undefined, hidden);
@@ -33,18 +35,20 @@ test('a group whose members the table hides counts as alive', async (t) => {
   assert.equal(group.isAlive(), false);
 });
 
-test('/proc finds the oldest leader with a given environment', async (t) => {
-  const entry = `FLEET_TEST_RUN=${process.pid}`;
-  const env = { PATH: process.env.PATH, FLEET_TEST_RUN: String(process.pid) };
-  const script = 'setsid sleep 60 & echo $!; sleep 60 & wait';
-  const leader = spawn('sh', ['-c', script], { stdio: ['ignore', 'pipe', 'inherit'], detached: true, env });
+test('/proc finds the oldest leader that holds a file', async (t) => {
+  const folder = await temporaryFolder(t);
+  const path = join(folder, 'held');
+  // The pid is told once all are there; the one in the middle leads no group.
+  const script = `exec 3> ${path}; setsid sleep 60 & echo $!; sleep 60 & wait`;
+  const leader = spawn('sh', ['-c', script], { stdio: ['ignore', 'pipe', 'inherit'], detached: true });
   cleanUp(t, () => process.kill(-(leader.pid ?? 0), 'SIGKILL'));
   const [line] = await once(leader.stdout, 'data');
   cleanUp(t, () => process.kill(Number(String(line)), 'SIGKILL'));
   const table = new ProcTable();
-  assert.equal(table.findLeader(entry)?.pid, leader.pid);
-  assert.equal(table.findLeader(`${entry}0`), undefined);
-  assert.equal(table.findLeader('FLEET_TEST_RUN'), undefined);
+  assert.equal(table.findHolder(path)?.pid, leader.pid);
+  assert.equal(table.findHolder(join(folder, 'missing')), undefined);
+  await writeFile(join(folder, 'other'), '');
+  assert.equal(table.findHolder(join(folder, 'other')), undefined);
 });
 
 const tables: [string, ProcessTable][] = [

@@ -158,6 +158,30 @@ describe('connecting', () => {
   });
 });
 
+test('any byte from the gateway is proof of its life, and silence is not', async () => {
+  let gateway: Connection | undefined;
+  const port = await startForeign((connection) => {
+    connection.on('authentication', (context) => context.accept());
+    gateway = connection;
+    // Never answers a keepalive, as when the answer waits behind megabytes of data.
+    Object.assign(internalsOf(connection)._protocol._handlers, { GLOBAL_REQUEST: () => {} });
+  });
+  const node = await connectPeer(port, { keepaliveIntervalMs: 100, keepaliveCountMax: 1 });
+  let isOver = false;
+  void node.closed.then(() => {
+    isOver = true;
+  });
+  // SSH_MSG_IGNORE, RFC 4253, 11.2.
+  const ignore = packet(2, 'x');
+  for (let count = 0; count < 30; count += 1) {
+    assert.ok(gateway);
+    sendPacket(internalsOf(gateway), ignore);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assert.equal(isOver, false);
+  assert.equal((await within(5_000, node.closed, 'noticed')).reason, 'keepalive_timeout');
+});
+
 describe('a hostile gateway', () => {
   /** Connects to a foreign gateway and gives both ends. */
   async function meet(prepare: (connection: Connection) => void = () => {}) {

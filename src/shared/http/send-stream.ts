@@ -1,0 +1,52 @@
+/** Sends what an iterator yields as the body of an answer, for as long as the reader keeps reading. */
+import { once } from 'node:events';
+import type { FastifyReply } from 'fastify';
+
+export interface SendStreamOptions {
+  contentType: string;
+  /** The body; gets a signal that aborts when the reader is gone. */
+  open(signal: AbortSignal): AsyncIterable<Buffer | string>;
+  /** Sent again and again while the iterator has nothing; only for bodies that may hold it anywhere between two chunks. */
+  ping?: { text: string; intervalMs: number };
+}
+
+/**
+ * Takes over the reply; resolves when the body has ended or the reader is gone. When the iterator throws, the stream is broken
+ * off, for the head is out and an orderly end would say "that was all"; then it rejects with that error.
+ */
+export async function sendStream(reply: FastifyReply, options: SendStreamOptions): Promise<void> {
+  const gone = new AbortController();
+  // First, for what it throws at once can still be told as an ordinary error.
+  const body = options.open(gone.signal);
+  reply.hijack();
+  const { raw } = reply;
+  raw.once('close', () => gone.abort());
+  // A reader that leaves is no error; without this, a write after its end would be one.
+  raw.on('error', () => gone.abort());
+  raw.writeHead(200, { 'content-type': options.contentType });
+  raw.flushHeaders();
+  const { ping } = options;
+  const timer = ping && setInterval(() => raw.write(ping.text), ping.intervalMs);
+  timer?.unref();
+  try {
+    for await (const chunk of body) {
+      if (gone.signal.aborted) return;
+      if (!raw.write(chunk)) await drained(raw, gone.signal);
+    }
+    raw.end();
+  } catch (error) {
+    if (gone.signal.aborted) return;
+    raw.destroy();
+    throw error;
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+async function drained(stream: NodeJS.WritableStream, gone: AbortSignal): Promise<void> {
+  try {
+    await once(stream, 'drain', { signal: gone });
+  } catch (error) {
+    if (!gone.aborted) throw error;
+  }
+}

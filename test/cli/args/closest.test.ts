@@ -1,0 +1,14 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { closest } from '../../../src/cli/args/closest.ts';
+
+test('finds what was meant, and nothing when nothing is near', () => {
+  const known = ['run', 'nodes', 'broadcast', 'health'];
+  assert.equal(closest('rnu', known), 'run');
+  assert.equal(closest('node', known), 'nodes');
+  assert.equal(closest('brodcast', known), 'broadcast');
+  assert.equal(closest('helath', known), 'health');
+  assert.equal(closest('xyz', known), undefined);
+  assert.equal(closest('r', known), undefined);
+  assert.equal(closest('', known), undefined);
+});

@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseCommandLine } from '../../../src/cli/args/parse-command-line.ts';
+import type { FleetError } from '../../../src/shared/errors.ts';
+
+async function parse(...argv: string[]) {
+  const parsed = await parseCommandLine(argv);
+  assert.equal(parsed.kind, 'command');
+  if (parsed.kind !== 'command') throw new Error('unreachable');
+  return { name: parsed.command.name, ...parsed.invocation };
+}
+
+async function usageError(...argv: string[]): Promise<string> {
+  let said = '';
+  await assert.rejects(parseCommandLine(argv), (error: FleetError) => {
+    said = `${error.message} | ${error.hint ?? ''}`;
+    return error.code === 'usage';
+  });
+  return said;
+}
+
+test('everything from the first word of the command on belongs to the command', async () => {
+  const run = await parse('run', 'n', 'ls', '-l', '--json');
+  assert.deepEqual(run.words, ['ls', '-l', '--json']);
+  assert.equal(run.options.json, false);
+  assert.equal(run.positionals.NODE, 'n');
+});
+
+test('own options stand before the node, or between it and the command', async () => {
+  const run = await parse('run', '--timeout', '3s', 'n', '--json', '--', 'ls', '--help');
+  assert.deepEqual(run.words, ['ls', '--help']);
+  assert.deepEqual([run.options.timeout, run.options.json], ['3s', true]);
+});
+
+test('a broadcast has no node: its first word begins the command', async () => {
+  const broadcast = await parse('broadcast', '-f', '3', '-bN', '--on', 'web-*', 'uptime', '-p');
+  assert.deepEqual(broadcast.words, ['uptime', '-p']);
+  const { fanout, gather, on } = broadcast.options;
+  assert.deepEqual([fanout, gather, broadcast.options['no-label'], on], ['3', true, true, 'web-*']);
+});
+
+test('options for all stand before, between and after the words of a command', async () => {
+  for (const argv of [
+    ['--json', '--home', '/h', 'jobs', 'show', 'J'],
+    ['jobs', '--json', '--home=/h', 'show', 'J'],
+    ['jobs', 'show', 'J', '--home', '/h', '--json'],
+  ]) {
+    const { name, options, positionals } = await parse(...argv);
+    assert.deepEqual(
+      [name, options.json, options.home, positionals.JOB],
+      ['jobs show', true, '/h', 'J'],
+      argv.join(' '),
+    );
+  }
+});
+
+test('a word that is no subcommand is an argument where there is one', async () => {
+  assert.deepEqual((await parse('health', 'node-1')).positionals, { NODE: 'node-1' });
+  assert.equal((await parse('health', 'report')).name, 'health report');
+  assert.equal((await parse('nodes')).name, 'nodes');
+});
+
+test('--version is a command', async () => {
+  assert.equal((await parse('--version')).name, 'version');
+});
+
+test('asks whether another word was meant', async () => {
+  assert.match(await usageError('rnu', 'n', 'ls'), /no command fleet rnu \| Did you mean: fleet run/);
+  assert.match(await usageError('nodes', 'shwo'), /fleet nodes shwo \| Did you mean: fleet nodes show/);
+  assert.match(await usageError('gateway', 'xyz'), /There are: up, down, status, logs/);
+  assert.match(
+    await usageError('run', '--timout', '3', 'n', 'ls'),
+    /unknown option --timout \| Did you mean --timeout/,
+  );
+  assert.match(await usageError('--jsn', 'nodes'), /Did you mean --json/);
+});
+
+test('names what is missing or too much', async () => {
+  assert.match(await usageError('run'), /NODE is missing \| Usage: fleet run/);
+  assert.match(await usageError('jobs', 'show'), /JOB is missing/);
+  assert.match(await usageError('run', '--timeout'), /--timeout needs a value/);
+  assert.match(await usageError('jobs', 'show', 'a', 'b'), /Unknown argument: b/);
+  assert.match(await usageError('health', 'report', '--format', 'pdf'), /"pdf".*"html"/);
+  assert.match(await usageError('nodes', '--json=1'), /--json takes no value/);
+});
+
+test('a word of the prototype is no command and no option', async () => {
+  assert.match(await usageError('toString'), /no command fleet toString/);
+  assert.match(await usageError('nodes', '--constructor', 'x'), /unknown option --constructor/);
+});

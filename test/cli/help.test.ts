@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseCommandLine } from '../../src/cli/args/parse-command-line.ts';
+import { COMMANDS, commandNames, GROUPS } from '../../src/cli/commands.ts';
+
+async function help(...argv: string[]): Promise<string> {
+  const parsed = await parseCommandLine(argv);
+  assert.equal(parsed.kind, 'help');
+  return parsed.kind === 'help' ? parsed.text : '';
+}
+
+test('fleet --help fits one screen and names every command', async () => {
+  const text = await help('--help');
+  const lines = text.trimEnd().split('\n');
+  assert.ok(lines.length <= 24, `${lines.length} lines`);
+  assert.ok(lines.every((line) => line.length <= 80));
+  for (const name of commandNames()) {
+    for (const word of name.split(' ')) assert.match(text, new RegExp(`\\b${word}\\b`), name);
+  }
+});
+
+test('without a command the same is said, as a mistake', async () => {
+  const parsed = await parseCommandLine([]);
+  assert.deepEqual(parsed, { kind: 'help', text: await help('-h'), isError: true });
+});
+
+test('every command has a summary, loads under its own name, and shows at least two examples', async () => {
+  const hidden = ['__complete'];
+  assert.deepEqual(
+    Object.keys(COMMANDS)
+      .filter((name) => !hidden.includes(name))
+      .sort(),
+    commandNames().sort(),
+  );
+  for (const [name, load] of Object.entries(COMMANDS)) {
+    const command = await load();
+    assert.equal(command.name, name);
+    assert.ok(command.examples.length >= 2, name);
+    const text = await help(...name.split(' '), '--help');
+    for (const [example, purpose] of command.examples) {
+      assert.ok(text.includes(example) && text.includes(purpose), `${name}: ${example}`);
+    }
+    assert.ok(text.startsWith(`Usage: fleet ${name}`), name);
+    assert.ok(
+      text.split('\n').every((line) => line.length <= 120),
+      name,
+    );
+  }
+});
+
+test('the examples are understood by the parser themselves', async () => {
+  for (const load of Object.values(COMMANDS)) {
+    const { examples } = await load();
+    for (const [example] of examples) {
+      const typed = /\bfleet ([^|><&;)]*)/.exec(example)?.[1] ?? '';
+      const argv = (typed.match(/'[^']*'|\S+/g) ?? []).map((word) => word.replaceAll("'", ''));
+      const parsed = await parseCommandLine(argv);
+      assert.equal(parsed.kind, 'command', example);
+    }
+  }
+});
+
+test('a word that has subcommands only shows them and two examples', async () => {
+  for (const [name, group] of Object.entries(GROUPS)) {
+    const text = await help(name, '--help');
+    assert.ok(group.examples.length >= 2);
+    for (const [example] of group.examples) assert.ok(text.includes(example));
+    assert.equal((await parseCommandLine([name])).kind, 'help');
+  }
+});
+
+test('fleet help COMMAND is fleet COMMAND --help', async () => {
+  assert.equal(await help('help', 'jobs', 'show'), await help('jobs', 'show', '--help'));
+  assert.equal(await help('help'), await help('--help'));
+});

@@ -1,0 +1,46 @@
+/** Other processes with a runner, for tests that kill them, and what such a kill at another moment would have left. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { TestContext } from 'node:test';
+import Database from 'better-sqlite3';
+import type { RunSpec } from '../../../../src/protocol/run-spec.ts';
+import { cleanUp, until } from './harness.ts';
+
+/** Starts a process with a runner, and resolves when it has accepted all specs. */
+export async function startHost(
+  t: TestContext,
+  folder: string,
+  specs: RunSpec[],
+): Promise<{ host: ChildProcess; lines: string[] }> {
+  const script = join(import.meta.dirname, 'host.ts');
+  const host = spawn(process.execPath, [script, folder, ...specs.map((spec) => JSON.stringify(spec))], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  cleanUp(t, () => host.kill('SIGKILL'));
+  const lines: string[] = [];
+  createInterface({ input: host.stdout }).on('line', (line) => lines.push(line));
+  await until(() => lines.some((line) => line.includes('active') || line.includes('code')), 'the host');
+  return { host, lines };
+}
+
+export async function kill(host: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  const exited = once(host, 'exit');
+  host.kill(signal);
+  await exited;
+}
+
+export const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
+
+/** Changes the journal as a process that was killed at another moment would have left it. */
+export function edit(folder: string, sql: string): void {
+  const database = new Database(join(folder, 'runs.db'));
+  database.exec(sql);
+  database.close();
+}

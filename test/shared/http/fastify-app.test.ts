@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { z } from 'zod';
+import { FleetError } from '../../../src/shared/errors.ts';
+import { createApp, parseInput, queryInteger } from '../../../src/shared/http/fastify-app.ts';
+import { type Logger, silentLogger } from '../../../src/shared/logger.ts';
+
+function testApp(logger: Logger = silentLogger) {
+  const app = createApp(logger, 1000);
+  app.post('/echo', (request) => parseInput(z.strictObject({ n: z.number(), m: z.number() }), request.body));
+  app.get('/throw/:kind', (request) => {
+    const { kind } = request.params as { kind: string };
+    throw kind === 'fleet' ? new FleetError('busy', 'full', { hint: 'wait' }) : new TypeError('a defect');
+  });
+  app.get('/number', (request) => ({ n: queryInteger(request, 'n') ?? null }));
+  return app;
+}
+
+test('every refusal has the one shape, with its code and its status', async () => {
+  const app = testApp();
+  const json = { 'content-type': 'application/json' };
+  const table: [string, object, number, string][] = [
+    ['unknown route', { method: 'GET', url: '/nothing?x=1' }, 404, 'not_found'],
+    ['path that cannot be decoded', { method: 'GET', url: '/throw/%zz' }, 400, 'bad_request'],
+    ['body that is no JSON', { method: 'POST', url: '/echo', headers: json, payload: '{"n":' }, 400, 'bad_request'],
+    ['empty body', { method: 'POST', url: '/echo', headers: json, payload: '' }, 400, 'bad_request'],
+    [
+      'body of another type',
+      { method: 'POST', url: '/echo', headers: { 'content-type': 'image/png' }, payload: 'x' },
+      400,
+      'bad_request',
+    ],
+    ['too large', { method: 'POST', url: '/echo', headers: json, payload: `"${'x'.repeat(1000)}"` }, 413, 'too_large'],
+    ['wrong fields', { method: 'POST', url: '/echo', payload: { n: 'x' } }, 400, 'bad_request'],
+    ['proto', { method: 'POST', url: '/echo', headers: json, payload: '{"__proto__":{"n":1}}' }, 400, 'bad_request'],
+    ['an error of fleet', { method: 'GET', url: '/throw/fleet' }, 429, 'busy'],
+    ['a defect', { method: 'GET', url: '/throw/other' }, 500, 'internal'],
+    ['no number', { method: 'GET', url: '/number?n=-1' }, 400, 'bad_request'],
+    ['too big a number', { method: 'GET', url: '/number?n=1e300' }, 400, 'bad_request'],
+  ];
+  for (const [name, request, status, code] of table) {
+    const answer = await app.inject(request);
+    assert.equal(answer.statusCode, status, name);
+    const { error } = answer.json<{ error: { code: string; message: string } }>();
+    assert.equal(error.code, code, name);
+    assert.equal(typeof error.message, 'string');
+    assert.deepEqual(Object.keys(answer.json()), ['error'], name);
+  }
+});
+
+test('a refusal names every wrong field; a hint is passed on', async () => {
+  const app = testApp();
+  const wrong = await app.inject({ method: 'POST', url: '/echo', payload: { n: 'x', extra: 1 } });
+  for (const part of ['n:', 'm:', 'extra']) assert.ok(wrong.json().error.message.includes(part), part);
+  assert.equal((await app.inject({ method: 'GET', url: '/throw/fleet' })).json().error.hint, 'wait');
+});
+
+test('only a defect is logged, once', async () => {
+  const logged: string[] = [];
+  const app = testApp({ ...silentLogger, error: (_facts, message) => void logged.push(message) });
+  await app.inject({ method: 'GET', url: '/throw/fleet' });
+  assert.deepEqual(logged, []);
+  await app.inject({ method: 'GET', url: '/throw/other' });
+  assert.deepEqual(logged, ['request failed']);
+});

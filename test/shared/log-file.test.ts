@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, openSync, readFileSync, renameSync, rmdirSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { openLog } from '../../src/shared/log.ts';
+import { LogFile } from '../../src/shared/log-file.ts';
+import { tempFolder } from '../support/temp-folder.ts';
+
+test('keeps one predecessor, goes on where a former process stopped, mode 0600', (t) => {
+  const file = path.join(tempFolder(t), 'x.log');
+  writeFileSync(file, 'old\n', { mode: 0o600 });
+  const log = new LogFile(file, 8);
+  for (const line of ['1234\n', '5678\n', 'abcd\n', 'efgh\n', 'last\n']) log.write(line);
+  log.close();
+  assert.equal(readFileSync(`${file}.1`, 'utf8'), '5678\nabcd\n');
+  assert.equal(readFileSync(file, 'utf8'), 'efgh\nlast\n');
+  assert.equal(statSync(file).mode & 0o777, 0o600);
+  assert.equal(log.lostLines, 0);
+});
+
+test('a log that was moved away at its full size goes on in a new file', (t) => {
+  const file = path.join(tempFolder(t), 'x.log');
+  const log = new LogFile(file, 4);
+  log.write('1234\n');
+  renameSync(file, `${file}.moved`);
+  log.write('next\n');
+  log.close();
+  assert.equal(readFileSync(file, 'utf8'), 'next\n');
+  assert.equal(log.lostLines, 0);
+});
+
+test('a rotation that fails loses that line, counts it, and succeeds later', (t) => {
+  const file = path.join(tempFolder(t), 'x.log');
+  const log = new LogFile(file, 4);
+  log.write('1234\n');
+  mkdirSync(`${file}.1`);
+  log.write('lost\n');
+  assert.equal(log.lostLines, 1);
+  rmdirSync(`${file}.1`);
+  log.write('kept\n');
+  log.close();
+  assert.equal(readFileSync(file, 'utf8'), 'kept\n');
+});
+
+test('after close nothing is written into whatever file got the descriptor, and close may be repeated', (t) => {
+  const folder = tempFolder(t);
+  const log = new LogFile(path.join(folder, 'x.log'));
+  log.close();
+  const other = path.join(folder, 'database');
+  const descriptor = openSync(other, 'w');
+  writeSync(descriptor, 'precious');
+  log.write('late line\n');
+  log.close();
+  assert.equal(readFileSync(other, 'utf8'), 'precious');
+  assert.equal(log.lostLines, 1);
+  writeSync(descriptor, '.');
+});
+
+test('secrets do not reach the log, the codes of errors do', (t) => {
+  const file = path.join(tempFolder(t), 'x.log');
+  const shown: string[] = [];
+  const { logger, close } = openLog({ file, level: 'info', console: { write: (text: string) => shown.push(text) } });
+  logger.debug({ n: 1 }, 'too low');
+  const secret = 'pssst';
+  logger
+    .child({ node: 'n1' })
+    .warn({ token: secret, env: { A: secret }, job: { ticket: secret }, code: 'busy' }, 'told');
+  close();
+  const text = readFileSync(file, 'utf8');
+  assert.equal(text.includes(secret), false);
+  const record = JSON.parse(text) as Record<string, unknown>;
+  assert.equal(record.code, 'busy');
+  assert.equal(record.level, 'warn');
+  assert.equal(record.node, 'n1');
+  assert.equal(shown.length, 1);
+  assert.match(shown[0] ?? '', /warn {2}told node=n1 .*code=busy/);
+});
