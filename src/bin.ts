@@ -6,6 +6,11 @@ import { runCli } from './cli/main.ts';
 import { isProcessAlive } from './cli/service/process-alive.ts';
 import { systemClock } from './shared/clock.ts';
 
+/** Only listens: Node still prints the error and ends the process, and a service manager starts it again. */
+function onCrash(listener: (error: unknown) => void): void {
+  process.on('uncaughtExceptionMonitor', listener);
+}
+
 function createWorld(): World {
   return {
     env: process.env,
@@ -37,8 +42,8 @@ function createWorld(): World {
       },
     },
     services: {
-      startGateway: async (options) => (await import('./gateway/main.ts')).startGateway(options),
-      startNode: async (options) => (await import('./node/main.ts')).startNode(options),
+      startGateway: async (options) => (await import('./gateway/main.ts')).startGateway({ ...options, onCrash }),
+      startNode: async (options) => (await import('./node/main.ts')).startNode({ ...options, onCrash }),
     },
   };
 }

@@ -11,7 +11,7 @@ export interface StockSshd {
   stop(): void;
 }
 
-/** `folder` must exist and belong to us alone: sshd insists (StrictModes). */
+/** Its keys go into `folder`, which must exist. StrictModes would refuse a folder below /tmp. */
 export async function startStockSshd(folder: string): Promise<StockSshd> {
   const file = (name: string): string => path.join(folder, name);
   for (const name of ['host', 'client'])
@@ -23,9 +23,13 @@ export async function startStockSshd(folder: string): Promise<StockSshd> {
   const sshd: ChildProcess = spawn(
     '/usr/sbin/sshd',
     ['-D', '-e', '-f', '/dev/null', '-p', String(port), '-h', file('host')].concat(
-      ['ListenAddress=127.0.0.1', `AuthorizedKeysFile=${file('authorized_keys')}`, 'PidFile=none', 'UsePAM=no'].flatMap(
-        (option) => ['-o', option],
-      ),
+      [
+        'ListenAddress=127.0.0.1',
+        `AuthorizedKeysFile=${file('authorized_keys')}`,
+        'PidFile=none',
+        'UsePAM=yes',
+        'StrictModes=no',
+      ].flatMap((option) => ['-o', option]),
     ),
     { stdio: 'ignore' },
   );

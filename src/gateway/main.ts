@@ -17,6 +17,8 @@ export interface StartGatewayOptions {
   flags: { listen?: string; api?: string; advertise?: string; logLevel?: string };
   /** Where readable log lines go; undefined for none. */
   console: { write(text: string): unknown } | undefined;
+  /** Registers a listener for the error that is about to end this process, so that the log tells it. */
+  onCrash(listener: (error: unknown) => void): void;
 }
 
 export interface RunningGateway {
@@ -37,6 +39,7 @@ export async function startGateway(options: StartGatewayOptions): Promise<Runnin
   ensurePrivateFolder(paths.folder);
   const lock = acquireProcessLock(paths.lock, 'a gateway of this home');
   const log = openLog({ file: paths.log, level: config.logLevel, console: options.console });
+  options.onCrash((error) => log.logger.error({ err: error }, 'the process crashed'));
   const { promise: ended, resolve: end } = Promise.withResolvers<FleetError | undefined>();
   const gateway = new Gateway(config, {
     paths,

@@ -21,6 +21,8 @@ export interface StartNodeOptions {
   configFile: string | undefined;
   flags: { gateway?: string; code?: string; name?: string; labels?: Record<string, string> };
   console: { write(text: string): unknown } | undefined;
+  /** Registers a listener for the error that is about to end this process, so that the log tells it. */
+  onCrash(listener: (error: unknown) => void): void;
   /** The gateway waits for an operator's approval; the person should compare the code. */
   onPending(info: { code: string; gateway: string; name: string }): void;
   /** Ends the start when it aborts: it may wait for the gateway for ever. */
@@ -64,6 +66,7 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
     throw new FleetError('usage', 'no gateway is given', { hint: 'Say which: fleet node up --gateway HOST' });
   }
   const log = openLog({ file: paths.log, level: config.logLevel, console: options.console });
+  options.onCrash((error) => log.logger.error({ err: error }, 'the process crashed'));
   const asked = Promise.withResolvers<undefined>();
   const name = config.name ?? sanitizeName(os.hostname());
   const begun = performance.now();

@@ -129,7 +129,7 @@ export class FleetNode {
       state,
       labels: config.labels,
       facts: readMachineFacts(),
-      journal: (runner as unknown as { journalId?: string }).journalId ?? 'tmp',
+      journal: runner.journalId,
       keepaliveIntervalMs: config.keepaliveInterval,
       keepaliveCountMax: config.keepaliveCountMax,
       gatewayClock: this.#gatewayClock,
@@ -224,7 +224,7 @@ export class FleetNode {
   }
 
   async #sample(rttMs: number | null): Promise<Heartbeat> {
-    const faults: string[] = [];
+    const faults = this.#runner?.faults() ?? [];
     return {
       ...(await this.#metrics.sample()),
       runsActive: this.#runner?.active ?? 0,

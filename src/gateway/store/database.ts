@@ -23,7 +23,9 @@ export function openDatabase(file: string): Sqlite {
     database.pragma('busy_timeout = 5000');
   } catch (error) {
     database?.close();
-    throw storageError(error, `cannot open the database ${file}`);
+    // A folder that is missing is no SqliteError.
+    const why = error instanceof Error ? error.message : String(error);
+    throw new FleetError('storage_failed', `cannot open the database ${file}: ${why}`, { cause: error });
   }
   try {
     migrate(database, file);

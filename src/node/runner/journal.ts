@@ -41,6 +41,9 @@ const SCHEMA = `
   -- Apart from the run, so that a long command is not written again with each change of state; and only until the run has ended: it may
   -- hold secrets, and the digest is enough to tell a repetition from a contradiction.
   CREATE TABLE spec (run TEXT PRIMARY KEY, json TEXT NOT NULL) STRICT;
+  -- A journal that was lost is replaced by one with another id: then the gateway knows that nobody can say any more what was run.
+  CREATE TABLE journal (id TEXT NOT NULL) STRICT;
+  INSERT INTO journal VALUES (lower(hex(randomblob(12))));
   CREATE INDEX run_open ON run (phase) WHERE phase <> 'ended';
   CREATE INDEX run_unacknowledged ON run (run) WHERE acknowledged_at IS NULL;
   CREATE INDEX run_evictable ON run (acknowledged_at) WHERE acknowledged_at IS NOT NULL;
@@ -90,6 +93,11 @@ export class Journal {
     this.#open?.close();
     this.#open = undefined;
     this.#statements.clear();
+  }
+
+  /** Made with the file, random: another id means that an earlier journal was lost. */
+  get id(): string {
+    return this.#guard((database) => String((this.#prepare(database, 'SELECT id FROM journal').get() as SqlRow).id));
   }
 
   find(run: string): JournalRow | undefined {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { type RunSpec, type RunStatus, runIdSchema } from '../../protocol/run-spec.ts';
 import { type Clock, sleep } from '../../shared/clock.ts';
-import { FleetError } from '../../shared/errors.ts';
+import { FleetError, toFleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { planCommand } from './command-plan.ts';
 import { FifoPool } from './fifo-pool.ts';
@@ -75,6 +75,21 @@ export class Runner {
   /** Runs that have not ended. */
   get active(): number {
     return this.#live.size;
+  }
+
+  /** Id of the journal; another one means that an earlier journal, and what it knew of runs, was lost. */
+  get journalId(): string {
+    return this.#journal.id;
+  }
+
+  /** What keeps the runner from taking runs, in words for the health monitor; empty when all is well. */
+  faults(): string[] {
+    try {
+      this.#space.requireRoom();
+      return [];
+    } catch (error) {
+      return [toFleetError(error).message];
+    }
   }
 
   /**

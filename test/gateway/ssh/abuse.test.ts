@@ -83,6 +83,35 @@ describe('channel messages', () => {
     assert.deepEqual(sizes, [1024, 1024, 1024, 1024, 904]);
   });
 
+  test('a peer that takes packets of any size gets no larger ones than every implementation takes', async () => {
+    gateway = await startServer({ onDirectTcpip: () => (channel) => channel.end(Buffer.alloc(100_000)) });
+    hostile = await new HostileClient().connect(gateway.port);
+    const sizes: number[] = [];
+    hostile.internals._protocol._handlers.CHANNEL_DATA = (_protocol, _recipient, data) => sizes.push(data.length);
+    hostile.send(directTcpipOpen(0, { packetSize: 0xffff_ffff }));
+    await eventually(() => sizes.reduce((sum, size) => sum + size, 0) === 100_000, 'data');
+    assert.equal(Math.max(...sizes), 32_768);
+  });
+
+  test('what came before EOF and CLOSE can still be read, however late', async () => {
+    let channel: Duplex | undefined;
+    const onDirectTcpip = () => (opened: Duplex) => {
+      channel = opened.pause();
+    };
+    gateway = await startServer({ onDirectTcpip });
+    hostile = await new HostileClient().connect(gateway.port);
+    await openDirect();
+    for (let count = 0; count < 20; count += 1) hostile.send(packet(94, 0, Buffer.alloc(10_000, 'late')));
+    hostile.send(packet(96, 0));
+    hostile.send(packet(97, 0));
+    await settled(() => gateway.peers[0]?.bytesIn ?? 0, 'all arrived');
+    assert.ok(channel);
+    const chunks: Buffer[] = [];
+    for await (const chunk of channel) chunks.push(chunk as Buffer);
+    assert.ok(Buffer.concat(chunks).equals(Buffer.alloc(200_000, 'late')));
+    await eventually(() => channel?.closed === true, 'closed');
+  });
+
   test('a peer that ignores the window is cut before it fills the memory', async () => {
     let channel: Duplex | undefined;
     gateway = await startServer({

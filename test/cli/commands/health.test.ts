@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import type { HealthNodeView } from '../../../src/protocol/views.ts';
+import { FakeGateway, fail, json } from '../../client/fake-gateway.ts';
+import { TestWorld } from '../test-world.ts';
+
+const NODE: HealthNodeView = {
+  name: 'node-1',
+  status: 'limited',
+  reasons: ['disk 95% (limit 90%)'],
+  cpuPct: 12.4,
+  load1: 0.5,
+  memUsedPct: 40,
+  diskUsedPct: 95,
+  rttMs: 30,
+  skewMs: 1,
+  uptimeS: 7200,
+  lastSeenAt: '2026-01-01T00:00:00.000Z',
+};
+
+describe('fleet health', { timeout: 20_000 }, () => {
+  let gateway: FakeGateway;
+  let world: TestWorld;
+  beforeEach(async () => {
+    gateway = await new FakeGateway().listen();
+    world = new TestWorld(gateway.home);
+    world.clock = { ...world.clock, now: () => Date.UTC(2026, 0, 1, 0, 1) };
+  });
+  afterEach(() => gateway.close());
+
+  test('the exit code is that of a Nagios plugin', async () => {
+    const expected = { online: 0, limited: 1, error: 2, offline: 2, unknown: 3, 'something new': 3 };
+    for (const status of Object.keys(expected)) gateway.on('GET /v1/health', json({ status, nodes: [NODE], alerts: [] }));
+    for (const [status, code] of Object.entries(expected)) {
+      assert.equal((await world.run('health')).exitCode, code, status);
+    }
+  });
+
+  test('one line a node, with the reasons', async () => {
+    gateway.on('GET /v1/health', json({ status: 'limited', nodes: [NODE], alerts: [] }));
+    const { stdout } = await world.run('health', 'node-1');
+    assert.equal(gateway.seen[0]?.url, '/v1/health?node=node-1');
+    assert.match(stdout, /\nnode-1 +limited +12 % +0\.50 +40 % +95 % +30 ms +2h +1m ago +disk 95% \(limit 90%\)\n$/);
+    assert.deepEqual(JSON.parse((await world.run('health', '--json')).stdout), { status: 'limited', nodes: [NODE], alerts: [] });
+  });
+
+  test('without a gateway health is unknown; a wrong command line is a wrong command line', async () => {
+    gateway.on('GET /v1/health', fail(404, 'not_found', 'there is no node called x'));
+    assert.equal((await world.run('health', 'x')).exitCode, 3);
+    await gateway.stop();
+    const { exitCode, stdout } = await world.run('health', '--json');
+    assert.equal(exitCode, 3);
+    assert.equal(JSON.parse(stdout).error.code, 'gateway_unreachable');
+    assert.equal((await world.run('health', 'report')).exitCode, 3);
+    assert.equal((await world.run('health', 'report', '--since', 'x')).exitCode, 2);
+  });
+
+  test('the report goes to stdout as it is', async () => {
+    gateway.on('GET /v1/health/report', (response) => void response.writeHead(200, { 'fleet-status': 'online' }).end('<p>ä'));
+    const { stdout, exitCode } = await world.run('health', 'report', '--since', '1m', '--format', 'html');
+    assert.deepEqual([stdout, exitCode], ['<p>ä', 0]);
+    assert.equal(gateway.seen[0]?.url, `/v1/health/report?since=${Date.UTC(2026, 0, 1)}&format=html`);
+    await world.run('health', 'report', '--json');
+    assert.match(gateway.seen[1]?.url ?? '', /format=json$/);
+  });
+
+  test('--out replaces the file as a whole, and says nothing', async () => {
+    const file = path.join(gateway.home, 'report.txt');
+    writeFileSync(file, 'old');
+    gateway.on(
+      'GET /v1/health/report',
+      (response) => void response.writeHead(200, { 'fleet-status': 'offline' }).end('new'),
+      (response) => {
+        response.writeHead(200, { 'content-length': 100 }).write('half', () => response.destroy());
+      },
+    );
+    const written = await world.run('health', 'report', '--out', file);
+    assert.deepEqual([written.exitCode, written.stdout, written.stderr], [2, '', '']);
+    assert.equal(readFileSync(file, 'utf8'), 'new');
+    const broken = await world.run('health', 'report', '--out', file);
+    assert.equal(broken.exitCode, 3);
+    assert.match(broken.stderr, /connection was lost/);
+    assert.equal(readFileSync(file, 'utf8'), 'new');
+    assert.deepEqual(readdirSync(gateway.home).sort(), ['gateway.sock', 'report.txt']);
+  });
+
+  test('--exit-zero for cron; a file that cannot be written is still a failure', async () => {
+    gateway.on('GET /v1/health/report', (response) => void response.writeHead(200, { 'fleet-status': 'error' }).end('r'));
+    assert.equal((await world.run('health', 'report', '--exit-zero')).exitCode, 0);
+    const out = path.join(gateway.home, 'no/such/folder');
+    const { exitCode, stderr } = await world.run('health', 'report', '--exit-zero', '--out', out);
+    assert.equal(exitCode, 255);
+    assert.match(stderr, /cannot write .*ENOENT/);
+  });
+});

@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import type { NodeDetailView, NodeView, PendingView } from '../../../src/protocol/views.ts';
+import { FakeGateway, fail, json } from '../../client/fake-gateway.ts';
+import { TestWorld } from '../test-world.ts';
+
+const NODE: NodeView = {
+  id: 'kcx3q1jy6z2b',
+  name: 'node-1',
+  status: 'online',
+  labels: { site: 'berlin', role: 'web' },
+  capabilities: ['shell'],
+  lastSeenAt: '2026-01-01T00:00:00.000Z',
+  connectedSince: '2026-01-01T00:00:00.000Z',
+  rttMs: 3.14,
+  agentVersion: '0.1.0',
+  os: 'linux',
+  arch: 'x64',
+  hostname: 'vm',
+};
+const DETAIL: NodeDetailView = {
+  ...NODE,
+  reasons: [],
+  fingerprint: 'SHA256:x',
+  address: '192.0.2.1',
+  pairedAt: '2026-01-01T00:00:00.000Z',
+  osRelease: '6.1',
+  skewMs: -2,
+  runsActive: 0,
+};
+const PENDING: PendingView = {
+  name: 'pi',
+  code: '4831-2290',
+  fingerprint: 'SHA256:y',
+  address: '192.0.2.2',
+  hostname: 'pi',
+  os: 'linux',
+  arch: 'arm64',
+  labels: {},
+  since: '2026-01-01T00:00:00.000Z',
+};
+
+describe('fleet nodes', { timeout: 20_000 }, () => {
+  let gateway: FakeGateway;
+  let world: TestWorld;
+  beforeEach(async () => {
+    gateway = await new FakeGateway().listen();
+    world = new TestWorld(gateway.home);
+    world.clock = { ...world.clock, now: () => Date.UTC(2026, 0, 1, 0, 1) };
+  });
+  afterEach(() => gateway.close());
+
+  test('a table for people, a bare array for scripts', async () => {
+    gateway.on('GET /v1/nodes', json({ nodes: [NODE, { ...NODE, name: 'n2', status: 'offline', lastSeenAt: null, rttMs: null }] }));
+    const { stdout } = await world.run('nodes');
+    assert.match(stdout, /^NAME +STATUS +LAST SEEN +RTT +LABELS +VERSION\n/);
+    assert.match(stdout, /\nnode-1 +online +1m ago +3\.1 ms +role=web,site=berlin +0\.1\.0\n/);
+    assert.match(stdout, /\nn2 +offline +never +-/);
+    assert.deepEqual(JSON.parse((await world.run('nodes', '--json')).stdout)[0], NODE);
+  });
+
+  test('only those with a label or status', async () => {
+    const other = { ...NODE, name: 'n2', labels: { site: 'rome' }, status: 'error' };
+    gateway.on('GET /v1/nodes', json({ nodes: [NODE, other] }));
+    const names = async (...args: string[]): Promise<string[]> =>
+      JSON.parse((await world.run('nodes', '--json', ...args)).stdout).map(({ name }: NodeView) => name);
+    assert.deepEqual(await names('--label', 'site=rome'), ['n2']);
+    assert.deepEqual(await names('--label', 'site=berlin', '--label', 'role=db'), []);
+    assert.deepEqual(await names('--status', 'online'), ['node-1']);
+    assert.equal((await world.run('nodes', '--label', 'site')).exitCode, 2);
+    assert.equal((await world.run('nodes', '--status', 'sad')).exitCode, 2);
+  });
+
+  test('without nodes it says what to do', async () => {
+    gateway.on('GET /v1/nodes', json({ nodes: [] }));
+    assert.deepEqual(await world.run('nodes').then(({ stdout, stderr }) => [stdout, /fleet invite/.test(stderr)]), ['', true]);
+    assert.equal((await world.run('nodes', '--json')).stdout, '[]\n');
+  });
+
+  test('names and labels from other machines cannot steer the terminal', async () => {
+    gateway.on('GET /v1/nodes', json({ nodes: [{ ...NODE, agentVersion: '\u001b[2J' }] }));
+    gateway.on('GET /v1/nodes/node-1', json({ ...DETAIL, hostname: 'a\u001b]0;x\u0007' }));
+    assert.doesNotMatch((await world.run('nodes')).stdout, /\u001b/);
+    assert.doesNotMatch((await world.run('nodes', 'show', 'node-1')).stdout, /\u001b/);
+  });
+
+  test('show, rename, label, revoke and rm', async () => {
+    gateway.on('GET /v1/nodes/node-1', json(DETAIL));
+    gateway.on('PATCH /v1/nodes/node-1', json({ ...DETAIL, name: 'web-1' }));
+    gateway.on('POST /v1/nodes/node-1/revoke', json({ ...DETAIL, status: 'revoked' }));
+    gateway.on('DELETE /v1/nodes/node-1', (response) => void response.writeHead(204).end());
+    assert.match((await world.run('nodes', 'show', 'node-1')).stdout, /clock skew: +-2 ms\n/);
+    assert.equal((await world.run('nodes', 'rename', 'node-1', 'web-1')).stdout, 'node-1 is now web-1\n');
+    const labeled = await world.run('nodes', 'label', 'node-1', 'site=berlin', 'old-', 'empty=');
+    assert.equal(labeled.stdout, 'web-1: role=web,site=berlin\n');
+    assert.equal((await world.run('nodes', 'revoke', 'node-1')).stdout, 'node-1 is revoked\n');
+    assert.equal((await world.run('nodes', 'rm', 'node-1')).stdout, 'node-1 is removed\n');
+    const changes = gateway.requestsTo('PATCH /v1/nodes/node-1').map(({ body }) => body);
+    assert.deepEqual(changes, [{ name: 'web-1' }, { labels: { site: 'berlin', old: null, empty: '' } }]);
+    assert.equal((await world.run('nodes', 'label', 'node-1', 'x')).exitCode, 2);
+  });
+
+  test('pending, approve and reject', async () => {
+    gateway.on('GET /v1/pending', json({ pending: [PENDING] }));
+    gateway.on('POST /v1/pending/4831-2290', json(PENDING));
+    assert.match((await world.run('nodes', 'pending')).stdout, /4831-2290 +pi +192\.0\.2\.2 +linux arm64 +1m ago/);
+    const approved = await world.run('nodes', 'approve', '4831-2290', '--name', 'kitchen', '--label', 'a=b');
+    assert.equal(approved.stdout, 'kitchen (4831-2290) is approved\n');
+    assert.match((await world.run('nodes', 'reject', '4831-2290')).stdout, /turned away/);
+    assert.deepEqual(
+      gateway.requestsTo('POST /v1/pending/4831-2290').map(({ body }) => body),
+      [{ decision: 'approve', name: 'kitchen', labels: { a: 'b' } }, { decision: 'reject' }],
+    );
+  });
+
+  test('a refusal has the exit code of its kind', async () => {
+    gateway.on('PATCH /v1/nodes/node-1', fail(409, 'name_taken', 'there is a node called web-1'));
+    gateway.on('GET /v1/nodes/node-1', fail(403, 'forbidden', 'no'));
+    assert.equal((await world.run('nodes', 'rename', 'node-1', 'web-1')).exitCode, 78);
+    assert.equal((await world.run('nodes', 'show', 'node-1')).exitCode, 77);
+  });
+});

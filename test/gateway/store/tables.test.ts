@@ -1,0 +1,269 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import path from 'node:path';
+import { type TestContext, test } from 'node:test';
+import fc from 'fast-check';
+import { Store } from '../../../src/gateway/store/store.ts';
+import { canTransition, isTerminal, RUN_STATES, type RunState } from '../../../src/protocol/run-state.ts';
+import { cleanUp, tempFolder } from '../../support/temp-folder.ts';
+
+function openStore(t: TestContext): Store {
+  const store = new Store(path.join(tempFolder(t), 'fleet.db'));
+  cleanUp(t, () => store.close());
+  return store;
+}
+
+let lastJob = 0;
+
+function insertRun(store: Store, changes: { nodeId?: string; createdAt?: number } = {}) {
+  lastJob += 1;
+  const jobId = String(lastJob).padStart(12, '0');
+  const createdAt = changes.createdAt ?? 1;
+  store.jobs.insert({
+    id: jobId,
+    kind: 'shell',
+    command: 'c',
+    options: {},
+    target: 't',
+    createdAt,
+    createdBy: 'x',
+    idempotencyKey: null,
+  });
+  const id = `${jobId}.0`;
+  store.runs.insert({
+    id,
+    jobId,
+    index: 0,
+    nodeId: changes.nodeId ?? 'n',
+    nodeName: 'n',
+    queuedAt: createdAt,
+    expiresAt: null,
+  });
+  const run = store.runs.byId(id);
+  assert.ok(run);
+  return run;
+}
+
+test('random sequences of moves never leave the legal graph', (t) => {
+  const store = openStore(t);
+  fc.assert(
+    fc.property(fc.array(fc.constantFrom(...RUN_STATES), { maxLength: 12 }), (moves) => {
+      const { id } = insertRun(store);
+      let state: RunState = 'queued';
+      for (const next of moves) {
+        if (canTransition(state, next)) {
+          assert.equal(store.runs.move(id, next, { reason: next }).state, next);
+          state = next;
+        } else {
+          assert.throws(() => store.runs.move(id, next, { reason: 'illegal' }), { code: 'internal' });
+        }
+        const stored = store.runs.byId(id);
+        assert.equal(stored?.state, state);
+        assert.notEqual(stored?.reason, 'illegal');
+        assert.equal(
+          store.runs.open().some((run) => run.id === id),
+          !isTerminal(state),
+        );
+      }
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test('a log is read back from any byte, whatever the chunks; a write elsewhere than at its end stores nothing', (t) => {
+  const store = openStore(t);
+  fc.assert(
+    fc.property(
+      fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 6 }),
+      fc.integer({ min: 1, max: 3 }),
+      (lengths, limit) => {
+        const run = insertRun(store);
+        const whole = randomBytes(lengths.reduce((sum, length) => sum + length, 0));
+        let offset = 0;
+        for (const length of lengths) {
+          const bytes = whole.subarray(offset, offset + length);
+          for (const wrong of [offset + 1, offset - 1])
+            assert.equal(store.runs.appendLog(run, wrong, bytes, 1, 1), false);
+          assert.equal(store.runs.appendLog(run, offset, bytes, length, 0), true);
+          offset += length;
+        }
+        const stored = store.runs.byId(run.id);
+        assert.equal(stored?.logBytes, whole.length);
+        assert.equal(stored?.stdoutBytes, whole.length);
+        assert.equal(stored?.stderrBytes, 0);
+        for (let from = 0; from <= whole.length + 1; from += 1) {
+          const read: Buffer[] = [];
+          for (let at = from; ; at += read.at(-1)?.length ?? 0) {
+            const piece = store.runs.readLog(run.seq, at, limit);
+            if (piece.length === 0) break;
+            read.push(piece);
+          }
+          assert.deepEqual(Buffer.concat(read), whole.subarray(from));
+        }
+      },
+    ),
+    { numRuns: 25 },
+  );
+});
+
+test('a failed write of a log and a move takes back both', async (t) => {
+  const store = openStore(t);
+  const run = insertRun(store);
+  const failing = store.write(() => {
+    store.runs.appendLog(run, 0, Buffer.from('abc'), 3, 0);
+    store.runs.move(run.id, 'exited');
+  });
+  await assert.rejects(failing, { code: 'internal' });
+  assert.equal(store.runs.byId(run.id)?.logBytes, 0);
+  assert.equal(store.runs.readLog(run.seq, 0).length, 0);
+});
+
+test('the first reason to cancel stays', (t) => {
+  const store = openStore(t);
+  const run = insertRun(store);
+  store.runs.askCancel(run.seq, 'first');
+  store.runs.askCancel(run.seq, 'second');
+  assert.equal(store.runs.byId(run.id)?.cancelReason, 'first');
+});
+
+test('jobs are found by prefix and by key, and listed newest first by node, state and time', (t) => {
+  const store = openStore(t);
+  const old = insertRun(store, { nodeId: 'a', createdAt: 10 });
+  const fresh = insertRun(store, { nodeId: 'b', createdAt: 20 });
+  store.runs.move(fresh.id, 'expired', { endedAt: 30 });
+  assert.equal(store.jobs.byPrefix('00000').length, 2);
+  assert.deepEqual(
+    store.jobs.byPrefix(fresh.jobId).map(({ id }) => id),
+    [fresh.jobId],
+  );
+  assert.deepEqual(store.jobs.byPrefix('%'), []);
+  const list = (filter: object) => store.jobs.list({ since: 0, limit: 10, ...filter }).map(({ id }) => id);
+  assert.deepEqual(list({}), [fresh.jobId, old.jobId]);
+  assert.deepEqual(list({ limit: 1 }), [fresh.jobId]);
+  assert.deepEqual(list({ since: 11 }), [fresh.jobId]);
+  assert.deepEqual(list({ nodeId: 'a' }), [old.jobId]);
+  assert.deepEqual(list({ state: 'expired' }), [fresh.jobId]);
+  assert.deepEqual(list({ nodeId: 'a', state: 'expired' }), []);
+  assert.deepEqual(store.runs.countEnded(30, 31), [{ nodeId: 'b', state: 'expired', exitCode: null, count: 1 }]);
+  assert.deepEqual(store.runs.countEnded(31, 99), []);
+});
+
+const facts = { hostname: 'h', os: 'linux', osRelease: '1', arch: 'x64', agentVersion: '0', capabilities: [] };
+
+function insertNode(store: Store, id: string, publicKey = randomBytes(32)) {
+  store.nodes.insert({
+    id,
+    name: `name-${id}`,
+    publicKey,
+    facts,
+    createdAt: 5,
+    ownLabels: { own: '1', both: 'own' },
+    labels: { both: 'given' },
+  });
+}
+
+test("the operator's labels count over the node's own, and can take them away for good", (t) => {
+  const store = openStore(t);
+  insertNode(store, 'a');
+  const labels = () => store.nodes.byId('a')?.labels;
+  assert.deepEqual(labels(), { own: '1', both: 'given' });
+  store.nodes.changeLabels('a', { own: null, more: 'x' });
+  assert.deepEqual(labels(), { both: 'given', more: 'x' });
+  store.nodes.setOwnLabels('a', { own: '2', third: '3' });
+  assert.deepEqual(labels(), { both: 'given', more: 'x', third: '3' });
+  store.nodes.changeLabels('a', { own: 'back' });
+  assert.equal(labels()?.own, 'back');
+});
+
+test('names and keys are unique; heartbeats and sessions go with their node, runs stay', (t) => {
+  const store = openStore(t);
+  const key = randomBytes(32);
+  insertNode(store, 'a', key);
+  assert.throws(() => insertNode(store, 'b', key), /UNIQUE/);
+  assert.throws(() => store.nodes.rename('missing', 'x') ?? insertNode(store, 'a'), /UNIQUE/);
+  assert.equal(store.nodes.byPublicKey(key)?.id, 'a');
+  store.health.insertHeartbeat({
+    nodeId: 'a',
+    at: 1,
+    cpuPct: null,
+    load1: null,
+    memUsedPct: null,
+    diskUsedPct: null,
+    rttMs: null,
+    skewMs: 3,
+    sample: '{}',
+  });
+  const session = store.health.openSession('a', '1.2.3.4', 1);
+  const run = insertRun(store, { nodeId: 'a' });
+  store.nodes.remove('a');
+  assert.equal(store.health.lastHeartbeat('a'), undefined);
+  assert.deepEqual(store.health.sessions('a', 0, 10), []);
+  store.health.endSession(session, 2, 'late');
+  assert.equal(store.runs.byId(run.id)?.nodeId, 'a');
+});
+
+test('sessions: those that touch a period, ended once, closed after a crash when they were last seen', (t) => {
+  const store = openStore(t);
+  insertNode(store, 'a');
+  const first = store.health.openSession('a', 'x', 10);
+  store.health.endSession(first, 20, 'one');
+  store.health.endSession(first, 99, 'two');
+  const second = store.health.openSession('a', 'x', 30);
+  store.health.sessionSeen(second, 35);
+  store.health.closeStaleSessions();
+  const spans = (from: number, to: number) =>
+    store.health.sessions('a', from, to).map((row) => [row.connectedAt, row.endedAt]);
+  assert.deepEqual(spans(0, 100), [
+    [10, 20],
+    [30, 35],
+  ]);
+  assert.deepEqual(spans(20, 30), [[10, 20]]);
+  assert.deepEqual(spans(21, 30), []);
+});
+
+test('heartbeats are pruned in bounded steps, oldest included', (t) => {
+  const store = openStore(t);
+  insertNode(store, 'a');
+  for (let at = 0; at < 10; at += 1) {
+    store.health.insertHeartbeat({
+      nodeId: 'a',
+      at,
+      cpuPct: at,
+      load1: null,
+      memUsedPct: null,
+      diskUsedPct: null,
+      rttMs: null,
+      skewMs: null,
+      sample: '{}',
+    });
+  }
+  assert.equal(store.health.pruneHeartbeats(5, 3), 3);
+  assert.equal(store.health.pruneHeartbeats(5, 3), 2);
+  assert.equal(store.health.pruneHeartbeats(5, 3), 0);
+  assert.deepEqual(
+    store.health.heartbeats('a', 0, 8).map(({ at }) => at),
+    [5, 6, 7],
+  );
+  assert.equal(store.health.lastHeartbeat('a')?.at, 9);
+});
+
+test('an invite is used as often as it says, not after its end, and pruned when it can never be used again', (t) => {
+  const store = openStore(t);
+  const invite = { secret: 's', name: null, role: 'node' as const, labels: { a: '1' }, createdAt: 0, expiresAt: 100 };
+  store.invites.insert({ ...invite, id: 'twoo', usesLeft: 2 });
+  store.invites.insert({ ...invite, id: 'late', usesLeft: 1, expiresAt: 200 });
+  store.invites.insert({ ...invite, id: 'burn', usesLeft: 1 });
+  assert.equal(store.invites.use('twoo', 100), false);
+  assert.deepEqual(
+    [1, 2, 3].map(() => store.invites.use('twoo', 99)),
+    [true, true, false],
+  );
+  for (let n = 0; n < 5; n += 1) store.invites.countFailure('burn');
+  assert.equal(store.invites.byId('burn')?.failures, 5);
+  store.invites.prune(50, 5);
+  assert.deepEqual(
+    ['twoo', 'late', 'burn'].map((id) => store.invites.byId(id)?.id),
+    [undefined, 'late', undefined],
+  );
+  assert.deepEqual(store.invites.byId('late')?.labels, { a: '1' });
+});
