@@ -2,7 +2,17 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import { DONE, dataEvent, endEvent, FakeGateway, JOB, jobEvent, json, stateEvent, stream } from '../../client/fake-gateway.ts';
+import {
+  DONE,
+  dataEvent,
+  endEvent,
+  FakeGateway,
+  JOB,
+  jobEvent,
+  json,
+  stateEvent,
+  stream,
+} from '../../client/fake-gateway.ts';
 import { TestWorld } from '../test-world.ts';
 
 describe('fleet broadcast', { timeout: 20_000 }, () => {
@@ -14,7 +24,8 @@ describe('fleet broadcast', { timeout: 20_000 }, () => {
   });
   afterEach(() => gateway.close());
 
-  const body = (): Record<string, unknown> => gateway.requestsTo('POST /v1/jobs').at(-1)?.body as Record<string, unknown>;
+  const body = (): Record<string, unknown> =>
+    gateway.requestsTo('POST /v1/jobs').at(-1)?.body as Record<string, unknown>;
 
   /** Three nodes: two say the same, the third another thing, fails and complains. */
   const three = stream(
@@ -55,10 +66,7 @@ describe('fleet broadcast', { timeout: 20_000 }, () => {
     gateway.on('POST /v1/jobs', three);
     const gathered = await world.run('broadcast', '-b', 'true');
     const rule = '---------------';
-    assert.equal(
-      gathered.stdout,
-      `${rule}\nnode-[1-2] (2)\n${rule}\nsame\n${rule}\nnode-3\n${rule}\nother\n`,
-    );
+    assert.equal(gathered.stdout, `${rule}\nnode-[1-2] (2)\n${rule}\nsame\n${rule}\nnode-3\n${rule}\nother\n`);
     const diff = await world.run('broadcast', '--diff', 'true');
     assert.match(diff.stdout, /^--- node-\[1-2\]\n\+\+\+ node-3\n@@.*@@\n-same\n\+other\n$/);
     assert.equal((await world.run('broadcast', '-N', 'true')).stdout, 'other\nsame\nsame\n');
@@ -93,7 +101,10 @@ describe('fleet broadcast', { timeout: 20_000 }, () => {
   test('--jsonl: lines of all nodes as they come', async () => {
     gateway.on('POST /v1/jobs', three);
     const { stdout } = await world.run('broadcast', '--jsonl', 'true');
-    const lines = stdout.trimEnd().split('\n').map((line) => JSON.parse(line));
+    const lines = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
     assert.deepEqual(
       lines.map(({ type, node, data }) => [type, node, data]),
       [
@@ -119,7 +130,10 @@ describe('fleet broadcast', { timeout: 20_000 }, () => {
   test('all well: nothing but the output, as long as nobody watches', async () => {
     const well = stream(jobEvent(1), dataEvent('stdout', 'x', 6), endEvent(), DONE);
     gateway.on('POST /v1/jobs', well);
-    assert.deepEqual(await world.run('broadcast', 'true').then(({ stdout, stderr }) => [stdout, stderr]), ['node-1: x\n', '']);
+    assert.deepEqual(await world.run('broadcast', 'true').then(({ stdout, stderr }) => [stdout, stderr]), [
+      'node-1: x\n',
+      '',
+    ]);
     world.stderr.isTTY = true;
     assert.match((await world.run('broadcast', 'true')).stderr, /1 of 1 node succeeded/);
   });
@@ -161,7 +175,11 @@ describe('fleet broadcast', { timeout: 20_000 }, () => {
   });
 
   test('refuses wrong numbers', async () => {
-    for (const args of [['-f', '0'], ['--fanout', 'x'], ['--max-errors', '5.5%']]) {
+    for (const args of [
+      ['-f', '0'],
+      ['--fanout', 'x'],
+      ['--max-errors', '5.5%'],
+    ]) {
       assert.equal((await world.run('broadcast', ...args, 'true')).exitCode, 2, args.join(' '));
     }
     assert.equal(gateway.seen.length, 0);

@@ -32,7 +32,8 @@ describe('fleet health', { timeout: 20_000 }, () => {
 
   test('the exit code is that of a Nagios plugin', async () => {
     const expected = { online: 0, limited: 1, error: 2, offline: 2, unknown: 3, 'something new': 3 };
-    for (const status of Object.keys(expected)) gateway.on('GET /v1/health', json({ status, nodes: [NODE], alerts: [] }));
+    for (const status of Object.keys(expected))
+      gateway.on('GET /v1/health', json({ status, nodes: [NODE], alerts: [] }));
     for (const [status, code] of Object.entries(expected)) {
       assert.equal((await world.run('health')).exitCode, code, status);
     }
@@ -43,7 +44,11 @@ describe('fleet health', { timeout: 20_000 }, () => {
     const { stdout } = await world.run('health', 'node-1');
     assert.equal(gateway.seen[0]?.url, '/v1/health?node=node-1');
     assert.match(stdout, /\nnode-1 +limited +12 % +0\.50 +40 % +95 % +30 ms +2h +1m ago +disk 95% \(limit 90%\)\n$/);
-    assert.deepEqual(JSON.parse((await world.run('health', '--json')).stdout), { status: 'limited', nodes: [NODE], alerts: [] });
+    assert.deepEqual(JSON.parse((await world.run('health', '--json')).stdout), {
+      status: 'limited',
+      nodes: [NODE],
+      alerts: [],
+    });
   });
 
   test('without a gateway health is unknown; a wrong command line is a wrong command line', async () => {
@@ -58,7 +63,10 @@ describe('fleet health', { timeout: 20_000 }, () => {
   });
 
   test('the report goes to stdout as it is', async () => {
-    gateway.on('GET /v1/health/report', (response) => void response.writeHead(200, { 'fleet-status': 'online' }).end('<p>ä'));
+    gateway.on(
+      'GET /v1/health/report',
+      (response) => void response.writeHead(200, { 'fleet-status': 'online' }).end('<p>ä'),
+    );
     const { stdout, exitCode } = await world.run('health', 'report', '--since', '1m', '--format', 'html');
     assert.deepEqual([stdout, exitCode], ['<p>ä', 0]);
     assert.equal(gateway.seen[0]?.url, `/v1/health/report?since=${Date.UTC(2026, 0, 1)}&format=html`);
@@ -87,7 +95,10 @@ describe('fleet health', { timeout: 20_000 }, () => {
   });
 
   test('--exit-zero for cron; a file that cannot be written is still a failure', async () => {
-    gateway.on('GET /v1/health/report', (response) => void response.writeHead(200, { 'fleet-status': 'error' }).end('r'));
+    gateway.on(
+      'GET /v1/health/report',
+      (response) => void response.writeHead(200, { 'fleet-status': 'error' }).end('r'),
+    );
     assert.equal((await world.run('health', 'report', '--exit-zero')).exitCode, 0);
     const out = path.join(gateway.home, 'no/such/folder');
     const { exitCode, stderr } = await world.run('health', 'report', '--exit-zero', '--out', out);

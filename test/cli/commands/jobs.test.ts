@@ -30,7 +30,10 @@ describe('fleet jobs', { timeout: 20_000 }, () => {
 
   test('lists them; asks for what the options say', async () => {
     world.clock = { ...world.clock, now: () => Date.UTC(2026, 0, 2) };
-    gateway.on('GET /v1/jobs', json({ jobs: [jobView(runView({ exitCode: 3 })), jobView(runView(), runView({ index: 1 }))] }));
+    gateway.on(
+      'GET /v1/jobs',
+      json({ jobs: [jobView(runView({ exitCode: 3 })), jobView(runView(), runView({ index: 1 }))] }),
+    );
     const { stdout } = await world.run('jobs', '--node', 'n', '--state', 'exited', '--since', '24h', '--limit', '5');
     assert.equal(gateway.seen[0]?.url, `/v1/jobs?node=n&state=exited&since=${Date.UTC(2026, 0, 1)}&limit=5`);
     const lines = stdout.trimEnd().split('\n');
@@ -41,7 +44,10 @@ describe('fleet jobs', { timeout: 20_000 }, () => {
   });
 
   test('show: every run, and with -b what was said', async () => {
-    gateway.on(SHOW, json(jobView(runView({ stdoutBytes: 3 }), runView({ index: 1, state: 'timed_out', exitCode: null }))));
+    gateway.on(
+      SHOW,
+      json(jobView(runView({ stdoutBytes: 3 }), runView({ index: 1, state: 'timed_out', exitCode: null }))),
+    );
     gateway.on(
       FOLLOW,
       stream(jobEvent(2), dataEvent('stdout', 'hi\n', 8), endEvent(), endEvent({ index: 1, state: 'timed_out' }), DONE),
@@ -64,7 +70,13 @@ describe('fleet jobs', { timeout: 20_000 }, () => {
     const running = runView({ state: 'running', exitCode: null, stdoutBytes: 4, stderrBytes: 1 });
     gateway.on(SHOW, json(jobView(running)));
     const held = openStream(jobEvent(), dataEvent('stdout', 'one\n', 9), dataEvent('stderr', '!', 15));
-    const rest = stream(jobEvent(), dataEvent('stdout', 'one\n', 9), dataEvent('stdout', 'two\n', 18), endEvent(), DONE);
+    const rest = stream(
+      jobEvent(),
+      dataEvent('stdout', 'one\n', 9),
+      dataEvent('stdout', 'two\n', 18),
+      endEvent(),
+      DONE,
+    );
     gateway.on(FOLLOW, held, rest);
     const now = await world.run('jobs', 'logs', JOB);
     assert.deepEqual([now.stdout, now.stderr, now.exitCode], ['one\n', '!', 0]);

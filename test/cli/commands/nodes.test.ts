@@ -51,7 +51,10 @@ describe('fleet nodes', { timeout: 20_000 }, () => {
   afterEach(() => gateway.close());
 
   test('a table for people, a bare array for scripts', async () => {
-    gateway.on('GET /v1/nodes', json({ nodes: [NODE, { ...NODE, name: 'n2', status: 'offline', lastSeenAt: null, rttMs: null }] }));
+    gateway.on(
+      'GET /v1/nodes',
+      json({ nodes: [NODE, { ...NODE, name: 'n2', status: 'offline', lastSeenAt: null, rttMs: null }] }),
+    );
     const { stdout } = await world.run('nodes');
     assert.match(stdout, /^NAME +STATUS +LAST SEEN +RTT +LABELS +VERSION\n/);
     assert.match(stdout, /\nnode-1 +online +1m ago +3\.1 ms +role=web,site=berlin +0\.1\.0\n/);
@@ -73,15 +76,18 @@ describe('fleet nodes', { timeout: 20_000 }, () => {
 
   test('without nodes it says what to do', async () => {
     gateway.on('GET /v1/nodes', json({ nodes: [] }));
-    assert.deepEqual(await world.run('nodes').then(({ stdout, stderr }) => [stdout, /fleet invite/.test(stderr)]), ['', true]);
+    assert.deepEqual(await world.run('nodes').then(({ stdout, stderr }) => [stdout, /fleet invite/.test(stderr)]), [
+      '',
+      true,
+    ]);
     assert.equal((await world.run('nodes', '--json')).stdout, '[]\n');
   });
 
   test('names and labels from other machines cannot steer the terminal', async () => {
     gateway.on('GET /v1/nodes', json({ nodes: [{ ...NODE, agentVersion: '\u001b[2J' }] }));
     gateway.on('GET /v1/nodes/node-1', json({ ...DETAIL, hostname: 'a\u001b]0;x\u0007' }));
-    assert.doesNotMatch((await world.run('nodes')).stdout, /\u001b/);
-    assert.doesNotMatch((await world.run('nodes', 'show', 'node-1')).stdout, /\u001b/);
+    assert.ok(!(await world.run('nodes')).stdout.includes('\u001b'));
+    assert.ok(!(await world.run('nodes', 'show', 'node-1')).stdout.includes('\u001b'));
   });
 
   test('show, rename, label, revoke and rm', async () => {

@@ -28,7 +28,8 @@ describe('fleet run', { timeout: 20_000 }, () => {
   });
   afterEach(() => gateway.close());
 
-  const bodyOf = (route: string): Record<string, unknown> => gateway.requestsTo(route)[0]?.body as Record<string, unknown>;
+  const bodyOf = (route: string): Record<string, unknown> =>
+    gateway.requestsTo(route)[0]?.body as Record<string, unknown>;
 
   test('gives the bytes as they are and the exit code of the command', async () => {
     const bytes = Buffer.from([0, 255, 13, 10, 128]);
@@ -79,7 +80,9 @@ describe('fleet run', { timeout: 20_000 }, () => {
     world.random = Math.random;
     await world.run('run', 'node-1', 'true');
     await world.run('run', 'node-1', 'true');
-    const keys = gateway.requestsTo('POST /v1/jobs').map(({ body }) => (body as { idempotencyKey: string }).idempotencyKey);
+    const keys = gateway
+      .requestsTo('POST /v1/jobs')
+      .map(({ body }) => (body as { idempotencyKey: string }).idempotencyKey);
     assert.equal(new Set(keys).size, 2);
   });
 
@@ -133,7 +136,10 @@ describe('fleet run', { timeout: 20_000 }, () => {
       ),
     );
     const { stdout, exitCode } = await world.run('run', '--jsonl', 'node-1', 'true');
-    const lines = stdout.trimEnd().split('\n').map((line) => JSON.parse(line));
+    const lines = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
     const run = { run: `${JOB}.0`, node: 'node-1' };
     assert.deepEqual(lines.slice(0, 3), [
       { type: 'state', job: JOB, ...run, state: 'running', at: '2026-01-01T00:00:00.000Z' },
@@ -152,8 +158,16 @@ describe('fleet run', { timeout: 20_000 }, () => {
       [{ state: 'rejected', exitCode: null, reason: 'forbidden: no' }, 126, /rejected by the node \(forbidden: no\)/],
       [{ state: 'expired', exitCode: null, reason: 'node_offline' }, 255, /node-1 is offline.*\n.*--expires 1h/],
       [{ state: 'expired', exitCode: null, reason: 'expired: x' }, 255, /not delivered in time/],
-      [{ state: 'unknown', exitCode: null, reason: 'node_lost_run: x' }, 255, /outcome unknown \(node_lost_run: x\)\nIt may have run/],
-      [{ state: 'failed_to_start', exitCode: null, reason: 'no_such_user: bob' }, 255, /failed to start \(no_such_user: bob\)/],
+      [
+        { state: 'unknown', exitCode: null, reason: 'node_lost_run: x' },
+        255,
+        /outcome unknown \(node_lost_run: x\)\nIt may have run/,
+      ],
+      [
+        { state: 'failed_to_start', exitCode: null, reason: 'no_such_user: bob' },
+        255,
+        /failed to start \(no_such_user: bob\)/,
+      ],
       [{ truncated: true, stdoutBytes: 1024 ** 2 }, 0, /^fleet: node-1: its output was truncated; it wrote 1 MiB\n$/],
       [{ exitCode: 3 }, 3, /^$/],
     ] as const;

@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { gatewayAddress } from '../../../src/cli/commands/invite.ts';
+import type { GatewayView } from '../../../src/protocol/views.ts';
+import { FakeGateway, json } from '../../client/fake-gateway.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
+import { TestWorld } from '../test-world.ts';
+
+const VIEW: GatewayView = {
+  version: '0.1.0',
+  pid: 77,
+  startedAt: '2026-01-01T00:00:00.000Z',
+  listen: { host: '0.0.0.0', port: 18_790 },
+  advertise: null,
+  api: null,
+  hostKeyFingerprint: 'SHA256:abc',
+  nodes: { paired: 3, connected: 2, pending: 1 },
+  runs: { open: 4 },
+};
+
+describe('fleet gateway and fleet invite', { timeout: 20_000 }, () => {
+  let gateway: FakeGateway;
+  let world: TestWorld;
+  beforeEach(async () => {
+    gateway = await new FakeGateway().listen();
+    world = new TestWorld(gateway.home);
+  });
+  afterEach(() => gateway.close());
+
+  test('status tells what runs, and fails when nothing does', async () => {
+    gateway.on('GET /v1/gateway', json(VIEW));
+    const { stdout } = await world.run('gateway', 'status');
+    assert.match(stdout, /ssh: +0\.0\.0\.0:18790\n/);
+    assert.match(stdout, /nodes: +2 of 3 connected, 1 pending\n/);
+    assert.deepEqual(JSON.parse((await world.run('gateway', 'status', '--json')).stdout), VIEW);
+    await gateway.stop();
+    const { exitCode, stderr } = await world.run('gateway', 'status');
+    assert.equal(exitCode, 255);
+    assert.match(stderr, /no gateway is running/);
+  });
+
+  test('down waits until the process is gone', async () => {
+    const clock = new FakeClock();
+    world.clock = clock;
+    let looks = 0;
+    world.isAlive = (pid) => pid === 77 && ++looks < 4;
+    gateway.on('POST /v1/gateway/shutdown', json({ pid: 77 }, 202));
+    let isOver = false;
+    const down = world.run('gateway', 'down').finally(() => {
+      isOver = true;
+    });
+    while (!isOver) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      await clock.advance(25);
+    }
+    assert.deepEqual(await down.then(({ exitCode, stderr }) => [exitCode, stderr]), [0, '']);
+    assert.equal(looks, 4);
+  });
+
+  test('down does not wait for ever', async () => {
+    const clock = new FakeClock();
+    world.clock = clock;
+    world.isAlive = () => true;
+    gateway.on('POST /v1/gateway/shutdown', json({ pid: 77 }, 202));
+    let isOver = false;
+    const down = world.run('gateway', 'down').finally(() => {
+      isOver = true;
+    });
+    while (!isOver) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      await clock.advance(1000);
+    }
+    const { exitCode, stderr } = await down;
+    assert.equal(exitCode, 255);
+    assert.match(stderr, /the gateway \(pid 77\) has not stopped within 30 s/);
+  });
+
+  test('down when it is down is fine', async () => {
+    await gateway.stop();
+    assert.deepEqual(await world.run('gateway', 'down').then(({ exitCode, stderr }) => [exitCode, stderr]), [
+      0,
+      'gateway is not running\n',
+    ]);
+    assert.equal((await world.run('gateway', 'down', '--json')).stdout, '{"pid":null}\n');
+  });
+
+  test('invite prints the code and the whole command', async () => {
+    gateway.on('GET /v1/gateway', json({ ...VIEW, advertise: 'gw.example.org' }));
+    gateway.on('POST /v1/invites', json({ code: 'aaaa-bbbb-cccc-dddd', expiresAt: '2026-01-01T00:05:00.000Z' }));
+    const options = ['--name', 'pi', '--ttl', '1h', '--uses', '3', '--label', 'a=b', '--role', 'node'];
+    const { stdout } = await world.run('invite', ...options);
+    const command = 'fleet node up --gateway gw.example.org --code aaaa-bbbb-cccc-dddd';
+    assert.equal(stdout, `aaaa-bbbb-cccc-dddd\n\n  ${command}\n\n`);
+    assert.deepEqual(gateway.seen[0]?.body, {
+      role: 'node',
+      ttlMs: 3_600_000,
+      uses: 3,
+      labels: { a: 'b' },
+      name: 'pi',
+    });
+    assert.deepEqual(JSON.parse((await world.run('invite', '--json')).stdout), {
+      code: 'aaaa-bbbb-cccc-dddd',
+      expiresAt: '2026-01-01T00:05:00.000Z',
+      command,
+    });
+    for (const args of [
+      ['--role', 'admin'],
+      ['--uses', '0'],
+      ['--ttl', 'x'],
+      ['--label', 'x'],
+    ]) {
+      assert.equal((await world.run('invite', ...args)).exitCode, 2, args.join(' '));
+    }
+  });
+});
+
+test('the address of an invite is as short as it can be', () => {
+  const cases: [string | null, string, number, string][] = [
+    [null, '0.0.0.0', 18_790, 'this-machine'],
+    [null, '::', 2222, 'this-machine:2222'],
+    [null, '192.0.2.1', 18_790, '192.0.2.1'],
+    [null, '::1', 18_790, '[::1]:18790'],
+    ['gw.example.org', '0.0.0.0', 18_790, 'gw.example.org'],
+    ['gw.example.org', '0.0.0.0', 2222, 'gw.example.org:2222'],
+    ['gw.example.org:22', '0.0.0.0', 18_790, 'gw.example.org:22'],
+  ];
+  for (const [advertise, host, port, expected] of cases) {
+    assert.equal(gatewayAddress({ advertise, listen: { host, port } }, 'this-machine'), expected);
+  }
+});

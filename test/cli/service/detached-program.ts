@@ -1,0 +1,22 @@
+/** What detach.test.ts starts in the background: the command line with a service that does what SCENARIO says. */
+import { FleetError } from '../../../src/shared/errors.ts';
+import { TestWorld } from '../test-world.ts';
+
+const world = new TestWorld('/nonexistent');
+world.pid = process.pid;
+world.tellParent = (message) => new Promise((resolve) => void process.send?.(message, () => resolve()));
+const { SCENARIO } = process.env;
+world.services.startNode = async ({ onPending, flags }) => {
+  if (SCENARIO === 'die') process.exit(9);
+  if (SCENARIO === 'fail') throw new FleetError('key_revoked', 'the key was revoked', { hint: 'Ask.' });
+  if (SCENARIO === 'pending') onPending({ code: '1234-5678', gateway: 'gw', name: 'pi' });
+  const timer = setTimeout(() => process.exit(1), 60_000);
+  process.once('SIGTERM', () => world.signal('SIGTERM'));
+  return {
+    readyLine: `${flags.name} is online`,
+    info: { argv: process.argv.slice(2) },
+    ended: new Promise(() => {}),
+    close: async () => clearTimeout(timer),
+  };
+};
+process.exitCode = (await world.run(...process.argv.slice(2))).exitCode;

@@ -1,0 +1,329 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { settle, until } from '../../support/deadline.ts';
+import { endFrame, refuse, startedFrame, stdoutFrame } from './fake-node.ts';
+import { TestBus } from './harness.ts';
+
+test('a run goes to its node once, its log and its end come back, and the node hears that they are stored', async (t) => {
+  const fleet = new TestBus(t);
+  const node = await fleet.addNode('a');
+  await node.connect();
+  const job = await fleet.submit(['a'], { command: 'echo hi', env: { A: '1' }, cwd: '/tmp', timeoutMs: 5000 });
+  const id = `${job}.0`;
+  await fleet.untilState(job, 'delivered');
+  const spec = node.runs.get(id)?.spec;
+  assert.deepEqual(spec, {
+    run: id,
+    job,
+    nodeId: 'id-a',
+    node: 'a',
+    kind: 'shell',
+    command: 'echo hi',
+    env: { A: '1' },
+    stdin: false,
+    maxOutputBytes: 64 * 1024 * 1024,
+    cwd: '/tmp',
+    timeoutMs: 5000,
+  });
+  const following = fleet.follow(job);
+  node.write(id, startedFrame());
+  await fleet.untilState(job, 'running');
+  node.write(id, stdoutFrame('hi\n'));
+  node.end(id, { exitCode: 3, stdoutBytes: 3 });
+  const run = await fleet.untilState(job, 'exited');
+  assert.deepEqual([run.exitCode, run.stdoutBytes, run.startedAt, run.endedAt], [3, 3, 1000, 2000]);
+  await until(() => node.count('acknowledge') === 1, 'the acknowledgement');
+  assert.equal(node.count('accept'), 1);
+  const events = (await following).map((event) =>
+    event.type === 'state' || event.type === 'end' ? event.state : event.type,
+  );
+  assert.deepEqual(events.slice(-4), ['running', 'stdout', 'exited', 'done']);
+});
+
+test('a hand-over whose answer is lost is repeated byte for byte, and runs once', async (t) => {
+  const fleet = new TestBus(t);
+  const node = await fleet.addNode('a');
+  await node.connect();
+  const bodies: string[] = [];
+  node.script = async (route, run, request, response) => {
+    if (route !== 'accept') return false;
+    let text = '';
+    for await (const chunk of request) text += chunk;
+    bodies.push(text);
+    node.accept(run, JSON.parse(text));
+    if (bodies.length < 3) response.destroy();
+    else response.writeHead(201).end(JSON.stringify(node.statusOf(run)));
+    return true;
+  };
+  const job = await fleet.submit(['a'], { env: { B: '2', A: '1' } });
+  await fleet.untilState(job, 'delivered');
+  assert.equal(new Set(bodies).size, 1);
+  assert.equal(bodies.length, 3);
+  assert.equal(node.runs.size, 1);
+  node.end(`${job}.0`);
+  await fleet.untilState(job, 'exited');
+});
+
+for (const code of ['forbidden', 'conflict', 'storage_failed', 'bad_request']) {
+  test(`a refusal (${code}) of a repeated hand-over is no proof that the first did not arrive`, async (t) => {
+    const fleet = new TestBus(t);
+    const node = await fleet.addNode('a');
+    await node.connect();
+    node.script = async (route, run, request, response) => {
+      if (route !== 'accept') return false;
+      if (node.count('accept') > 1) refuse(response, 403, code);
+      else {
+        let text = '';
+        for await (const chunk of request) text += chunk;
+        node.accept(run, JSON.parse(text));
+        response.destroy();
+      }
+      return true;
+    };
+    const job = await fleet.submit(['a']);
+    await fleet.untilState(job, 'delivered');
+    node.end(`${job}.0`, { exitCode: 7 });
+    assert.equal((await fleet.untilState(job, 'exited')).exitCode, 7);
+  });
+}
+
+test('a refusal of what the node has never seen ends the run, and says why', async (t) => {
+  for (const [code, state] of [
+    ['forbidden', 'rejected'],
+    ['bad_request', 'failed_to_start'],
+    ['storage_failed', 'failed_to_start'],
+  ] as const) {
+    const fleet = new TestBus(t);
+    const node = await fleet.addNode('a');
+    await node.connect();
+    node.script = (route, _run, _request, response) => {
+      if (route === 'accept') refuse(response, 500, code);
+      return route === 'accept';
+    };
+    const job = await fleet.submit(['a']);
+    const run = await fleet.untilState(job, state);
+    assert.match(run.reason ?? '', new RegExp(`^${code}: `));
+    assert.equal(node.count('accept'), 1);
+  }
+});
+
+test('a refusal after a lost hand-over that never arrived ends the run too', async (t) => {
+  const fleet = new TestBus(t);
+  const node = await fleet.addNode('a');
+  await node.connect();
+  node.script = (route, _run, _request, response) => {
+    if (route !== 'accept') return false;
+    if (node.count('accept') === 1) response.destroy();
+    else refuse(response, 403, 'forbidden');
+    return true;
+  };
+  const job = await fleet.submit(['a']);
+  await fleet.untilState(job, 'rejected');
+  assert.equal(node.count('status'), 1);
+});
+
+test('what may pass by itself is tried again: busy, a defect, a node that is going down', async (t) => {
+  const fleet = new TestBus(t);
+  const node = await fleet.addNode('a');
+  await node.connect();
+  const codes = ['busy', 'internal', 'not_running', 'timeout'];
+  node.script = (route, _run, _request, response) => {
+    const code = route === 'accept' ? codes[node.count('accept') - 1] : undefined;
+    if (code !== undefined) refuse(response, 503, code);
+    return code !== undefined;
+  };
+  node.endsAtOnce = true;
+  const job = await fleet.submit(['a']);
+  await fleet.untilState(job, 'exited');
+  assert.equal(node.count('accept'), codes.length + 1);
+});
+
+test('an unreadable answer to a hand-over is not taken for a refusal', async (t) => {
+  const fleet = new TestBus(t);
+  const node = await fleet.addNode('a');
+  await node.connect();
+  node.script = async (route, run, request, response) => {
+    if (route !== 'accept' || node.count('accept') > 1) return false;
+    let text = '';
+    for await (const chunk of request) text += chunk;
+    node.accept(run, JSON.parse(text));
+    response.end('{"version":2}');
+    return true;
+  };
+  const job = await fleet.submit(['a']);
+  await fleet.untilState(job, 'delivered');
+  node.end(`${job}.0`);
+  await fleet.untilState(job, 'exited');
+});
+
+test('a node that has lost its journal cannot say what became of a run: unknown, never run again', async (t) => {
+  for (const lostWhen of ['hand-over', 'running'] as const) {
+    const fleet = new TestBus(t);
+    const node = await fleet.addNode('a');
+    await node.connect();
+    node.script = (route, _run, _request, response) => {
+      if (route === 'accept' && lostWhen === 'hand-over') response.destroy();
+      return route === 'accept' && lostWhen === 'hand-over';
+    };
+    const job = await fleet.submit(['a']);
+    if (lostWhen === 'running') await fleet.untilState(job, 'delivered');
+    else await until(() => node.count('accept') > 0, 'the hand-over');
+    node.cut();
+    node.script = undefined;
+    node.runs.clear();
+    node.journal = 'journal-2';
+    const before = node.count('accept');
+    await node.connect();
+    const run = await fleet.untilState(job, 'unknown');
+    assert.match(run.reason ?? '', /^node_lost_journal/);
+    assert.equal(node.count('accept'), before);
+  }
+});
+
+test('a node with its journal that no longer knows a delivered run makes it unknown', async (t) => {
+  const fleet = new TestBus(t);
+  const node = await fleet.addNode('a');
+  await node.connect();
+  const job = await fleet.submit(['a']);
+  await fleet.untilState(job, 'delivered');
+  node.cut();
+  node.runs.clear();
+  await node.connect();
+  assert.match((await fleet.untilState(job, 'unknown')).reason ?? '', /^node_lost_run/);
+});
+
+test('the log goes on after every cut from the byte that is stored, none twice, none missing', async (t) => {
+  const fleet = new TestBus(t);
+  const node = await fleet.addNode('a');
+  await node.connect();
+  const job = await fleet.submit(['a']);
+  const id = `${job}.0`;
+  await fleet.untilState(job, 'delivered');
+  const following = fleet.follow(job);
+  node.write(id, startedFrame());
+  let text = '';
+  for (let n = 0; n < 8; n += 1) {
+    text += `line ${n}\n`;
+    node.write(id, stdoutFrame(`line ${n}\n`));
+    if (n % 2 === 0) await until(() => fleet.run(job).stdoutBytes === text.length, 'stored output');
+    if (n % 3 === 0) node.cutChannels();
+    else {
+      node.cut();
+      await node.connect();
+    }
+    await fleet.clock.advance(10_000);
+  }
+  node.end(id);
+  await fleet.untilState(job, 'exited');
+  const out = (await following).map((event) => (event.type === 'stdout' ? event.data : '')).join('');
+  assert.equal(out, text);
+  assert.equal(node.count('accept'), 1);
+});
+
+test('a new tunnel of the same node takes over at once, without an end of the old one', async (t) => {
+  const fleet = new TestBus(t);
+  const node = await fleet.addNode('a');
+  await node.connect();
+  const job = await fleet.submit(['a']);
+  await fleet.untilState(job, 'delivered');
+  await node.connect();
+  node.end(`${job}.0`);
+  await fleet.untilState(job, 'exited');
+  assert.equal(fleet.sessions.size, 1);
+});
+
+for (const [name, lost] of [
+  ['is shorter than what is stored', 2],
+  ['ends exactly where the stored one does', 0],
+  ['has other frames at the stored offset', -1],
+] as const) {
+  test(`after a power cut the log of the node ${name}: its journal still tells the end`, async (t) => {
+    const fleet = new TestBus(t);
+    const node = await fleet.addNode('a');
+    await node.connect();
+    const job = await fleet.submit(['a']);
+    const id = `${job}.0`;
+    await fleet.untilState(job, 'delivered');
+    node.write(id, startedFrame(), stdoutFrame('x'.repeat(400)));
+    await until(() => fleet.run(job).stdoutBytes === 400, 'stored output');
+    node.cut();
+    const entry = node.runs.get(id);
+    assert.ok(entry);
+    const outcome = { state: 'unknown', exitCode: null, reason: 'node_restarted: power cut' } as const;
+    const end = endFrame(outcome);
+    // What the disk had kept, then the end: together less, as much, or more than the gateway has.
+    const target = fleet.run(job).logBytes - lost * 50 + (lost < 0 ? 30 : 0);
+    entry.log = Buffer.alloc(target - end.length, 0xff);
+    node.end(id, outcome);
+    await node.connect();
+    const run = await fleet.untilState(job, 'unknown');
+    assert.match(run.reason ?? '', /^node_restarted/);
+    assert.equal(run.stdoutBytes, 0);
+  });
+}
+
+test('garbage in a log does not end a run that has not ended; it is looked at again', async (t) => {
+  const fleet = new TestBus(t);
+  const node = await fleet.addNode('a');
+  await node.connect();
+  let garbage = 3;
+  node.script = (route, _run, _request, response) => {
+    if (route !== 'log' || garbage === 0) return false;
+    garbage -= 1;
+    response.end(Buffer.from([99, 0, 0, 0, 1, 1]));
+    return true;
+  };
+  const job = await fleet.submit(['a']);
+  await until(async () => {
+    await fleet.clock.advance(200);
+    return garbage === 0;
+  }, 'three looks');
+  assert.equal(fleet.run(job).state, 'delivered');
+  await until(() => node.runs.size === 1, 'the run');
+  node.end(`${job}.0`);
+  await fleet.untilState(job, 'exited');
+});
+
+test('acknowledgements that were lost are repeated when the node is back, for ended runs only', async (t) => {
+  const fleet = new TestBus(t);
+  const node = await fleet.addNode('a');
+  await node.connect();
+  node.script = (route, _run, _request, response) => {
+    if (route === 'acknowledge') response.destroy();
+    return route === 'acknowledge';
+  };
+  const job = await fleet.submit(['a']);
+  await fleet.untilState(job, 'delivered');
+  node.end(`${job}.0`);
+  await fleet.untilState(job, 'exited');
+  await settle();
+  node.script = undefined;
+  node.cut();
+  node.requests.length = 0;
+  await node.connect();
+  await until(() => node.count('acknowledge', `${job}.0`) === 1, 'the acknowledgement');
+});
+
+test('a full disk of the gateway in the middle loses nothing', async (t) => {
+  const fleet = new TestBus(t);
+  const node = await fleet.addNode('a');
+  await node.connect();
+  const job = await fleet.submit(['a']);
+  const id = `${job}.0`;
+  await fleet.untilState(job, 'delivered');
+  const write = fleet.store.write.bind(fleet.store);
+  let failures = 3;
+  fleet.store.write = ((work: () => unknown) => {
+    if (failures === 0) return write(work);
+    failures -= 1;
+    return write(() => {
+      work();
+      throw new Error('the disk is full');
+    });
+  }) as typeof fleet.store.write;
+  node.write(id, startedFrame(), stdoutFrame('kept'));
+  node.end(id);
+  const run = await fleet.untilState(job, 'exited');
+  assert.equal(failures, 0);
+  assert.equal(run.logBytes, node.runs.get(id)?.log.length);
+});
