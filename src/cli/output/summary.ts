@@ -62,7 +62,8 @@ export function describeFailure(run: Omit<SummarizedRun, 'node'>): string {
   const words = describeBriefly(run);
   // `timed out (timeout)` and `canceled (canceled)` would say it twice.
   if (run.reason === null || run.reason === run.state || run.state === 'timed_out') return words;
-  return `${words} (${stripControl(run.reason)})`;
+  const detail = run.reason.startsWith(`${run.state}: `) ? run.reason.slice(run.state.length + 2) : run.reason;
+  return `${words} (${stripControl(detail)})`;
 }
 
 const STATE_WORDS: Readonly<Record<RunState, string>> = {

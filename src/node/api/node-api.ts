@@ -1,5 +1,5 @@
 /** The node's API, which only its gateway reaches, through the tunnel: runs are handed over, followed, canceled, acknowledged. */
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { MAX_BODY_BYTES } from '../../protocol/limits.ts';
@@ -60,7 +60,13 @@ export function createNodeApi(options: NodeApiOptions): App {
     const run = runOf(request);
     if (runner.status(run) === undefined) throw new FleetError('not_found', `no run ${run}`);
     const from = queryInteger(request, 'from') ?? 0;
-    await sendLog(reply, (signal) => runner.readLog(run, from, signal));
+    try {
+      await sendLog(reply, (signal) => runner.readLog(run, from, signal));
+    } catch (error) {
+      // Once the answer has begun, nobody else tells it.
+      if (!reply.sent) throw error;
+      logger.info({ err: error, run }, 'the log of a run broke off');
+    }
     return reply;
   });
 
@@ -72,9 +78,12 @@ export function createNodeApi(options: NodeApiOptions): App {
   });
 
   app.post('/v1/runs/:run/stdin', async (request, reply) => {
+    const { body } = request;
+    // Before the stdin is taken: nobody else could take it, and the command would wait for its end for ever.
+    if (!(body instanceof Readable)) throw new FleetError('bad_request', 'stdin is sent as application/octet-stream');
     const sink = runner.stdin(runOf(request));
     try {
-      await pipeline(request.body as Readable, sink);
+      await pipeline(body, sink);
     } catch (error) {
       // The command may have closed its stdin and gone on, as `head` does; that is its right.
       logger.info({ err: error, run: runOf(request) }, 'stdin of a run ended early');

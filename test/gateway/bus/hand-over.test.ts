@@ -205,7 +205,11 @@ test('the log goes on after every cut from the byte that is stored, none twice, 
   for (let n = 0; n < 8; n += 1) {
     text += `line ${n}\n`;
     node.write(id, stdoutFrame(`line ${n}\n`));
-    if (n % 2 === 0) await until(() => fleet.run(job).stdoutBytes === text.length, 'stored output');
+    const stored = async (): Promise<boolean> => {
+      await fleet.clock.advance(200);
+      return fleet.run(job).stdoutBytes === text.length;
+    };
+    if (n % 2 === 0) await until(stored, 'stored output');
     if (n % 3 === 0) node.cutChannels();
     else {
       node.cut();

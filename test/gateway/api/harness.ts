@@ -1,0 +1,160 @@
+/** The gateway's whole API without its SSH port: real routes, store and sessions, and connections of any origin. */
+import { randomBytes } from 'node:crypto';
+import type http from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { TestContext } from 'node:test';
+import { addAdminRoutes } from '../../../src/gateway/api/admin-routes.ts';
+import { createApi } from '../../../src/gateway/api/api.ts';
+import { Authenticator } from '../../../src/gateway/api/authenticate.ts';
+import { type ApiPeer, type Origin, Origins } from '../../../src/gateway/api/caller.ts';
+import { addHealthRoutes } from '../../../src/gateway/api/health-routes.ts';
+import { addJobRoutes } from '../../../src/gateway/api/job-routes.ts';
+import { addNodeRoutes } from '../../../src/gateway/api/node-routes.ts';
+import { Bus } from '../../../src/gateway/bus/bus.ts';
+import { resolveGatewayConfig } from '../../../src/gateway/config.ts';
+import { DEFAULT_HEALTH_THRESHOLDS } from '../../../src/gateway/health/derive-status.ts';
+import { HealthMonitor } from '../../../src/gateway/health/monitor.ts';
+import { Sessions } from '../../../src/gateway/sessions.ts';
+import type { App } from '../../../src/shared/http/fastify-app.ts';
+import { openRequest, type RequestOptions, requestJson } from '../../../src/shared/http/request.ts';
+import { createStreamAgent } from '../../../src/shared/http/stream-agent.ts';
+import { StreamAcceptor } from '../../../src/shared/http/stream-server.ts';
+import { silentLogger } from '../../../src/shared/logger.ts';
+import { socketPair } from '../../support/socket-pair.ts';
+import { cleanUp } from '../../support/temp-folder.ts';
+import { FakeNode } from '../bus/fake-node.ts';
+import { FACTS, testGateway } from '../identity/fixtures.ts';
+
+export const API_TOKEN = 'api-token';
+
+/** An authenticated SSH connection with that key. */
+export function peerOf(publicKey: Buffer): ApiPeer & { endings: string[] } {
+  const closed = Promise.withResolvers<string>();
+  const endings: string[] = [];
+  return {
+    id: randomBytes(6).toString('hex'),
+    publicKey,
+    remoteAddress: '192.0.2.1',
+    connectedAt: 0,
+    closed: closed.promise,
+    endings,
+    close: (reason) => {
+      endings.push(reason);
+      closed.resolve(reason);
+    },
+    openForwarded: () => Promise.reject(new Error('no forward')),
+  };
+}
+
+export interface Client {
+  json<T = Record<string, never>>(
+    method: RequestOptions['method'],
+    path: string,
+    body?: unknown,
+    more?: Partial<RequestOptions>,
+  ): Promise<T>;
+  open(
+    method: RequestOptions['method'],
+    path: string,
+    body?: unknown,
+    more?: Partial<RequestOptions>,
+  ): Promise<http.IncomingMessage>;
+}
+
+export async function testApi(t: TestContext, options: { authenticator?: Authenticator } = {}) {
+  const gateway = testGateway(t);
+  const { store, clock, tokens, pairing, invites, pending } = gateway;
+  const logger = silentLogger;
+  const sessions = new Sessions({ store, clock, logger });
+  const thresholds = { ...DEFAULT_HEALTH_THRESHOLDS, offlineAfterMs: 90_000 };
+  const monitor = new HealthMonitor({ store, sessions, clock, logger, thresholds, retentionMs: 1_000_000 });
+  const bus = new Bus({
+    store,
+    sessions,
+    clock,
+    logger,
+    random: () => 0,
+    concurrencyPerNode: 4,
+    signTicket: async () => 'ticket',
+  });
+  bus.start();
+  const origins = new Origins();
+  const authenticator = options.authenticator ?? new Authenticator({ store, tokens, apiToken: API_TOKEN });
+  const app: App = createApi({ authenticator, origins, clock, logger });
+  const routes: { method: string; url: string; action: string | undefined }[] = [];
+  app.addHook(
+    'onRoute',
+    ({ method, url, config }) => void routes.push({ method: String(method), url, action: config?.action }),
+  );
+  const sources = { store, sessions, monitor, clock, logger };
+  let shutdowns = 0;
+  addNodeRoutes(app, { ...sources, pairing, heartbeatIntervalMs: 30_000 });
+  addJobRoutes(app, { ...sources, bus });
+  addHealthRoutes(app, { ...sources, limits: resolveGatewayConfig({}, {}, '').thresholds });
+  addAdminRoutes(app, {
+    ...sources,
+    bus,
+    invites,
+    pending,
+    describeGateway: () => ({ nodes: { paired: store.nodes.all().length } }) as never,
+    shutdown: () => {
+      shutdowns += 1;
+    },
+  });
+  await app.ready();
+  const acceptor = new StreamAcceptor(app.server);
+  cleanUp(t, async () => {
+    await bus.close();
+    await sessions.closeAll('stopped');
+    await app.close();
+  });
+
+  const connect = (origin: Origin | undefined, token?: string): Client => {
+    const opened: Duplex[] = [];
+    const agent = createStreamAgent(async () => {
+      const [near, far] = socketPair();
+      opened.push(near);
+      if (origin !== undefined) origins.set(far, origin);
+      acceptor.accept(far);
+      return near;
+    });
+    cleanUp(t, () => opened.forEach((stream) => void stream.destroy()));
+    const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
+    const options = (
+      method: RequestOptions['method'],
+      path: string,
+      body: unknown,
+      more: Partial<RequestOptions> = {},
+    ): RequestOptions => ({
+      agent,
+      method,
+      path,
+      body,
+      ...more,
+      headers: { ...headers, ...more.headers },
+    });
+    return {
+      json: (method, path, body, more) => requestJson(options(method, path, body, more)),
+      open: (method, path, body, more) => openRequest(options(method, path, body, more)),
+    };
+  };
+
+  /** A paired node: its record, its connection, and a client that has its token. */
+  const addNode = async (name: string) => {
+    const publicKey = randomBytes(32);
+    const id = `id-${name}`;
+    await store.write(() =>
+      store.nodes.insert({ id, name, publicKey, ownLabels: {}, labels: {}, facts: FACTS, createdAt: 0 }),
+    );
+    const peer = peerOf(publicKey);
+    const { token } = await tokens.issue({ subject: id, role: 'node', publicKey });
+    const fake = new FakeNode(id, name, () => sessions);
+    cleanUp(t, () => fake.close());
+    return { id, name, publicKey, peer, token, client: connect({ kind: 'ssh', peer }, token), fake };
+  };
+
+  const admin = connect({ kind: 'socket' });
+  return { ...gateway, sessions, monitor, bus, app, routes, connect, addNode, admin, shutdowns: () => shutdowns };
+}
+
+export type TestApi = Awaited<ReturnType<typeof testApi>>;

@@ -1,0 +1,201 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { PassThrough, Readable } from 'node:stream';
+import { test } from 'node:test';
+import type { JobEvent, JobView } from '../../../src/protocol/job-messages.ts';
+import { settle, until, within } from '../../support/deadline.ts';
+import { startedFrame, stdoutFrame } from '../bus/fake-node.ts';
+import { type TestApi, testApi } from './harness.ts';
+
+const job = (changes: object = {}) => ({ kind: 'shell', command: 'true', target: { node: 'a' }, ...changes });
+
+async function connected(t: Parameters<typeof testApi>[0]) {
+  const api = await testApi(t);
+  const { fake } = await api.addNode('a');
+  await fake.connect();
+  return { api, node: fake };
+}
+
+async function events(stream: Readable): Promise<JobEvent[]> {
+  const all: JobEvent[] = [];
+  for await (const line of createInterface({ input: stream })) all.push(JSON.parse(line) as JobEvent);
+  return all;
+}
+
+function stateOf(api: TestApi, id: string): string | undefined {
+  return api.store.runs.byId(`${id}.0`)?.state;
+}
+
+test('submit, look at it, list it, cancel it', async (t) => {
+  const { api } = await connected(t);
+  const submitted = await api.admin.json<JobView>('POST', '/v1/jobs', job({ command: 'sleep 9' }));
+  assert.deepEqual(
+    [submitted.command, submitted.createdBy, submitted.target, submitted.counts],
+    ['sleep 9', 'local', 'a', { queued: 1 }],
+  );
+  await until(() => stateOf(api, submitted.job) === 'delivered', 'the delivery');
+  for (const which of [submitted.job, submitted.job.slice(0, 6), `${submitted.job}.0`]) {
+    assert.equal((await api.admin.json<JobView>('GET', `/v1/jobs/${which}`)).job, submitted.job);
+  }
+  const list = async (query: string) =>
+    (await api.admin.json<{ jobs: JobView[] }>('GET', `/v1/jobs?${query}`)).jobs.length;
+  assert.deepEqual(
+    [await list('node=a'), await list('state=delivered'), await list('state=exited'), await list('limit=0')],
+    [1, 1, 0, 0],
+  );
+  await assert.rejects(list('state=done'), { code: 'usage' });
+  await assert.rejects(list('limit=-1'), { code: 'bad_request' });
+  await assert.rejects(api.admin.json('GET', '/v1/jobs/nothing'), { code: 'not_found' });
+  await api.admin.json('POST', `/v1/jobs/${submitted.job}/cancel`);
+  await until(() => stateOf(api, submitted.job) === 'canceled', 'the cancel');
+  await api.admin.json('POST', `/v1/jobs/${submitted.job}/cancel`);
+});
+
+test('wrong requests are refused before anything is stored', async (t) => {
+  const { api } = await connected(t);
+  const wrong: [object, string][] = [
+    [job({ command: '' }), 'bad_request'],
+    [job({ target: { node: 'nobody' } }), 'not_found'],
+    [job({ target: { selector: 'a,b' } }), 'not_found'],
+    [job({ target: { selector: '(' } }), 'bad_selector'],
+    [job({ env: { 'A B': 'x' } }), 'bad_request'],
+    [job({ more: 1 }), 'bad_request'],
+  ];
+  for (const [body, code] of wrong)
+    await assert.rejects(api.admin.json('POST', '/v1/jobs', body), { code }, JSON.stringify(body));
+  assert.deepEqual(api.store.jobs.list({ since: 0, limit: 9 }), []);
+});
+
+test('a followed job: its events in order, to the end, and again from any offset that one of them has named', async (t) => {
+  const { api, node } = await connected(t);
+  const stream = await api.admin.open('POST', '/v1/jobs', job({ follow: true }));
+  assert.equal(stream.headers['content-type'], 'application/x-ndjson');
+  const following = events(stream);
+  await until(() => node.runs.size === 1, 'the hand-over');
+  const [id = ''] = node.runs.keys();
+  node.write(id, startedFrame());
+  for (const text of ['one\n', 'two\n', 'three\n']) {
+    node.write(id, stdoutFrame(text));
+    await settle();
+  }
+  node.end(id, { exitCode: 2, stdoutBytes: 14 });
+  const all = await within(following, 'the events');
+  assert.equal(all[0]?.type, 'job');
+  assert.equal(all.at(-1)?.type, 'done');
+  const end = all.find((event) => event.type === 'end');
+  assert.equal(end?.type === 'end' && end.exitCode, 2);
+  const out = all.flatMap((event) => (event.type === 'stdout' ? [event] : []));
+  assert.equal(out.map(({ data }) => data).join(''), 'one\ntwo\nthree\n');
+  for (const [index, { next }] of out.entries()) {
+    const rest = await events(await api.admin.open('POST', `/v1/jobs/${id}/follow`, { from: { 0: next } }));
+    const data = rest.flatMap((event) => (event.type === 'stdout' ? [event.data] : [])).join('');
+    assert.equal(
+      data,
+      out
+        .slice(index + 1)
+        .map((event) => event.data)
+        .join(''),
+    );
+  }
+});
+
+test('an offset that no event has named breaks the stream, and does not keep the gateway busy for ever', async (t) => {
+  const { api, node } = await connected(t);
+  const { job: id } = await api.admin.json<JobView>('POST', '/v1/jobs', job());
+  await until(() => node.runs.size === 1, 'the hand-over');
+  // From the second byte of the payload on, this reads like the header of a frame that is longer than the rest.
+  node.write(`${id}.0`, stdoutFrame('x\u0001\u0000\u0000\u0000\u0050 and so on'));
+  node.end(`${id}.0`);
+  await until(() => stateOf(api, id) === 'exited', 'the end');
+  for (const offset of [1, 5, 6, 7]) {
+    const stream = await api.admin.open('POST', `/v1/jobs/${id}/follow`, { from: { 0: offset } });
+    await assert.rejects(
+      within(
+        events(stream).then((all) => assert.equal(all.at(-1)?.type, 'done')),
+        `offset ${offset}`,
+      ),
+      `offset ${offset}`,
+    );
+  }
+  const past = await events(await api.admin.open('POST', `/v1/jobs/${id}/follow`, { from: { 0: 1e9 } }));
+  assert.equal(past.at(-1)?.type, 'done');
+  assert.ok(await api.admin.json('GET', '/v1/nodes'));
+});
+
+test('a slow reader gets everything, holds nobody up, and leaves no listeners behind', async (t) => {
+  const { api, node } = await connected(t);
+  const warnings: string[] = [];
+  const onWarning = (warning: Error): void => void warnings.push(warning.name);
+  process.on('warning', onWarning);
+  const stream = await api.admin.open('POST', '/v1/jobs', job({ follow: true }));
+  await until(() => node.runs.size === 1, 'the hand-over');
+  const [id = ''] = node.runs.keys();
+  const text = 'x'.repeat(50_000);
+  for (let n = 0; n < 40; n += 1) node.write(id, stdoutFrame(text));
+  node.end(id);
+  await until(() => api.store.runs.byId(id)?.state === 'exited', 'the end, although nobody has read');
+  let bytes = 0;
+  for (const event of await events(stream)) bytes += event.type === 'stdout' ? event.data.length : 0;
+  assert.equal(bytes, 40 * text.length);
+  await settle();
+  process.off('warning', onWarning);
+  assert.deepEqual(warnings, []);
+});
+
+test('a reader that goes away ends its stream, and only that', async (t) => {
+  const { api, node } = await connected(t);
+  const stream = await api.admin.open('POST', '/v1/jobs', job({ follow: true }));
+  await once(stream, 'data');
+  stream.destroy();
+  await until(() => node.runs.size === 1, 'the hand-over');
+  const [id = ''] = node.runs.keys();
+  await settle();
+  node.end(id);
+  await until(() => api.store.runs.byId(id)?.state === 'exited', 'the end');
+});
+
+test('stdin: only as a stream, only for a job that wants it', async (t) => {
+  const { api, node } = await connected(t);
+  const without = await api.admin.json<JobView>('POST', '/v1/jobs', job());
+  const octets = { headers: { 'content-type': 'application/octet-stream' } };
+  const send = (id: string, stream: Readable) =>
+    api.admin.json('POST', `/v1/jobs/${id}/stdin`, undefined, { ...octets, stream });
+  await assert.rejects(send(without.job, Readable.from(['x'])), { code: 'conflict' });
+  const wanting = await api.admin.json<JobView>('POST', '/v1/jobs', job({ stdin: true }));
+  await assert.rejects(api.admin.json('POST', `/v1/jobs/${wanting.job}/stdin`, { text: 'x' }), { code: 'bad_request' });
+  await assert.rejects(api.admin.json('POST', `/v1/jobs/${wanting.job}/stdin`), { code: 'bad_request' });
+  await send(wanting.job, Readable.from([Buffer.from('hello')]));
+  assert.equal(node.stdin.get(`${wanting.job}.0`)?.bytes.toString(), 'hello');
+});
+
+test('a client that dies while it sends stdin cancels the run', async (t) => {
+  const { api, node } = await connected(t);
+  const { job: id } = await api.admin.json<JobView>('POST', '/v1/jobs', job({ stdin: true }));
+  const controller = new AbortController();
+  const stream = new PassThrough();
+  const sending = api.admin.json('POST', `/v1/jobs/${id}/stdin`, undefined, {
+    headers: { 'content-type': 'application/octet-stream' },
+    stream,
+    signal: controller.signal,
+  });
+  const refused = assert.rejects(sending, { code: 'connection_lost' });
+  stream.write('half');
+  await until(() => node.stdin.get(`${id}.0`)?.bytes.length === 4, 'the first half');
+  controller.abort();
+  await refused;
+  await until(() => stateOf(api, id) === 'canceled', 'the cancel');
+  assert.equal(node.stdin.get(`${id}.0`)?.end, 'cut');
+});
+
+test('a broadcast to a selector, without some', async (t) => {
+  const { api } = await connected(t);
+  await api.addNode('b');
+  const target = { selector: '*', exclude: 'a' };
+  const view = await api.admin.json<JobView>('POST', '/v1/jobs', job({ target }));
+  assert.deepEqual(
+    view.runs.map(({ node, state, reason }) => [node, state, reason]),
+    [['b', 'expired', 'node_offline']],
+  );
+  assert.equal(view.target, '* without a');
+});

@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { NodeQueue } from '../../../src/gateway/bus/node-queue.ts';
+import { settle } from '../../support/deadline.ts';
+import { TestBus } from './harness.ts';
+
+test('lanes never overlap and keep their order; never more at once than allowed; all end', async () => {
+  const lane = fc.option(fc.constantFrom('x', 'y'), { nil: undefined });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(lane, { maxLength: 12 }),
+      fc.integer({ min: 1, max: 4 }),
+      fc.array(fc.nat(20)),
+      async (lanes, concurrency, choices) => {
+        const queue = new NodeQueue(concurrency);
+        queue.resume();
+        const running = new Map<number, () => void>();
+        const started: number[] = [];
+        const ended: Promise<void>[] = lanes.map((name, index) =>
+          queue.add(name, () => {
+            started.push(index);
+            return new Promise((resolve) => running.set(index, resolve));
+          }),
+        );
+        for (let step = 0; step < 100; step += 1) {
+          await settle(2);
+          assert.ok(running.size <= concurrency);
+          for (const name of ['x', 'y']) {
+            assert.ok([...running.keys()].filter((index) => lanes[index] === name).length <= 1, `two of lane ${name}`);
+          }
+          const indexes = [...running.keys()];
+          const next = indexes[(choices[step] ?? 0) % Math.max(1, indexes.length)];
+          if (next === undefined) break;
+          running.get(next)?.();
+          running.delete(next);
+        }
+        await Promise.all(ended);
+        for (const name of [undefined, 'x', 'y']) {
+          const order = started.filter((index) => lanes[index] === name);
+          assert.deepEqual(
+            order,
+            order.toSorted((a, b) => a - b),
+            `order of ${name}`,
+          );
+        }
+        assert.equal(queue.idle, true);
+      },
+    ),
+    { numRuns: 60 },
+  );
+});
+
+test('begins paused; a pause stops what has not begun, not what has', async () => {
+  const queue = new NodeQueue(1);
+  const started: number[] = [];
+  const endings: (() => void)[] = [];
+  const add = (n: number): void => {
+    void queue.add(undefined, () => {
+      started.push(n);
+      return new Promise((resolve) => endings.push(resolve));
+    });
+  };
+  add(1);
+  add(2);
+  await settle(2);
+  assert.deepEqual(started, []);
+  queue.resume();
+  await settle(2);
+  queue.pause();
+  endings[0]?.();
+  await settle(2);
+  assert.deepEqual(started, [1]);
+  queue.resume();
+  await settle(2);
+  assert.deepEqual(started, [1, 2]);
+});
+
+test('a lane belongs to one node, and holds across jobs', async (t) => {
+  const fleet = new TestBus(t);
+  const a = await fleet.addNode('a');
+  const b = await fleet.addNode('b');
+  await a.connect();
+  await b.connect();
+  const first = await fleet.submit(['a', 'b'], { lane: 'deploy' });
+  const second = await fleet.submit(['a', 'b'], { lane: 'deploy' });
+  const free = await fleet.submit(['a']);
+  await fleet.untilState(first, 'delivered', 0);
+  await fleet.untilState(first, 'delivered', 1);
+  await fleet.untilState(free, 'delivered');
+  assert.deepEqual(fleet.states(second), ['queued', 'queued']);
+  b.end(`${first}.1`);
+  await fleet.untilState(second, 'delivered', 1);
+  assert.equal(fleet.run(second, 0).state, 'queued');
+  a.end(`${first}.0`);
+  await fleet.untilState(second, 'delivered', 0);
+});
+
+test('no more runs at once on a node than allowed, in the order of acceptance', async (t) => {
+  const fleet = new TestBus(t, { concurrency: 2 });
+  const node = await fleet.addNode('a');
+  await node.connect();
+  const jobs: string[] = [];
+  for (let n = 0; n < 5; n += 1) jobs.push(await fleet.submit(['a']));
+  for (const job of jobs) {
+    await fleet.untilState(job, 'delivered');
+    assert.ok([...node.runs.values()].filter(({ outcome }) => outcome === null).length <= 2);
+    node.end(`${job}.0`);
+    await fleet.untilState(job, 'exited');
+  }
+  assert.deepEqual(
+    node.requests.filter((entry) => entry.startsWith('accept')),
+    jobs.map((job) => `accept ${job}.0`),
+  );
+});

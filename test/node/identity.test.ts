@@ -1,0 +1,29 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { createPublicKey, verify } from 'node:crypto';
+import { chmodSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { loadOrCreateIdentity } from '../../src/node/identity.ts';
+import { tempFolder } from '../support/temp-folder.ts';
+
+test('the key is made once, private, and stock ssh-keygen reads it as the same key', (t) => {
+  const file = path.join(tempFolder(t), 'id_ed25519');
+  const identity = loadOrCreateIdentity(file, 'fleet node x');
+  assert.equal(statSync(file).mode & 0o777, 0o600);
+  assert.deepEqual(loadOrCreateIdentity(file, 'another').publicKey, identity.publicKey);
+  const line = execFileSync('ssh-keygen', ['-y', '-f', file], { encoding: 'utf8' });
+  const blob = Buffer.from(line.split(' ')[1] ?? '', 'base64');
+  assert.deepEqual(blob.subarray(-32), Buffer.from(identity.publicKey));
+  chmodSync(file, 0o640);
+  assert.throws(() => loadOrCreateIdentity(file, 'x'), { code: 'home_insecure' });
+});
+
+test('what it signs, any other implementation verifies', (t) => {
+  const identity = loadOrCreateIdentity(path.join(tempFolder(t), 'k'), 'x');
+  const x = Buffer.from(identity.publicKey).toString('base64url');
+  const key = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' });
+  const message = Buffer.from('transcript');
+  assert.equal(verify(null, message, key, identity.sign(message)), true);
+  assert.equal(verify(null, Buffer.from('Transcript'), key, identity.sign(message)), false);
+});

@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { OpenTunnel } from '../../../src/node/tunnel/connect-once.ts';
+import { Heartbeats } from '../../../src/node/tunnel/heartbeats.ts';
+import { WakeDetector } from '../../../src/node/tunnel/wake-detector.ts';
+import { FleetError } from '../../../src/shared/errors.ts';
+import { silentLogger } from '../../../src/shared/logger.ts';
+import { settle } from '../../support/deadline.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
+
+function setUp() {
+  const clock = new FakeClock();
+  const state = {
+    sent: [] as (number | null)[],
+    closed: [] as number[],
+    renewed: [] as number[],
+    answers: [] as string[],
+    failure: undefined as Error | undefined,
+  };
+  let gate: Promise<void> | undefined;
+  const tunnel = {
+    hello: { heartbeatIntervalMs: 30_000 },
+    connection: { close: () => void state.closed.push(1) },
+    client: {
+      heartbeat: async (beat: { rttMs: number | null }) => {
+        state.sent.push(beat.rttMs);
+        await gate;
+        if (state.failure !== undefined) throw state.failure;
+        return { name: 'web', rttMs: 12, time: 0, tookMs: 0 };
+      },
+    },
+  } as unknown as OpenTunnel;
+  const heartbeats = new Heartbeats({
+    tunnel,
+    clock,
+    logger: silentLogger,
+    sample: async (rttMs) => ({ rttMs }) as never,
+    beforeBeat: async () => void state.renewed.push(1),
+    onAnswer: ({ name }) => void state.answers.push(name),
+  });
+  const hold = (): (() => void) => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    gate = promise;
+    return () => {
+      gate = undefined;
+      resolve();
+    };
+  };
+  return { clock, heartbeats, state, hold };
+}
+
+test('the first is part of the start; each carries the round trip of the one before, after a look at the token', async () => {
+  const { clock, heartbeats, state } = setUp();
+  await heartbeats.start();
+  assert.deepEqual([state.sent, state.renewed.length], [[null], 0]);
+  await clock.advance(1_999);
+  assert.equal(state.sent.length, 1);
+  // The second comes soon: only it has a round trip.
+  await clock.advance(1);
+  await settle();
+  assert.deepEqual(state.sent, [null, 12]);
+  await clock.advance(29_999);
+  assert.equal(state.sent.length, 2);
+  await clock.advance(1);
+  await settle();
+  assert.deepEqual([state.sent, state.renewed.length, state.answers.length], [[null, 12, 12], 2, 3]);
+  heartbeats.close();
+  assert.equal(clock.pendingTimers, 0);
+});
+
+test('a first heartbeat that fails is a failed start', async () => {
+  const { clock, heartbeats, state } = setUp();
+  state.failure = new FleetError('timeout', 'late');
+  await assert.rejects(heartbeats.start(), { code: 'timeout' });
+  assert.equal(clock.pendingTimers, 0);
+});
+
+test('a heartbeat that fails ends the connection, and no more are sent', async () => {
+  const { clock, heartbeats, state } = setUp();
+  await heartbeats.start();
+  state.failure = new FleetError('timeout', 'late');
+  await clock.advance(30_000);
+  await settle();
+  assert.equal(state.closed.length, 1);
+  await clock.advance(300_000);
+  assert.equal(state.sent.length, 2);
+});
+
+test('checks, however many and whenever, do not make the heart beat faster', async () => {
+  const { clock, heartbeats, state, hold } = setUp();
+  await heartbeats.start();
+  const release = hold();
+  await clock.advance(30_000);
+  for (let n = 0; n < 5; n += 1) heartbeats.check();
+  release();
+  await settle();
+  const before = state.sent.length;
+  assert.equal(clock.pendingTimers, 1);
+  await clock.advance(300_000);
+  await settle();
+  assert.equal(state.sent.length - before, 10);
+  heartbeats.close();
+  assert.equal(clock.pendingTimers, 0);
+});
+
+test('a check finds a dead tunnel at once', async () => {
+  const { heartbeats, state } = setUp();
+  await heartbeats.start();
+  state.failure = new FleetError('timeout', 'late');
+  heartbeats.check();
+  await settle();
+  assert.equal(state.closed.length, 1);
+});
+
+test('close while a heartbeat is under way leaves no timer, and its failure means nothing any more', async () => {
+  const { clock, heartbeats, state, hold } = setUp();
+  await heartbeats.start();
+  for (const failure of [undefined, new FleetError('timeout', 'late')]) {
+    const release = hold();
+    heartbeats.check();
+    await settle();
+    heartbeats.close();
+    state.failure = failure;
+    release();
+    await settle();
+    assert.deepEqual([clock.pendingTimers, state.closed.length], [0, 0]);
+  }
+});
+
+test('a jump of the wall clock is noticed in either direction, slow time and small steps are not', async () => {
+  const clock = new FakeClock();
+  const jumps: number[] = [];
+  const detector = new WakeDetector(clock, (jumpMs) => void jumps.push(jumpMs));
+  detector.start();
+  await clock.advance(60_000);
+  clock.jumpWall(9_999);
+  await clock.advance(4_000);
+  assert.deepEqual(jumps, []);
+  clock.jumpWall(3_600_000);
+  await clock.advance(2_000);
+  clock.jumpWall(-20_000);
+  await clock.advance(60_000);
+  assert.deepEqual(jumps, [3_600_000, -20_000]);
+  detector.close();
+  assert.equal(clock.pendingTimers, 0);
+});
