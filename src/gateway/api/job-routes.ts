@@ -98,7 +98,8 @@ export function addJobRoutes(app: App, options: JobRoutesOptions): void {
     try {
       await sendEvents(reply, (signal) => followJob({ store, feed: bus.feed, jobId: job.id, from, signal }));
     } catch (error) {
-      // The answer has begun, so nobody else tells it.
+      // Once the answer has begun, nobody else tells it.
+      if (!reply.sent) throw error;
       logger.warn({ err: error, job: job.id }, 'following a job failed');
     }
     return reply;

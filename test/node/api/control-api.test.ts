@@ -1,0 +1,36 @@
+import assert from 'node:assert/strict';
+import { statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { openControlApi } from '../../../src/node/api/control-api.ts';
+import { requestJson } from '../../../src/shared/http/request.ts';
+import { until } from '../../support/deadline.ts';
+import { cleanUp, tempFolder } from '../../support/temp-folder.ts';
+
+test('status, reconnect, shutdown; private; in place of a socket that a killed process left behind', async (t) => {
+  const socketPath = path.join(tempFolder(t), 'node.sock');
+  writeFileSync(socketPath, '');
+  const calls: string[] = [];
+  const control = await openControlApi({
+    socket: socketPath,
+    status: () => ({ name: 'web' }) as never,
+    shutdown: () => void calls.push('shutdown'),
+    reconnect: () => void calls.push('reconnect'),
+  });
+  cleanUp(t, () => control.close());
+  assert.equal(statSync(socketPath).mode & 0o777, 0o600);
+  assert.deepEqual(await requestJson({ socketPath, method: 'GET', path: '/v1/status' }), { name: 'web' });
+  await requestJson({ socketPath, method: 'POST', path: '/v1/reconnect' });
+  assert.deepEqual(calls, ['reconnect']);
+  await assert.rejects(requestJson({ socketPath, method: 'GET', path: '/v1/shutdown' }), { code: 'not_found' });
+  assert.deepEqual(await requestJson({ socketPath, method: 'POST', path: '/v1/shutdown' }), { pid: process.pid });
+  await until(() => calls.includes('shutdown'), 'the shutdown');
+  await control.close();
+  await assert.rejects(requestJson({ socketPath, method: 'GET', path: '/v1/status' }), { code: 'connection_lost' });
+});
+
+test('a place where no socket can be is told', async (t) => {
+  const options = { status: () => ({}) as never, shutdown: () => {}, reconnect: () => {} };
+  const socket = path.join(tempFolder(t), 'missing', 'node.sock');
+  await assert.rejects(openControlApi({ ...options, socket }), { code: 'config_invalid' });
+});
