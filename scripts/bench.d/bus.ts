@@ -1,0 +1,78 @@
+/** What the command bus takes and carries: durable submissions, the way of one `true`, and jobs a second over one and many nodes. */
+import http from 'node:http';
+import path from 'node:path';
+import { performance } from 'node:perf_hooks';
+import { openRequest, requestJson } from '../../src/shared/http/request.ts';
+import { FleetWorld } from '../../test/support/fleet-processes.ts';
+
+const NODES = Number(process.argv[2] ?? 50);
+const SUBMISSIONS = 4_000;
+const LATENCY_RUNS = 300;
+
+const world = await FleetWorld.create();
+const agent = new http.Agent({ keepAlive: true });
+const socketPath = path.join(world.home, 'gateway.sock');
+
+function submit(target: object, options: object = {}): Promise<unknown> {
+  const body = { kind: 'shell', command: 'true', target, ...options };
+  return requestJson({ agent, socketPath, method: 'POST', path: '/v1/jobs', body });
+}
+
+/** Resolves when the job has ended. */
+async function runToEnd(target: object): Promise<void> {
+  const body = { kind: 'shell', command: 'true', target, follow: true };
+  const response = await openRequest({ agent, socketPath, method: 'POST', path: '/v1/jobs', body });
+  let text = '';
+  for await (const chunk of response) text += chunk;
+  if (!text.includes('"exitCode":0')) throw new Error(`a run did not succeed: ${text}`);
+}
+
+/** Calls `work` `count` times, `parallel` at once; calls a second. */
+async function rate(count: number, parallel: number, work: (index: number) => Promise<unknown>): Promise<number> {
+  let next = 0;
+  const begun = performance.now();
+  const worker = async (): Promise<void> => {
+    while (next < count) await work(next++);
+  };
+  await Promise.all(Array.from({ length: parallel }, worker));
+  return (count / (performance.now() - begun)) * 1000;
+}
+
+function quantile(values: number[], share: number): string {
+  const sorted = [...values].sort((a, b) => a - b);
+  return (sorted[Math.floor(sorted.length * share)] ?? Number.NaN).toFixed(2);
+}
+
+try {
+  await world.startGateway();
+  const sleeper = await world.startNode('sleeper');
+  sleeper.child.kill('SIGTERM');
+  await sleeper.exited;
+  const waiting = { node: 'sleeper' };
+  for (const parallel of [1, 64]) {
+    const perSecond = await rate(SUBMISSIONS, parallel, () => submit(waiting, { expiresMs: 3_600_000 }));
+    console.log(`durable submissions, ${parallel} at once: ${Math.round(perSecond)}/s`);
+  }
+
+  await world.startNode('node-1');
+  const times: number[] = [];
+  for (let index = -20; index < LATENCY_RUNS; index += 1) {
+    const begun = performance.now();
+    await runToEnd({ node: 'node-1' });
+    if (index >= 0) times.push(performance.now() - begun);
+  }
+  console.log(
+    `submit → exit of true, one after another: p50 ${quantile(times, 0.5)} ms, p99 ${quantile(times, 0.99)} ms`,
+  );
+  console.log(`jobs over 1 node, 16 at once: ${Math.round(await rate(600, 16, () => runToEnd({ node: 'node-1' })))}/s`);
+
+  if (NODES > 1) {
+    const names = Array.from({ length: NODES }, (_, index) => `many-${index + 1}`);
+    for (const name of names) await world.startNode(name);
+    const perSecond = await rate(NODES * 20, NODES * 2, (index) => runToEnd({ node: names[index % NODES] ?? '' }));
+    console.log(`jobs over ${NODES} nodes (all on this machine), ${NODES * 2} at once: ${Math.round(perSecond)}/s`);
+  }
+} finally {
+  agent.destroy();
+  await world.close();
+}

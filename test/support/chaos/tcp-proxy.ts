@@ -1,0 +1,90 @@
+/** A bad network between nodes and gateway: a loopback proxy whose connections can be cut, or stand still, whenever one likes. */
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+
+interface Pair {
+  near: Socket;
+  far: Socket;
+}
+
+export class TcpProxy {
+  readonly #server: Server;
+  readonly #pairs = new Set<Pair>();
+  readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #targetPort: () => number;
+
+  /** @param targetPort on loopback; asked anew for every connection. */
+  constructor(targetPort: () => number) {
+    this.#targetPort = targetPort;
+    this.#server = createServer((near) => this.#accept(near));
+  }
+
+  /** Resolves with the port that it listens on. */
+  async start(): Promise<number> {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen(0, '127.0.0.1', resolve);
+    });
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  get connections(): number {
+    return this.#pairs.size;
+  }
+
+  /** Ends every connection that `chosen` picks, with a reset; what was on its way is lost. Returns how many. */
+  cut(chosen: () => boolean): number {
+    const pairs = [...this.#pairs].filter(chosen);
+    for (const pair of pairs) this.#end(pair);
+    return pairs.length;
+  }
+
+  /** Lets those connections stand still, as a half-open one does, and go on after `stallMs`, or end then. Returns how many. */
+  stall(chosen: () => boolean, stallMs: number, then: 'resume' | 'cut'): number {
+    const pairs = [...this.#pairs].filter(chosen);
+    for (const pair of pairs) {
+      pair.near.unpipe(pair.far).pause();
+      pair.far.unpipe(pair.near).pause();
+    }
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      for (const pair of pairs) {
+        if (!this.#pairs.has(pair)) continue;
+        if (then === 'cut') this.#end(pair);
+        else join(pair);
+      }
+    }, stallMs);
+    this.#timers.add(timer);
+    return pairs.length;
+  }
+
+  async close(): Promise<void> {
+    for (const timer of this.#timers) clearTimeout(timer);
+    for (const pair of this.#pairs) this.#end(pair);
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+  }
+
+  #accept(near: Socket): void {
+    const far = connect({ port: this.#targetPort(), host: '127.0.0.1', noDelay: true });
+    const pair = { near: near.setNoDelay(true), far };
+    this.#pairs.add(pair);
+    for (const socket of [near, far]) {
+      // An error is a broken connection like any other here: `close` follows it.
+      socket.on('error', () => this.#end(pair));
+      socket.once('close', () => this.#end(pair));
+    }
+    join(pair);
+  }
+
+  #end(pair: Pair): void {
+    if (!this.#pairs.delete(pair)) return;
+    for (const socket of [pair.near, pair.far]) {
+      if (socket.connecting) socket.destroy();
+      else socket.resetAndDestroy();
+    }
+  }
+}
+
+function join({ near, far }: Pair): void {
+  near.pipe(far);
+  far.pipe(near);
+}
