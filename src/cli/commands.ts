@@ -23,6 +23,8 @@ const SUMMARIES: Readonly<Record<string, string>> = {
   'nodes reject': 'turn a waiting machine away',
   run: 'run a command on one node',
   broadcast: 'run a command on many nodes',
+  'agent run': 'give a prompt to an agent of a node',
+  agents: 'list the agents of the nodes',
   jobs: 'list the latest jobs',
   'jobs show': 'what became of a job',
   'jobs logs': 'the output of a job',
@@ -37,6 +39,8 @@ const SUMMARIES: Readonly<Record<string, string>> = {
 export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   run: async () => (await import('./commands/run.ts')).runCommand,
   broadcast: async () => (await import('./commands/broadcast.ts')).broadcastCommand,
+  'agent run': async () => (await import('./commands/agent-run.ts')).agentRunCommand,
+  agents: async () => (await import('./commands/agents.ts')).agentsCommand,
   'gateway up': async () => (await import('./commands/gateway-up.ts')).gatewayUpCommand,
   'gateway down': async () => (await import('./commands/gateway-down.ts')).gatewayDownCommand,
   'gateway status': async () => (await import('./commands/gateway-status.ts')).gatewayStatusCommand,
@@ -70,6 +74,13 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
 /** Words that have subcommands and do nothing by themselves, with two examples for their help. */
 export const GROUPS: Readonly<Record<string, { describe: string; examples: readonly (readonly [string, string])[] }>> =
   {
+    agent: {
+      describe: 'Agents: programs on nodes that take prompts, such as coding assistants. docs/agents.md',
+      examples: [
+        ["fleet agent run node-1 coder 'fix the failing test'", 'give one a prompt'],
+        ['fleet agents', 'see who has which'],
+      ],
+    },
     gateway: {
       describe: 'The gateway of this home: the machine in the cloud that nodes connect to.',
       examples: [

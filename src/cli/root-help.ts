@@ -9,6 +9,7 @@ Each command tells more: fleet COMMAND --help
 Run:
   run NODE COMMAND…               run a command on one node
   broadcast COMMAND…              run a command on many nodes
+  agent run, agents               give a prompt to an agent; list agents
   jobs [show|logs|wait|cancel]    jobs of now and before
 
 See and manage:

@@ -3,8 +3,11 @@ import { z } from 'zod';
 import {
   DEFAULT_GATEWAY_PORT,
   DEFAULT_HEARTBEAT_INTERVAL_MS,
+  DEFAULT_MAX_OUTPUT_BYTES,
   DEFAULT_NODE_CONCURRENCY,
+  DEFAULT_RETENTION_MS,
   HEARTBEATS_UNTIL_OFFLINE,
+  LEAST_MAX_OUTPUT_BYTES,
 } from '../protocol/limits.ts';
 import { addressSchema, durationSchema, intervalSchema, parseConfigSection } from '../shared/config.ts';
 import { SSH_LIMITS } from '../shared/ssh/limits.ts';
@@ -19,7 +22,12 @@ export const gatewayConfigSchema = z.strictObject({
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   heartbeatInterval: intervalSchema.default(DEFAULT_HEARTBEAT_INTERVAL_MS),
   heartbeatRetention: durationSchema.default(7 * 24 * 3_600_000),
-  concurrencyPerNode: z.number().int().min(1).max(256).default(DEFAULT_NODE_CONCURRENCY),
+  /** Of all nodes together. */
+  maxRunsInFlight: z.number().int().min(1).default(2_000),
+  // Below a node's 64 channels, of which each run takes one or two.
+  concurrencyPerNode: z.number().int().min(1).max(30).default(DEFAULT_NODE_CONCURRENCY),
+  maxOutputBytes: z.number().int().min(LEAST_MAX_OUTPUT_BYTES).default(DEFAULT_MAX_OUTPUT_BYTES),
+  retention: intervalSchema.default(DEFAULT_RETENTION_MS),
   ssh: z
     .strictObject({
       maxUnauthenticated: z.number().int().positive().default(SSH_LIMITS.maxUnauthenticated),

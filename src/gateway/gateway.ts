@@ -23,6 +23,7 @@ import { addHealthRoutes } from './api/health-routes.ts';
 import { addJobRoutes } from './api/job-routes.ts';
 import { addNodeRoutes } from './api/node-routes.ts';
 import { Bus } from './bus/bus.ts';
+import { Retention } from './bus/retention.ts';
 import { type GatewayConfig, offlineAfterMs } from './config.ts';
 import { HealthMonitor } from './health/monitor.ts';
 import { Invites } from './identity/invites.ts';
@@ -103,6 +104,8 @@ export class Gateway {
       logger,
       random,
       concurrencyPerNode: config.concurrencyPerNode,
+      maxRunsInFlight: config.maxRunsInFlight,
+      maxOutputBytes: config.maxOutputBytes,
       signTicket: (run, body) => issueTicket({ signingKey, clock }, run, body),
     });
     const invites = new Invites({ store, clock, randomBytes });
@@ -153,7 +156,10 @@ export class Gateway {
     });
     bus.start();
     monitor.start();
+    const retention = new Retention({ store, clock, logger, retentionMs: config.retention });
+    retention.start();
     this.#closers.push(
+      () => retention.close(),
       () => monitor.close(),
       () => ssh.close(),
       () => sessions.closeAll('gateway_stopping'),

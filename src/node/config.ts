@@ -1,9 +1,16 @@
 /** The node's section of config.yaml: its schema, its defaults, and how flags override it. */
 import { z } from 'zod';
-import { DEFAULT_GATEWAY_PORT, DEFAULT_KILL_GRACE_MS } from '../protocol/limits.ts';
+import {
+  DEFAULT_GATEWAY_PORT,
+  DEFAULT_KILL_GRACE_MS,
+  DEFAULT_MAX_OUTPUT_BYTES,
+  DEFAULT_RETENTION_MS,
+  LEAST_MAX_OUTPUT_BYTES,
+} from '../protocol/limits.ts';
 import { labelsSchema, nodeNameSchema } from '../protocol/names.ts';
 import { addressSchema, durationSchema, intervalSchema, parseConfigSection } from '../shared/config.ts';
 import { SSH_LIMITS } from '../shared/ssh/limits.ts';
+import { agentsConfigSchema } from './agent-config.ts';
 
 /** Disk that the logs of runs may take on a node, bytes. */
 const DEFAULT_SPOOL_BYTES = 1024 * 1024 * 1024;
@@ -15,7 +22,10 @@ export const nodeConfigSchema = z.strictObject({
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   shell: z.string().startsWith('/', 'not an absolute path').optional(),
   killGrace: durationSchema.default(DEFAULT_KILL_GRACE_MS),
+  agents: agentsConfigSchema.default({}),
   maxSpoolBytes: z.number().int().positive().default(DEFAULT_SPOOL_BYTES),
+  maxOutputBytes: z.number().int().min(LEAST_MAX_OUTPUT_BYTES).default(DEFAULT_MAX_OUTPUT_BYTES),
+  retention: intervalSchema.default(DEFAULT_RETENTION_MS),
   keepaliveInterval: intervalSchema.default(SSH_LIMITS.keepaliveIntervalMs),
   keepaliveCountMax: z.number().int().min(1).max(10).default(SSH_LIMITS.keepaliveCountMax),
 });

@@ -1,16 +1,18 @@
 /** Facts about this machine that do not change while it is up. */
 import os from 'node:os';
+import { agentCapability } from '../protocol/agent/agent-spec.ts';
 import type { NodeFacts } from '../protocol/node-messages.ts';
 import { FLEET_VERSION } from '../protocol/version.ts';
 
-export function readMachineFacts(): NodeFacts {
+/** `agents` are the names of those in the node's config. */
+export function readMachineFacts(agents: readonly string[]): NodeFacts {
   return {
     hostname: os.hostname().slice(0, 255),
     os: process.platform,
     osRelease: os.release().slice(0, 255),
     arch: process.arch,
     agentVersion: FLEET_VERSION,
-    capabilities: ['shell'],
+    capabilities: ['shell', ...agents.map(agentCapability)],
   };
 }
 

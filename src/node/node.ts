@@ -105,6 +105,9 @@ export class FleetNode {
       baseEnv,
       homeFolder: os.homedir(),
       maxSpoolBytes: config.maxSpoolBytes,
+      maxOutputBytes: config.maxOutputBytes,
+      retentionMs: config.retention,
+      agents: config.agents,
     });
     this.#runner = runner;
     this.#closers.push(() => runner.close());
@@ -128,7 +131,7 @@ export class FleetNode {
       identity,
       state,
       labels: config.labels,
-      facts: readMachineFacts(),
+      facts: readMachineFacts(Object.keys(config.agents)),
       journal: runner.journalId,
       keepaliveIntervalMs: config.keepaliveInterval,
       keepaliveCountMax: config.keepaliveCountMax,

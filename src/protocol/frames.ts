@@ -14,8 +14,8 @@ export const FRAME_TYPE = {
   started: 3,
   /** JSON of a {@link RunOutcome}: the process group is gone and its pipes are drained. Nothing follows. */
   end: 4,
-  /** No meaning; keeps an idle stream alive. Never stored. */
-  ping: 5,
+  /** JSON of a {@link RunGap}: at this place output was not kept. */
+  gap: 5,
 } as const;
 
 export type FrameType = (typeof FRAME_TYPE)[keyof typeof FRAME_TYPE];

@@ -1,7 +1,9 @@
 /** Jobs as the API speaks of them: what is asked, what is told, and the events of a followed job. */
 import { z } from 'zod';
+import { agentNameSchema, type StartedAgent } from './agent/agent-spec.ts';
 import { labelsSchema } from './names.ts';
-import { runSpecSchema } from './run-spec.ts';
+import { PRIORITIES } from './priority.ts';
+import { commandSchema, runOptionsSchema } from './run-spec.ts';
 import type { RunState } from './run-state.ts';
 
 /** How a broadcast's runs are released. */
@@ -18,27 +20,40 @@ export const flowSchema = z.strictObject({
 });
 export type Flow = z.infer<typeof flowSchema>;
 
-export const submitJobRequest = z.strictObject({
-  kind: z.literal('shell'),
-  command: runSpecSchema.shape.command,
-  /** One node by name, id or prefix; or a selector for many. */
+const submitJobFields = z.strictObject({
+  kind: z.enum(['shell', 'agent']),
+  /** For the node's shell; the prompt when the kind is `agent`. */
+  command: commandSchema,
+  /** Which agent; with the kind `agent` only. */
+  agent: agentNameSchema.optional(),
+  /** One node by name, id or prefix; a selector for many; or a selector of which the gateway picks one node that has the agent. */
   target: z.union([
     z.strictObject({ node: z.string().min(1) }),
     z.strictObject({ selector: z.string().min(1), exclude: z.string().optional() }),
+    z.strictObject({ any: z.string().min(1), exclude: z.array(z.string()).max(10_000).optional() }),
   ]),
-  cwd: runSpecSchema.shape.cwd,
-  env: runSpecSchema.shape.env.optional(),
-  user: runSpecSchema.shape.user,
-  timeoutMs: runSpecSchema.shape.timeoutMs,
+  cwd: runOptionsSchema.shape.cwd,
+  env: runOptionsSchema.shape.env.optional(),
+  user: runOptionsSchema.shape.user,
+  timeoutMs: runOptionsSchema.shape.timeoutMs,
   stdin: z.boolean().optional(),
   /** How long a run may wait for its node, ms. Without it, a node that is offline now fails its run at once. */
   expiresMs: z.number().int().positive().optional(),
   lane: z.string().min(1).max(64).optional(),
+  /** Who goes first among those that wait for the same lane or node; `normal` when absent. */
+  priority: z.enum(PRIORITIES).optional(),
   idempotencyKey: z.string().min(1).max(128).optional(),
   flow: flowSchema.optional(),
   /** Answer with the stream of events instead of the job. */
   follow: z.boolean().optional(),
 });
+export const submitJobRequest = submitJobFields
+  .refine(
+    ({ kind, agent }) => (kind === 'agent') === (agent !== undefined),
+    'an agent is named with the kind agent only',
+  )
+  .refine(({ kind, stdin }) => kind !== 'agent' || !stdin, 'an agent gets its prompt, and no stdin besides')
+  .refine(({ kind, target }) => kind === 'agent' || !('any' in target), 'any node is for the kind agent only');
 export type SubmitJobRequest = z.infer<typeof submitJobRequest>;
 
 export const followJobRequest = z.strictObject({
@@ -70,8 +85,11 @@ export interface RunView {
 
 export interface JobView {
   job: string;
-  kind: 'shell';
+  kind: SubmitJobRequest['kind'];
+  /** The prompt when the kind is `agent`. */
   command: string;
+  /** With the kind `agent` only. */
+  agent?: string;
   createdAt: string;
   createdBy: string;
   target: string;
@@ -92,6 +110,18 @@ export type JobEvent =
       next: number;
       data: string;
       encoding?: 'base64';
+    }
+  /** The run of an agent has begun; tells how its stdout is to be read. */
+  | { type: 'agent'; job: string; run: string; index: number; node: string; next: number; agent: StartedAgent }
+  | {
+      type: 'gap';
+      run: string;
+      index: number;
+      node: string;
+      next: number;
+      /** What the command wrote at this place and what was not kept. */
+      stdoutBytes: number;
+      stderrBytes: number;
     }
   | ({ type: 'end'; next: number } & RunView)
   | { type: 'done'; job: string }

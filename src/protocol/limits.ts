@@ -4,10 +4,23 @@
 export const MAX_COMMAND_BYTES = 120 * 1024;
 /** Largest JSON body of any request, bytes. */
 export const MAX_BODY_BYTES = 1024 * 1024;
-/** Output of one run that is kept, bytes of stdout and stderr together. What is over it is counted, not kept. */
+/** Output of one run that is kept, bytes of stdout and stderr together: its beginning and its end. What is between is counted. */
 export const DEFAULT_MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
+/** Smallest limit that a config may set, bytes. */
+export const LEAST_MAX_OUTPUT_BYTES = 1024;
+
+/**
+ * Longest log of a run that may keep so much output, bytes: headers of frames may take as much again, which they only need when
+ * a command alternates between its streams byte by byte; and there are frames that carry no output.
+ */
+export function maxLogBytes(maxOutputBytes: number): number {
+  return 2 * maxOutputBytes + 256 * 1024;
+}
+
 /** From SIGTERM to SIGKILL, ms. */
 export const DEFAULT_KILL_GRACE_MS = 5_000;
+/** How long what has ended is kept: jobs and their output on the gateway, the journal on a node; ms. */
+export const DEFAULT_RETENTION_MS = 30 * 86_400_000;
 /** Runs that a node works on at once, and that the gateway hands it at once. */
 export const DEFAULT_NODE_CONCURRENCY = 4;
 /** Time between two heartbeats, ms. */

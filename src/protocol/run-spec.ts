@@ -1,5 +1,6 @@
 /** What the gateway hands to a node for one run, and what the node says about it. */
 import { z } from 'zod';
+import { agentNameSchema, startedAgentSchema } from './agent/agent-spec.ts';
 import { MAX_COMMAND_BYTES } from './limits.ts';
 
 /** `JOB.INDEX`: the job's id and the run's place in it. */
@@ -8,21 +9,20 @@ export const runIdSchema = z.string().regex(/^[0-9a-z]{12}\.\d{1,6}$/, 'not a ru
 const environmentName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'not a name for an environment variable');
 const noNul = (text: string): boolean => !text.includes('\0');
 
-/** The work itself: what the ticket binds byte by byte. */
-export const runSpecSchema = z.strictObject({
+/** What is asked for: the command line of a shell, or the prompt of an agent. */
+export const commandSchema = z
+  .string()
+  .min(1)
+  .refine((text) => Buffer.byteLength(text) <= MAX_COMMAND_BYTES, `longer than ${MAX_COMMAND_BYTES} bytes`)
+  .refine(noNul, 'contains a NUL byte');
+
+const commonFields = {
   run: runIdSchema,
   job: z.string(),
   /** The node's id, so that a spec for one node is void on another. */
   nodeId: z.string(),
   /** The node's name, for `FLEET_NODE`. */
   node: z.string(),
-  kind: z.literal('shell'),
-  /** Given to the node's shell as one string, as sshd does. */
-  command: z
-    .string()
-    .min(1)
-    .refine((text) => Buffer.byteLength(text) <= MAX_COMMAND_BYTES, `longer than ${MAX_COMMAND_BYTES} bytes`)
-    .refine(noNul, 'contains a NUL byte'),
   cwd: z.string().min(1).refine(noNul, 'contains a NUL byte').optional(),
   env: z.record(environmentName, z.string().refine(noNul, 'contains a NUL byte')),
   /** Run as this user; the node must be allowed to. */
@@ -36,18 +36,52 @@ export const runSpecSchema = z.strictObject({
   stdin: z.boolean(),
   /** stdout and stderr together that are kept. */
   maxOutputBytes: z.number().int().positive(),
+};
+
+const shellSpecSchema = z.strictObject({
+  ...commonFields,
+  kind: z.literal('shell'),
+  /** Given to the node's shell as one string, as sshd does. */
+  command: commandSchema,
 });
 
+const agentSpecSchema = z.strictObject({
+  ...commonFields,
+  kind: z.literal('agent'),
+  /** Which program that is, and how it gets the prompt, only the node's own config says. */
+  agent: agentNameSchema,
+  prompt: commandSchema,
+  /** The node itself gives the program its stdin. */
+  stdin: z.literal(false),
+});
+
+/** The work itself: what the ticket binds byte by byte. `kind` selects the executor on the node. */
+export const runSpecSchema = z.discriminatedUnion('kind', [shellSpecSchema, agentSpecSchema]);
+
 export type RunSpec = z.infer<typeof runSpecSchema>;
+export type ShellSpec = z.infer<typeof shellSpecSchema>;
+export type AgentSpec = z.infer<typeof agentSpecSchema>;
+/** How a run is run, whatever its kind: fields of requests, too. */
+export const runOptionsSchema = z.strictObject(commonFields);
 
 /** What a Date can hold (ECMA-262, 21.4.1.1): a time from another machine must not make every list of jobs fail. */
 const timeMs = z.number().int().min(0).max(8.64e15);
 const count = z.number().int().nonnegative();
 
 /** Payload of a `started` frame. Times are ms since the epoch on the gateway's clock, as the node estimates it. */
-export const runStartedSchema = z.object({ startedAt: timeMs, pid: z.number().int() });
+export const runStartedSchema = z.object({
+  startedAt: timeMs,
+  pid: z.number().int(),
+  /** Of a run of an agent. */
+  agent: startedAgentSchema.optional(),
+});
 
 export type RunStarted = z.infer<typeof runStartedSchema>;
+
+/** Payload of a `gap` frame: what the command wrote between the frame before and the one after, and what was not kept. */
+export const runGapSchema = z.object({ stdoutBytes: count, stderrBytes: count });
+
+export type RunGap = z.infer<typeof runGapSchema>;
 
 export const OUTCOME_STATES = ['exited', 'signaled', 'timed_out', 'canceled', 'failed_to_start', 'unknown'] as const;
 

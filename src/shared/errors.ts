@@ -8,6 +8,7 @@ export const ERROR_CODES = {
   bad_selector: 'a selector that cannot be parsed',
   not_found: 'no node, job, run or invite has that name or id',
   ambiguous: 'a prefix that fits more than one',
+  no_such_agent: 'the node has no agent of that name',
   conflict: 'what was asked contradicts what is already there',
   name_taken: 'another node has that name',
   too_large: 'a message or file is over its limit',

@@ -22,6 +22,7 @@ const EXPECTED: Record<ErrorCode, number> = {
   name_taken: 78,
   not_found: 255,
   ambiguous: 255,
+  no_such_agent: 255,
   conflict: 255,
   too_large: 255,
   token_invalid: 255,

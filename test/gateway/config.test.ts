@@ -9,6 +9,7 @@ test('a gateway runs without any configuration', () => {
   assert.equal(config.api, undefined);
   assert.equal(offlineAfterMs(config), 90_000);
   assert.equal(config.ssh.keepaliveInterval, 10_000);
+  assert.deepEqual([config.maxOutputBytes, config.retention], [64 * 1024 * 1024, 30 * 86_400_000]);
 });
 
 test('intervals of nothing, and limits that mean nothing, are refused', () => {
@@ -23,6 +24,8 @@ test('intervals of nothing, and limits that mean nothing, are refused', () => {
     { thresholds: { unknown: 1 } },
     { logLevel: 'loud' },
     { listen: 'a b' },
+    { maxOutputBytes: 1023 },
+    { retention: 0 },
   ];
   for (const section of wrong) {
     assert.throws(() => resolveGatewayConfig(section, {}, 'file'), { code: 'config_invalid' }, JSON.stringify(section));
@@ -39,6 +42,8 @@ test('a node: its options and what it refuses', () => {
     { shell: 'bash' },
     { keepaliveInterval: 0 },
     { maxSpoolBytes: 0 },
+    { maxOutputBytes: 0 },
+    { retention: 'soon' },
     { token: 'x' },
   ]) {
     assert.throws(() => resolveNodeConfig(section, {}, 'file'), { code: 'config_invalid' }, JSON.stringify(section));

@@ -52,6 +52,31 @@ test('a spec and what it refuses', () => {
   for (const changes of wrong) assert.equal(fits(changes), false, JSON.stringify(changes).slice(0, 80));
 });
 
+test('the spec of an agent names the agent and the prompt, never a command, and has no stdin from outside', () => {
+  const { command: _command, ...common } = spec;
+  const agent = { ...common, kind: 'agent', agent: 'coder', prompt: 'do it' };
+  const fits = (changes: object): boolean => runSpecSchema.safeParse({ ...agent, ...changes }).success;
+  assert.ok(fits({}));
+  for (const changes of [
+    { command: 'true' },
+    { argv: ['sh'] },
+    { stdin: true },
+    { prompt: '' },
+    { prompt: 'x'.repeat(MAX_COMMAND_BYTES + 1) },
+    { prompt: 'a\0b' },
+    { agent: '../coder' },
+    { agent: 'Coder' },
+    { agent: undefined },
+  ]) {
+    assert.equal(fits(changes), false, JSON.stringify(changes).slice(0, 80));
+  }
+});
+
+test('a format of output that a later version may know is read as text', () => {
+  const started = runStartedSchema.parse({ startedAt: 1, pid: 1, agent: { name: 'coder', events: 'xml' } });
+  assert.equal(started.agent?.events, 'text');
+});
+
 test('times and counts of a node are such that a Date and a database can hold them', () => {
   assert.ok(runOutcomeSchema.safeParse(outcome).success);
   for (const changes of [

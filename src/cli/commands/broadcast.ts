@@ -9,6 +9,7 @@ import { EXIT_OK } from '../exit-code.ts';
 import { conductJob, type JobOutput } from '../job/conduct-job.ts';
 import { explainEnd } from '../job/explain-end.ts';
 import { FolderOutput } from '../job/folder-output.ts';
+import { GapNotes } from '../job/gap-notes.ts';
 import { GatheredOutput } from '../job/gathered-output.ts';
 import { buildRequest, JOB_OPTIONS, refuseTwoFormats } from '../job/job-options.ts';
 import { JsonlOutput } from '../job/jsonl-output.ts';
@@ -84,6 +85,8 @@ async function conduct(
   const outputs: JobOutput[] = [
     context.json ? collector : options.jsonl ? new JsonlOutput(out) : isGathered ? gathered : live,
   ];
+  const notes = new GapNotes(err);
+  if (isForPeople) outputs.push(notes);
   if (options.outdir !== undefined) {
     const folder = new FolderOutput(options.outdir);
     folder.open();
@@ -109,13 +112,18 @@ async function conduct(
     if (options.gather) gathered.print(context);
     if (options.diff) await gathered.printDiff(context);
   }
-  if (isForPeople) summarize(context, runs, request.timeoutMs);
+  if (isForPeople) summarize(context, runs, notes, request.timeoutMs);
   const exitCode = exitCodeOfLeaving(job) ?? exitCodeOfBroadcast(runs);
   return options['exit-zero'] && job.leave === 'end' ? EXIT_OK : exitCode;
 }
 
-function summarize({ err }: CliContext, runs: readonly RunView[], timeoutMs: number | undefined): void {
-  const truncated = runs.filter((run) => run.truncated && run.state === 'exited');
+function summarize(
+  { err }: CliContext,
+  runs: readonly RunView[],
+  notes: GapNotes,
+  timeoutMs: number | undefined,
+): void {
+  const truncated = runs.filter((run) => run.truncated && run.state === 'exited' && !notes.has(run.run));
   for (const explanation of truncated.flatMap((run) => explainEnd(run, timeoutMs))) err.write(formatError(explanation));
   const allWell = exitCodeOfBroadcast(runs) === 0;
   if (runs.length === 0 || (allWell && !err.isTerminal)) return;

@@ -4,6 +4,7 @@ import { FleetError } from '../../shared/errors.ts';
 import { defineCommand } from '../command.ts';
 import { openGateway, printJson } from '../context.ts';
 import { EXIT_OK } from '../exit-code.ts';
+import { GapNotes } from '../job/gap-notes.ts';
 import { refuseTwoFormats } from '../job/job-options.ts';
 import { JsonlOutput } from '../job/jsonl-output.ts';
 import { LiveOutput } from '../job/live-output.ts';
@@ -44,7 +45,19 @@ export const jobsLogsCommand = defineCommand({
     const live = new LiveOutput({ ports: { stdout: out, stderr: err }, unlabeled: false });
     const raw = new RawOutput({ stdout: out, stderr: err });
     const output = context.json ? collector : options.jsonl ? new JsonlOutput(out) : runs.length === 1 ? raw : live;
-    const ended = await readJob(context, { client, job, runs, from, follow: options.follow, output });
+    const outputs = context.json || options.jsonl ? [output] : [output, new GapNotes(err)];
+    const ended = await readJob(context, {
+      client,
+      job,
+      runs,
+      from,
+      follow: options.follow,
+      output: {
+        handle(event) {
+          for (const each of outputs) each.handle(event);
+        },
+      },
+    });
     live.close();
     if (context.json) {
       const latest = runs.map((run) => ended.find(({ index }) => index === run.index) ?? run);

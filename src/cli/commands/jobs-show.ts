@@ -31,7 +31,8 @@ export const jobsShowCommand = defineCommand({
     const now = context.clock.now();
     const facts = formatFacts([
       ['job', job.job],
-      ['command', job.command],
+      ...(job.agent === undefined ? [] : [['agent', job.agent] as const]),
+      [job.kind === 'agent' ? 'prompt' : 'command', job.command],
       ['on', job.target],
       ['created', `${formatRelativeTime(Date.parse(job.createdAt), now)} by ${job.createdBy}`],
       ['state', describeJob(job)],

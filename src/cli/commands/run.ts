@@ -6,6 +6,7 @@ import { type CliContext, openGateway, printJson } from '../context.ts';
 import { EXIT_OK, EXIT_STDOUT_CLOSED } from '../exit-code.ts';
 import { type ConductedJob, conductJob, type JobOutput, onlyRun } from '../job/conduct-job.ts';
 import { explainEnd } from '../job/explain-end.ts';
+import { GapNotes } from '../job/gap-notes.ts';
 import { buildRequest, JOB_OPTIONS, refuseTwoFormats } from '../job/job-options.ts';
 import { JsonlOutput } from '../job/jsonl-output.ts';
 import { RawOutput } from '../job/raw-output.ts';
@@ -46,17 +47,23 @@ export const runCommand = defineCommand({
     const output: JobOutput =
       collector ??
       (options.jsonl ? new JsonlOutput(context.out) : new RawOutput({ stdout: context.out, stderr: context.err }));
+    const notes = new GapNotes(context.err);
     const job = await conductJob(context, {
       client: openGateway(context),
       request,
-      output,
+      output: {
+        handle(event) {
+          output.handle(event);
+          if (!context.json && !options.jsonl) notes.handle(event);
+        },
+      },
       stdin: options.stdin,
     });
     const left = exitCodeOfLeaving(job);
     if (left !== undefined && job.leave !== 'interrupted') return left;
     const run = onlyRun(job);
     if (collector !== undefined) printJson(context, collector.resultOf(run));
-    else if (!options.jsonl) explain(context, explainEnd(run, request.timeoutMs));
+    else if (!options.jsonl) explain(context, explainEnd(run, request.timeoutMs, notes.has(run.run)));
     return left ?? exitCodeOfRun(run);
   },
 });

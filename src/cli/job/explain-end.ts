@@ -1,6 +1,7 @@
 /** Why a run did not simply exit, for the person who waits for it. */
 import type { RunView } from '../../protocol/job-messages.ts';
 import { formatDuration } from '../../shared/duration.ts';
+import { stripControl } from '../../shared/strip-control.ts';
 import { formatBytes } from '../output/format-bytes.ts';
 import { describeFailure } from '../output/summary.ts';
 
@@ -9,14 +10,20 @@ export interface Explanation {
   hint: string | undefined;
 }
 
-/** One explanation each for the end and for output that was not kept; none for a run that exited and kept all, whatever its code. */
-export function explainEnd(run: RunView, timeoutMs?: number): Explanation[] {
+/**
+ * One explanation each for the end and for output that was not kept; none for a run that exited and surely kept all, whatever its code.
+ * `gapTold`: the person knows already how much was not kept.
+ */
+export function explainEnd(run: RunView, timeoutMs?: number, gapTold = false): Explanation[] {
   const explanations: Explanation[] = [];
-  if (run.truncated) {
+  if (run.truncated && !gapTold) {
     const written = formatBytes(run.stdoutBytes + run.stderrBytes);
     explanations.push({ message: `${run.node}: its output was truncated; it wrote ${written}`, hint: undefined });
   }
   if (run.state !== 'exited' || run.exitCode === null) explanations.push(explainState(run, timeoutMs));
+  else if (run.reason !== null && !run.truncated) {
+    explanations.push({ message: `${run.node}: ${stripControl(run.reason)}`, hint: undefined });
+  }
   return explanations;
 }
 

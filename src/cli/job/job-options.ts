@@ -1,5 +1,6 @@
 /** Options that `run` and `broadcast` share: how a command is to be run. */
 import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
+import type { Priority } from '../../protocol/priority.ts';
 import { parseDuration } from '../../shared/duration.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { OptionTable, OptionValues } from '../command.ts';
@@ -13,6 +14,11 @@ export const JOB_OPTIONS = {
   env: { type: 'list', placeholder: 'K=V', describe: 'Environment variable; K alone passes on your own' },
   user: { type: 'string', placeholder: 'USER', describe: 'Run as this user; the node must allow it' },
   lane: { type: 'string', placeholder: 'LANE', describe: 'Runs of one lane on a node come one after another' },
+  priority: {
+    type: 'string',
+    describe: 'Who goes first among those that wait (normal)',
+    choices: ['high', 'normal', 'low'],
+  },
   async: { type: 'boolean', describe: "Print the job's id and do not wait" },
   'idempotency-key': {
     type: 'string',
@@ -28,7 +34,7 @@ export function buildRequest(
   options: OptionValues<typeof JOB_OPTIONS>,
   words: readonly string[],
 ): Omit<SubmitJobRequest, 'target'> & { idempotencyKey: string } {
-  const { timeout, expires, cwd, user, lane } = options;
+  const { timeout, expires, cwd, user, lane, priority } = options;
   const env = parseEnvironment(options.env, context.env);
   return {
     kind: 'shell',
@@ -39,6 +45,7 @@ export function buildRequest(
     ...(cwd === undefined ? {} : { cwd }),
     ...(user === undefined ? {} : { user }),
     ...(lane === undefined ? {} : { lane }),
+    ...(priority === undefined ? {} : { priority: priority as Priority }),
     ...(Object.keys(env).length === 0 ? {} : { env }),
   };
 }

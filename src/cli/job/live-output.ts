@@ -24,7 +24,8 @@ export class LiveOutput implements JobOutput {
   handle(event: JobEvent): void {
     if (event.type === 'stdout' || event.type === 'stderr') {
       this.#prefixerOf(event.run, event.node, event.type).write(decodeData(event));
-    } else if (event.type === 'end') {
+    } else if (event.type === 'gap' || event.type === 'end') {
+      // What stands on the two sides of a gap must not look like one line.
       this.#end(event.run);
     }
   }

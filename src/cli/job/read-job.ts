@@ -47,7 +47,7 @@ export async function readJob(context: CliContext, options: ReadJobOptions): Pro
       const { type: _type, next: _next, ...run } = event;
       ended.push(run);
       missing.set(event.index, 0);
-    } else if (event.type !== 'state') {
+    } else if (event.type === 'stdout' || event.type === 'stderr') {
       missing.set(
         event.index,
         (missing.get(event.index) ?? 0) - Buffer.from(event.data, event.encoding ?? 'utf8').length,

@@ -15,7 +15,7 @@ import type { PendingNodes } from '../identity/pending-nodes.ts';
 import type { NodeRecord } from '../store/nodes-table.ts';
 import type { Store } from '../store/store.ts';
 import { findNode } from './find.ts';
-import { resolveTarget } from './job-routes.ts';
+import { resolveTarget } from './resolve-target.ts';
 import { nodeDetailView, nodeView, pendingView, type ViewSources } from './views.ts';
 
 const MAX_INVITE_TTL_MS = 365 * 24 * 3_600_000;

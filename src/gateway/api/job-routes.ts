@@ -8,20 +8,18 @@ import {
   submitJobRequest,
 } from '../../protocol/job-messages.ts';
 import { isTerminal, RUN_STATES, type RunState } from '../../protocol/run-state.ts';
-import { parseSelector, selectNodes } from '../../protocol/selector.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { type App, parseInput, queryInteger, queryText } from '../../shared/http/fastify-app.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Bus } from '../bus/bus.ts';
-import { keyRevoked } from '../identity/pairing.ts';
 import type { JobRecord } from '../store/jobs-table.ts';
-import type { NodeRecord } from '../store/nodes-table.ts';
 import type { Store } from '../store/store.ts';
 import { findJob, findNode } from './find.ts';
 import { followJob } from './job-stream.ts';
+import { describeTarget, resolveTarget } from './resolve-target.ts';
 import { sendEvents } from './send-events.ts';
-import { jobView, nodeView, type ViewSources } from './views.ts';
+import { jobView, type ViewSources } from './views.ts';
 
 /** What a selector means by default: every node with a live tunnel. */
 export const ALL_CONNECTED = '@online,@limited,@error';
@@ -42,7 +40,9 @@ export function addJobRoutes(app: App, options: JobRoutesOptions): void {
 
   app.post('/v1/jobs', run, async (request, reply) => {
     const asked = parseInput(submitJobRequest, request.body);
-    const nodes = resolveTarget(asked, options);
+    // Who is submitted again has a node already, and another one may be picked by now.
+    const known = 'any' in asked.target && isKnown(asked, request.caller.name);
+    const nodes = known ? [] : resolveTarget(asked, options);
     const job = await bus.submit(asked, nodes, describeTarget(asked), request.caller.name);
     logger.info({ job: job.id, runs: nodes.length, by: request.caller.name }, 'job accepted');
     if (asked.follow) return await follow(reply, job, {});
@@ -90,6 +90,10 @@ export function addJobRoutes(app: App, options: JobRoutesOptions): void {
     return reply.code(204).send();
   });
 
+  function isKnown({ idempotencyKey }: SubmitJobRequest, submitter: string): boolean {
+    return idempotencyKey !== undefined && store.jobs.byIdempotencyKey(submitter, idempotencyKey) !== undefined;
+  }
+
   function view(job: JobRecord): JobView {
     return jobView(job, store.runs.ofJob(job.id));
   }
@@ -104,41 +108,6 @@ export function addJobRoutes(app: App, options: JobRoutesOptions): void {
     }
     return reply;
   }
-}
-
-/** The nodes that a request means. @throws FleetError `not_found`, `ambiguous`, `bad_selector`, `key_revoked`. */
-export function resolveTarget(
-  asked: Pick<SubmitJobRequest, 'target'>,
-  options: ViewSources & { store: Store },
-): NodeRecord[] {
-  const { store } = options;
-  if ('node' in asked.target) {
-    const node = findNode(store, asked.target.node);
-    if (node.revokedAt !== null) throw keyRevoked(node.name);
-    return [node];
-  }
-  const candidates = store.nodes.all().filter((node) => node.revokedAt === null);
-  const selectable = candidates.map((record) => {
-    const { name, status, labels, id } = nodeView(record, options);
-    return { name, status, labels, id, record };
-  });
-  const chosen = selectNodes(parseSelector(asked.target.selector), selectable);
-  const excluded =
-    asked.target.exclude === undefined ? undefined : selectNodes(parseSelector(asked.target.exclude), selectable);
-  const unmatched = [...chosen.unmatched, ...(excluded?.unmatched ?? [])];
-  if (unmatched.length > 0) {
-    throw new FleetError('not_found', `there is no node called ${unmatched.slice(0, 5).join(', ')}`, {
-      hint: 'See them all: fleet nodes',
-    });
-  }
-  const left = chosen.nodes.filter((node) => !excluded?.nodes.includes(node));
-  return left.map(({ record }) => record);
-}
-
-function describeTarget(asked: SubmitJobRequest): string {
-  if ('node' in asked.target) return asked.target.node;
-  const { selector, exclude } = asked.target;
-  return exclude === undefined ? selector : `${selector} without ${exclude}`;
 }
 
 function param(params: unknown, name: string): string {

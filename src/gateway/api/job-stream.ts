@@ -1,6 +1,7 @@
 /** Follows a job from the store: a slow reader waits for nobody but itself, and one that comes back goes on where it was. */
 import { FRAME_HEADER_BYTES, FRAME_TYPE, FrameDecoder } from '../../protocol/frames.ts';
 import type { JobEvent } from '../../protocol/job-messages.ts';
+import { runGapSchema, runStartedSchema } from '../../protocol/run-spec.ts';
 import { isTerminal, type RunState } from '../../protocol/run-state.ts';
 import { encodeData } from '../../protocol/text-data.ts';
 import { FleetError } from '../../shared/errors.ts';
@@ -98,6 +99,11 @@ function* logEvents(run: RunRecord, chunk: Buffer, cursor: Cursor): Generator<Jo
   }
   for (const { type, payload } of frames) {
     cursor.offset += payload.length + FRAME_HEADER_BYTES;
+    if (type === FRAME_TYPE.started) yield* agentEvent(run, payload, cursor.offset);
+    if (type === FRAME_TYPE.gap) {
+      const gap = runGapSchema.parse(JSON.parse(payload.toString()));
+      yield { type: 'gap', run: run.id, index: run.index, node: run.nodeName, next: cursor.offset, ...gap };
+    }
     if (type !== FRAME_TYPE.stdout && type !== FRAME_TYPE.stderr) continue;
     const stream = type === FRAME_TYPE.stdout ? 'stdout' : 'stderr';
     yield {
@@ -109,6 +115,14 @@ function* logEvents(run: RunRecord, chunk: Buffer, cursor: Cursor): Generator<Jo
       ...encodeData(payload),
     };
   }
+}
+
+/** Only a run of an agent has more to tell at its start than its state does. */
+function* agentEvent(run: RunRecord, payload: Buffer, next: number): Generator<JobEvent> {
+  const started = runStartedSchema.safeParse(JSON.parse(payload.toString()));
+  const agent = started.data?.agent;
+  if (agent === undefined) return;
+  yield { type: 'agent', job: run.jobId, run: run.id, index: run.index, node: run.nodeName, next, agent };
 }
 
 function stateEvent(run: RunRecord): JobEvent {

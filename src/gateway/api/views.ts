@@ -27,7 +27,7 @@ export function nodeView(node: NodeRecord, { sessions, monitor }: ViewSources): 
     capabilities: node.facts?.capabilities ?? [],
     lastSeenAt: isoOrNull(node.lastSeenAt),
     connectedSince: isoOrNull(session?.connectedAt ?? null),
-    rttMs: session === undefined ? null : (health.latest?.beat.rttMs ?? null),
+    rttMs: session === undefined ? null : tenths(health.latest?.beat.rttMs),
     agentVersion: node.facts?.agentVersion ?? null,
     os: node.facts?.os ?? null,
     arch: node.facts?.arch ?? null,
@@ -73,11 +73,11 @@ export function healthView(nodes: readonly NodeRecord[], monitor: HealthMonitor)
       name: node.name,
       status,
       reasons,
-      cpuPct: beat?.cpuPct ?? null,
+      cpuPct: tenths(beat?.cpuPct),
       load1: beat?.load1 ?? null,
-      memUsedPct: beat === undefined ? null : memUsedPct(beat),
-      diskUsedPct: beat === undefined ? null : fullestDiskPct(beat),
-      rttMs: beat?.rttMs ?? null,
+      memUsedPct: tenths(beat && memUsedPct(beat)),
+      diskUsedPct: tenths(beat && fullestDiskPct(beat)),
+      rttMs: tenths(beat?.rttMs),
       skewMs: latest?.skewMs ?? null,
       uptimeS: beat?.uptimeS ?? null,
       lastSeenAt: isoOrNull(node.lastSeenAt),
@@ -117,12 +117,18 @@ export function jobView(job: JobRecord, runs: readonly RunRecord[]): JobView {
     job: job.id,
     kind: job.kind,
     command: job.command,
+    ...(job.options.agent === undefined ? {} : { agent: job.options.agent }),
     createdAt: iso(job.createdAt),
     createdBy: job.createdBy,
     target: job.target,
     counts,
     runs: runs.map(runView),
   };
+}
+
+/** One decimal: more would only look like precision. */
+function tenths(value: number | null | undefined): number | null {
+  return value === null || value === undefined ? null : Math.round(value * 10) / 10;
 }
 
 function iso(ms: number): string {

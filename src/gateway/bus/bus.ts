@@ -1,6 +1,7 @@
 /** The command bus: accepts jobs durably, lets each node's queue carry them, and picks up where a former process stopped. */
 import { randomBytes } from 'node:crypto';
 import type { Readable } from 'node:stream';
+import PQueue from 'p-queue';
 import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
 import { isTerminal } from '../../protocol/run-state.ts';
 import { randomBase32 } from '../../shared/base32.ts';
@@ -14,10 +15,12 @@ import type { RunRecord } from '../store/runs-table.ts';
 import type { Store } from '../store/store.ts';
 import { Deadlines } from './deadlines.ts';
 import { runFlow } from './job-flow.ts';
+import { jobOptions } from './job-options.ts';
 import { NodeClient } from './node-client.ts';
 import { NodeQueue } from './node-queue.ts';
 import { OnlineWaiters } from './online-waiters.ts';
 import { EXPIRED, RunCarrier } from './run-carrier.ts';
+import { groupByJob, hasFlow, notBegun, succeeded } from './run-facts.ts';
 import { RunFeed } from './run-feed.ts';
 import { buildRunSpec } from './run-spec.ts';
 import { forwardStdin } from './stdin-forward.ts';
@@ -32,6 +35,9 @@ export interface BusOptions {
   logger: Logger;
   random: () => number;
   concurrencyPerNode: number;
+  maxRunsInFlight: number;
+  /** Output of one run that is kept, bytes. */
+  maxOutputBytes: number;
   signTicket(run: { id: string; nodeId: string }, body: Buffer): Promise<string>;
 }
 
@@ -41,6 +47,8 @@ export class Bus {
   readonly #queues = new Map<string, NodeQueue>();
   readonly #carriers = new Map<string, RunCarrier>();
   readonly #deadlines: Deadlines;
+  /** Runs that are being carried, of all nodes together. */
+  readonly #inFlight: PQueue;
   readonly #carried = new Map<string, Promise<void>>();
   readonly #waiters = new OnlineWaiters();
   /** Of runs in a node's queue: called when one ends before its turn. */
@@ -49,7 +57,8 @@ export class Bus {
 
   constructor(options: BusOptions) {
     this.#options = options;
-    const { clock } = options;
+    const { clock, maxRunsInFlight } = options;
+    this.#inFlight = new PQueue({ concurrency: maxRunsInFlight });
     this.#deadlines = new Deadlines({ clock, expire: (id) => this.#expire(id), onFailure: this.#logFailure });
   }
 
@@ -98,12 +107,11 @@ export class Bus {
       const present = key === null ? undefined : store.jobs.byIdempotencyKey(submitter, key);
       if (present !== undefined) return { job: assertSameJob(present, request), runs: [] };
       const id = randomBase32(12, randomBytes);
-      const { cwd, env, user, timeoutMs, stdin, lane, flow } = request;
       store.jobs.insert({
         id,
         kind: request.kind,
         command: request.command,
-        options: { cwd, env, user, timeoutMs, stdin, lane, flow },
+        options: jobOptions(request, this.#options.maxOutputBytes),
         target,
         createdAt: now,
         createdBy: submitter,
@@ -193,6 +201,7 @@ export class Bus {
     this.#shutdown.abort();
     this.#deadlines.close();
     for (const queue of this.#queues.values()) queue.pause();
+    this.#inFlight.pause();
     await Promise.all([...this.#carriers.keys()].map((id) => this.#carried.get(id)));
   }
 
@@ -233,7 +242,12 @@ export class Bus {
     if (isOpen()) {
       const early = Promise.withResolvers<void>();
       this.#endedEarly.set(run.id, early.resolve);
-      const turn = this.#queueOf(run.nodeId).add(job.options.lane, () => this.#carry(job, run.id));
+      const { lane, priority } = job.options;
+      const turn = this.#queueOf(run.nodeId).add(
+        lane,
+        () => this.#inFlight.add(() => this.#carry(job, run.id)),
+        priority,
+      );
       // The queue of a node that is away stands still: nobody else's turn may wait for a run that has ended in it.
       await Promise.race([turn, early.promise]);
       this.#endedEarly.delete(run.id);
@@ -323,28 +337,9 @@ export class Bus {
   }
 }
 
-function succeeded(run: RunRecord): boolean {
-  return run.state === 'exited' && run.exitCode === 0;
-}
-
-/** Whether no node can have the run. */
-function notBegun(run: RunRecord): boolean {
-  return run.state === 'queued' && run.handedOverAt === null;
-}
-
-function hasFlow(job: JobRecord | undefined): boolean {
-  return Object.keys(job?.options.flow ?? {}).length > 0;
-}
-
 function assertSameJob(present: JobRecord, request: SubmitJobRequest): JobRecord {
-  if (present.command === request.command) return present;
+  if (present.command === request.command && present.options.agent === request.agent) return present;
   throw new FleetError('conflict', `the idempotency key was used for another command, in job ${present.id}`, {
     hint: 'Take a fresh key for a fresh command.',
   });
-}
-
-function groupByJob(runs: readonly RunRecord[]): Map<string, RunRecord[]> {
-  const groups = new Map<string, RunRecord[]>();
-  for (const run of runs) groups.set(run.jobId, [...(groups.get(run.jobId) ?? []), run]);
-  return groups;
 }

@@ -1,7 +1,7 @@
 /** Takes a run's log from its node into the store: whole frames, in grouped commits, with back-pressure. */
 import type { Readable } from 'node:stream';
 import { encodeFrame, FRAME_TYPE, type Frame, FrameDecoder } from '../../protocol/frames.ts';
-import { type RunOutcome, runOutcomeSchema, runStartedSchema } from '../../protocol/run-spec.ts';
+import { type RunOutcome, runGapSchema, runOutcomeSchema, runStartedSchema } from '../../protocol/run-spec.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { RunRecord } from '../store/runs-table.ts';
 import type { Store } from '../store/store.ts';
@@ -12,22 +12,33 @@ const MAX_WAITING_BYTES = 1024 * 1024;
 export interface LogReceiverOptions {
   store: Store;
   run: RunRecord;
+  /** Longest log that is taken, bytes. */
+  maxLogBytes: number;
   /** Called after each commit. */
   onStored(): void;
+}
+
+/** A node has sent more for one run than it may; nothing that came after that is stored. */
+export class LogTooLong extends Error {
+  override readonly name = 'LogTooLong';
 }
 
 /**
  * Stores what `stream` brings until the run's end frame, and the run's new state with it, in one transaction each time.
  * Resolves with the outcome; @throws FleetError `connection_lost` when the stream ends before the end frame,
- * `protocol_unsupported` when it is no log, `storage_failed`.
+ * `protocol_unsupported` when it is no log, `storage_failed`; LogTooLong.
  */
 export async function receiveLog(stream: Readable, options: LogReceiverOptions): Promise<RunOutcome> {
   const decoder = new FrameDecoder();
   let offset = options.run.logBytes;
   for await (const chunk of batches(stream)) {
-    const frames = decodeFrames(decoder, chunk).filter((frame) => frame.type !== FRAME_TYPE.ping);
+    const frames = decodeFrames(decoder, chunk);
     if (frames.length === 0) continue;
     const bytes = Buffer.concat(frames.map((frame) => encodeFrame(frame.type, frame.payload)));
+    if (offset + bytes.length > options.maxLogBytes) {
+      stream.destroy();
+      throw new LogTooLong(`the log of run ${options.run.id} is longer than ${options.maxLogBytes} bytes`);
+    }
     const at = offset;
     const outcome = await options.store.write(() => storeFrames(options, at, bytes, frames));
     offset += bytes.length;
@@ -107,6 +118,9 @@ function storeFrames(
     if (frame.type === FRAME_TYPE.started) {
       const { startedAt } = parsePayload(frame, runStartedSchema.safeParse);
       if (store.runs.byId(run.id)?.state === 'delivered') store.runs.move(run.id, 'running', { startedAt });
+    } else if (frame.type === FRAME_TYPE.gap) {
+      // Followers rely on it that whatever is stored can be read.
+      parsePayload(frame, runGapSchema.safeParse);
     } else if (frame.type === FRAME_TYPE.end) {
       outcome = parsePayload(frame, runOutcomeSchema.safeParse);
       const { state, droppedBytes, ...ended } = outcome;

@@ -4,6 +4,7 @@
  * What makes it exactly once: before the first hand-over the store notes that the node *may* have the run; the node's
  * journal then decides. Only a node that has lost its journal, or says that it does not know how a run ended, makes it `unknown`.
  */
+import { maxLogBytes } from '../../protocol/limits.ts';
 import type { RunSpec } from '../../protocol/run-spec.ts';
 import { isTerminal } from '../../protocol/run-state.ts';
 import { Backoff } from '../../shared/backoff.ts';
@@ -13,7 +14,7 @@ import type { Logger } from '../../shared/logger.ts';
 import type { Session } from '../sessions.ts';
 import type { RunRecord } from '../store/runs-table.ts';
 import type { Store } from '../store/store.ts';
-import { receiveLog } from './log-receiver.ts';
+import { LogTooLong, receiveLog } from './log-receiver.ts';
 import type { NodeClient } from './node-client.ts';
 
 /** Pauses between attempts while the tunnel stands, ms. */
@@ -100,8 +101,11 @@ export class RunCarrier {
     }
     try {
       const stream = await client.openLog(run.id, run.logBytes, this.#shutdown);
-      await receiveLog(stream, { store: this.#options.store, run, onStored: () => this.#options.changed(run) });
+      const { store, specOf, changed } = this.#options;
+      const limit = maxLogBytes(specOf(run).maxOutputBytes);
+      await receiveLog(stream, { store, run, maxLogBytes: limit, onStored: () => changed(run) });
     } catch (error) {
+      if (error instanceof LogTooLong) return await this.#sentTooMuch(client, error);
       const failure = toFleetError(error);
       if (failure.code === 'not_found') return await this.#unknown('node_lost_run: the node no longer knows it');
       if (this.#shutdown.aborted || !(await this.#endWithoutLog(client, failure))) throw failure;
@@ -195,10 +199,19 @@ export class RunCarrier {
     const { store } = this.#options;
     const reason = `${failure.code}: ${failure.message}`;
     await this.#end(() => {
-      if (failure.code === 'forbidden') return store.runs.move(this.#id, 'rejected', this.#endNow(reason));
+      if (failure.code === 'forbidden' || failure.code === 'no_such_agent')
+        return store.runs.move(this.#id, 'rejected', this.#endNow(reason));
       store.runs.move(this.#id, 'delivered');
       return store.runs.move(this.#id, 'failed_to_start', this.#endNow(reason));
     });
+  }
+
+  /** Nothing that this node says of the run can be believed; what it may still run is ended if it can be. */
+  async #sentTooMuch(client: NodeClient, { message }: LogTooLong): Promise<void> {
+    await this.#unknown(`node_sent_too_much: ${message}`);
+    client
+      .cancel(this.#id)
+      .catch((error: unknown) => this.#logger.info({ err: error }, 'cancel did not reach the node'));
   }
 
   async #unknown(reason: string): Promise<void> {

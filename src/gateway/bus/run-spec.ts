@@ -5,19 +5,22 @@ import type { JobRecord } from '../store/jobs-table.ts';
 import type { RunRecord } from '../store/runs-table.ts';
 
 export function buildRunSpec(job: JobRecord, run: RunRecord): RunSpec {
-  const { cwd, env, user, timeoutMs, stdin } = job.options;
+  const { cwd, env, user, timeoutMs } = job.options;
   return {
     run: run.id,
     job: job.id,
     nodeId: run.nodeId,
     node: run.nodeName,
-    kind: job.kind,
-    command: job.command,
+    ...work(job),
     env: env ?? {},
-    stdin: stdin ?? false,
-    maxOutputBytes: DEFAULT_MAX_OUTPUT_BYTES,
+    maxOutputBytes: job.options.maxOutputBytes ?? DEFAULT_MAX_OUTPUT_BYTES,
     ...(cwd === undefined ? {} : { cwd }),
     ...(user === undefined ? {} : { user }),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
   };
+}
+
+function work({ kind, command, options }: JobRecord) {
+  if (kind === 'shell') return { kind, command, stdin: options.stdin ?? false } as const;
+  return { kind, agent: options.agent ?? '', prompt: command, stdin: false } as const;
 }

@@ -16,6 +16,8 @@ export function openDatabase(file: string): Sqlite {
   try {
     database = new Database(file);
     if (file !== ':memory:') chmodSync(file, 0o600);
+    // Of effect on a new file only, and only before anything else is written: lets old jobs give their space back in small steps.
+    database.pragma('auto_vacuum = INCREMENTAL');
     database.pragma('journal_mode = WAL');
     database.pragma('synchronous = FULL');
     database.pragma('foreign_keys = ON');

@@ -3,12 +3,19 @@ import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
 import type { Sqlite } from './database.ts';
 
 /** What of a request is kept for the hand-over of its runs. */
-export type JobOptions = Pick<SubmitJobRequest, 'cwd' | 'env' | 'user' | 'timeoutMs' | 'stdin' | 'lane' | 'flow'>;
+export type JobOptions = Pick<
+  SubmitJobRequest,
+  'cwd' | 'env' | 'user' | 'timeoutMs' | 'stdin' | 'lane' | 'priority' | 'flow' | 'agent'
+> & {
+  /** What the limit was when the job was accepted; a later one does not change the specs of its runs. */
+  maxOutputBytes?: number;
+};
 
 export interface JobRecord {
   seq: number;
   id: string;
-  kind: 'shell';
+  kind: SubmitJobRequest['kind'];
+  /** The prompt when the kind is `agent`. */
   command: string;
   options: JobOptions;
   /** The node or selector as it was typed. */

@@ -5,6 +5,7 @@ import { HealthTable } from './health-table.ts';
 import { InvitesTable } from './invites-table.ts';
 import { JobsTable } from './jobs-table.ts';
 import { NodesTable } from './nodes-table.ts';
+import { RetentionTable } from './retention-table.ts';
 import { RunsTable } from './runs-table.ts';
 
 export class Store {
@@ -13,6 +14,7 @@ export class Store {
   readonly jobs: JobsTable;
   readonly runs: RunsTable;
   readonly health: HealthTable;
+  readonly retention: RetentionTable;
   readonly #database: Sqlite;
   readonly #commits: GroupCommit;
   #closed = false;
@@ -26,6 +28,7 @@ export class Store {
     this.jobs = new JobsTable(this.#database);
     this.runs = new RunsTable(this.#database);
     this.health = new HealthTable(this.#database);
+    this.retention = new RetentionTable(this.#database);
   }
 
   /** Runs `work` in the next group of writes and resolves with its result once it is on disk. */

@@ -2,14 +2,18 @@
 import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { delimiter, join, resolve } from 'node:path';
-import type { RunSpec } from '../../protocol/run-spec.ts';
+import type { AgentSpec, RunSpec } from '../../protocol/run-spec.ts';
 import { systemErrorCode } from '../../shared/errors.ts';
+import type { AgentPlan } from './agent-plan.ts';
+import { StartFailure } from './start-failure.ts';
 import type { UserAccount } from './user-lookup.ts';
 
 export interface CommandPlan {
   argv: readonly [string, ...string[]];
   cwd: string;
   env: NodeJS.ProcessEnv;
+  /** What the command finds on its stdin, when that does not come from outside. */
+  input?: string | undefined;
   /** Set if the command's processes can only be signaled with this prefix (sudo). */
   signalWith?: readonly [string, ...string[]];
 }
@@ -22,38 +26,30 @@ export interface PlanHost {
   /** The account of this process. */
   currentUid: number;
   findUser(name: string): Promise<UserAccount | undefined>;
-}
-
-/** Why a command cannot be started: a stable word, a colon, and prose. */
-export class StartFailure extends Error {
-  override readonly name = 'StartFailure';
+  /** @throws StartFailure `no_such_agent` or `no_such_program`. */
+  planAgent(spec: AgentSpec): Promise<AgentPlan>;
 }
 
 /** Besides the PATH of this process, where the tools that change the user are looked for. */
 const SYSTEM_PATH = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 
-/** @throws StartFailure `no_such_user`, `no_such_folder`, `no_such_shell` or `spawn_failed`. */
+/** @throws StartFailure `no_such_user`, `no_such_folder`, `no_such_shell`, `no_such_agent`, `no_such_program` or `spawn_failed`. */
 export async function planCommand(spec: RunSpec, host: PlanHost): Promise<CommandPlan> {
-  await requireShell(host.shell);
+  const { argv, input } = await chooseProgram(spec, host);
   const user = spec.user === undefined ? undefined : await requireUser(spec.user, host);
   const fleetEnv = { FLEET_NODE: spec.node, FLEET_JOB: spec.job, FLEET_RUN: spec.run };
   // LVM's tools complain on stderr about each descriptor that they inherit, and every command here inherits two.
   const base = { LVM_SUPPRESS_FD_WARNINGS: '1', ...host.baseEnv };
-  // As sshd does: one string for the shell, no quoting of ours.
-  const shellArgv = [host.shell, '-c', spec.command] as const;
   if (user === undefined || user.uid === host.currentUid) {
     const cwd = await chooseFolder(spec.cwd, host.homeFolder);
-    return { argv: shellArgv, cwd, env: { ...base, ...spec.env, ...fleetEnv } };
+    return { argv, input, cwd, env: { ...base, ...spec.env, ...fleetEnv } };
   }
   const userEnv = { HOME: user.home, USER: user.name, LOGNAME: user.name, SHELL: user.shell };
   const setpriv = host.currentUid === 0 ? await findTool('setpriv', host.baseEnv) : undefined;
   if (setpriv !== undefined) {
     return {
-      argv: [
-        ...setprivArgv(setpriv, user),
-        ...(await environmentArgv({ ...spec.env, ...fleetEnv }, host)),
-        ...shellArgv,
-      ],
+      argv: [...setprivArgv(setpriv, user), ...(await environmentArgv({ ...spec.env, ...fleetEnv }, host)), ...argv],
+      input,
       cwd: await chooseFolder(spec.cwd, user.home),
       env: { ...base, ...userEnv },
     };
@@ -63,11 +59,20 @@ export async function planCommand(spec: RunSpec, host: PlanHost): Promise<Comman
     throw new StartFailure(`spawn_failed: sudo is needed to run as ${user.name}, and is not installed`);
   const env = { ...spec.env, ...fleetEnv };
   return {
-    argv: sudoArgv(sudo, user, Object.keys(env), resolve(user.home, spec.cwd ?? '.'), shellArgv),
+    argv: sudoArgv(sudo, user, Object.keys(env), resolve(user.home, spec.cwd ?? '.'), argv),
+    input,
     cwd: '/',
     env: { ...base, ...env },
     signalWith: [sudo, '-n', '-u', user.name, '--'],
   };
+}
+
+/** `kind` selects the executor. */
+async function chooseProgram(spec: RunSpec, host: PlanHost): Promise<AgentPlan> {
+  if (spec.kind === 'agent') return await host.planAgent(spec);
+  await requireShell(host.shell);
+  // As sshd does: one string for the shell, no quoting of ours.
+  return { argv: [host.shell, '-c', spec.command], input: undefined };
 }
 
 /**

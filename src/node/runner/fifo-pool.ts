@@ -7,6 +7,7 @@ import { readdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FleetError, systemErrorCode } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
+import { removePrompts } from './prompt-file.ts';
 import type { ToolResult } from './spawn.ts';
 
 /** Made at once, and kept free at most. Three are the most that one run takes. */
@@ -40,6 +41,7 @@ export class FifoPool {
       this.#next = Math.max(this.#next, Number(number) + 1);
       if (!inUse.has(name)) await unlink(this.path(name));
     }
+    await removePrompts(this.#options.folder);
     await this.#make();
   }
 

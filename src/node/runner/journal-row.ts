@@ -38,7 +38,7 @@ export interface JournalRow {
   exit: CommandExit | null;
   /** Whether stdin was not yet complete. */
   stdinOpen: boolean;
-  /** As of the last orderly close; null if there was none. */
+  /** As of the last orderly close, or of some moment after the log had taken the beginning of the output; null if neither has been. */
   counters: OutputCounters | null;
   outcome: RunOutcome | null;
   /** Length of the whole log, bytes; 0 before the end. */

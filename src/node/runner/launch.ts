@@ -1,9 +1,11 @@
 /** Joins a command and its pipes: opens both ends, starts the command, and closes what is not ours to keep. */
 import { closeSync } from 'node:fs';
-import { type CommandPlan, StartFailure } from './command-plan.ts';
+import type { CommandPlan } from './command-plan.ts';
 import { openForInput, openForOutput } from './fifo-pool.ts';
 import type { RunPipes } from './journal-row.ts';
+import { openPrompt } from './prompt-file.ts';
 import { type CommandExit, spawnCommand } from './spawn.ts';
+import { StartFailure } from './start-failure.ts';
 
 interface Ends {
   readFd: number;
@@ -14,8 +16,10 @@ interface Ends {
 export interface OpenPipes {
   stdout: Ends;
   stderr: Ends;
-  /** Null when the command's stdin is empty. */
+  /** Null when nobody sends stdin. */
   stdin: Ends | null;
+  /** What takes the place of stdin; null when nothing does. */
+  promptFd: number | null;
 }
 
 /** The descriptors are the caller's to close. */
@@ -29,8 +33,8 @@ export interface Launched {
   stdinFd: number | null;
 }
 
-/** @throws the system's error; nothing is open then. */
-export function openPipes(pipes: RunPipes, pathOf: (name: string) => string): OpenPipes {
+/** `prompt` is what the command finds on its stdin, if nobody sends it. @throws the system's error; nothing is open then. */
+export function openPipes(pipes: RunPipes, pathOf: (name: string) => string, prompt?: string): OpenPipes {
   const opened: Ends[] = [];
   const remember = (ends: Ends): Ends => {
     opened.push(ends);
@@ -41,6 +45,8 @@ export function openPipes(pipes: RunPipes, pathOf: (name: string) => string): Op
       stdout: remember(openForOutput(pathOf(pipes.stdout))),
       stderr: remember(openForOutput(pathOf(pipes.stderr))),
       stdin: pipes.stdin === null ? null : remember(openForInput(pathOf(pipes.stdin))),
+      // The last one, so that none has to be closed after it.
+      promptFd: prompt === undefined ? null : openPrompt(pathOf, prompt),
     };
   } catch (error) {
     for (const ends of opened) closeEnds(ends);
@@ -50,6 +56,7 @@ export function openPipes(pipes: RunPipes, pathOf: (name: string) => string): Op
 
 export function closePipes(open: OpenPipes): void {
   for (const ends of [open.stdout, open.stderr, open.stdin]) if (ends !== null) closeEnds(ends);
+  if (open.promptFd !== null) closeSync(open.promptFd);
 }
 
 /**
@@ -66,14 +73,14 @@ export function reopenPipes(pipes: RunPipes, pathOf: (name: string) => string): 
 /**
  * Starts the command. It holds the reading ends of its own output, too: should this process be killed, the command is not ended by
  * SIGPIPE, but waits when the pipe is full, until the next process reads on.
- * @throws StartFailure `no_such_shell` or `spawn_failed`; all descriptors are closed then.
+ * @throws StartFailure `no_such_program` or `spawn_failed`; all descriptors are closed then.
  */
 export async function launch(plan: CommandPlan, open: OpenPipes): Promise<Launched> {
   const spawned = spawnCommand({
     argv: plan.argv,
     cwd: plan.cwd,
     env: plan.env,
-    stdin: open.stdin?.readFd ?? 'ignore',
+    stdin: open.stdin?.readFd ?? open.promptFd ?? 'ignore',
     stdout: open.stdout.writeFd,
     stderr: open.stderr.writeFd,
     hold: [open.stdout.readFd, open.stderr.readFd],
@@ -82,12 +89,13 @@ export async function launch(plan: CommandPlan, open: OpenPipes): Promise<Launch
     closePipes(open);
     const { code, message } = await spawned.failure;
     // The folder was looked at before, so what is missing is the program.
-    if (code === 'ENOENT') throw new StartFailure(`no_such_shell: ${plan.argv[0]}`);
+    if (code === 'ENOENT') throw new StartFailure(`no_such_program: ${plan.argv[0]}`);
     throw new StartFailure(`spawn_failed: ${code ?? message}`);
   }
   closeSync(open.stdout.writeFd);
   closeSync(open.stderr.writeFd);
   if (open.stdin !== null) closeSync(open.stdin.readFd);
+  if (open.promptFd !== null) closeSync(open.promptFd);
   const { pid, exited, unref } = spawned;
   return {
     pid,

@@ -3,17 +3,19 @@ import type { RunSpec, RunStatus } from '../../protocol/run-spec.ts';
 import { type Clock, sleep, type Timer } from '../../shared/clock.ts';
 import { FleetError, systemErrorCode } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
-import { type CommandPlan, StartFailure } from './command-plan.ts';
+import type { Agents } from './agents.ts';
+import type { CommandPlan } from './command-plan.ts';
 import type { FifoPool } from './fifo-pool.ts';
 import type { Journal } from './journal.ts';
-import type { JournalRow, KillCause, OutputCounters, RunPhase, RunPipes } from './journal-row.ts';
+import type { JournalRow, KillCause, RunPhase, RunPipes } from './journal-row.ts';
 import { closePipes, type Launched, launch, openPipes, reopenPipes } from './launch.ts';
 import type { RunEnding } from './outcome.ts';
 import { leaderGone, ProcessGroup, terminateGroup } from './process-group.ts';
 import type { ProcessTable } from './process-table.ts';
-import { RunOutput } from './run-output.ts';
+import { type OutputPast, RunOutput } from './run-output.ts';
 import { RunRecord } from './run-record.ts';
 import { type CommandExit, runTool } from './spawn.ts';
+import { StartFailure } from './start-failure.ts';
 import { StdinPipe } from './stdin-pipe.ts';
 
 /** What escaped from a group that was killed may hold the pipes for ever; what is in them is read for this long, ms. */
@@ -22,7 +24,8 @@ const DRAIN_AFTER_KILL_MS = 1000;
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 export const RESTARTED = 'node_restarted: exit code could not be observed';
-const NO_OUTPUT: OutputCounters = { stdoutBytes: 0, stderrBytes: 0, droppedBytes: 0 };
+const NO_BYTES = { stdoutBytes: 0, stderrBytes: 0 };
+const NO_PAST: OutputPast = { logBytes: 0, written: NO_BYTES, kept: NO_BYTES, told: NO_BYTES };
 
 export interface LiveRunContext {
   journal: Journal;
@@ -32,7 +35,10 @@ export interface LiveRunContext {
   /** Gateway's time, ms. */
   now(): number;
   killGraceMs: number;
+  /** What the spec asks for is lowered to it, bytes. */
+  maxOutputBytes: number;
   logger: Logger;
+  agents: Agents;
   /** @throws StartFailure */
   plan(spec: RunSpec): Promise<CommandPlan>;
   logPath(run: string): string;
@@ -41,8 +47,9 @@ export interface LiveRunContext {
 /** What a former process left of a run. */
 export interface Inheritance {
   row: JournalRow;
-  logBytes: number;
-  counters: OutputCounters;
+  past: OutputPast;
+  /** The former process was killed: what it had read, and not yet written, is lost, and nobody knows how much that was. */
+  outputInDoubt: boolean;
 }
 
 export class LiveRun {
@@ -69,6 +76,9 @@ export class LiveRun {
   /** No cause counts any more: the command came to its own end before. */
   #sealed = false;
   readonly #letGo = new AbortController();
+  /** Ends the wait for a turn. */
+  readonly #noTurn = new AbortController();
+  #giveSlotBack: (() => void) | undefined;
   readonly #ended = Promise.withResolvers<RunStatus>();
   readonly #over = Promise.withResolvers<void>();
   #working: Promise<void> = Promise.resolve();
@@ -85,14 +95,25 @@ export class LiveRun {
     this.#stdinOpen = inheritance?.row.stdinOpen ?? spec.stdin;
     this.#output = new RunOutput({
       logPath: context.logPath(spec.run),
-      logBytes: inheritance?.logBytes ?? 0,
-      counters: inheritance?.counters ?? NO_OUTPUT,
-      maxOutputBytes: spec.maxOutputBytes,
+      past: inheritance?.past ?? NO_PAST,
+      maxOutputBytes: Math.min(spec.maxOutputBytes, context.maxOutputBytes),
+      onUnsafe: (counters) => this.#record.note((open) => open.setCounters(spec.run, counters)),
       logger: this.#logger,
     });
     const { journal, clock, now } = context;
     const signal = this.#letGo.signal;
-    this.#record = new RunRecord({ spec, journal, output: this.#output, clock, now, logger: this.#logger, signal });
+    const agent = context.agents.startedAs(spec);
+    this.#record = new RunRecord({
+      spec,
+      agent,
+      journal,
+      output: this.#output,
+      outputInDoubt: inheritance?.outputInDoubt ?? false,
+      clock,
+      now,
+      logger: this.#logger,
+      signal,
+    });
     // Of a former process's run, what was sent by then is gone with it.
     if (spec.stdin && this.#phase === 'accepted') {
       this.stdin = new StdinPipe({ onComplete: () => this.#stdinComplete(), onLost: () => this.kill('stdin_lost') });
@@ -103,6 +124,11 @@ export class LiveRun {
 
   get log(): RunOutput['log'] {
     return this.#output.log;
+  }
+
+  /** What the output takes of the spool's room, bytes. */
+  get spaceBytes(): number {
+    return this.#output.spaceBytes;
   }
 
   /** Resolves when the outcome is durable and the log complete. @throws FleetError `connection_lost` when this process lets go first. */
@@ -143,17 +169,19 @@ export class LiveRun {
     this.#cause = cause;
     this.#record.note((journal) => journal.setCause(this.spec.run, cause));
     this.#causeRaised.resolve();
+    this.#noTurn.abort();
   }
 
   /** Stops following and leaves the command alive for the next process; an ending that has begun is completed if the disk lets it. */
   async letGo(): Promise<void> {
     this.#letGo.abort();
+    this.#noTurn.abort();
     await this.#working;
     this.#timer?.cancel();
     this.#unref?.();
     await this.#output.stop();
     this.stdin?.discard();
-    await this.log.flush();
+    if (this.#record.outcome === null) await this.#output.save();
     if (this.#phase === 'started') {
       this.#record.note((journal) => journal.setCounters(this.spec.run, this.#output.counters));
     }
@@ -162,7 +190,9 @@ export class LiveRun {
   }
 
   async #start(): Promise<void> {
-    const { fifos, plan } = this.#context;
+    const { fifos, plan, agents } = this.#context;
+    this.#giveSlotBack = await agents.takeSlot(this.spec, this.#noTurn.signal);
+    if (this.#giveSlotBack === undefined) return await this.#follow();
     try {
       const command = await plan(this.spec);
       const names = await fifos.take(this.spec.stdin ? 3 : 2);
@@ -183,7 +213,7 @@ export class LiveRun {
     const [stdout = '', stderr = '', stdin = null] = names;
     this.#pipes = { stdout, stderr, stdin };
     this.#signalWith = command.signalWith;
-    const open = openPipes(this.#pipes, (name) => fifos.path(name));
+    const open = openPipes(this.#pipes, (name) => fifos.path(name), command.input);
     try {
       journal.starting(this.spec.run, this.#pipes);
     } catch (error) {
@@ -215,7 +245,8 @@ export class LiveRun {
   }
 
   async #adopt(row: JournalRow): Promise<void> {
-    const { fifos, processes, now, clock } = this.#context;
+    const { fifos, processes, now, clock, agents } = this.#context;
+    this.#giveSlotBack = agents.occupySlot(this.spec);
     // Without the proof that it is still the same process, a pid is but a number that may be a stranger's by now.
     if (row.pid !== null && row.identity !== null) {
       this.#group = new ProcessGroup(row.pid, row.identity, processes);
@@ -225,6 +256,7 @@ export class LiveRun {
       if (found !== undefined) this.#belongsTo(found.pid, found.identity);
     }
     const group = this.#group;
+    await this.#output.restore();
     if (group === undefined || row.pipes === null) {
       const reason = 'node_restarted: it is not known whether the command was started';
       return await this.#end({ kind: 'unknown', reason });
@@ -292,6 +324,7 @@ export class LiveRun {
   async #end(ending: RunEnding): Promise<void> {
     this.#sealed = true;
     this.#timer?.cancel();
+    this.#giveSlotBack?.();
     this.#over.resolve();
     const drained = this.#output.isDrained;
     await this.#output.stop();

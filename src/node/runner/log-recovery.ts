@@ -2,6 +2,8 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { FRAME_HEADER_BYTES, FRAME_TYPE, MAX_FRAME_PAYLOAD_BYTES } from '../../protocol/frames.ts';
+import { runGapSchema } from '../../protocol/run-spec.ts';
+import { add, type StreamBytes } from './stream-bytes.ts';
 
 export interface RecoveredLog {
   /** Length in whole frames, to which the file was cut. */
@@ -9,6 +11,8 @@ export interface RecoveredLog {
   /** Payload of the frames of either kind. */
   stdoutBytes: number;
   stderrBytes: number;
+  /** Sums of the gap frames: what they say was not kept. */
+  gaps: StreamBytes;
   /** Whether the last frame is the end frame. */
   ended: boolean;
 }
@@ -18,6 +22,7 @@ const STORED_TYPES: ReadonlySet<number> = new Set([
   FRAME_TYPE.stdout,
   FRAME_TYPE.stderr,
   FRAME_TYPE.started,
+  FRAME_TYPE.gap,
   FRAME_TYPE.end,
 ]);
 
@@ -38,7 +43,13 @@ export async function recoverLog(path: string): Promise<RecoveredLog> {
 }
 
 async function scan(file: FileHandle, size: number): Promise<RecoveredLog> {
-  const log: RecoveredLog = { bytes: 0, stdoutBytes: 0, stderrBytes: 0, ended: false };
+  const log: RecoveredLog = {
+    bytes: 0,
+    stdoutBytes: 0,
+    stderrBytes: 0,
+    gaps: { stdoutBytes: 0, stderrBytes: 0 },
+    ended: false,
+  };
   const window = Buffer.allocUnsafe(WINDOW_BYTES);
   let windowStart = 0;
   let windowBytes = 0;
@@ -52,10 +63,26 @@ async function scan(file: FileHandle, size: number): Promise<RecoveredLog> {
     const length = window.readUInt32BE(log.bytes - windowStart + 1);
     const next = log.bytes + FRAME_HEADER_BYTES + length;
     if (!STORED_TYPES.has(type) || length > MAX_FRAME_PAYLOAD_BYTES || next > size) break;
+    if (type === FRAME_TYPE.gap) {
+      const gap = await readGap(file, next - length, length);
+      if (gap === undefined) break;
+      log.gaps = add(log.gaps, gap);
+    }
     log.bytes = next;
     if (type === FRAME_TYPE.stdout) log.stdoutBytes += length;
     if (type === FRAME_TYPE.stderr) log.stderrBytes += length;
     log.ended = type === FRAME_TYPE.end;
   }
   return log;
+}
+
+/** Undefined when it is garbage. */
+async function readGap(file: FileHandle, at: number, length: number): Promise<StreamBytes | undefined> {
+  const payload = Buffer.alloc(length);
+  await file.read(payload, 0, length, at);
+  try {
+    return runGapSchema.parse(JSON.parse(payload.toString()));
+  } catch {
+    return undefined;
+  }
 }

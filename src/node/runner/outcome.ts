@@ -3,6 +3,8 @@ import type { RunOutcome } from '../../protocol/run-spec.ts';
 import type { KillCause, OutputCounters } from './journal-row.ts';
 import type { CommandExit } from './spawn.ts';
 
+const OUTPUT_GAP = 'output_gap: some output may be missing where the node was killed';
+
 export type RunEnding =
   /** The command came to its own end. */
   | { kind: 'exit'; exit: CommandExit }
@@ -19,6 +21,8 @@ export interface OutcomeFacts {
   endedAt: number;
   timeoutMs: number | undefined;
   counters: OutputCounters;
+  /** Whether output may be missing that a killed process of the node had read, or that nobody was there to read. */
+  outputInDoubt: boolean;
   /** Why output could not be stored. */
   spoolError: Error | undefined;
 }
@@ -33,7 +37,8 @@ export function composeOutcome(ending: RunEnding, facts: OutcomeFacts): RunOutco
     state,
     exitCode,
     signal,
-    reason: [reason, spoolFull].filter((part) => part !== null).join('; ') || null,
+    reason:
+      [reason, facts.outputInDoubt ? OUTPUT_GAP : null, spoolFull].filter((part) => part !== null).join('; ') || null,
     startedAt: facts.startedAt,
     endedAt: facts.endedAt,
     ...facts.counters,

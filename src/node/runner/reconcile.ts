@@ -5,6 +5,7 @@ import type { Journal } from './journal.ts';
 import type { JournalRow } from './journal-row.ts';
 import type { Inheritance } from './live-run.ts';
 import { type RecoveredLog, recoverLog } from './log-recovery.ts';
+import { total } from './stream-bytes.ts';
 
 /**
  * Gives the log of an ended run the end frame that the predecessor had no time to write. After a power cut output may be missing, too;
@@ -20,14 +21,21 @@ export async function completeLog(row: JournalRow, path: string, journal: Journa
 }
 
 /**
- * What is known of a run that has not ended. What was dropped is known since the last orderly close; after a kill nobody knows how
- * much more was read and not yet written, so the counters are the least that there was.
+ * What is known of a run that has not ended. How much was written is known since the last orderly close, or since the journal was last
+ * told; after a kill nobody knows how much more was read and not yet kept, so it is the least that there was.
  */
 export function inherit(row: JournalRow, log: RecoveredLog): Inheritance {
-  const counters = {
-    stdoutBytes: Math.max(log.stdoutBytes, row.counters?.stdoutBytes ?? 0),
-    stderrBytes: Math.max(log.stderrBytes, row.counters?.stderrBytes ?? 0),
-    droppedBytes: row.counters?.droppedBytes ?? 0,
+  const known = row.counters ?? { stdoutBytes: 0, stderrBytes: 0 };
+  const written = {
+    stdoutBytes: Math.max(log.stdoutBytes + log.gaps.stdoutBytes, known.stdoutBytes),
+    stderrBytes: Math.max(log.stderrBytes + log.gaps.stderrBytes, known.stderrBytes),
   };
-  return { row, logBytes: log.bytes, counters };
+  const kept = { stdoutBytes: log.stdoutBytes, stderrBytes: log.stderrBytes };
+  // Only an orderly close leaves counters that reach as far as the log does.
+  const closed = row.counters !== null && total(known) >= total(kept) + total(log.gaps);
+  return {
+    row,
+    past: { logBytes: log.bytes, written, kept, told: log.gaps },
+    outputInDoubt: row.phase !== 'accepted' && !closed,
+  };
 }

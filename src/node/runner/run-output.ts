@@ -1,41 +1,91 @@
-/** Turns what a command writes into frames of its log, as fast as the log takes them, and counts what is not kept. */
+/**
+ * Turns what a command writes into frames of its log, as fast as the log takes them: the beginning as it comes, the end once it is
+ * the end, and between them a frame that says how much was not kept.
+ */
 import { Socket } from 'node:net';
 import { encodeFrame, FRAME_TYPE, MAX_FRAME_PAYLOAD_BYTES } from '../../protocol/frames.ts';
 import type { Logger } from '../../shared/logger.ts';
+import type { OutputType } from './frame-block.ts';
 import type { OutputCounters } from './journal-row.ts';
 import { LogWriter } from './log-writer.ts';
+import { OutputTail } from './output-tail.ts';
+import { loadTail, saveTail } from './saved-tail.ts';
+import { add, type StreamBytes, subtract, total } from './stream-bytes.ts';
 
 /** Reading pauses when more than this waits for the disk, bytes, and goes on at a quarter of it. */
 const MOST_PENDING_BYTES = 1024 * 1024;
 const RESUME_BYTES = MOST_PENDING_BYTES / 4;
+/** Room in the head for headers and for frames without output, on top of as much as there is output, bytes. */
+const HEAD_SLACK_BYTES = 16 * 1024;
+/** While only the tail grows, the journal learns so often how much was written, bytes. */
+const NOTE_EVERY_BYTES = 8 * 1024 * 1024;
+
+/** What a former process left of a run's output. */
+export interface OutputPast {
+  /** Length of the log, bytes. */
+  logBytes: number;
+  /** All that was read from the command, kept or not, as far as anybody knows. */
+  written: StreamBytes;
+  /** Output in the log. */
+  kept: StreamBytes;
+  /** What the log says about output that is not in it. */
+  told: StreamBytes;
+}
 
 export interface RunOutputOptions {
   logPath: string;
-  /** Length of the log so far, bytes. */
-  logBytes: number;
-  /** As of now; for a run that a former process began. */
-  counters: OutputCounters;
-  /** stdout and stderr together that are kept. */
+  past: OutputPast;
+  /** stdout and stderr together that are kept: half of it from the beginning, the rest from the end. */
   maxOutputBytes: number;
+  /** Called now and then while what is written can be lost with this process: the counters shall not be. */
+  onUnsafe: (counters: OutputCounters) => void;
   logger: Logger;
 }
+
+const NOTHING: StreamBytes = { stdoutBytes: 0, stderrBytes: 0 };
+const NAME = { [FRAME_TYPE.stdout]: 'stdoutBytes', [FRAME_TYPE.stderr]: 'stderrBytes' } as const;
 
 export class RunOutput {
   readonly log: LogWriter;
   readonly #options: RunOutputOptions;
-  readonly #counters: OutputCounters;
+  readonly #headBytes: number;
+  readonly #tail: OutputTail;
+  readonly #written: StreamBytes;
+  readonly #kept: StreamBytes;
+  readonly #told: StreamBytes;
+  /** The head is complete: all that follows goes into the tail. */
+  #inTail = false;
+  #notedBytes = 0;
+  #tailError: Error | undefined;
   readonly #sockets = new Set<Socket>();
   readonly #closings: Promise<void>[] = [];
   #paused = false;
 
   constructor(options: RunOutputOptions) {
     this.#options = options;
-    this.#counters = { ...options.counters };
-    this.log = new LogWriter({ path: options.logPath, bytes: options.logBytes, onWritten: () => this.#resume() });
+    const { logPath, past, maxOutputBytes } = options;
+    this.#headBytes = Math.ceil(maxOutputBytes / 2);
+    this.#written = { ...past.written };
+    this.#kept = { ...past.kept };
+    this.#told = { ...past.told };
+    const onWritten = (): void => this.#resume();
+    this.log = new LogWriter({ path: logPath, bytes: past.logBytes, onWritten });
+    this.#tail = new OutputTail({ path: `${logPath}.ring`, maxBytes: maxOutputBytes - this.#headBytes, onWritten });
   }
 
   get counters(): OutputCounters {
-    return { ...this.#counters };
+    const droppedBytes = total(this.#written) - total(this.#kept) - total(this.#tail.counts);
+    return { ...this.#written, droppedBytes };
+  }
+
+  /** Why output was lost that was within the limits. */
+  get error(): Error | undefined {
+    return this.log.error ?? this.#tail.error ?? this.#tailError;
+  }
+
+  /** What it takes of the spool's room, bytes. */
+  get spaceBytes(): number {
+    return this.log.bytes + this.log.pendingBytes + this.#tail.spaceBytes;
   }
 
   /** Resolves when the pipes attached so far have come to their end: nobody can write into them any more. */
@@ -48,8 +98,19 @@ export class RunOutput {
     return this.#sockets.size === 0;
   }
 
+  /** Takes up the tail that a former process has saved. */
+  async restore(): Promise<void> {
+    try {
+      this.#inTail = await loadTail(this.#savedPath, this.#tail);
+    } catch (error) {
+      this.#options.logger.warn({ err: error }, 'the end of the output so far is lost');
+    }
+  }
+
   /** Reads both pipes from now on. The descriptors are this object's to close. */
   attach(stdoutFd: number, stderrFd: number): void {
+    // What the end of a former process has lost, was lost here.
+    if (!this.#inTail) this.#tellGap(NOTHING);
     this.#follow(stdoutFd, FRAME_TYPE.stdout);
     this.#follow(stderrFd, FRAME_TYPE.stderr);
   }
@@ -65,7 +126,39 @@ export class RunOutput {
     await Promise.all(this.#closings);
   }
 
-  #follow(fd: number, type: typeof FRAME_TYPE.stdout | typeof FRAME_TYPE.stderr): void {
+  /** The pipes are closed: completes the log but for its end frame. Never rejects: what cannot be kept is counted, see `error`. */
+  async finish(): Promise<void> {
+    await this.log.flush();
+    try {
+      for await (const { frames, ...bytes } of this.#tail.drain()) {
+        this.#tellGap(add(this.#tail.counts, bytes));
+        this.#append(frames, bytes);
+        if (this.log.pendingBytes > MOST_PENDING_BYTES) await this.log.flush();
+      }
+      await this.#tail.close();
+    } catch (error) {
+      this.#tailError = error instanceof Error ? error : new Error(String(error));
+    }
+    this.#tellGap(NOTHING);
+    await this.log.flush();
+  }
+
+  /** The pipes are closed, and the next process goes on: saves what is not in the log yet. */
+  async save(): Promise<void> {
+    await this.log.flush();
+    try {
+      await saveTail(this.#savedPath, this.#tail);
+      await this.#tail.close();
+    } catch (error) {
+      this.#options.logger.warn({ err: error }, 'the end of the output so far is lost');
+    }
+  }
+
+  get #savedPath(): string {
+    return `${this.#options.logPath}.tail`;
+  }
+
+  #follow(fd: number, type: OutputType): void {
     const socket = new Socket({ fd, readable: true, writable: false });
     this.#sockets.add(socket);
     socket.on('data', (chunk: Buffer) => this.#take(type, chunk));
@@ -80,27 +173,56 @@ export class RunOutput {
     );
   }
 
-  #take(type: typeof FRAME_TYPE.stdout | typeof FRAME_TYPE.stderr, chunk: Buffer): void {
-    const { stdoutBytes, stderrBytes, droppedBytes } = this.#counters;
-    // What is kept is the beginning, without gaps: after the first loss, for whatever reason, nothing more is.
-    const room = droppedBytes > 0 ? 0 : Math.max(0, this.#options.maxOutputBytes - stdoutBytes - stderrBytes);
-    const kept = chunk.subarray(0, room);
-    this.#counters[type === FRAME_TYPE.stdout ? 'stdoutBytes' : 'stderrBytes'] += chunk.length;
-    this.#counters.droppedBytes += chunk.length - kept.length;
-    for (let offset = 0; offset < kept.length; offset += MAX_FRAME_PAYLOAD_BYTES) {
-      const payload = kept.subarray(offset, offset + MAX_FRAME_PAYLOAD_BYTES);
-      this.log.append(encodeFrame(type, payload), () => {
-        this.#counters.droppedBytes += payload.length;
-      });
-    }
-    if (this.log.pendingBytes > MOST_PENDING_BYTES && !this.#paused) {
+  #take(type: OutputType, chunk: Buffer): void {
+    this.#written[NAME[type]] += chunk.length;
+    // A log that could not be written is a beginning without gaps: after the first loss nothing more is kept.
+    if (this.log.error === undefined) this.#keep(type, chunk);
+    if (this.#pendingBytes > MOST_PENDING_BYTES && !this.#paused) {
       this.#paused = true;
       for (const socket of this.#sockets) socket.pause();
     }
   }
 
+  #keep(type: OutputType, chunk: Buffer): void {
+    const head = this.#inTail ? chunk.subarray(0, 0) : chunk.subarray(0, this.#headRoom);
+    for (let offset = 0; offset < head.length; offset += MAX_FRAME_PAYLOAD_BYTES) {
+      const payload = head.subarray(offset, offset + MAX_FRAME_PAYLOAD_BYTES);
+      this.#append(encodeFrame(type, payload), { ...NOTHING, [NAME[type]]: payload.length });
+    }
+    if (head.length === chunk.length) return;
+    this.#inTail = true;
+    this.#tail.push(type, chunk.subarray(head.length));
+    const writtenBytes = total(this.#written);
+    if (this.#notedBytes > 0 && writtenBytes - this.#notedBytes < NOTE_EVERY_BYTES) return;
+    this.#notedBytes = writtenBytes;
+    this.#options.onUnsafe(this.counters);
+  }
+
+  /** Output that still goes to the beginning, bytes: both it and its headers are limited. */
+  get #headRoom(): number {
+    const logRoom = 2 * this.#headBytes + HEAD_SLACK_BYTES - this.log.bytes - this.log.pendingBytes;
+    return Math.max(0, Math.min(this.#headBytes - total(this.#kept), logRoom));
+  }
+
+  #append(frames: Buffer, bytes: StreamBytes): void {
+    Object.assign(this.#kept, add(this.#kept, bytes));
+    this.log.append(frames, () => Object.assign(this.#kept, subtract(this.#kept, bytes)));
+  }
+
+  /** Says in the log what is neither in it nor among the bytes `toCome`, unless it says so already. */
+  #tellGap(toCome: StreamBytes): void {
+    const gap = subtract(subtract(subtract(this.#written, this.#kept), this.#told), toCome);
+    if (total(gap) <= 0 || this.log.error !== undefined) return;
+    Object.assign(this.#told, add(this.#told, gap));
+    this.log.append(encodeFrame(FRAME_TYPE.gap, Buffer.from(JSON.stringify(gap))), () => {});
+  }
+
+  get #pendingBytes(): number {
+    return this.log.pendingBytes + this.#tail.pendingBytes;
+  }
+
   #resume(): void {
-    if (!this.#paused || this.log.pendingBytes > RESUME_BYTES) return;
+    if (!this.#paused || this.#pendingBytes > RESUME_BYTES) return;
     this.#paused = false;
     for (const socket of this.#sockets) socket.resume();
   }

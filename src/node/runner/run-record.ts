@@ -5,6 +5,7 @@
  * end frame from the journal. The other way round a reader could have seen an end that the journal does not know, and a torn
  * end frame would have lost an exit code that was known.
  */
+import type { StartedAgent } from '../../protocol/agent/agent-spec.ts';
 import { encodeFrame, FRAME_TYPE } from '../../protocol/frames.ts';
 import type { RunOutcome, RunSpec } from '../../protocol/run-spec.ts';
 import type { Clock } from '../../shared/clock.ts';
@@ -16,8 +17,12 @@ import { untilStored } from './until-stored.ts';
 
 export interface RunRecordOptions {
   spec: RunSpec;
+  /** Undefined unless it is a run of an agent. */
+  agent: StartedAgent | undefined;
   journal: Journal;
   output: RunOutput;
+  /** Whether a former process was killed while it took the output. */
+  outputInDoubt: boolean;
   clock: Clock;
   /** Gateway's time, ms. */
   now(): number;
@@ -50,17 +55,20 @@ export class RunRecord {
 
   /** The process exists: the log's first frame says so. */
   started(facts: { pid: number; identity: string | undefined; startedAt: number }): void {
-    const { spec, journal, output } = this.#options;
+    const { spec, agent, journal, output } = this.#options;
     const { startedAt, pid } = facts;
     void this.#persist('started', () => journal.started(spec.run, facts));
-    output.log.append(encodeFrame(FRAME_TYPE.started, Buffer.from(JSON.stringify({ startedAt, pid }))), () => {});
+    output.log.append(
+      encodeFrame(FRAME_TYPE.started, Buffer.from(JSON.stringify({ startedAt, pid, agent }))),
+      () => {},
+    );
   }
 
   /** Makes the end durable, and completes the log. False if the signal came before that. */
   async end(ending: RunEnding, startedAt: number | null): Promise<boolean> {
-    const { spec, journal, output, now } = this.#options;
+    const { spec, journal, output, outputInDoubt, now } = this.#options;
     const { log } = output;
-    await log.flush();
+    await output.finish();
     const { counters } = output;
     // The outcome counts these bytes, so they must not be less durable than it.
     if (counters.stdoutBytes + counters.stderrBytes > 0) await this.#attempt('bring onto the disk', () => log.sync());
@@ -69,7 +77,8 @@ export class RunRecord {
       endedAt: Math.round(now()),
       timeoutMs: spec.timeoutMs,
       counters,
-      spoolError: log.error,
+      outputInDoubt,
+      spoolError: output.error,
     });
     const frame = encodeFrame(FRAME_TYPE.end, Buffer.from(JSON.stringify(outcome)));
     const logBytes = log.bytes + frame.length;

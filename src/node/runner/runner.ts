@@ -6,6 +6,8 @@ import { type RunSpec, type RunStatus, runIdSchema } from '../../protocol/run-sp
 import { type Clock, sleep } from '../../shared/clock.ts';
 import { FleetError, toFleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
+import type { AgentsConfig } from '../agent-config.ts';
+import { Agents } from './agents.ts';
 import { planCommand } from './command-plan.ts';
 import { FifoPool } from './fifo-pool.ts';
 import { Journal } from './journal.ts';
@@ -13,15 +15,13 @@ import type { JournalRow } from './journal-row.ts';
 import { LiveRun, type LiveRunContext } from './live-run.ts';
 import { followLog, type LogProgress } from './log-reader.ts';
 import { recoverLog } from './log-recovery.ts';
+import { createPlanHost } from './plan-host.ts';
 import { openProcessTable } from './process-table.ts';
 import { completeLog, inherit } from './reconcile.ts';
 import { runTool, runToolSync } from './spawn.ts';
 import { specDigest } from './spec-digest.ts';
 import { SpoolSpace } from './spool-space.ts';
-import { findUser } from './user-lookup.ts';
 
-/** How long a run is recognised after the gateway has acknowledged its end, ms. */
-const REMEMBER_MS = 30 * 86_400_000;
 /** Pause between two looks for runs to forget, ms. */
 const PRUNE_INTERVAL_MS = 3_600_000;
 /** What the disk does not take within this time does not keep the node from going down, ms. The next process records it. */
@@ -44,6 +44,12 @@ export interface RunnerOptions {
   homeFolder: string;
   /** Of all logs together, bytes; past it, acknowledged logs go and new runs are refused. */
   maxSpoolBytes: number;
+  /** Output of one run that is kept, bytes, even if the gateway would take more. */
+  maxOutputBytes: number;
+  /** How long a run is recognised, and its log kept, after the gateway has acknowledged its end, ms. */
+  retentionMs: number;
+  /** Programs that take prompts, by name; none without it. */
+  agents?: AgentsConfig | undefined;
 }
 
 export class Runner {
@@ -51,6 +57,7 @@ export class Runner {
   readonly #journal: Journal;
   readonly #fifos: FifoPool;
   readonly #space: SpoolSpace;
+  readonly #agents: Agents;
   readonly #live = new Map<string, LiveRun>();
   readonly #stdinTaken = new WeakSet<LiveRun>();
   /** Undefined before the start and after the close. */
@@ -62,13 +69,14 @@ export class Runner {
   constructor(options: RunnerOptions) {
     const { folder, logger, maxSpoolBytes } = options;
     this.#options = options;
+    this.#agents = new Agents(options.agents ?? {});
     this.#journal = new Journal(join(folder, 'runs.db'));
     this.#fifos = new FifoPool({ folder: join(folder, 'pipes'), runTool, logger });
     this.#space = new SpoolSpace({
       journal: this.#journal,
       logPath: (run) => this.#logPath(run),
       maxBytes: maxSpoolBytes,
-      liveBytes: () => [...this.#live.values()].reduce((sum, live) => sum + live.log.bytes + live.log.pendingBytes, 0),
+      liveBytes: () => [...this.#live.values()].reduce((sum, live) => sum + live.spaceBytes, 0),
     });
   }
 
@@ -124,7 +132,7 @@ export class Runner {
    * Takes a run: it is in the journal, on the disk, when this returns, and starts afterwards. A repetition answers the present status
    * and starts nothing.
    * @throws FleetError `conflict` when the same run was handed over with another spec, `storage_failed` when the disk or the spool is
-   * full, `bad_request` when the id is none, `not_running`
+   * full, `bad_request` when the id is none, `no_such_agent`, `not_running`
    */
   accept(spec: RunSpec): RunStatus {
     const context = this.#requireOpen();
@@ -137,9 +145,10 @@ export class Runner {
       return this.#statusOf(known);
     }
     if (this.#stopping) throw new FleetError('not_running', 'the node is going down');
+    const complete = this.#agents.complete(spec);
     this.#space.requireRoom();
-    this.#journal.accept(spec, digest);
-    const live = new LiveRun(spec, context);
+    this.#journal.accept(complete, digest);
+    const live = new LiveRun(complete, context);
     this.#live.set(spec.run, live);
     this.#begin(live);
     return live.status;
@@ -214,7 +223,7 @@ export class Runner {
   }
 
   /**
-   * The gateway has stored everything of this run: its log may go when room is needed. The run itself is recognised for 30 days.
+   * The gateway has stored everything of this run: its log may go when room is needed. The run itself is recognised for `retentionMs`.
    * @throws FleetError `not_found`, `conflict` when it has not ended
    */
   acknowledge(run: string): void {
@@ -298,14 +307,8 @@ export class Runner {
   }
 
   #makeContext(): LiveRunContext {
-    const { clock, now, killGraceMs, logger, shell, homeFolder, baseEnv } = this.#options;
-    const host = {
-      shell,
-      homeFolder,
-      baseEnv,
-      currentUid: process.geteuid?.() ?? -1,
-      findUser: (name: string) => findUser(name, runTool),
-    };
+    const { clock, now, killGraceMs, maxOutputBytes, logger } = this.#options;
+    const host = createPlanHost(this.#options, this.#agents);
     return {
       journal: this.#journal,
       fifos: this.#fifos,
@@ -313,7 +316,9 @@ export class Runner {
       clock,
       now,
       killGraceMs,
+      maxOutputBytes,
       logger,
+      agents: this.#agents,
       plan: (spec) => planCommand(spec, host),
       logPath: (run) => this.#logPath(run),
     };
@@ -323,7 +328,7 @@ export class Runner {
     const now = this.#options.now();
     if (now - this.#prunedAt < PRUNE_INTERVAL_MS) return;
     this.#prunedAt = now;
-    const before = now - REMEMBER_MS;
+    const before = now - this.#options.retentionMs;
     for (const row of this.#journal.withLogAcknowledgedBefore(before)) this.#space.remove(row.run, row.logBytes);
     this.#journal.prune(before);
   }

@@ -15,6 +15,7 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   invite_invalid: 403,
   not_found: 404,
   ambiguous: 409,
+  no_such_agent: 404,
   conflict: 409,
   name_taken: 409,
   too_large: 413,

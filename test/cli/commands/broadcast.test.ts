@@ -55,6 +55,22 @@ describe('fleet broadcast', { timeout: 20_000 }, () => {
     assert.equal(exitCode, 3);
   });
 
+  test('what stands on the two sides of a gap is not one line, and the gap is told once', async () => {
+    const gap = { type: 'gap', run: `${JOB}.0`, index: 0, node: 'node-1', stdoutBytes: 0, stderrBytes: 2048 } as const;
+    const events = [
+      jobEvent(1),
+      dataEvent('stdout', 'head', 9),
+      { ...gap, next: 14 },
+      dataEvent('stdout', 'tail\n', 24),
+      endEvent({ truncated: true }),
+      DONE,
+    ];
+    gateway.on('POST /v1/jobs', stream(...events));
+    const { stdout, stderr } = await world.run('broadcast', 'true');
+    assert.equal(stdout, 'node-1: head\nnode-1: tail\n');
+    assert.equal(stderr, 'fleet: node-1: 0 B of stdout and 2 KiB of stderr were not kept\n');
+  });
+
   test('passes on who, how many at once, and when to stop', async () => {
     gateway.on('POST /v1/jobs', three);
     await world.run('broadcast', '--on', 'web-*', '-x', 'web-3', '-f', '5', '--ramp', '--max-errors', '5%', 'true');

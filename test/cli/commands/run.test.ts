@@ -180,6 +180,43 @@ describe('fleet run', { timeout: 20_000 }, () => {
     }
   });
 
+  const GAP = {
+    type: 'gap',
+    run: `${JOB}.0`,
+    index: 0,
+    node: 'node-1',
+    stdoutBytes: 12_897_484,
+    stderrBytes: 0,
+  } as const;
+
+  test('says once how much was not kept; a machine gets it as an event', async () => {
+    const events = [
+      jobEvent(),
+      dataEvent('stdout', Buffer.from('€').subarray(0, 2), 10),
+      { ...GAP, next: 20 },
+      dataEvent('stdout', 'end\n', 30),
+      endEvent({ truncated: true }),
+      DONE,
+    ];
+    gateway.on('POST /v1/jobs', stream(...events));
+    const { stderr, stdoutBytes } = await world.run('run', 'node-1', 'true');
+    assert.equal(stderr, 'fleet: node-1: 12.3 MiB of stdout and 0 B of stderr were not kept\n');
+    assert.deepEqual(stdoutBytes, Buffer.from([0xe2, 0x82, ...Buffer.from('end\n')]));
+
+    const jsonl = await world.run('run', '--jsonl', 'node-1', 'true');
+    const { index: _index, ...line } = GAP;
+    const lines = jsonl.stdout.trimEnd().split('\n');
+    assert.deepEqual(
+      lines.map((text) => JSON.parse(text).type),
+      ['stdout', 'gap', 'stdout', 'end'],
+    );
+    assert.deepEqual(JSON.parse(lines[1] ?? ''), { ...line, next: 20 });
+    assert.equal(jsonl.stderr, '');
+
+    const json = await world.run('run', '--json', 'node-1', 'true');
+    assert.deepEqual([JSON.parse(json.stdout).truncated, json.stderr], [true, '']);
+  });
+
   test('--async prints the id of the job only', async () => {
     gateway.on('POST /v1/jobs', json(jobView(runView({ state: 'queued' })), 201));
     assert.deepEqual(await world.run('run', '--async', 'node-1', 'true').then(({ stdout }) => stdout), `${JOB}\n`);

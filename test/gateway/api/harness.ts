@@ -75,6 +75,8 @@ export async function testApi(t: TestContext, options: { authenticator?: Authent
     logger,
     random: () => 0,
     concurrencyPerNode: 4,
+    maxRunsInFlight: 100,
+    maxOutputBytes: 64 * 1024 * 1024,
     signTicket: async () => 'ticket',
   });
   bus.start();

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { encodeFrame, FRAME_TYPE } from '../../../src/protocol/frames.ts';
+import { maxLogBytes } from '../../../src/protocol/limits.ts';
 import { settle, until } from '../../support/deadline.ts';
 import { endFrame, refuse, startedFrame, stdoutFrame } from './fake-node.ts';
 import { TestBus } from './harness.ts';
@@ -330,4 +332,50 @@ test('a full disk of the gateway in the middle loses nothing', async (t) => {
   const run = await fleet.untilState(job, 'exited');
   assert.equal(failures, 0);
   assert.equal(run.logBytes, node.runs.get(id)?.log.length);
+});
+
+test('a node that sends more than it may: the run is unknown, its disk is safe, and the node is told to end it', async (t) => {
+  const fleet = new TestBus(t, { maxOutputBytes: 2000 });
+  const node = await fleet.addNode('a');
+  await node.connect();
+  const job = await fleet.submit(['a']);
+  const id = `${job}.0`;
+  await fleet.untilState(job, 'delivered');
+  assert.equal(node.runs.get(id)?.spec.maxOutputBytes, 2000);
+  node.write(id, startedFrame(), stdoutFrame('x'.repeat(2000)));
+  await fleet.untilState(job, 'running');
+  for (let part = 0; part < 4; part += 1) node.write(id, stdoutFrame('x'.repeat(200_000)));
+  const run = await fleet.untilState(job, 'unknown');
+  assert.match(run.reason ?? '', /^node_sent_too_much: /);
+  assert.ok(run.logBytes <= maxLogBytes(2000), `${run.logBytes} bytes are stored`);
+  await until(() => node.count('cancel') === 1, 'the cancel');
+  assert.equal(node.count('accept'), 1);
+});
+
+test('a gap in the output is an event of its own, in its place, and one goes on behind it', async (t) => {
+  const fleet = new TestBus(t);
+  const node = await fleet.addNode('a');
+  await node.connect();
+  const job = await fleet.submit(['a']);
+  const id = `${job}.0`;
+  await fleet.untilState(job, 'delivered');
+  const gap = encodeFrame(FRAME_TYPE.gap, Buffer.from('{"stdoutBytes":7,"stderrBytes":1}'));
+  node.write(id, startedFrame(), stdoutFrame('head'), gap, stdoutFrame('tail'));
+  node.end(id, { stdoutBytes: 15, stderrBytes: 1, droppedBytes: 8 });
+  await fleet.untilState(job, 'exited');
+  const events = await fleet.follow(job);
+  assert.deepEqual(
+    events.map(({ type }) => type),
+    ['job', 'stdout', 'gap', 'stdout', 'end', 'done'],
+  );
+  const event = events[2];
+  assert.ok(event?.type === 'gap');
+  const { next, ...rest } = event;
+  assert.deepEqual(rest, { type: 'gap', run: id, index: 0, node: 'a', stdoutBytes: 7, stderrBytes: 1 });
+  const later = await fleet.follow(job, { 0: next });
+  assert.deepEqual(
+    later.map(({ type }) => type),
+    ['job', 'stdout', 'end', 'done'],
+  );
+  assert.ok(later[2]?.type === 'end' && later[2].truncated);
 });

@@ -21,12 +21,16 @@ export class TestBus {
   /** Messages of errors that the bus has logged. */
   readonly errors: string[] = [];
   readonly concurrency: number;
+  readonly maxRunsInFlight: number;
+  readonly maxOutputBytes: number;
   readonly #file: string;
   store: Store;
   sessions: Sessions;
   bus: Bus;
 
-  constructor(t: TestContext, { concurrency = 4 } = {}) {
+  constructor(t: TestContext, { concurrency = 4, maxRunsInFlight = 1000, maxOutputBytes = 64 * 1024 * 1024 } = {}) {
+    this.maxOutputBytes = maxOutputBytes;
+    this.maxRunsInFlight = maxRunsInFlight;
     this.#file = path.join(tempFolder(t), 'fleet.db');
     this.concurrency = concurrency;
     [this.store, this.sessions, this.bus] = this.#open();
@@ -51,6 +55,8 @@ export class TestBus {
       logger,
       random: () => 0,
       concurrencyPerNode: this.concurrency,
+      maxOutputBytes: this.maxOutputBytes,
+      maxRunsInFlight: this.maxRunsInFlight,
       signTicket,
     });
     return [store, sessions, bus];

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
-import { receiveLog } from '../../../src/gateway/bus/log-receiver.ts';
+import { LogTooLong, receiveLog } from '../../../src/gateway/bus/log-receiver.ts';
 import { Store } from '../../../src/gateway/store/store.ts';
 import { encodeFrame, FRAME_TYPE } from '../../../src/protocol/frames.ts';
 import { settle, until, within } from '../../support/deadline.ts';
@@ -15,6 +15,8 @@ function openStore(t: TestContext): Store {
   cleanUp(t, () => store.close());
   return store;
 }
+
+const maxLogBytes = 64 * 1024 * 1024;
 
 let lastJob = 0;
 
@@ -51,31 +53,17 @@ function deliveredRun(store: Store) {
   return { fresh, log };
 }
 
-const ping = encodeFrame(FRAME_TYPE.ping, Buffer.alloc(0));
-
-test('cut at any byte, and gone on from the stored offset each time, the log arrives whole; pings are not stored', async (t) => {
+test('cut at any byte, and gone on from the stored offset each time, the log arrives whole', async (t) => {
   const store = openStore(t);
   const frames = [
     startedFrame(),
     stdoutFrame('one'),
-    ping,
+    encodeFrame(FRAME_TYPE.gap, Buffer.from('{"stdoutBytes":7,"stderrBytes":0}')),
     encodeFrame(FRAME_TYPE.stderr, Buffer.from('two')),
     stdoutFrame(''),
-    ping,
     endFrame({ stdoutBytes: 3, stderrBytes: 3 }),
   ];
-  const wire = frames.filter((frame) => frame !== ping);
-  const whole = Buffer.concat(wire);
-  const withPingsFrom = (offset: number): Buffer => {
-    // What a node sends from a frame border on: its log, with pings between frames.
-    const parts: Buffer[] = [ping];
-    let at = 0;
-    for (const frame of wire) {
-      if (at >= offset) parts.push(frame, ping);
-      at += frame.length;
-    }
-    return Buffer.concat(parts);
-  };
+  const whole = Buffer.concat(frames);
   await fc.assert(
     fc.asyncProperty(
       fc.array(fc.integer({ min: 0, max: whole.length }), { maxLength: 6 }),
@@ -85,13 +73,14 @@ test('cut at any byte, and gone on from the stored offset each time, the log arr
         for (const cut of [...cuts, Number.POSITIVE_INFINITY]) {
           const run = fresh();
           if (run.state === 'exited') break;
-          const bytes = withPingsFrom(run.logBytes).subarray(0, cut);
+          const bytes = whole.subarray(run.logBytes).subarray(0, cut);
           const pieces = [...Array(Math.ceil(bytes.length / chunk))].map((_, n) =>
             bytes.subarray(n * chunk, (n + 1) * chunk),
           );
           const receiving = receiveLog(Readable.from(pieces, { objectMode: false }), {
             store,
             run,
+            maxLogBytes,
             onStored: () => {},
           });
           await receiving.catch((error: { code: string }) => assert.equal(error.code, 'connection_lost'));
@@ -110,7 +99,12 @@ test('whole frames before the cut are kept, counted, and told', async (t) => {
   const { fresh, log } = deliveredRun(store);
   const told: number[] = [];
   const bytes = Buffer.concat([startedFrame(), stdoutFrame('kept'), stdoutFrame('lost').subarray(0, 6)]);
-  const receiving = receiveLog(Readable.from([bytes]), { store, run: fresh(), onStored: () => told.push(1) });
+  const receiving = receiveLog(Readable.from([bytes]), {
+    store,
+    run: fresh(),
+    maxLogBytes,
+    onStored: () => told.push(1),
+  });
   await assert.rejects(receiving, { code: 'connection_lost' });
   assert.deepEqual([fresh().state, fresh().stdoutBytes, told.length > 0], ['running', 4, true]);
   assert.equal(log().length, fresh().logBytes);
@@ -122,6 +116,8 @@ test('garbage, an end that cannot be read and a hostile time are refused, and st
   const wrong = [
     Buffer.from('HTTP/1.1 200 OK'),
     encodeFrame(FRAME_TYPE.end, Buffer.from('{')),
+    encodeFrame(FRAME_TYPE.gap, Buffer.from('{"stdoutBytes":1}')),
+    encodeFrame(FRAME_TYPE.gap, Buffer.from('{"stdoutBytes":1,"stderrBytes":-1}')),
     json(FRAME_TYPE.end, { state: 'running' }),
     json(FRAME_TYPE.started, { startedAt: 1e300, pid: 1 }),
     endFrame({ endedAt: 1e18 }),
@@ -130,7 +126,7 @@ test('garbage, an end that cannot be read and a hostile time are refused, and st
   ];
   for (const bytes of wrong) {
     const { fresh } = deliveredRun(store);
-    const receiving = receiveLog(Readable.from([bytes]), { store, run: fresh(), onStored: () => {} });
+    const receiving = receiveLog(Readable.from([bytes]), { store, run: fresh(), maxLogBytes, onStored: () => {} });
     await assert.rejects(receiving, { code: 'protocol_unsupported' });
     assert.deepEqual([fresh().state, fresh().logBytes], ['delivered', 0]);
   }
@@ -140,7 +136,7 @@ test('a stream that breaks is told as such; what follows the end is of no intere
   const store = openStore(t);
   const broken = deliveredRun(store);
   const stream = new PassThrough();
-  const receiving = receiveLog(stream, { store, run: broken.fresh(), onStored: () => {} });
+  const receiving = receiveLog(stream, { store, run: broken.fresh(), maxLogBytes, onStored: () => {} });
   stream.write(stdoutFrame('x'));
   await until(() => broken.fresh().stdoutBytes === 1, 'stored output');
   stream.destroy(new Error('reset'));
@@ -148,7 +144,7 @@ test('a stream that breaks is told as such; what follows the end is of no intere
 
   const ended = deliveredRun(store);
   const chatty = new PassThrough();
-  const outcome = receiveLog(chatty, { store, run: ended.fresh(), onStored: () => {} });
+  const outcome = receiveLog(chatty, { store, run: ended.fresh(), maxLogBytes, onStored: () => {} });
   chatty.write(endFrame({ state: 'signaled', exitCode: null, signal: 'SIGSEGV', droppedBytes: 5 }));
   assert.equal((await within(outcome, 'the end')).signal, 'SIGSEGV');
   chatty.write(Buffer.alloc(2 * 1024 * 1024));
@@ -161,9 +157,12 @@ test('a stream that had ended before anybody listened is not waited for', async 
   const store = openStore(t);
   const { fresh } = deliveredRun(store);
   const stream = Readable.from([]);
-  await assert.rejects(within(receiveLog(stream, { store, run: fresh(), onStored: () => {} }), 'an empty log'), {
-    code: 'connection_lost',
-  });
+  await assert.rejects(
+    within(receiveLog(stream, { store, run: fresh(), maxLogBytes, onStored: () => {} }), 'an empty log'),
+    {
+      code: 'connection_lost',
+    },
+  );
 });
 
 test('while the disk is slow, the sender is held up instead of the memory filled', async (t) => {
@@ -183,11 +182,35 @@ test('while the disk is slow, the sender is held up instead of the memory filled
       this.push(sent <= 200 ? frame : null);
     },
   });
-  const receiving = receiveLog(sender, { store, run: fresh(), onStored: () => {} });
+  const receiving = receiveLog(sender, { store, run: fresh(), maxLogBytes, onStored: () => {} });
   const refused = assert.rejects(receiving, { code: 'connection_lost' });
   await settle(200);
   assert.ok(sent < 40, `${sent} frames of 64 KiB were taken`);
   gate.resolve();
   await refused;
   assert.equal(fresh().stdoutBytes, 200 * 64 * 1024);
+});
+
+test('a node that sends more than it may is not read any further, and no byte of that is stored', async (t) => {
+  const store = openStore(t);
+  const { fresh } = deliveredRun(store);
+  const frame = stdoutFrame('x'.repeat(1000));
+  let sent = 0;
+  const endless = new Readable({
+    read() {
+      sent += 1;
+      this.push(frame);
+    },
+  });
+  const receiving = receiveLog(endless, { store, run: fresh(), maxLogBytes: 10 * frame.length, onStored: () => {} });
+  await assert.rejects(within(receiving, 'the refusal'), LogTooLong);
+  assert.ok(fresh().logBytes <= 10 * frame.length);
+  const before = sent;
+  await settle(20);
+  assert.deepEqual([endless.destroyed, sent], [true, before]);
+
+  const exact = deliveredRun(store);
+  const whole = Buffer.concat([stdoutFrame('kept'), endFrame()]);
+  const options = { store, run: exact.fresh(), maxLogBytes: whole.length, onStored: () => {} };
+  assert.equal((await receiveLog(Readable.from([whole]), options)).state, 'exited');
 });

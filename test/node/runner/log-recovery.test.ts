@@ -39,6 +39,7 @@ test('wherever a log was cut, what is left are its whole frames', async (t) => {
           bytes: expected,
           stdoutBytes: payload[FRAME_TYPE.stdout],
           stderrBytes: payload[FRAME_TYPE.stderr],
+          gaps: { stdoutBytes: 0, stderrBytes: 0 },
           ended: false,
         });
         assert.ok((await readFile(path)).equals(whole.subarray(0, expected)));
@@ -52,17 +53,28 @@ test('garbage at the end is cut off, also behind an end frame; nothing follows a
   const path = join(await temporaryFolder(t), 'log');
   const good = Buffer.concat([
     encodeFrame(FRAME_TYPE.stdout, Buffer.from('x')),
+    encodeFrame(FRAME_TYPE.gap, Buffer.from('{"stdoutBytes":2,"stderrBytes":70}')),
+    encodeFrame(FRAME_TYPE.gap, Buffer.from('{"stdoutBytes":3,"stderrBytes":0}')),
     encodeFrame(FRAME_TYPE.end, Buffer.from('{}')),
   ]);
   await fc.assert(
     fc.asyncProperty(fc.uint8Array({ maxLength: 50 }), async (garbage) => {
       await writeFile(path, Buffer.concat([good, garbage]));
-      assert.deepEqual(await recoverLog(path), { bytes: good.length, stdoutBytes: 1, stderrBytes: 0, ended: true });
+      const gaps = { stdoutBytes: 5, stderrBytes: 70 };
+      assert.deepEqual(await recoverLog(path), {
+        bytes: good.length,
+        stdoutBytes: 1,
+        stderrBytes: 0,
+        gaps,
+        ended: true,
+      });
       assert.ok((await readFile(path)).equals(good));
     }),
   );
   // What a power cut leaves: a file that has its length, but not its bytes.
   await writeFile(path, Buffer.concat([good.subarray(0, 6), Buffer.alloc(5000)]));
+  assert.equal((await recoverLog(path)).bytes, 6);
+  await writeFile(path, Buffer.concat([good.subarray(0, 6), encodeFrame(FRAME_TYPE.gap, Buffer.from('{"std'))]));
   assert.equal((await recoverLog(path)).bytes, 6);
   assert.equal((await recoverLog(join(path, '..', 'missing'))).bytes, 0);
 });

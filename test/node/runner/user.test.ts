@@ -17,6 +17,7 @@ function host(changes: Partial<PlanHost>): PlanHost {
     homeFolder: '/',
     baseEnv: { PATH: process.env.PATH, BASE: 'b' },
     currentUid: 0,
+    planAgent: () => Promise.reject(new Error('no agent here')),
     findUser: async (name) => (name === 'nobody' ? NOBODY : undefined),
     ...changes,
   };

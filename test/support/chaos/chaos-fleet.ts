@@ -5,8 +5,16 @@ import { TcpProxy } from './tcp-proxy.ts';
 
 /** Longest absence of a service that was killed, ms. */
 const MAX_ABSENCE_MS = 1200;
+/** Longest time between two faults, ms. */
+const MAX_CALM_MS = 600;
 /** How long a stalled connection stands still, ms. */
 const STALL_MS = 1000;
+/** A node that was cut off again and again waits longer and longer; it is told to try at once with this probability, per fault. */
+const HURRY_PROBABILITY = 0.4;
+/** A process that is older has surely installed its handlers of signals, ms. */
+const GROWN_UP_MS = 3000;
+/** How long a node may take to be online while everything breaks, ms. */
+const ONLINE_DEADLINE_MS = 180_000;
 
 export interface FaultCounts {
   gatewayKills: number;
@@ -24,6 +32,7 @@ export class ChaosFleet {
   readonly faults: string[] = [];
   readonly #proxy: TcpProxy;
   readonly #nodes = new Map<string, Service>();
+  readonly #spawnedAt = new Map<string, number>();
   readonly #expectedToEnd = new WeakSet<Service>();
   /** Services on their way back, by name. */
   readonly #returning = new Map<string, Promise<void>>();
@@ -54,8 +63,9 @@ export class ChaosFleet {
   async storm(random: SeededRandom, options: { nodeKills: boolean; signal: AbortSignal }): Promise<void> {
     const kinds = ['cut', 'cut', 'cut', 'stall', 'gateway', options.nodeKills ? 'node' : 'cut'] as const;
     while (!options.signal.aborted) {
-      await pause(random.int(50, 900), options.signal);
+      await pause(random.int(50, MAX_CALM_MS), options.signal);
       if (options.signal.aborted) return;
+      if (random.chance(HURRY_PROBABILITY)) this.hurry();
       const all = random.chance(0.3);
       const chosen = (): boolean => all || random.chance(0.5);
       switch (random.pick(kinds)) {
@@ -83,6 +93,13 @@ export class ChaosFleet {
   /** Resolves when every service that was killed is up again. */
   async calm(): Promise<void> {
     await Promise.all(this.#returning.values());
+  }
+
+  /** Lets every node that waits for its next attempt make it now. */
+  hurry(): void {
+    for (const [name, { child }] of this.#nodes) {
+      if (Date.now() - (this.#spawnedAt.get(name) ?? 0) >= GROWN_UP_MS) child.kill('SIGHUP');
+    }
   }
 
   async close(): Promise<void> {
@@ -122,6 +139,7 @@ export class ChaosFleet {
       home: this.world.nodeHome(name),
     });
     this.#nodes.set(name, service);
+    this.#spawnedAt.set(name, Date.now());
     this.#watch(name, service);
     return service;
   }
@@ -135,7 +153,10 @@ export class ChaosFleet {
 
   /** A node says a line once it is online. */
   async #ready(name: string, service: Service): Promise<void> {
-    await Promise.race([until(() => service.stdout().includes('\n'), `${name} to be online`, 60_000), service.exited]);
+    await Promise.race([
+      until(() => service.stdout().includes('\n'), `${name} to be online`, ONLINE_DEADLINE_MS),
+      service.exited,
+    ]);
   }
 }
 

@@ -4,6 +4,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 interface Pair {
   near: Socket;
   far: Socket;
+  stalled: boolean;
 }
 
 export class TcpProxy {
@@ -31,7 +32,7 @@ export class TcpProxy {
     return this.#pairs.size;
   }
 
-  /** Ends every connection that `chosen` picks, with a reset; what was on its way is lost. Returns how many. */
+  /** Ends every connection that `chosen` picks, both ways at once; what was on its way is lost. Returns how many. */
   cut(chosen: () => boolean): number {
     const pairs = [...this.#pairs].filter(chosen);
     for (const pair of pairs) this.#end(pair);
@@ -40,8 +41,9 @@ export class TcpProxy {
 
   /** Lets those connections stand still, as a half-open one does, and go on after `stallMs`, or end then. Returns how many. */
   stall(chosen: () => boolean, stallMs: number, then: 'resume' | 'cut'): number {
-    const pairs = [...this.#pairs].filter(chosen);
+    const pairs = [...this.#pairs].filter((pair) => !pair.stalled && chosen());
     for (const pair of pairs) {
+      pair.stalled = true;
       pair.near.unpipe(pair.far).pause();
       pair.far.unpipe(pair.near).pause();
     }
@@ -65,7 +67,7 @@ export class TcpProxy {
 
   #accept(near: Socket): void {
     const far = connect({ port: this.#targetPort(), host: '127.0.0.1', noDelay: true });
-    const pair = { near: near.setNoDelay(true), far };
+    const pair: Pair = { near: near.setNoDelay(true), far, stalled: false };
     this.#pairs.add(pair);
     for (const socket of [near, far]) {
       // An error is a broken connection like any other here: `close` follows it.
@@ -77,14 +79,14 @@ export class TcpProxy {
 
   #end(pair: Pair): void {
     if (!this.#pairs.delete(pair)) return;
-    for (const socket of [pair.near, pair.far]) {
-      if (socket.connecting) socket.destroy();
-      else socket.resetAndDestroy();
-    }
+    // Not resetAndDestroy(): on a socket that is just being shut down, Node 24 then never ends the process.
+    pair.near.destroy();
+    pair.far.destroy();
   }
 }
 
-function join({ near, far }: Pair): void {
-  near.pipe(far);
-  far.pipe(near);
+function join(pair: Pair): void {
+  pair.stalled = false;
+  pair.near.pipe(pair.far);
+  pair.far.pipe(pair.near);
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { Runner, type RunnerOptions } from '../../../../src/node/runner/runner.ts';
 import { FRAME_TYPE, FrameDecoder } from '../../../../src/protocol/frames.ts';
-import { type RunOutcome, type RunSpec, runOutcomeSchema } from '../../../../src/protocol/run-spec.ts';
+import { type RunOutcome, type RunSpec, runOutcomeSchema, type ShellSpec } from '../../../../src/protocol/run-spec.ts';
 import { systemClock } from '../../../../src/shared/clock.ts';
 import { silentLogger } from '../../../../src/shared/logger.ts';
 
@@ -42,6 +42,8 @@ export function runnerOptions(folder: string, changes: Partial<RunnerOptions> = 
     baseEnv: { PATH: process.env.PATH, HOME: '/', BASE: 'base' },
     homeFolder: '/',
     maxSpoolBytes: 1024 ** 3,
+    maxOutputBytes: 1024 ** 3,
+    retentionMs: 30 * 86_400_000,
     ...changes,
   };
 }
@@ -65,7 +67,7 @@ export async function endRunner(runner: Runner): Promise<void> {
 
 let runs = 0;
 
-export function makeSpec(command: string, changes: Partial<RunSpec> = {}): RunSpec {
+export function makeSpec(command: string, changes: Partial<ShellSpec> = {}): ShellSpec {
   runs += 1;
   const job = `job${String(runs).padStart(9, '0')}`;
   return {

@@ -1,0 +1,100 @@
+/** `fleet agent run`: one prompt for one agent on a node. */
+import { AgentReader } from '../../client/agent-reader.ts';
+import type { JobEvent } from '../../protocol/job-messages.ts';
+import { FleetError } from '../../shared/errors.ts';
+import { defineCommand } from '../command.ts';
+import { openGateway, printJson } from '../context.ts';
+import { AgentJsonlOutput, AgentTextOutput } from '../job/agent-output.ts';
+import { type AgentRequest, conductAgent } from '../job/conduct-agent.ts';
+import { type JobOutput, onlyRun } from '../job/conduct-job.ts';
+import { explainEnd } from '../job/explain-end.ts';
+import { buildRequest, JOB_OPTIONS, refuseTwoFormats } from '../job/job-options.ts';
+import { ResultCollector } from '../job/run-result.ts';
+import { exitCodeOfRun } from '../output/run-exit-code.ts';
+import { formatError } from '../print-error.ts';
+import { exitCodeOfLeaving, submitOnly } from './run.ts';
+
+/** Every node with a live tunnel; the gateway leaves out those that take no work. */
+const ANYWHERE = '@online,@limited';
+
+export const agentRunCommand = defineCommand({
+  name: 'agent run',
+  usage: '[OPTIONS] NODE AGENT [--] PROMPT…  or  [OPTIONS] --any [--on SELECTOR] AGENT [--] PROMPT…',
+  describe: [
+    'Gives a prompt to an agent of a node: a program that the config of the node names. Its words are joined by blanks.',
+    'The text of the agent goes to stdout, and what it does to stderr; --jsonl prints typed events.',
+    'The exit code is that of the program; 124: timed out, 126: the node refused, 130: canceled, 255: the fleet failed.',
+  ].join('\n'),
+  positionals: [
+    { name: 'NODE', describe: 'Name, id or unique beginning of an id; left out with --any' },
+    { name: 'AGENT', describe: 'Name of the agent, as fleet agents shows it' },
+  ],
+  passthrough: true,
+  options: {
+    any: { type: 'boolean', describe: 'Take the least busy node that has the agent; another if it never began there' },
+    on: { type: 'string', placeholder: 'SELECTOR', describe: 'With --any: only one of these nodes' },
+    fallback: { type: 'string', placeholder: 'AGENT', describe: 'Try this agent if the other was not begun' },
+    ...JOB_OPTIONS,
+  },
+  examples: [
+    ["fleet agent run node-1 coder 'fix the failing test'", 'one agent on one node'],
+    ["fleet agent run --any --on @gpu=yes coder 'sum up README.md'", 'whoever has time'],
+    ["fleet agent run --fallback helper --jsonl node-1 coder 'tidy up' | jq .type", 'events for a script'],
+  ],
+  async execute(context, { options, positionals, words }) {
+    refuseTwoFormats(context, options.jsonl);
+    if (options.on !== undefined && !options.any) {
+      throw new FleetError('usage', '--on needs --any: an agent runs on one of the nodes', {
+        hint: "For example: fleet agent run --any --on @all coder 'PROMPT'",
+      });
+    }
+    const { NODE, AGENT } = positionals;
+    const prompt = options.any ? [AGENT, ...words] : words;
+    if (prompt.join(' ').trim() === '') {
+      throw new FleetError('usage', 'there is no prompt', {
+        hint: "Write it last, for example: fleet agent run node-1 coder 'fix the test'",
+      });
+    }
+    const request: AgentRequest = {
+      ...buildRequest(context, options, prompt),
+      kind: 'agent',
+      agent: options.any ? NODE : AGENT,
+      target: options.any ? { any: options.on ?? ANYWHERE } : { node: NODE },
+    };
+    if (options.async) return await submitOnly(context, request);
+    const { fallback } = options;
+    const client = openGateway(context);
+    if (context.json) {
+      const createOutput = (agent: string): ResultOutput => new ResultOutput(agent);
+      const { job, agent, output } = await conductAgent(context, { client, request, fallback, createOutput });
+      const left = exitCodeOfLeaving(job);
+      if (left !== undefined && job.leave !== 'interrupted') return left;
+      const run = onlyRun(job);
+      printJson(context, { ...output.collector.resultOf(run), agent, result: output.reader.result });
+      return left ?? exitCodeOfRun(run);
+    }
+    const createOutput = (agent: string): JobOutput =>
+      options.jsonl ? new AgentJsonlOutput(agent, context.out) : new AgentTextOutput(agent, context);
+    const { job } = await conductAgent(context, { client, request, fallback, createOutput });
+    const left = exitCodeOfLeaving(job);
+    if (left !== undefined && job.leave !== 'interrupted') return left;
+    const run = onlyRun(job);
+    if (!options.jsonl) for (const why of explainEnd(run, request.timeoutMs)) context.err.write(formatError(why));
+    return left ?? exitCodeOfRun(run);
+  },
+});
+
+/** `--json`: all output, and what the agent made of it. */
+class ResultOutput implements JobOutput {
+  readonly collector = new ResultCollector();
+  readonly reader: AgentReader;
+
+  constructor(agent: string) {
+    this.reader = new AgentReader(agent);
+  }
+
+  handle(event: JobEvent): void {
+    this.collector.handle(event);
+    this.reader.handle(event);
+  }
+}

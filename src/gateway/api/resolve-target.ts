@@ -1,0 +1,73 @@
+/** From the target of a request to the nodes that it means. */
+import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
+import { parseSelector, selectNodes } from '../../protocol/selector.ts';
+import { FleetError } from '../../shared/errors.ts';
+import { pickNode } from '../bus/pick-node.ts';
+import { keyRevoked } from '../identity/pairing.ts';
+import type { NodeRecord } from '../store/nodes-table.ts';
+import type { Store } from '../store/store.ts';
+import { findNode } from './find.ts';
+import { nodeDetailView, nodeView, type ViewSources } from './views.ts';
+
+export type TargetSources = ViewSources & { store: Store };
+type Asked = Pick<SubmitJobRequest, 'target' | 'agent'>;
+
+/** @throws FleetError `not_found`, `ambiguous`, `bad_selector`, `key_revoked`; `node_offline` when there is none to pick. */
+export function resolveTarget({ target, agent }: Asked, sources: TargetSources): NodeRecord[] {
+  if ('node' in target) {
+    const node = findNode(sources.store, target.node);
+    if (node.revokedAt !== null) throw keyRevoked(node.name);
+    return [node];
+  }
+  if ('any' in target) return [pickAny(target, agent ?? '', sources)];
+  const select = selection(sources);
+  const excluded = target.exclude === undefined ? [] : select(target.exclude);
+  return select(target.selector).filter((node) => !excluded.includes(node));
+}
+
+export function describeTarget({ target }: Asked): string {
+  if ('node' in target) return target.node;
+  if ('any' in target) return `any of ${target.any}`;
+  const { selector, exclude } = target;
+  return exclude === undefined ? selector : `${selector} without ${exclude}`;
+}
+
+function pickAny(
+  { any, exclude = [] }: { any: string; exclude?: string[] | undefined },
+  agent: string,
+  sources: TargetSources,
+): NodeRecord {
+  const candidates = selection(sources)(any)
+    .filter(({ name }) => !exclude.includes(name))
+    .map((record) => {
+      const { name, status, capabilities, runsActive } = nodeDetailView(record, sources);
+      // A heartbeat is up to half a minute old, and what was submitted since counts too.
+      const open = sources.store.runs.open(record.id).length;
+      const cpuPct = sources.monitor.healthOf(record).latest?.beat.cpuPct ?? null;
+      return { name, status, capabilities, runsActive: Math.max(runsActive ?? 0, open), cpuPct, record };
+    });
+  const picked = pickNode(candidates, agent);
+  if (picked !== undefined) return picked.record;
+  const others = exclude.length === 0 ? '' : ` but ${exclude.slice(0, 5).join(', ')}`;
+  throw new FleetError('node_offline', `no node of ${any}${others} that is online has an agent ${agent}`, {
+    hint: 'See who has which: fleet agents',
+  });
+}
+
+/** What a selector means now. @throws FleetError `bad_selector`, and `not_found` for a name that nobody has. */
+function selection(sources: TargetSources): (selector: string) => NodeRecord[] {
+  const candidates = sources.store.nodes.all().filter((node) => node.revokedAt === null);
+  const selectable = candidates.map((record) => {
+    const { name, status, labels, id } = nodeView(record, sources);
+    return { name, status, labels, id, record };
+  });
+  return (selector) => {
+    const { nodes, unmatched } = selectNodes(parseSelector(selector), selectable);
+    if (unmatched.length > 0) {
+      throw new FleetError('not_found', `there is no node called ${unmatched.slice(0, 5).join(', ')}`, {
+        hint: 'See them all: fleet nodes',
+      });
+    }
+    return nodes.map(({ record }) => record);
+  };
+}

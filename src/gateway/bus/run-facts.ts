@@ -1,0 +1,25 @@
+/** What the bus wants to know of runs and jobs, in one word each. */
+import type { JobRecord } from '../store/jobs-table.ts';
+import type { RunRecord } from '../store/runs-table.ts';
+
+/** Whether it ended as its submitter hoped. */
+export function succeeded(run: RunRecord): boolean {
+  return run.state === 'exited' && run.exitCode === 0;
+}
+
+/** Whether no node can have the run. */
+export function notBegun(run: RunRecord): boolean {
+  return run.state === 'queued' && run.handedOverAt === null;
+}
+
+/** Whether the job's runs are released a few at a time. */
+export function hasFlow(job: JobRecord | undefined): boolean {
+  return Object.keys(job?.options.flow ?? {}).length > 0;
+}
+
+/** In the order of the first run of each job. */
+export function groupByJob(runs: readonly RunRecord[]): Map<string, RunRecord[]> {
+  const groups = new Map<string, RunRecord[]>();
+  for (const run of runs) groups.set(run.jobId, [...(groups.get(run.jobId) ?? []), run]);
+  return groups;
+}

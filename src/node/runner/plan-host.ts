@@ -1,0 +1,22 @@
+/** What the planning of commands knows of this machine. */
+import type { Agents } from './agents.ts';
+import type { PlanHost } from './command-plan.ts';
+import { runTool } from './spawn.ts';
+import { findUser } from './user-lookup.ts';
+
+export interface PlanHostOptions {
+  shell: string;
+  homeFolder: string;
+  baseEnv: NodeJS.ProcessEnv;
+}
+
+export function createPlanHost({ shell, homeFolder, baseEnv }: PlanHostOptions, agents: Agents): PlanHost {
+  return {
+    shell,
+    homeFolder,
+    baseEnv,
+    currentUid: process.geteuid?.() ?? -1,
+    findUser: (name) => findUser(name, runTool),
+    planAgent: (spec) => agents.plan(spec, baseEnv),
+  };
+}

@@ -1,0 +1,33 @@
+/** What gateway, node and CLI agree on about agents: their names, how they are advertised, and how their output is to be read. */
+import { z } from 'zod';
+
+/** Names appear in capabilities (64 characters at most) and on command lines. */
+export const agentNameSchema = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9._-]{0,47}$/, 'an agent has a name of 1 to 48 of a-z, 0-9, dot, underscore and dash');
+
+/** How the stdout of an agent's program is to be read. docs/agents.md. */
+export const AGENT_OUTPUT_FORMATS = ['text', 'ndjson', 'stream-json'] as const;
+export type AgentOutputFormat = (typeof AGENT_OUTPUT_FORMATS)[number];
+
+/** In a `started` frame, so that whoever reads the log later reads it as the node's config said at the time. */
+export const startedAgentSchema = z.object({
+  name: agentNameSchema,
+  /** A format of a later version is shown as it is. */
+  events: z.enum(AGENT_OUTPUT_FORMATS).catch('text'),
+});
+export type StartedAgent = z.infer<typeof startedAgentSchema>;
+
+const CAPABILITY_PREFIX = 'agent:';
+
+/** What a node that has the agent advertises: `agent:coder`. */
+export function agentCapability(agent: string): string {
+  return `${CAPABILITY_PREFIX}${agent}`;
+}
+
+/** The agents among a node's capabilities, in their order. */
+export function agentsOf(capabilities: readonly string[]): string[] {
+  return capabilities
+    .filter((capability) => capability.startsWith(CAPABILITY_PREFIX))
+    .map((capability) => capability.slice(CAPABILITY_PREFIX.length));
+}
