@@ -22,6 +22,9 @@ type Matcher =
 
 type Operator = ',' | '&' | '!';
 
+/** Every node with a live tunnel: what a broadcast means when nothing is said. */
+export const ALL_CONNECTED = '@online,@limited,@error';
+
 export interface Selector {
   readonly text: string;
   readonly steps: readonly { operator: Operator; matcher: Matcher }[];

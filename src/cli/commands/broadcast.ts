@@ -1,6 +1,7 @@
 /** `fleet broadcast`: one command on many nodes at once. */
 import type { Flow, RunView, SubmitJobRequest } from '../../protocol/job-messages.ts';
 import { foldNodeNames } from '../../protocol/node-set.ts';
+import { ALL_CONNECTED } from '../../protocol/selector.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { parseCount } from '../args/count.ts';
 import { defineCommand, type OptionValues } from '../command.ts';
@@ -19,9 +20,6 @@ import { exitCodeOfBroadcast } from '../output/run-exit-code.ts';
 import { countOutcomes, summarizeRuns } from '../output/summary.ts';
 import { formatError } from '../print-error.ts';
 import { exitCodeOfLeaving, submitOnly } from './run.ts';
-
-/** Every node with a live tunnel. */
-const DEFAULT_SELECTOR = '@online,@limited,@error';
 
 const OPTIONS = {
   on: { type: 'string', placeholder: 'SELECTOR', describe: 'Which nodes (all that are connected)' },
@@ -58,7 +56,7 @@ export const broadcastCommand = defineCommand({
   ],
   async execute(context, { options, words }) {
     refuseTwoFormats(context, options.jsonl);
-    const selector = options.on ?? DEFAULT_SELECTOR;
+    const selector = options.on ?? ALL_CONNECTED;
     if (options['dry-run']) return await dryRun(context, selector, options.exclude);
     const flow = buildFlow(options);
     const request = {

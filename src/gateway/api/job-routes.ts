@@ -21,8 +21,6 @@ import { describeTarget, resolveTarget } from './resolve-target.ts';
 import { sendEvents } from './send-events.ts';
 import { jobView, type ViewSources } from './views.ts';
 
-/** What a selector means by default: every node with a live tunnel. */
-export const ALL_CONNECTED = '@online,@limited,@error';
 const DEFAULT_LIST_LIMIT = 100;
 const MAX_LIST_LIMIT = 10_000;
 

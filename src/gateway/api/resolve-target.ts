@@ -1,6 +1,6 @@
 /** From the target of a request to the nodes that it means. */
 import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
-import { parseSelector, selectNodes } from '../../protocol/selector.ts';
+import { ALL_CONNECTED, parseSelector, selectNodes } from '../../protocol/selector.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { pickNode } from '../bus/pick-node.ts';
 import { keyRevoked } from '../identity/pairing.ts';
@@ -28,7 +28,8 @@ export function resolveTarget({ target, agent }: Asked, sources: TargetSources):
 export function describeTarget({ target }: Asked): string {
   if ('node' in target) return target.node;
   if ('any' in target) return `any of ${target.any}`;
-  const { selector, exclude } = target;
+  const { exclude } = target;
+  const selector = target.selector === ALL_CONNECTED ? 'all online' : target.selector;
   return exclude === undefined ? selector : `${selector} without ${exclude}`;
 }
 
