@@ -22,6 +22,8 @@ export interface RunOptions {
   home?: string;
   stdin?: Buffer | 'closed';
   env?: Record<string, string>;
+  /** A command that takes longer hangs, ms; {@link COMMAND_DEADLINE_MS} unless told. */
+  deadlineMs?: number;
   /** Gets the process as soon as it runs, to send signals or close pipes. */
   onStart?(child: ChildProcess): void;
 }
@@ -65,7 +67,7 @@ export class FleetWorld {
       const timer = setTimeout(() => {
         child.kill('SIGKILL');
         reject(new Error(`fleet ${args.join(' ')} did not end; it said: ${Buffer.concat(stderr)}`));
-      }, COMMAND_DEADLINE_MS);
+      }, options.deadlineMs ?? COMMAND_DEADLINE_MS);
       child.once('error', reject);
       child.once('close', (code, signal) => {
         clearTimeout(timer);

@@ -6,6 +6,8 @@ import type { SeededRandom } from './seeded-random.ts';
 
 /** A submission that is refused for longer will never succeed, ms. */
 const SUBMIT_DEADLINE_MS = 60_000;
+/** Longest life of a CLI that follows, ms: its node may be away for most of a storm. */
+const FOLLOW_DEADLINE_MS = 240_000;
 const RETRY_PAUSE_MS = 100;
 /** What every command has in its environment, so that what it leaves behind can be found. */
 export const CHAOS_VARIABLE = 'FLEET_CHAOS';
@@ -61,6 +63,7 @@ class Submission {
     const { killCliAfterMs, cancelAfterMs } = job.plan;
     job.cancelAsked = cancelAfterMs !== undefined;
     const result = await this.#world.fleet(['run', ...this.#args], {
+      deadlineMs: FOLLOW_DEADLINE_MS,
       onStart: (child) => {
         const signalAfter = (signal: NodeJS.Signals, ms: number | undefined): void => {
           if (ms === undefined) return;
