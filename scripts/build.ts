@@ -41,6 +41,7 @@ const cli: BuildOptions = {
   outfile: path.join(staging, 'cli.cjs'),
   format: 'cjs',
   minify: true,
+  metafile: true,
   plugins: [servicesApart],
   define: { 'import.meta.url': '__bundleUrl' },
   banner: { js: "const __bundleUrl = require('node:url').pathToFileURL(__filename).href;" },
@@ -54,9 +55,18 @@ const service = (name: string): BuildOptions => ({
   packages: 'external',
 });
 
+/** Each of these would cost every command of the CLI milliseconds; one careless import is enough. @throws Error when one is bundled. */
+function assertLight(inputs: string[]): void {
+  const heavy = ['zod', 'fastify', 'pino', 'ssh2', 'jose', 'execa'].filter((name) =>
+    inputs.some((input) => input.includes(`node_modules/${name}/`)),
+  );
+  if (heavy.length > 0) throw new Error(`the bundle of the CLI has become heavy: ${heavy.join(', ')}`);
+}
+
 rmSync(staging, { recursive: true, force: true });
 mkdirSync(staging, { recursive: true });
-await Promise.all([build(cli), build(service('gateway')), build(service('node'))]);
+const [{ metafile }] = await Promise.all([build(cli), build(service('gateway')), build(service('node'))]);
+assertLight(Object.keys(metafile?.inputs ?? {}));
 const entry = path.join(staging, 'fleet.cjs');
 writeFileSync(entry, ENTRY);
 chmodSync(entry, 0o755);

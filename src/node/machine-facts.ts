@@ -1,6 +1,6 @@
 /** Facts about this machine that do not change while it is up. */
 import os from 'node:os';
-import { agentCapability } from '../protocol/agent/agent-spec.ts';
+import { agentCapability } from '../protocol/agent/agent-capability.ts';
 import type { NodeFacts } from '../protocol/node-messages.ts';
 import { FLEET_VERSION } from '../protocol/version.ts';
 

@@ -1,5 +1,5 @@
 /** `fleet agents`: who has which agent. */
-import { agentsOf } from '../../protocol/agent/agent-spec.ts';
+import { agentsOf } from '../../protocol/agent/agent-capability.ts';
 import { defineCommand } from '../command.ts';
 import { openGateway, printJson } from '../context.ts';
 import { EXIT_OK } from '../exit-code.ts';

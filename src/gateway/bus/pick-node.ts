@@ -1,5 +1,5 @@
 /** Picks, of many nodes, the one that a job for any of them goes to. */
-import { agentCapability } from '../../protocol/agent/agent-spec.ts';
+import { agentCapability } from '../../protocol/agent/agent-capability.ts';
 import { compareNatural } from '../../protocol/natural-order.ts';
 import type { NodeStatus } from '../../protocol/node-status.ts';
 

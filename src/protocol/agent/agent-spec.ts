@@ -1,4 +1,4 @@
-/** What gateway, node and CLI agree on about agents: their names, how they are advertised, and how their output is to be read. */
+/** What gateway, node and CLI agree on about agents: their names, and how their output is to be read. */
 import { z } from 'zod';
 
 /** Names appear in capabilities (64 characters at most) and on command lines. */
@@ -17,17 +17,3 @@ export const startedAgentSchema = z.object({
   events: z.enum(AGENT_OUTPUT_FORMATS).catch('text'),
 });
 export type StartedAgent = z.infer<typeof startedAgentSchema>;
-
-const CAPABILITY_PREFIX = 'agent:';
-
-/** What a node that has the agent advertises: `agent:coder`. */
-export function agentCapability(agent: string): string {
-  return `${CAPABILITY_PREFIX}${agent}`;
-}
-
-/** The agents among a node's capabilities, in their order. */
-export function agentsOf(capabilities: readonly string[]): string[] {
-  return capabilities
-    .filter((capability) => capability.startsWith(CAPABILITY_PREFIX))
-    .map((capability) => capability.slice(CAPABILITY_PREFIX.length));
-}
