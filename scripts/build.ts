@@ -1,7 +1,7 @@
 /** Bundles the CLI with esbuild: one small file for what people type all day, and one each for the long-running gateway and node. */
 import { chmodSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { type BuildOptions, build, type Plugin } from 'esbuild';
+import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
 
 const root = path.resolve(import.meta.dirname, '..');
 const staging = path.join(root, 'dist.new');
@@ -47,6 +47,18 @@ const cli: BuildOptions = {
   banner: { js: "const __bundleUrl = require('node:url').pathToFileURL(__filename).href;" },
 };
 
+/** With all that it needs: it shall be small and ready soon. */
+const shim: BuildOptions = {
+  ...common,
+  entryPoints: ['src/node/shim/main.ts'],
+  outfile: path.join(staging, 'shim.mjs'),
+  format: 'esm',
+  minify: true,
+  metafile: true,
+  // What of execa is CommonJS asks for it.
+  banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
+};
+
 const service = (name: string): BuildOptions => ({
   ...common,
   entryPoints: [`src/${name}/main.ts`],
@@ -55,18 +67,19 @@ const service = (name: string): BuildOptions => ({
   packages: 'external',
 });
 
-/** Each of these would cost every command of the CLI milliseconds; one careless import is enough. @throws Error when one is bundled. */
-function assertLight(inputs: string[]): void {
-  const heavy = ['zod', 'fastify', 'pino', 'ssh2', 'jose', 'execa'].filter((name) =>
-    inputs.some((input) => input.includes(`node_modules/${name}/`)),
-  );
-  if (heavy.length > 0) throw new Error(`the bundle of the CLI has become heavy: ${heavy.join(', ')}`);
+/** Each of these would cost every command of the CLI, or every fork, milliseconds; one careless import is enough. @throws Error */
+function assertLight(name: string, metafile: Metafile | undefined, heavy: string[]): void {
+  const inputs = Object.keys(metafile?.inputs ?? {});
+  const found = heavy.filter((packageName) => inputs.some((input) => input.includes(`node_modules/${packageName}/`)));
+  if (found.length > 0) throw new Error(`the bundle of ${name} has become heavy: ${found.join(', ')}`);
 }
 
 rmSync(staging, { recursive: true, force: true });
 mkdirSync(staging, { recursive: true });
-const [{ metafile }] = await Promise.all([build(cli), build(service('gateway')), build(service('node'))]);
-assertLight(Object.keys(metafile?.inputs ?? {}));
+const [ofCli, ofShim] = await Promise.all([build(cli), build(shim), build(service('gateway')), build(service('node'))]);
+const heavy = ['zod', 'fastify', 'pino', 'ssh2', 'jose'];
+assertLight('the CLI', ofCli.metafile, [...heavy, 'execa']);
+assertLight('the shim', ofShim.metafile, [...heavy, 'better-sqlite3']);
 const entry = path.join(staging, 'fleet.cjs');
 writeFileSync(entry, ENTRY);
 chmodSync(entry, 0o755);

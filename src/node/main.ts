@@ -1,5 +1,6 @@
 /** Starts a node in a home: profile, lock, log, config, then the node itself. */
 import os from 'node:os';
+import { fileURLToPath } from 'node:url';
 import { parseInviteCode } from '../protocol/pairing.ts';
 import { sanitizeName } from '../protocol/sanitize-name.ts';
 import { formatAddress } from '../shared/address.ts';
@@ -82,6 +83,7 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
     logger: log.logger,
     random: Math.random,
     baseEnv: withoutOwnVariables(process.env),
+    shimEntry: shimEntry(),
     onPending: (pendingCode) => options.onPending({ code: pendingCode, gateway: formatAddress(address), name }),
     onShutdownAsked: () => asked.resolve(undefined),
   });
@@ -113,6 +115,11 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
     reconnect: () => node.reconnect(),
     close,
   };
+}
+
+/** Next to this file: a bundle next to a bundle, or a source next to a source. */
+function shimEntry(): string {
+  return fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? './shim/main.ts' : './shim.mjs', import.meta.url));
 }
 
 function withoutOwnVariables(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {

@@ -38,6 +38,8 @@ export interface NodeOptions {
   logger: Logger;
   random: () => number;
   baseEnv: NodeJS.ProcessEnv;
+  /** The shim's script. */
+  shimEntry: string;
   onPending(code: string): void;
   onShutdownAsked(): void;
 }
@@ -108,6 +110,7 @@ export class FleetNode {
       maxOutputBytes: config.maxOutputBytes,
       retentionMs: config.retention,
       agents: config.agents,
+      shim: { entry: this.#options.shimEntry, socket: paths.shimSocket, logFile: paths.shimLog },
     });
     this.#runner = runner;
     this.#closers.push(() => runner.close());

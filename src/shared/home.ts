@@ -38,6 +38,8 @@ export interface NodePaths {
   state: string;
   spool: string;
   log: string;
+  shimSocket: string;
+  shimLog: string;
 }
 
 /** All profiles of nodes of this home have a folder below this one. */
@@ -55,6 +57,8 @@ export function nodePaths(home: string, profile: string): NodePaths {
     state: path.join(folder, 'state.json'),
     spool: path.join(folder, 'spool'),
     log: path.join(folder, 'node.log'),
+    shimSocket: assertSocketPath(path.join(folder, 'shim.sock')),
+    shimLog: path.join(folder, 'shim.log'),
   };
 }
 

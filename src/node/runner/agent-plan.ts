@@ -4,7 +4,7 @@ import { access, stat } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import type { AgentSpec } from '../../protocol/run-spec.ts';
 import type { AgentConfig } from '../agent-config.ts';
-import { StartFailure } from './start-failure.ts';
+import { StartFailure } from '../shim/start-failure.ts';
 
 export interface AgentPlan {
   argv: readonly [string, ...string[]];

@@ -3,9 +3,9 @@ import type { StartedAgent } from '../../protocol/agent/agent-spec.ts';
 import type { AgentSpec, RunSpec } from '../../protocol/run-spec.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { AgentConfig, AgentsConfig } from '../agent-config.ts';
+import { StartFailure } from '../shim/start-failure.ts';
 import { type AgentPlan, planAgent } from './agent-plan.ts';
 import { AgentSlots } from './agent-slots.ts';
-import { StartFailure } from './start-failure.ts';
 
 const NO_SLOT = (): void => {};
 

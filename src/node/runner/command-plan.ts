@@ -4,8 +4,8 @@ import { access, stat } from 'node:fs/promises';
 import { delimiter, join, resolve } from 'node:path';
 import type { AgentSpec, RunSpec } from '../../protocol/run-spec.ts';
 import { systemErrorCode } from '../../shared/errors.ts';
+import { StartFailure } from '../shim/start-failure.ts';
 import type { AgentPlan } from './agent-plan.ts';
-import { StartFailure } from './start-failure.ts';
 import type { UserAccount } from './user-lookup.ts';
 
 export interface CommandPlan {

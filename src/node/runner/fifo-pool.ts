@@ -7,8 +7,9 @@ import { readdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FleetError, systemErrorCode } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
-import { removePrompts } from './prompt-file.ts';
-import type { ToolResult } from './spawn.ts';
+import type { RunPipes } from '../shim/messages.ts';
+import { removePrompts } from '../shim/prompt-file.ts';
+import type { ToolResult } from './run-tool.ts';
 
 /** Made at once, and kept free at most. Three are the most that one run takes. */
 const BATCH = 16;
@@ -33,8 +34,9 @@ export class FifoPool {
     this.#options = options;
   }
 
-  /** Removes what a former process left, except the names `inUse`, and makes the first few. @throws FleetError `storage_failed`. */
+  /** Removes what was left, except the names `inUse`, and makes the first few. @throws FleetError `storage_failed`. */
   async start(inUse: ReadonlySet<string>): Promise<void> {
+    this.#free = [];
     for (const name of await readdir(this.#options.folder)) {
       const number = FIFO_NAME.exec(name)?.[1];
       if (number === undefined) continue;
@@ -49,24 +51,34 @@ export class FifoPool {
     return join(this.#options.folder, name);
   }
 
-  /** Names of `count` FIFOs that no process has open. @throws FleetError `storage_failed`, or `not_running` once closed. */
-  async take(count: number): Promise<string[]> {
-    while (this.#free.length < count && !this.#closed) await this.#make();
-    if (this.#closed) throw new FleetError('not_running', 'the runner is closed');
-    const names = this.#free.splice(0, count);
+  /** FIFOs that no process has open. @throws FleetError `storage_failed`, or `not_running` once closed. */
+  async take(stdin: boolean): Promise<RunPipes> {
+    for (;;) {
+      if (this.#closed) throw new FleetError('not_running', 'the runner is closed');
+      const pipes = this.takeNow(stdin);
+      if (pipes !== undefined) return pipes;
+      await this.#make();
+    }
+  }
+
+  /** The same, if there are some at once. */
+  takeNow(stdin: boolean): RunPipes | undefined {
+    if (this.#closed || this.#free.length < (stdin ? 3 : 2)) return undefined;
+    const [stdout = '', stderr = '', third = null] = this.#free.splice(0, stdin ? 3 : 2);
     if (this.#free.length < BATCH / 2) {
       // Ahead of need, and a failure will be met again by the one who needs it.
       this.#make().catch((error: unknown) => this.#options.logger.warn({ err: error }, 'cannot make pipes ahead'));
     }
-    return names;
+    return { stdout, stderr, stdin: third };
   }
 
   /**
-   * Gives FIFOs back whose ends here are closed; `drained` says that their end of file was seen. One that a background process
-   * of the command still holds is never used again: that process could read from the next run or write into it.
+   * Gives FIFOs back whose ends here and in the shim are closed; `drained` says that their end of file was seen. One that a background
+   * process of the command still holds is never used again: that process could read from the next run or write into it.
    */
-  release(names: readonly string[], drained: boolean): void {
-    for (const name of names) {
+  release(pipes: RunPipes, drained: boolean): void {
+    for (const name of [pipes.stdout, pipes.stderr, pipes.stdin]) {
+      if (name === null) continue;
       const keep = drained && !this.#closed && this.#free.length < MOST_FREE;
       if (keep && isUnused(this.path(name))) this.#free.push(name);
       else this.#remove(name);
@@ -122,35 +134,5 @@ function isUnused(path: string): boolean {
     return false;
   } catch (error) {
     return systemErrorCode(error) === 'ENXIO';
-  }
-}
-
-/**
- * Both ends of a FIFO for output: a non-blocking one to read here, a blocking one for the command.
- * The order matters: a writer's open waits for a reader, and a reader without any writer sees no end of file from epoll.
- */
-export function openForOutput(path: string): { readFd: number; writeFd: number } {
-  const readFd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  try {
-    return { readFd, writeFd: openSync(path, constants.O_WRONLY) };
-  } catch (error) {
-    closeSync(readFd);
-    throw error;
-  }
-}
-
-/** Both ends of a FIFO for stdin: a blocking one to read for the command, a non-blocking one to write here. */
-export function openForInput(path: string): { readFd: number; writeFd: number } {
-  const firstReader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  try {
-    const writeFd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
-    try {
-      return { readFd: openSync(path, constants.O_RDONLY), writeFd };
-    } catch (error) {
-      closeSync(writeFd);
-      throw error;
-    }
-  } finally {
-    closeSync(firstReader);
   }
 }

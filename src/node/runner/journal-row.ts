@@ -1,6 +1,6 @@
 /** What the journal knows of one run. */
 import { type RunOutcome, runOutcomeSchema } from '../../protocol/run-spec.ts';
-import type { CommandExit } from './spawn.ts';
+import type { CommandExit, OutputCounters, RunPipes } from '../shim/messages.ts';
 
 /** Why the runner itself ended a command. */
 export type KillCause = 'canceled' | 'timeout' | 'stdin_lost';
@@ -8,26 +8,17 @@ export type KillCause = 'canceled' | 'timeout' | 'stdin_lost';
 /** accepted: surely not spawned. starting: perhaps spawned. started: spawned, `pid` is known. ended: `outcome` is known. */
 export type RunPhase = 'accepted' | 'starting' | 'started' | 'ended';
 
-export interface OutputCounters {
-  /** All that was read from the command, kept or not. */
-  stdoutBytes: number;
-  stderrBytes: number;
-  /** Of both, what was not kept. */
-  droppedBytes: number;
-}
-
-/** Names of the FIFOs of a run. */
-export interface RunPipes {
-  stdout: string;
-  stderr: string;
-  stdin: string | null;
+/** The pipes of a run, and the shim to which the order to start it goes. */
+export interface RunPlace {
+  pipes: RunPipes;
+  shim: string;
 }
 
 export interface JournalRow {
   run: string;
   phase: RunPhase;
   specDigest: string;
-  pipes: RunPipes | null;
+  place: RunPlace | null;
   pid: number | null;
   /** Of the process `pid`, from the process table. */
   identity: string | null;
@@ -62,7 +53,7 @@ export function parseRow(row: SqlRow): JournalRow {
     run: String(row.run),
     phase: row.phase as RunPhase,
     specDigest: String(row.spec_digest),
-    pipes: json('pipes') as RunPipes | null,
+    place: json('place') as RunPlace | null,
     pid: number('pid'),
     identity: row.identity === null ? null : String(row.identity),
     startedAt: number('started_at'),

@@ -8,16 +8,8 @@ import { closeSync, openSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { type RunOutcome, type RunSpec, runSpecSchema } from '../../protocol/run-spec.ts';
 import { FleetError } from '../../shared/errors.ts';
-import {
-  type JournalRow,
-  type KillCause,
-  type OutputCounters,
-  parseRow,
-  type RunPipes,
-  type SqlRow,
-  type SqlValue,
-} from './journal-row.ts';
-import type { CommandExit } from './spawn.ts';
+import type { CommandExit, OutputCounters } from '../shim/messages.ts';
+import { type JournalRow, type KillCause, parseRow, type RunPlace, type SqlRow, type SqlValue } from './journal-row.ts';
 
 const SCHEMA_VERSION = 1;
 const SCHEMA = `
@@ -25,7 +17,7 @@ const SCHEMA = `
     run TEXT PRIMARY KEY,
     phase TEXT NOT NULL CHECK (phase IN ('accepted', 'starting', 'started', 'ended')),
     spec_digest TEXT NOT NULL,
-    pipes TEXT,
+    place TEXT,
     pid INTEGER,
     identity TEXT,
     started_at INTEGER,
@@ -133,28 +125,39 @@ export class Journal {
     return this.#guard((database) => Number((this.#prepare(database, sql).get() as SqlRow).bytes));
   }
 
-  /** Durable when it returns, as are `starting` and `ended`. @throws FleetError `storage_failed`, as all that write. */
-  accept(spec: RunSpec, specDigest: string): void {
+  /**
+   * Durable when it returns, as are `starting` and `ended`; with a place it is `starting` at once, which saves a write to the disk.
+   * @throws FleetError `storage_failed`, as all that write.
+   */
+  accept(spec: RunSpec, specDigest: string, place?: RunPlace): void {
     const { run, stdin } = spec;
     this.#write(
       ['INSERT INTO spec (run, json) VALUES (?, ?)', run, JSON.stringify(spec)],
       [
-        "INSERT INTO run (run, phase, spec_digest, stdin_open) VALUES (?, 'accepted', ?, ?)",
+        'INSERT INTO run (run, phase, spec_digest, stdin_open, place) VALUES (?, ?, ?, ?, ?)',
         run,
+        place === undefined ? 'accepted' : 'starting',
         specDigest,
         stdin ? 1 : 0,
+        place === undefined ? null : JSON.stringify(place),
       ],
     );
   }
 
-  starting(run: string, pipes: RunPipes): void {
-    const sql = "UPDATE run SET phase = 'starting', pipes = ? WHERE run = ? AND phase = 'accepted'";
-    this.#write([sql, JSON.stringify(pipes), run]);
+  starting(run: string, place: RunPlace): void {
+    const sql = "UPDATE run SET phase = 'starting', place = ? WHERE run = ? AND phase IN ('accepted', 'starting')";
+    this.#write([sql, JSON.stringify(place), run]);
+  }
+
+  /** What was `starting` was surely not started. */
+  notStarting(run: string): void {
+    const sql = "UPDATE run SET phase = 'accepted', place = NULL WHERE run = ? AND phase = 'starting'";
+    this.#writeSoon(sql, [run]);
   }
 
   started(run: string, facts: { pid: number; identity: string | undefined; startedAt: number }): void {
     this.#writeSoon(
-      "UPDATE run SET phase = 'started', pid = ?, identity = ?, started_at = ? WHERE run = ? AND phase = 'starting'",
+      "UPDATE run SET phase = 'started', pid = ?, identity = ?, started_at = ? WHERE run = ? AND phase IN ('starting', 'started')",
       [facts.pid, facts.identity ?? null, Math.round(facts.startedAt), run],
     );
   }

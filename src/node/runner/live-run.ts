@@ -1,36 +1,37 @@
-/** One run from its acceptance to its end: starts the command, follows it, ends it when it must, and lets go of it unharmed. */
+/** One run from its acceptance to its end: has the command started, follows it, ends it when it must, and lets go of it unharmed. */
+import { closeSync } from 'node:fs';
 import type { RunSpec, RunStatus } from '../../protocol/run-spec.ts';
 import { type Clock, sleep, type Timer } from '../../shared/clock.ts';
 import { FleetError, systemErrorCode } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
+import { openForSending } from '../shim/fifo-ends.ts';
+import type { CommandEnd, CommandState, ShimEvent } from '../shim/messages.ts';
+import { StartFailure } from '../shim/start-failure.ts';
+import { total } from '../shim/stream-bytes.ts';
+import { findGroup, type Inheritance } from './adoption.ts';
 import type { Agents } from './agents.ts';
 import type { CommandPlan } from './command-plan.ts';
 import type { FifoPool } from './fifo-pool.ts';
 import type { Journal } from './journal.ts';
-import type { JournalRow, KillCause, RunPhase, RunPipes } from './journal-row.ts';
-import { closePipes, type Launched, launch, openPipes, reopenPipes } from './launch.ts';
+import type { JournalRow, KillCause, RunPhase, RunPlace } from './journal-row.ts';
 import type { RunEnding } from './outcome.ts';
-import { leaderGone, ProcessGroup, terminateGroup } from './process-group.ts';
+import { ProcessGroup, signalThrough, terminateGroup } from './process-group.ts';
 import type { ProcessTable } from './process-table.ts';
-import { type OutputPast, RunOutput } from './run-output.ts';
+import { RunLog } from './run-log.ts';
 import { RunRecord } from './run-record.ts';
-import { type CommandExit, runTool } from './spawn.ts';
-import { StartFailure } from './start-failure.ts';
+import type { ShimLink } from './shim-link.ts';
 import { StdinPipe } from './stdin-pipe.ts';
 
 /** What escaped from a group that was killed may hold the pipes for ever; what is in them is read for this long, ms. */
 const DRAIN_AFTER_KILL_MS = 1000;
-/** Longest time that Node.js's timers can count, ms. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 export const RESTARTED = 'node_restarted: exit code could not be observed';
-const NO_BYTES = { stdoutBytes: 0, stderrBytes: 0 };
-const NO_PAST: OutputPast = { logBytes: 0, written: NO_BYTES, kept: NO_BYTES, told: NO_BYTES };
 
 export interface LiveRunContext {
   journal: Journal;
   fifos: FifoPool;
   processes: ProcessTable;
+  shim: ShimLink;
   clock: Clock;
   /** Gateway's time, ms. */
   now(): number;
@@ -44,96 +45,95 @@ export interface LiveRunContext {
   logPath(run: string): string;
 }
 
-/** What a former process left of a run. */
-export interface Inheritance {
-  row: JournalRow;
-  past: OutputPast;
-  /** The former process was killed: what it had read, and not yet written, is lost, and nobody knows how much that was. */
-  outputInDoubt: boolean;
+/** What the journal has of a run already. */
+export interface Begun {
+  place?: RunPlace | undefined;
+  /** Of a run that a former process has accepted. */
+  row?: JournalRow | undefined;
+  /** Set if the command may have been started by a shim that is gone. */
+  inheritance?: Inheritance | undefined;
 }
 
 export class LiveRun {
   readonly spec: RunSpec;
+  readonly log: RunLog;
   /** Undefined unless somebody shall send stdin. */
   readonly stdin: StdinPipe | undefined;
   readonly #context: LiveRunContext;
   readonly #logger: Logger;
-  readonly #output: RunOutput;
   readonly #record: RunRecord;
-  readonly #inheritance: Inheritance | undefined;
+  readonly #begun: Begun;
   #phase: RunPhase;
+  #place: RunPlace | undefined;
   #startedAt: number | null;
-  #pipes: RunPipes | null;
+  #spaceBytes = 0;
+  /** Whether the shim may know of the command. */
+  #ordered = false;
   #group: ProcessGroup | undefined;
   #signalWith: CommandPlan['signalWith'];
-  #unref: (() => void) | undefined;
-  /** Undefined is the exit of a process that is not our child. */
-  #exited: Promise<CommandExit | undefined> = Promise.resolve(undefined);
   #stdinOpen: boolean;
   #timer: Timer | undefined;
   #cause: KillCause | undefined;
   readonly #causeRaised = Promise.withResolvers<void>();
   /** No cause counts any more: the command came to its own end before. */
   #sealed = false;
+  /** What the shim tells at the command's end. */
+  #commandEnd: CommandEnd | undefined;
+  readonly #commandEnded = Promise.withResolvers<void>();
   readonly #letGo = new AbortController();
   /** Ends the wait for a turn. */
   readonly #noTurn = new AbortController();
   #giveSlotBack: (() => void) | undefined;
   readonly #ended = Promise.withResolvers<RunStatus>();
   readonly #over = Promise.withResolvers<void>();
+  readonly #takenUp = Promise.withResolvers<void>();
   #working: Promise<void> = Promise.resolve();
 
-  constructor(spec: RunSpec, context: LiveRunContext, inheritance?: Inheritance) {
+  constructor(spec: RunSpec, context: LiveRunContext, begun: Begun = {}) {
+    const { row, place, inheritance } = begun;
     this.spec = spec;
     this.#context = context;
-    this.#inheritance = inheritance;
+    this.#begun = begun;
     this.#logger = context.logger.child({ run: spec.run });
-    this.#phase = inheritance?.row.phase ?? 'accepted';
-    this.#cause = inheritance?.row.cause ?? undefined;
-    this.#startedAt = inheritance?.row.startedAt ?? null;
-    this.#pipes = inheritance?.row.pipes ?? null;
-    this.#stdinOpen = inheritance?.row.stdinOpen ?? spec.stdin;
-    this.#output = new RunOutput({
-      logPath: context.logPath(spec.run),
-      past: inheritance?.past ?? NO_PAST,
-      maxOutputBytes: Math.min(spec.maxOutputBytes, context.maxOutputBytes),
-      onUnsafe: (counters) => this.#record.note((open) => open.setCounters(spec.run, counters)),
-      logger: this.#logger,
-    });
+    this.#place = place ?? row?.place ?? undefined;
+    this.#phase = row?.phase ?? (place === undefined ? 'accepted' : 'starting');
+    this.#cause = row?.cause ?? undefined;
+    this.#startedAt = row?.startedAt ?? null;
+    this.#stdinOpen = row === undefined ? spec.stdin : row.stdinOpen;
+    this.log = new RunLog(context.logPath(spec.run), inheritance?.past.logBytes ?? 0);
     const { journal, clock, now } = context;
-    const signal = this.#letGo.signal;
-    const agent = context.agents.startedAs(spec);
     this.#record = new RunRecord({
       spec,
-      agent,
       journal,
-      output: this.#output,
+      log: this.log,
       outputInDoubt: inheritance?.outputInDoubt ?? false,
       clock,
       now,
       logger: this.#logger,
-      signal,
+      signal: this.#letGo.signal,
     });
-    // Of a former process's run, what was sent by then is gone with it.
-    if (spec.stdin && this.#phase === 'accepted') {
+    // What was sent to a command that a former process has started is gone with that.
+    const mayBeStarted = row !== undefined && (inheritance !== undefined || context.shim.knows(spec.run));
+    if (spec.stdin && !mayBeStarted) {
       this.stdin = new StdinPipe({ onComplete: () => this.#stdinComplete(), onLost: () => this.kill('stdin_lost') });
     }
     // Whoever waits gets it from `ended`; that nobody waits is no fault.
     this.#ended.promise.catch(() => {});
   }
 
-  get log(): RunOutput['log'] {
-    return this.#output.log;
-  }
-
   /** What the output takes of the spool's room, bytes. */
   get spaceBytes(): number {
-    return this.#output.spaceBytes;
+    return Math.max(this.#spaceBytes, this.log.bytes);
   }
 
   /** Resolves when the outcome is durable and the log complete. @throws FleetError `connection_lost` when this process lets go first. */
   get ended(): Promise<RunStatus> {
     return this.#ended.promise;
+  }
+
+  /** Resolves when a command that a former process has started is followed again. */
+  get takenUp(): Promise<void> {
+    return this.#takenUp.promise;
   }
 
   /** Resolves when the command is gone, though perhaps not recorded yet. */
@@ -154,9 +154,8 @@ export class LiveRun {
 
   /** Begins the work in the background: a run that was surely never spawned is started, another one followed to its end. */
   begin(): void {
-    const { row } = this.#inheritance ?? {};
-    const work = row === undefined || row.phase === 'accepted' ? this.#start() : this.#adopt(row);
-    this.#working = work.catch((error: unknown) => {
+    const state = this.#context.shim.claim(this.spec.run, (event) => this.#take(event));
+    this.#working = this.#work(state).catch((error: unknown) => {
       this.#logger.error({ err: error }, 'a run cannot be followed any more');
       this.#ended.reject(error);
       this.#over.resolve();
@@ -178,101 +177,158 @@ export class LiveRun {
     this.#noTurn.abort();
     await this.#working;
     this.#timer?.cancel();
-    this.#unref?.();
-    await this.#output.stop();
     this.stdin?.discard();
-    if (this.#record.outcome === null) await this.#output.save();
-    if (this.#phase === 'started') {
-      this.#record.note((journal) => journal.setCounters(this.spec.run, this.#output.counters));
-    }
-    await this.#record.closeLog();
+    this.log.stop();
+    this.#over.resolve();
     this.#ended.reject(new FleetError('connection_lost', 'the node lets go of the run; it goes on after its restart'));
   }
 
+  async #work(state: CommandState | undefined): Promise<void> {
+    const { row, inheritance } = this.#begun;
+    try {
+      if (row !== undefined && state !== undefined) await this.#resume(row, state);
+      else if (row !== undefined && inheritance !== undefined) await this.#adopt(row, inheritance);
+      else {
+        this.#takenUp.resolve();
+        await this.#start();
+      }
+    } catch (error) {
+      // Without the shim nobody knows whether the command runs. It is found out when a new shim is there, by whoever takes up the run then.
+      if (!(error instanceof FleetError) || error.code !== 'connection_lost') throw error;
+      await aborted(this.#letGo.signal);
+    } finally {
+      this.#takenUp.resolve();
+    }
+  }
+
   async #start(): Promise<void> {
-    const { fifos, plan, agents } = this.#context;
+    const { plan, agents } = this.#context;
     this.#giveSlotBack = await agents.takeSlot(this.spec, this.#noTurn.signal);
     if (this.#giveSlotBack === undefined) return await this.#follow();
     try {
       const command = await plan(this.spec);
-      const names = await fifos.take(this.spec.stdin ? 3 : 2);
-      const goesOn = this.#cause === undefined && !this.#letGo.signal.aborted;
-      if (goesOn) this.#started(await this.#launch(command, names));
-      else fifos.release(names, true);
+      const place = this.#place ?? (await this.#takePlace());
+      if (this.#cause === undefined && !this.#letGo.signal.aborted) await this.#launch(command, place);
     } catch (error) {
+      if (error instanceof FleetError && error.code === 'connection_lost') throw error;
       // Whoever lets go before the spawn leaves the run to the next process, which starts it.
-      if (this.#phase === 'accepted' && this.#letGo.signal.aborted) return;
+      if (this.#letGo.signal.aborted && !this.#ordered) return this.#takeBack();
       return await this.#end({ kind: 'failed_to_start', reason: startFailure(error) });
     }
+    if (this.#letGo.signal.aborted && !this.#ordered) return this.#takeBack();
     await this.#follow();
   }
 
-  /** From the first line on that writes `starting`, the command may have been started. */
-  async #launch(command: CommandPlan, names: string[]): Promise<Launched> {
-    const { journal, fifos } = this.#context;
-    const [stdout = '', stderr = '', stdin = null] = names;
-    this.#pipes = { stdout, stderr, stdin };
-    this.#signalWith = command.signalWith;
-    const open = openPipes(this.#pipes, (name) => fifos.path(name), command.input);
-    try {
-      journal.starting(this.spec.run, this.#pipes);
-    } catch (error) {
-      closePipes(open);
-      throw error;
-    }
-    this.#phase = 'starting';
-    return await launch(command, open);
+  async #takePlace(): Promise<RunPlace> {
+    const { fifos, shim } = this.#context;
+    const pipes = await fifos.take(this.spec.stdin);
+    this.#place = { pipes, shim: shim.shim };
+    return this.#place;
   }
 
-  #started({ pid, exited, unref, stdoutFd, stderrFd, stdinFd }: Launched): void {
-    const { processes } = this.#context;
-    // The process cannot have been collected yet, so it is in the table even if it is done already.
-    this.#belongsTo(pid, processes.find(pid)?.identity);
-    this.#unref = unref;
-    this.#exited = exited.then((exit) => this.#observe(exit));
-    this.#output.attach(stdoutFd, stderrFd);
-    if (stdinFd !== null) this.stdin?.attach(stdinFd);
+  /** The command was surely not started, and shall be by the next process. */
+  #takeBack(): void {
+    if (this.#phase === 'starting') this.#record.note((journal) => journal.notStarting(this.spec.run));
+  }
+
+  /** From the line on that writes `starting`, the command may have been started. */
+  async #launch(command: CommandPlan, place: RunPlace): Promise<void> {
+    const { journal, shim, now, agents, maxOutputBytes, fifos } = this.#context;
+    const { run } = this.spec;
+    const { argv, cwd, env, input, signalWith } = command;
+    if (this.#phase === 'accepted' || place.shim !== shim.shim) {
+      this.#place = { ...place, shim: shim.shim };
+      journal.starting(run, this.#place);
+    }
+    this.#phase = 'starting';
+    this.#signalWith = signalWith;
+    this.#ordered = true;
+    const startedAt = Math.round(now());
+    const order = {
+      run,
+      pipes: place.pipes,
+      command: { argv, cwd, env, input },
+      maxOutputBytes: Math.min(this.spec.maxOutputBytes, maxOutputBytes),
+      startedAt,
+      agent: agents.startedAs(this.spec),
+    };
+    const { pid, identity } = await shim.start(order, (event) => this.#take(event));
+    this.#belongsTo(new ProcessGroup(pid, identity, this.#context.processes), identity, startedAt);
+    this.#openStdin(place.pipes.stdin === null ? undefined : fifos.path(place.pipes.stdin));
     if (this.spec.timeoutMs !== undefined) this.#armTimeout(this.spec.timeoutMs);
   }
 
-  /** Records, as the first thing after the spawn, which process it is. */
-  #belongsTo(pid: number, identity: string | undefined): void {
-    const startedAt = Math.round(this.#context.now());
-    this.#group = new ProcessGroup(pid, identity, this.#context.processes);
-    this.#startedAt = startedAt;
-    this.#phase = 'started';
-    this.#record.started({ pid, identity, startedAt });
+  #openStdin(path: string | undefined): void {
+    if (path === undefined || this.stdin === undefined) return;
+    const fd = openForSending(path);
+    // The command closed its stdin at once, or is gone.
+    if (fd === undefined) this.stdin.discard();
+    // Let go, or discarded, in the meantime.
+    else if (this.#letGo.signal.aborted || this.stdin.destroyed) closeSync(fd);
+    else this.stdin.attach(fd);
   }
 
-  async #adopt(row: JournalRow): Promise<void> {
-    const { fifos, processes, now, clock, agents } = this.#context;
+  /** Records, as the first thing after the spawn, which process it is. */
+  #belongsTo(group: ProcessGroup, identity: string | undefined, startedAt: number): void {
+    this.#group = group;
+    this.#startedAt = startedAt;
+    this.#phase = 'started';
+    this.#record.started({ pid: group.leader, identity, startedAt });
+  }
+
+  /** Goes on with a command that the shim has followed all the time. */
+  async #resume(row: JournalRow, state: CommandState): Promise<void> {
+    const { processes, agents, shim } = this.#context;
+    this.#ordered = true;
     this.#giveSlotBack = agents.occupySlot(this.spec);
-    // Without the proof that it is still the same process, a pid is but a number that may be a stranger's by now.
-    if (row.pid !== null && row.identity !== null) {
-      this.#group = new ProcessGroup(row.pid, row.identity, processes);
-    } else if (row.pipes !== null) {
-      // The former process was killed just when it had spawned the command, or was about to. Only the command holds its pipes.
-      const found = processes.findHolder(fifos.path(row.pipes.stdout));
-      if (found !== undefined) this.#belongsTo(found.pid, found.identity);
-    }
-    const group = this.#group;
-    await this.#output.restore();
-    if (group === undefined || row.pipes === null) {
+    this.#belongsTo(new ProcessGroup(state.pid, state.identity, processes), state.identity, state.startedAt);
+    this.log.advance(state.logBytes);
+    this.#spaceBytes = state.spaceBytes;
+    if (state.end !== null) this.#take({ run: this.spec.run, event: 'end', end: state.end });
+    // The former process may have been killed between its note and its order.
+    else if (this.spec.stdin && !row.stdinOpen) shim.closeStdin(this.spec.run);
+    await this.#goOn(row);
+  }
+
+  /** Takes up a command whose shim is gone, or finds that nobody can say whether there was one. */
+  async #adopt(row: JournalRow, { past }: Inheritance): Promise<void> {
+    const { fifos, processes, agents, shim, maxOutputBytes, now } = this.#context;
+    this.#giveSlotBack = agents.occupySlot(this.spec);
+    const found = findGroup(row, processes, (name) => fifos.path(name));
+    if (found === undefined || row.place === null) {
+      const { logBytes, written, kept } = past;
+      const counters = { ...written, droppedBytes: total(written) - total(kept) };
       const reason = 'node_restarted: it is not known whether the command was started';
-      return await this.#end({ kind: 'unknown', reason });
+      return await this.#end({ kind: 'unknown', reason }, { drained: false, logBytes, counters, error: null });
     }
+    const { group, identity } = found;
+    const startedAt = row.startedAt ?? Math.round(now());
+    if (row.phase === 'started') this.#group = group;
+    else this.#belongsTo(group, identity, startedAt);
+    this.#ordered = true;
+    await shim.adopt(
+      {
+        run: this.spec.run,
+        pipes: { ...row.place.pipes, stdin: null },
+        maxOutputBytes: Math.min(this.spec.maxOutputBytes, maxOutputBytes),
+        pid: group.leader,
+        identity,
+        startedAt,
+        agent: agents.startedAs(this.spec),
+        past,
+        exit: row.exit,
+      },
+      (event) => this.#take(event),
+    );
+    await this.#goOn(row);
+  }
+
+  async #goOn(row: JournalRow): Promise<void> {
+    const { now } = this.#context;
+    this.#takenUp.resolve();
     this.#signalWith = await this.#planSignals();
-    try {
-      const { stdoutFd, stderrFd } = reopenPipes(row.pipes, (name) => fifos.path(name));
-      this.#output.attach(stdoutFd, stderrFd);
-    } catch (error) {
-      this.#logger.warn({ err: error }, 'the pipes of an inherited run are gone');
-    }
-    this.#exited = row.exit
-      ? Promise.resolve(row.exit)
-      : leaderGone(group, clock, this.#letGo.signal).then(() => undefined);
-    // What the command has of its stdin looks complete to it, since the end of the former process closed it.
-    if (row.stdinOpen && group.isAlive()) this.kill('stdin_lost');
+    // The sender of stdin is gone, and what came from it must not pass for all.
+    if (row.stdinOpen && this.#commandEnd === undefined && this.#group?.isAlive()) this.kill('stdin_lost');
     const { timeoutMs } = this.spec;
     const ranMs = Math.max(0, now() - (this.#startedAt ?? now()));
     if (timeoutMs !== undefined) this.#armTimeout(Math.max(0, timeoutMs - ranMs));
@@ -290,73 +346,76 @@ export class LiveRun {
     }
   }
 
+  #take(event: ShimEvent): void {
+    switch (event.event) {
+      case 'output':
+        this.log.advance(event.logBytes);
+        this.#spaceBytes = event.spaceBytes;
+        return;
+      case 'exit':
+        this.#record.note((journal) => journal.setExit(this.spec.run, event.exit));
+        return;
+      case 'unsafe':
+        this.#record.note((journal) => journal.setCounters(this.spec.run, event.counters));
+        return;
+      case 'end':
+        this.#commandEnd = event.end;
+        this.#commandEnded.resolve();
+    }
+  }
+
   /** From the spawn to the end; returns early if this process lets go. */
   async #follow(): Promise<void> {
     const { signal } = this.#letGo;
-    let cameToItsEnd = false;
-    const natural = Promise.all([this.#exited, this.#output.drained()]).then(([exit]) => {
-      // After that moment only this process's own looking has ended.
-      cameToItsEnd = !signal.aborted;
-      return exit;
-    });
-    if (this.#cause === undefined) await Promise.race([natural, this.#causeRaised.promise, aborted(signal)]);
-    if (this.#cause !== undefined) return await this.#endByForce(this.#cause, natural);
-    if (!cameToItsEnd) return;
-    this.#sealed = true;
-    const exit = await natural;
-    await this.#end(exit === undefined ? { kind: 'unknown', reason: RESTARTED } : { kind: 'exit', exit });
-  }
-
-  async #endByForce(cause: KillCause, natural: Promise<unknown>): Promise<void> {
-    const { clock, killGraceMs } = this.#context;
-    const { signal } = this.#letGo;
-    if (this.#group !== undefined) {
-      const signalAs = this.#signalWith && signalThrough(this.#signalWith, this.#group.leader);
-      const gone = await terminateGroup(this.#group, { clock, killGraceMs, signal, signalAs });
-      if (!gone) return;
-      const drainTime = new AbortController();
-      await Promise.race([natural, sleep(clock, DRAIN_AFTER_KILL_MS, AbortSignal.any([signal, drainTime.signal]))]);
-      drainTime.abort();
+    if (this.#cause === undefined) {
+      await Promise.race([this.#commandEnded.promise, this.#causeRaised.promise, aborted(signal)]);
     }
-    await this.#end({ kind: 'killed', cause });
+    if (this.#cause !== undefined) return await this.#endByForce(this.#cause);
+    const end = this.#commandEnd;
+    if (end === undefined) return;
+    await this.#end(end.exit === null ? { kind: 'unknown', reason: RESTARTED } : { kind: 'exit', exit: end.exit }, end);
   }
 
-  async #end(ending: RunEnding): Promise<void> {
+  async #endByForce(cause: KillCause): Promise<void> {
+    const { clock, killGraceMs, shim } = this.#context;
+    const { signal } = this.#letGo;
+    if (this.#group === undefined) return await this.#end({ kind: 'killed', cause });
+    const signalAs = this.#signalWith && signalThrough(this.#signalWith, this.#group.leader);
+    if (!(await terminateGroup(this.#group, { clock, killGraceMs, signal, signalAs }))) return;
+    this.#over.resolve();
+    const ended = this.#commandEnded.promise;
+    const drainTime = new AbortController();
+    await Promise.race([ended, sleep(clock, DRAIN_AFTER_KILL_MS, AbortSignal.any([signal, drainTime.signal]))]);
+    drainTime.abort();
+    if (this.#commandEnd === undefined) shim.finish(this.spec.run);
+    // Also when this process lets go: it is but a moment, and the next one need not find out again that all are dead.
+    await Promise.race([ended, shim.lost]);
+    if (this.#commandEnd !== undefined) await this.#end({ kind: 'killed', cause }, this.#commandEnd);
+  }
+
+  /** `end` is undefined if the command was never started. */
+  async #end(ending: RunEnding, end?: Omit<CommandEnd, 'exit'>): Promise<void> {
+    const { shim, fifos } = this.#context;
     this.#sealed = true;
     this.#timer?.cancel();
     this.#giveSlotBack?.();
     this.#over.resolve();
-    const drained = this.#output.isDrained;
-    await this.#output.stop();
     this.stdin?.discard();
-    if (!(await this.#record.end(ending, this.#startedAt))) return;
+    if (!(await this.#record.end(ending, this.#startedAt, end))) return;
     this.#phase = 'ended';
-    const names = [this.#pipes?.stdout, this.#pipes?.stderr, this.#pipes?.stdin];
-    this.#context.fifos.release(
-      names.filter((name) => typeof name === 'string'),
-      drained,
-    );
+    if (this.#ordered) shim.forget(this.spec.run);
+    if (this.#place !== undefined) fifos.release(this.#place.pipes, end?.drained ?? true);
     this.#ended.resolve(this.status);
-  }
-
-  /** Something in the background may hold the pipes long after the command's own end, which is then worth remembering. */
-  #observe(exit: CommandExit): CommandExit {
-    const later = !this.#output.isDrained || this.#letGo.signal.aborted;
-    if (later && !this.log.stopped) this.#record.note((journal) => journal.setExit(this.spec.run, exit));
-    return exit;
   }
 
   #stdinComplete(): void {
     this.#stdinOpen = false;
     this.#record.note((journal) => journal.setStdinComplete(this.spec.run));
+    this.#context.shim.closeStdin(this.spec.run);
   }
 
   #armTimeout(leftMs: number): void {
-    const stepMs = Math.min(leftMs, LONGEST_TIMER_MS);
-    this.#timer = this.#context.clock.after(stepMs, () => {
-      if (leftMs > stepMs) this.#armTimeout(leftMs - stepMs);
-      else this.kill('timeout');
-    });
+    this.#timer = this.#context.clock.after(leftMs, () => this.kill('timeout'));
   }
 }
 
@@ -365,16 +424,6 @@ function startFailure(error: unknown): string {
   if (error instanceof StartFailure) return error.message;
   if (error instanceof FleetError) return `${error.code}: ${error.message}`;
   return `spawn_failed: ${systemErrorCode(error) ?? String(error)}`;
-}
-
-function signalThrough(
-  prefix: readonly [string, ...string[]],
-  group: number,
-): (signal: NodeJS.Signals) => Promise<void> {
-  const [file, ...args] = prefix;
-  return async (signal) => {
-    await runTool(file, [...args, '/bin/kill', '-s', signal.slice(3), '--', `-${group}`]);
-  };
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { FRAME_HEADER_BYTES, FRAME_TYPE, MAX_FRAME_PAYLOAD_BYTES } from '../../protocol/frames.ts';
 import { runGapSchema } from '../../protocol/run-spec.ts';
-import { add, type StreamBytes } from './stream-bytes.ts';
+import { add, type StreamBytes } from '../shim/stream-bytes.ts';
 
 export interface RecoveredLog {
   /** Length in whole frames, to which the file was cut. */

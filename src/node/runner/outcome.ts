@@ -1,7 +1,7 @@
 /** Puts the end of a run into the words that the gateway stores. */
 import type { RunOutcome } from '../../protocol/run-spec.ts';
-import type { KillCause, OutputCounters } from './journal-row.ts';
-import type { CommandExit } from './spawn.ts';
+import type { CommandExit, OutputCounters } from '../shim/messages.ts';
+import type { KillCause } from './journal-row.ts';
 
 const OUTPUT_GAP = 'output_gap: some output may be missing where the node was killed';
 
@@ -24,15 +24,15 @@ export interface OutcomeFacts {
   /** Whether output may be missing that a killed process of the node had read, or that nobody was there to read. */
   outputInDoubt: boolean;
   /** Why output could not be stored. */
-  spoolError: Error | undefined;
+  spoolError: string | null;
 }
 
 export function composeOutcome(ending: RunEnding, facts: OutcomeFacts): RunOutcome {
   const { state, exitCode, signal, reason } = verdict(ending, facts);
   const spoolFull =
-    facts.spoolError === undefined
+    facts.spoolError === null
       ? null
-      : `spool_full: ${facts.counters.droppedBytes} bytes of output are lost: ${facts.spoolError.message}`;
+      : `spool_full: ${facts.counters.droppedBytes} bytes of output are lost: ${facts.spoolError}`;
   return {
     state,
     exitCode,

@@ -1,7 +1,7 @@
 /** What the planning of commands knows of this machine. */
 import type { Agents } from './agents.ts';
 import type { PlanHost } from './command-plan.ts';
-import { runTool } from './spawn.ts';
+import { runTool } from './run-tool.ts';
 import { findUser } from './user-lookup.ts';
 
 export interface PlanHostOptions {

@@ -2,6 +2,7 @@
 import { type Clock, sleep } from '../../shared/clock.ts';
 import { systemErrorCode } from '../../shared/errors.ts';
 import type { ProcessTable } from './process-table.ts';
+import { runTool } from './run-tool.ts';
 
 /** First and longest pause between two looks at a group that is being ended, ms. */
 const FIRST_POLL_MS = 5;
@@ -91,6 +92,17 @@ export async function terminateGroup(group: ProcessGroup, options: TerminateOpti
     pollMs = Math.min(pollMs * 1.5, LONGEST_POLL_MS);
   }
   return true;
+}
+
+/** Signals a group with another account's rights, for {@link TerminateOptions.signalAs}; `prefix` is a sudo(8) command line. */
+export function signalThrough(
+  prefix: readonly [string, ...string[]],
+  group: number,
+): (signal: NodeJS.Signals) => Promise<void> {
+  const [file, ...args] = prefix;
+  return async (signal) => {
+    await runTool(file, [...args, '/bin/kill', '-s', signal.slice(3), '--', `-${group}`]);
+  };
 }
 
 /** Resolves when the leader is gone, or at once when `signal` aborts. For processes that are not our children. */

@@ -1,6 +1,6 @@
 /** What the operating system says about processes: enough to recognise one after a restart, and to see that a whole group is dead. */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import type { ToolResult } from './spawn.ts';
+import type { ToolResult } from './run-tool.ts';
 
 export interface ProcessFacts {
   pid: number;

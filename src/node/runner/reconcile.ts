@@ -1,11 +1,11 @@
 /** What a process finds of the runs of its predecessor, and how it puts that right. */
 import { appendFile } from 'node:fs/promises';
 import { encodeFrame, FRAME_TYPE } from '../../protocol/frames.ts';
+import { total } from '../shim/stream-bytes.ts';
+import type { Inheritance } from './adoption.ts';
 import type { Journal } from './journal.ts';
 import type { JournalRow } from './journal-row.ts';
-import type { Inheritance } from './live-run.ts';
 import { type RecoveredLog, recoverLog } from './log-recovery.ts';
-import { total } from './stream-bytes.ts';
 
 /**
  * Gives the log of an ended run the end frame that the predecessor had no time to write. After a power cut output may be missing, too;
@@ -34,7 +34,6 @@ export function inherit(row: JournalRow, log: RecoveredLog): Inheritance {
   // Only an orderly close leaves counters that reach as far as the log does.
   const closed = row.counters !== null && total(known) >= total(kept) + total(log.gaps);
   return {
-    row,
     past: { logBytes: log.bytes, written, kept, told: log.gaps },
     outputInDoubt: row.phase !== 'accepted' && !closed,
   };

@@ -18,14 +18,18 @@ import { recoverLog } from './log-recovery.ts';
 import { createPlanHost } from './plan-host.ts';
 import { openProcessTable } from './process-table.ts';
 import { completeLog, inherit } from './reconcile.ts';
-import { runTool, runToolSync } from './spawn.ts';
+import { runTool, runToolSync } from './run-tool.ts';
+import { ShimLink } from './shim-link.ts';
 import { specDigest } from './spec-digest.ts';
 import { SpoolSpace } from './spool-space.ts';
+import type { ShimOptions } from './start-shim.ts';
 
 /** Pause between two looks for runs to forget, ms. */
 const PRUNE_INTERVAL_MS = 3_600_000;
 /** What the disk does not take within this time does not keep the node from going down, ms. The next process records it. */
 const RECORD_MS = 1000;
+/** Pause between two attempts to start a shim in place of one that was killed, ms. */
+const RELINK_MS = 1000;
 
 export interface RunnerOptions {
   /** Of the runner alone; made with mode 0700. On a local file system that can hold FIFOs. */
@@ -50,6 +54,8 @@ export interface RunnerOptions {
   retentionMs: number;
   /** Programs that take prompts, by name; none without it. */
   agents?: AgentsConfig | undefined;
+  /** The process that starts the commands and outlives this one. */
+  shim: Pick<ShimOptions, 'entry' | 'socket' | 'logFile'>;
 }
 
 export class Runner {
@@ -60,8 +66,9 @@ export class Runner {
   readonly #agents: Agents;
   readonly #live = new Map<string, LiveRun>();
   readonly #stdinTaken = new WeakSet<LiveRun>();
-  /** Undefined before the start and after the close. */
+  /** Undefined before the start, after the close, and while there is no shim. */
   #context: LiveRunContext | undefined;
+  #relinking: Promise<void> | undefined;
   #stopping = false;
   #closing: Promise<void> | undefined;
   #prunedAt = 0;
@@ -85,6 +92,11 @@ export class Runner {
     return this.#live.size;
   }
 
+  /** Of the process that runs the commands; 0 while there is none. */
+  get shimPid(): number {
+    return this.#context?.shim.pid ?? 0;
+  }
+
   /** Id of the journal; another one means that an earlier journal, and what it knew of runs, was lost. */
   get journalId(): string {
     return this.#journal.id;
@@ -92,6 +104,7 @@ export class Runner {
 
   /** What keeps the runner from taking runs, in words for the health monitor; empty when all is well. */
   faults(): string[] {
+    if (this.#relinking !== undefined) return ['the process that runs the commands (the shim) is gone'];
     try {
       this.#space.requireRoom();
       return [];
@@ -116,16 +129,13 @@ export class Runner {
       throw new FleetError('storage_failed', `cannot make the folder ${folder}`, { cause: error });
     }
     this.#journal.open();
-    const context = this.#makeContext();
     try {
-      await this.#reconcile(context);
+      await this.#link();
     } catch (error) {
       this.#fifos.close();
       this.#journal.close();
       throw error;
     }
-    this.#context = context;
-    for (const live of this.#live.values()) this.#begin(live);
   }
 
   /**
@@ -147,8 +157,16 @@ export class Runner {
     if (this.#stopping) throw new FleetError('not_running', 'the node is going down');
     const complete = this.#agents.complete(spec);
     this.#space.requireRoom();
-    this.#journal.accept(complete, digest);
-    const live = new LiveRun(complete, context);
+    // An agent may have to wait for its turn; whatever starts at once is noted with all that its start needs.
+    const pipes = complete.kind === 'shell' ? this.#fifos.takeNow(complete.stdin) : undefined;
+    const place = pipes && { pipes, shim: context.shim.shim };
+    try {
+      this.#journal.accept(complete, digest, place);
+    } catch (error) {
+      if (pipes !== undefined) this.#fifos.release(pipes, true);
+      throw error;
+    }
+    const live = new LiveRun(complete, context, { place });
     this.#live.set(spec.run, live);
     this.#begin(live);
     return live.status;
@@ -259,30 +277,83 @@ export class Runner {
   }
 
   async #close(): Promise<void> {
-    if (this.#context === undefined) return;
+    await this.#relinking;
+    const context = this.#context;
+    if (context === undefined) return;
     this.#context = undefined;
+    await this.#letGo();
+    await context.shim.close();
+    this.#fifos.close();
+    this.#journal.close();
+  }
+
+  async #letGo(): Promise<void> {
     const live = [...this.#live.values()];
     const cut = live.filter((run) => run.needsStdin);
     for (const run of cut) run.kill('stdin_lost');
     await Promise.all(cut.map((run) => run.over));
     await Promise.all(live.map((run) => run.letGo()));
     this.#live.clear();
+  }
+
+  /** Connects to the shim, and takes up what is there. */
+  async #link(): Promise<void> {
+    const { folder, shim: options, clock, baseEnv } = this.#options;
+    const shim = await ShimLink.open({ ...options, folder, clock, env: { PATH: baseEnv.PATH } });
+    const context = this.#makeContext(shim);
+    try {
+      await this.#reconcile(context);
+    } catch (error) {
+      this.#live.clear();
+      await shim.close();
+      throw error;
+    }
+    for (const live of this.#live.values()) this.#begin(live);
+    // What a command writes is lost if it ends before anybody has opened its pipes again.
+    await Promise.race([Promise.all([...this.#live.values()].map((live) => live.takenUp)), shim.lost]);
+    this.#context = context;
+    void shim.lost.then(() => {
+      if (this.#context !== context) return;
+      this.#context = undefined;
+      this.#options.logger.error({ pid: shim.pid }, 'the shim is gone; starting another one');
+      this.#relinking = this.#relink().finally(() => {
+        this.#relinking = undefined;
+      });
+    });
+  }
+
+  /** The shim was killed: its commands live on, and another shim takes them up, as after a restart of the node. */
+  async #relink(): Promise<void> {
+    const { clock, logger } = this.#options;
+    await this.#letGo();
+    while (this.#closing === undefined) {
+      try {
+        return await this.#link();
+      } catch (error) {
+        logger.error({ err: error }, 'there is no shim; trying again');
+        await sleep(clock, RELINK_MS);
+      }
+    }
     this.#fifos.close();
     this.#journal.close();
   }
 
-  /** Makes journal, logs and pipes agree with each other after whatever ended the former process. */
+  /** Makes journal, logs and pipes agree with each other, and with the shim, after whatever ended the former process. */
   async #reconcile(context: LiveRunContext): Promise<void> {
+    const { shim } = context;
     const unfinished = this.#journal.unfinished();
-    const inUse = unfinished.flatMap(({ row: { pipes } }) => [pipes?.stdout, pipes?.stderr, pipes?.stdin]);
-    await this.#fifos.start(new Set(inUse.filter((name) => typeof name === 'string')));
+    const inUse = unfinished.map(({ row: { place } }) => place?.pipes);
+    const names = inUse.flatMap((pipes) => [pipes?.stdout, pipes?.stderr, pipes?.stdin]);
+    await this.#fifos.start(new Set(names.filter((name) => typeof name === 'string')));
     for (const row of this.#journal.unacknowledged()) {
       if (row.phase === 'ended') await completeLog(row, this.#logPath(row.run), this.#journal);
     }
     for (const { row, spec } of unfinished) {
-      const inheritance = inherit(row, await recoverLog(this.#logPath(row.run)));
-      this.#live.set(row.run, new LiveRun(spec, context, inheritance));
+      const gone = !shim.knows(row.run) && mayBeStarted(row, shim.shim);
+      const inheritance = gone ? inherit(row, await recoverLog(this.#logPath(row.run))) : undefined;
+      this.#live.set(row.run, new LiveRun(spec, context, { row, inheritance }));
     }
+    for (const run of shim.unclaimed) if (!this.#live.has(run)) shim.forget(run);
     this.#space.start();
     this.#prune();
   }
@@ -306,13 +377,14 @@ export class Runner {
     return { run: row.run, state: row.outcome?.state ?? 'delivered', outcome: row.outcome, logBytes: row.logBytes };
   }
 
-  #makeContext(): LiveRunContext {
+  #makeContext(shim: ShimLink): LiveRunContext {
     const { clock, now, killGraceMs, maxOutputBytes, logger } = this.#options;
     const host = createPlanHost(this.#options, this.#agents);
     return {
       journal: this.#journal,
       fifos: this.#fifos,
       processes: openProcessTable(runToolSync),
+      shim,
       clock,
       now,
       killGraceMs,
@@ -338,9 +410,16 @@ export class Runner {
   }
 
   #requireOpen(): LiveRunContext {
+    if (this.#relinking !== undefined) throw new FleetError('busy', 'the node is starting its shim anew');
     if (this.#context === undefined) throw new FleetError('not_running', 'the runner is not open');
     return this.#context;
   }
+}
+
+/** Of a run that the present shim does not know. */
+function mayBeStarted({ phase, place }: JournalRow, shim: string): boolean {
+  // Had an order to start it been carried out by this shim, this shim would know it.
+  return phase === 'started' || (phase === 'starting' && place?.shim !== shim);
 }
 
 function finishedLog(row: JournalRow): LogProgress {

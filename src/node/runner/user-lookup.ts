@@ -1,6 +1,6 @@
 /** Finds the account that a run asks for. */
 import { readFile } from 'node:fs/promises';
-import type { ToolResult } from './spawn.ts';
+import type { ToolResult } from './run-tool.ts';
 
 export interface UserAccount {
   name: string;

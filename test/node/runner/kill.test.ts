@@ -60,6 +60,7 @@ test('a whole tree that ignores SIGTERM is dead when it counts as canceled', tim
   );
   runner.accept(spec);
   const all = await pids(`${folder}/pids`, 3);
+  await until(() => runner.status(spec.run)?.state === 'running', 'the record of the start');
   const first = runner.cancel(spec.run);
   assert.equal(runner.status(spec.run)?.state, 'running');
   const [status, again] = await Promise.all([first, runner.cancel(spec.run)]);
@@ -78,7 +79,7 @@ test('a grandchild of the group whose parents are gone dies as well', timeout, a
   runner.accept(spec);
   const [pid = 0] = await pids(`${folder}/pids`, 1);
   // The shell is gone, and the run goes on because the grandchild holds its stdout.
-  assert.equal(runner.status(spec.run)?.state, 'running');
+  await until(() => runner.status(spec.run)?.state === 'running', 'the record of the start');
   assert.equal((await runner.cancel(spec.run)).state, 'canceled');
   assert.equal(await isAlive(pid), false);
 });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { RunSpec } from '../../../src/protocol/run-spec.ts';
 import { DEADLINE_MS, makeSpec, readWhole, startRunner, temporaryFolder, until } from './support/harness.ts';
-import { edit, exists, kill, startHost } from './support/host-process.ts';
+import { edit, exists, killWithShim, startHost } from './support/host-process.ts';
 
 const timeout = { timeout: DEADLINE_MS + 10_000 };
 
@@ -12,13 +12,13 @@ const timeout = { timeout: DEADLINE_MS + 10_000 };
 const readLog = (spool: string, { run }: RunSpec): Promise<string> =>
   readFile(join(spool, 'logs', `${run}.log`), 'latin1').catch(() => '');
 
-test('killed while it takes output: the end says that some may be missing', timeout, async (t) => {
+test('the shim is killed while it takes output: the end says that some may be missing', timeout, async (t) => {
   const folder = await temporaryFolder(t);
   const spool = join(folder, 'spool');
   const spec = makeSpec(`while [ ! -e ${folder}/go ]; do seq 100000 109999; done; echo end`);
-  const { host } = await startHost(t, spool, [spec]);
+  const host = await startHost(t, spool, [spec]);
   await until(async () => (await readLog(spool, spec)).length > 1_000_000, 'output');
-  await kill(host, 'SIGKILL');
+  await killWithShim(host);
   const runner = await startRunner(t, { folder: spool });
   await writeFile(`${folder}/go`, '');
   const { outcome, stdout } = await readWhole(runner, spec.run);
@@ -33,10 +33,10 @@ test('an exit code that was seen before the kill stays, and the doubt about the 
   const spec = makeSpec(
     `{ while [ ! -e ${folder}/go ]; do sleep 0.02; done; echo late; } & echo early; touch ${folder}/gone; exit 3`,
   );
-  const { host } = await startHost(t, spool, [spec]);
+  const host = await startHost(t, spool, [spec]);
   await until(() => exists(`${folder}/gone`), 'the end of the leader');
   await until(async () => (await readLog(spool, spec)).includes('early'), 'its output');
-  await kill(host, 'SIGKILL');
+  await killWithShim(host);
   // The kill may have been sooner than the note of the exit, or later.
   edit(spool, `UPDATE run SET exit = '{"exitCode":3,"signal":null}' WHERE run = '${spec.run}'`);
   const runner = await startRunner(t, { folder: spool });
@@ -58,7 +58,7 @@ test('after an orderly restart there is no doubt about the output', timeout, asy
   const runner = await startRunner(t, { folder: spool });
   await writeFile(`${folder}/go`, '');
   const { outcome, stdout } = await readWhole(runner, spec.run);
-  assert.equal(outcome.state, 'unknown');
+  assert.equal(outcome.state, 'exited');
   assert.doesNotMatch(outcome.reason ?? '', /output_gap/);
   assert.equal(stdout.toString(), 'before\nafter\n');
 });

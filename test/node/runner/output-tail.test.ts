@@ -3,9 +3,8 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { OutputType } from '../../../src/node/runner/frame-block.ts';
-import { OutputTail } from '../../../src/node/runner/output-tail.ts';
-import { loadTail, saveTail } from '../../../src/node/runner/saved-tail.ts';
+import type { OutputType } from '../../../src/node/shim/frame-block.ts';
+import { OutputTail } from '../../../src/node/shim/output-tail.ts';
 import { FRAME_TYPE, FrameDecoder } from '../../../src/protocol/frames.ts';
 import { maxLogBytes } from '../../../src/protocol/limits.ts';
 import { temporaryFolder } from './support/harness.ts';
@@ -88,26 +87,6 @@ test('streams that alternate byte by byte take no more room than the gateway all
   const { bytes, frameBytes, counted } = await drain(tail);
   assert.ok(frameBytes <= maxLogBytes(maxBytes), `${frameBytes} bytes`);
   assert.ok(counted > 50_000 && counted === bytes.length);
-});
-
-test('what one process saves the next one takes up, once', async (t) => {
-  const folder = await temporaryFolder(t);
-  const open = (): OutputTail => new OutputTail({ path: join(folder, 'ring'), maxBytes: 100_000, onWritten: () => {} });
-  const saved = join(folder, 'tail');
-  const first = open();
-  const written = write(first, [
-    [FRAME_TYPE.stdout, 90_000],
-    [FRAME_TYPE.stderr, 30_000],
-  ]);
-  await saveTail(saved, first);
-  const second = open();
-  assert.equal(await loadTail(saved, second), true);
-  second.push(FRAME_TYPE.stdout, Buffer.from('!'));
-  const { bytes } = await drain(second);
-  assert.deepEqual(bytes, [...written.slice(-99_999), { type: FRAME_TYPE.stdout, byte: 33 }]);
-  assert.equal(await loadTail(saved, open()), false);
-  await saveTail(saved, open());
-  assert.deepEqual(await readdir(folder), []);
 });
 
 test('a disk that takes nothing loses the tail, and says so', async (t) => {

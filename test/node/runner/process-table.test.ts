@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { ProcessGroup } from '../../../src/node/runner/process-group.ts';
 import { type ProcessTable, ProcTable, PsTable, parseProcStat } from '../../../src/node/runner/process-table.ts';
-import { runToolSync } from '../../../src/node/runner/spawn.ts';
+import { runToolSync } from '../../../src/node/runner/run-tool.ts';
 import { cleanUp, processState, temporaryFolder, until } from './support/harness.ts';
 
 test('a stat line is read whatever the program is called', () => {

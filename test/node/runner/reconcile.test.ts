@@ -12,7 +12,7 @@ import {
   temporaryFolder,
   until,
 } from './support/harness.ts';
-import { edit, exists, kill, startHost } from './support/host-process.ts';
+import { edit, exists, killWithShim, startHost } from './support/host-process.ts';
 
 const timeout = { timeout: DEADLINE_MS + 10_000 };
 
@@ -26,7 +26,7 @@ test('accepted and surely not spawned is started; perhaps spawned is unknown', t
   await first.close();
   edit(
     spool,
-    `UPDATE run SET phase = 'starting', pipes = '{"stdout":"7.fifo","stderr":"8.fifo","stdin":null}' WHERE run = '${specs[1].run}'`,
+    `UPDATE run SET phase = 'starting', place = '{"shim":"another","pipes":{"stdout":"7.fifo","stderr":"8.fifo","stdin":null}}' WHERE run = '${specs[1].run}'`,
   );
   const runner = await startRunner(t, { folder: spool });
   assert.equal((await readWhole(runner, specs[0].run)).outcome.state, 'exited');
@@ -59,14 +59,15 @@ test('an outcome without its end frame, and a torn frame, are put right', timeou
 test('a torn frame of a living run is cut, and what follows is whole', timeout, async (t) => {
   const folder = await temporaryFolder(t);
   const spec = makeSpec(`echo before; while [ ! -e ${folder}/go ]; do sleep 0.02; done; echo after`);
-  const { host } = await startHost(t, join(folder, 'spool'), [spec]);
+  const host = await startHost(t, join(folder, 'spool'), [spec]);
   const log = join(folder, 'spool/logs', `${spec.run}.log`);
   await until(async () => (await readFile(log).catch(() => '')).includes('before'), 'before');
-  await kill(host, 'SIGKILL');
+  await killWithShim(host);
   await appendFile(log, Buffer.from([1, 0, 0, 0, 200, 88, 88]));
   const runner = await startRunner(t, { folder: join(folder, 'spool') });
   await writeFile(`${folder}/go`, '');
-  assert.equal((await readWhole(runner, spec.run)).stdout.toString(), 'before\nafter\n');
+  const { stdout, outcome } = await readWhole(runner, spec.run);
+  assert.equal(stdout.toString(), 'before\nafter\n', outcome.reason ?? '');
 });
 
 test('two processes never share a folder', timeout, async (t) => {

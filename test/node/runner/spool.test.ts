@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -27,7 +27,8 @@ async function mountSmallDisk(t: TestContext): Promise<string | undefined> {
   } catch {
     return undefined;
   }
-  cleanUp(t, () => execFileSync('umount', [folder]));
+  // The process that runs the commands is about to end, and has its socket there until then.
+  cleanUp(t, () => until(() => spawnSync('umount', [folder]).status === 0, 'an end to the use of the disk'));
   return folder;
 }
 

@@ -4,7 +4,7 @@ import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type PlanHost, planCommand } from '../../../src/node/runner/command-plan.ts';
-import { runTool } from '../../../src/node/runner/spawn.ts';
+import { runTool } from '../../../src/node/runner/run-tool.ts';
 import { findUser, parsePasswd } from '../../../src/node/runner/user-lookup.ts';
 import { DEADLINE_MS, makeSpec, runWhole, startRunner, temporaryFolder } from './support/harness.ts';
 

@@ -12,6 +12,8 @@ import { silentLogger } from '../../../../src/shared/logger.ts';
 /** Deadline of everything that is waited for, ms. */
 export const DEADLINE_MS = 20_000;
 
+const SHIM_ENTRY = join(import.meta.dirname, '../../../../src/node/shim/main.ts');
+
 const cleanups = new WeakMap<TestContext, (() => unknown)[]>();
 
 /** Undoes things after the test in the reverse order; `t.after` alone would remove a folder before what works in it is ended. */
@@ -44,6 +46,7 @@ export function runnerOptions(folder: string, changes: Partial<RunnerOptions> = 
     maxSpoolBytes: 1024 ** 3,
     maxOutputBytes: 1024 ** 3,
     retentionMs: 30 * 86_400_000,
+    shim: { entry: SHIM_ENTRY, socket: join(folder, 'shim.sock'), logFile: join(folder, 'shim.log') },
     ...changes,
   };
 }

@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
 import Database from 'better-sqlite3';
 import type { RunSpec } from '../../../../src/protocol/run-spec.ts';
-import { cleanUp, until } from './harness.ts';
+import { cleanUp, isAlive, until } from './harness.ts';
 
 /** Starts a process with a runner, and resolves when it has accepted all specs. */
 export async function startHost(
@@ -24,6 +24,14 @@ export async function startHost(
   createInterface({ input: host.stdout }).on('line', (line) => lines.push(line));
   await until(() => lines.some((line) => line.includes('active') || line.includes('code')), 'the host');
   return { host, lines };
+}
+
+/** Kills the host and the process that runs its commands: nothing is left but the commands. */
+export async function killWithShim({ host, lines }: { host: ChildProcess; lines: string[] }): Promise<void> {
+  const pid = lines.map((line) => JSON.parse(line) as { shim?: number }).find(({ shim }) => shim !== undefined)?.shim;
+  await kill(host, 'SIGKILL');
+  process.kill(pid ?? 0, 'SIGKILL');
+  await until(async () => !(await isAlive(pid ?? 0)), 'the end of the shim');
 }
 
 export async function kill(host: ChildProcess, signal: NodeJS.Signals): Promise<void> {

@@ -22,7 +22,7 @@ const alive = setInterval(() => {}, 1000);
 try {
   await runner.start();
   for (const spec of specs) say(runner.accept(runSpecSchema.parse(JSON.parse(spec))));
-  say({ active: runner.active });
+  say({ active: runner.active, shim: runner.shimPid });
 } catch (error) {
   say({ code: error instanceof Error && 'code' in error ? error.code : String(error) });
   clearInterval(alive);

@@ -1,10 +1,9 @@
 /** Joins a command and its pipes: opens both ends, starts the command, and closes what is not ours to keep. */
 import { closeSync } from 'node:fs';
-import type { CommandPlan } from './command-plan.ts';
-import { openForInput, openForOutput } from './fifo-pool.ts';
-import type { RunPipes } from './journal-row.ts';
+import { openForInput, openForOutput } from './fifo-ends.ts';
+import type { CommandExit, CommandLine, RunPipes } from './messages.ts';
 import { openPrompt } from './prompt-file.ts';
-import { type CommandExit, spawnCommand } from './spawn.ts';
+import { spawnCommand } from './spawn.ts';
 import { StartFailure } from './start-failure.ts';
 
 interface Ends {
@@ -26,8 +25,6 @@ export interface OpenPipes {
 export interface Launched {
   pid: number;
   exited: Promise<CommandExit>;
-  /** This process need not stay for the command. */
-  unref(): void;
   stdoutFd: number;
   stderrFd: number;
   stdinFd: number | null;
@@ -60,7 +57,7 @@ export function closePipes(open: OpenPipes): void {
 }
 
 /**
- * The reading ends of the pipes of a command that a former process started. Data that nobody had read is still in them as long
+ * The reading ends of the pipes of a command that a former shim started. Data that nobody had read is still in them as long
  * as the command holds them open. @throws the system's error; nothing is open then.
  */
 export function reopenPipes(pipes: RunPipes, pathOf: (name: string) => string): { stdoutFd: number; stderrFd: number } {
@@ -72,14 +69,14 @@ export function reopenPipes(pipes: RunPipes, pathOf: (name: string) => string): 
 
 /**
  * Starts the command. It holds the reading ends of its own output, too: should this process be killed, the command is not ended by
- * SIGPIPE, but waits when the pipe is full, until the next process reads on.
+ * SIGPIPE, but waits when the pipe is full, until the next one reads on.
  * @throws StartFailure `no_such_program` or `spawn_failed`; all descriptors are closed then.
  */
-export async function launch(plan: CommandPlan, open: OpenPipes): Promise<Launched> {
+export async function launch(command: CommandLine, open: OpenPipes): Promise<Launched> {
   const spawned = spawnCommand({
-    argv: plan.argv,
-    cwd: plan.cwd,
-    env: plan.env,
+    argv: command.argv,
+    cwd: command.cwd,
+    env: command.env,
     stdin: open.stdin?.readFd ?? open.promptFd ?? 'ignore',
     stdout: open.stdout.writeFd,
     stderr: open.stderr.writeFd,
@@ -89,18 +86,17 @@ export async function launch(plan: CommandPlan, open: OpenPipes): Promise<Launch
     closePipes(open);
     const { code, message } = await spawned.failure;
     // The folder was looked at before, so what is missing is the program.
-    if (code === 'ENOENT') throw new StartFailure(`no_such_program: ${plan.argv[0]}`);
+    if (code === 'ENOENT') throw new StartFailure(`no_such_program: ${command.argv[0]}`);
     throw new StartFailure(`spawn_failed: ${code ?? message}`);
   }
   closeSync(open.stdout.writeFd);
   closeSync(open.stderr.writeFd);
   if (open.stdin !== null) closeSync(open.stdin.readFd);
   if (open.promptFd !== null) closeSync(open.promptFd);
-  const { pid, exited, unref } = spawned;
+  const { pid, exited } = spawned;
   return {
     pid,
     exited,
-    unref,
     stdoutFd: open.stdout.readFd,
     stderrFd: open.stderr.readFd,
     stdinFd: open.stdin?.writeFd ?? null,

@@ -2,7 +2,6 @@
 
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import type { LogProgress } from './log-reader.ts';
 
 /** Written with one system call at most, bytes. */
 const BATCH_BYTES = 1024 * 1024;
@@ -21,7 +20,7 @@ export interface LogWriterOptions {
   onWritten: () => void;
 }
 
-export class LogWriter implements LogProgress {
+export class LogWriter {
   readonly #options: LogWriterOptions;
   #file: FileHandle | undefined;
   #bytes: number;
@@ -29,9 +28,7 @@ export class LogWriter implements LogProgress {
   #queue: Entry[] = [];
   #pumping: Promise<void> | undefined;
   #error: Error | undefined;
-  #complete = false;
-  #stopped = false;
-  readonly #waiters = new Set<() => void>();
+  #closed = false;
 
   constructor(options: LogWriterOptions) {
     this.#options = options;
@@ -48,16 +45,6 @@ export class LogWriter implements LogProgress {
     return this.#pendingBytes;
   }
 
-  /** Whether the end frame is in the file. */
-  get complete(): boolean {
-    return this.#complete;
-  }
-
-  /** Whether nothing will follow although the end frame is missing: this process lets go of the run. */
-  get stopped(): boolean {
-    return this.#stopped;
-  }
-
   /** Why output was lost. The log is then a prefix of the output: nothing more of it is taken after a gap. */
   get error(): Error | undefined {
     return this.#error;
@@ -65,7 +52,7 @@ export class LogWriter implements LogProgress {
 
   /** Queues a frame of output. */
   append(bytes: Buffer, lost: () => void): void {
-    if (this.#error !== undefined || this.#stopped) {
+    if (this.#error !== undefined || this.#closed) {
       lost();
       return;
     }
@@ -84,36 +71,13 @@ export class LogWriter implements LogProgress {
     await this.#file?.datasync();
   }
 
-  /** Writes the end frame, also after output was lost. @throws the system's error; may be called again. */
-  async appendEnd(frame: Buffer): Promise<void> {
-    await this.flush();
-    await this.#write(frame);
-    this.#complete = true;
-    this.#wake();
-  }
-
-  /** Closes the file. If the end frame is missing, readers learn that nothing follows here. */
+  /** Closes the file once the queue is empty. @throws the system's error. */
   async close(): Promise<void> {
-    this.#stopped = true;
+    this.#closed = true;
     await this.flush();
     const file = this.#file;
     this.#file = undefined;
-    this.#wake();
     await file?.close();
-  }
-
-  /** Resolves when there is more to read, nothing more to come, or `signal` aborts. */
-  changed(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const done = (): void => {
-        this.#waiters.delete(done);
-        signal.removeEventListener('abort', done);
-        resolve();
-      };
-      if (signal.aborted) return resolve();
-      signal.addEventListener('abort', done, { once: true });
-      this.#waiters.add(done);
-    });
   }
 
   async #pump(): Promise<void> {
@@ -144,24 +108,28 @@ export class LogWriter implements LogProgress {
     return this.#queue.splice(0, count);
   }
 
-  /** All of `data` at the end of the file, or none of it. */
   async #write(data: Buffer): Promise<void> {
-    this.#file ??= await open(this.#options.path, constants.O_RDWR | constants.O_CREAT, 0o600);
-    let written = 0;
-    try {
-      while (written < data.length) {
-        written += (await this.#file.write(data, written, data.length - written, this.#bytes + written)).bytesWritten;
-      }
-    } catch (error) {
-      // Gives the part's space back; should that fail, the next write or the next start overwrites it all the same.
-      await this.#file.truncate(this.#bytes).catch(() => {});
-      throw error;
-    }
+    this.#file ??= await openLog(this.#options.path);
+    await writeWhole(this.#file, data, this.#bytes);
     this.#bytes += data.length;
-    this.#wake();
   }
+}
 
-  #wake(): void {
-    for (const waiter of [...this.#waiters]) waiter();
+/** Creates the file if it is missing. @throws the system's error. */
+export async function openLog(path: string): Promise<FileHandle> {
+  return await open(path, constants.O_RDWR | constants.O_CREAT, 0o600);
+}
+
+/** All of `data` at the end of the file, which is at `end`, or none of it. @throws the system's error; may be called again. */
+export async function writeWhole(file: FileHandle, data: Buffer, end: number): Promise<void> {
+  let written = 0;
+  try {
+    while (written < data.length) {
+      written += (await file.write(data, written, data.length - written, end + written)).bytesWritten;
+    }
+  } catch (error) {
+    // Gives the part's space back; should that fail, the next write or the next start overwrites it all the same.
+    await file.truncate(end).catch(() => {});
+    throw error;
   }
 }

@@ -1,13 +1,6 @@
-/** The only place that starts processes on a node: commands of runs, and the few helper tools that the runner needs. */
-import { execa, execaSync, type Options } from 'execa';
-
-/** What is known once a command is gone: one of the two is set. */
-export interface CommandExit {
-  /** 0–255. */
-  exitCode: number | null;
-  /** `SIGKILL`, … */
-  signal: string | null;
-}
+/** The only place that starts the commands of runs. */
+import { execa, type Options } from 'execa';
+import type { CommandExit } from './messages.ts';
 
 export interface SpawnOptions {
   /** Program, by absolute path, and its arguments. Nothing is quoted or split. */
@@ -24,7 +17,7 @@ export interface SpawnOptions {
 }
 
 export type Spawned =
-  | { started: true; pid: number; exited: Promise<CommandExit>; unref(): void }
+  | { started: true; pid: number; exited: Promise<CommandExit> }
   | { started: false; failure: Promise<{ code: string | undefined; message: string }> };
 
 /**
@@ -59,28 +52,5 @@ export function spawnCommand(options: SpawnOptions): Spawned {
     started: true,
     pid,
     exited: subprocess.then(({ exitCode, signal }) => ({ exitCode: exitCode ?? null, signal: signal ?? null })),
-    unref: () => subprocess.nodeChildProcess.unref(),
   };
-}
-
-export interface ToolResult {
-  /** Undefined when the tool could not be started or was killed. */
-  exitCode: number | undefined;
-  stdout: string;
-  stderr: string;
-}
-
-/** `getent` may have to ask a directory server, so the deadline is long. Dates are compared, so they are not translated. */
-const TOOL_OPTIONS = { reject: false, stdin: 'ignore', timeout: 10_000, env: { LC_ALL: 'C' } } as const;
-
-/** Runs a helper tool to its end. Never rejects: look at `exitCode`. */
-export async function runTool(file: string, args: readonly string[]): Promise<ToolResult> {
-  const { exitCode, stdout, stderr } = await execa(file, args, TOOL_OPTIONS);
-  return { exitCode, stdout, stderr };
-}
-
-/** As {@link runTool}, but holds the process up; for systems without /proc. */
-export function runToolSync(file: string, args: readonly string[]): ToolResult {
-  const { exitCode, stdout, stderr } = execaSync(file, args, TOOL_OPTIONS);
-  return { exitCode, stdout, stderr };
 }

@@ -6,10 +6,9 @@ import { Socket } from 'node:net';
 import { encodeFrame, FRAME_TYPE, MAX_FRAME_PAYLOAD_BYTES } from '../../protocol/frames.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { OutputType } from './frame-block.ts';
-import type { OutputCounters } from './journal-row.ts';
 import { LogWriter } from './log-writer.ts';
+import type { OutputCounters, OutputPast } from './messages.ts';
 import { OutputTail } from './output-tail.ts';
-import { loadTail, saveTail } from './saved-tail.ts';
 import { add, type StreamBytes, subtract, total } from './stream-bytes.ts';
 
 /** Reading pauses when more than this waits for the disk, bytes, and goes on at a quarter of it. */
@@ -20,23 +19,13 @@ const HEAD_SLACK_BYTES = 16 * 1024;
 /** While only the tail grows, the journal learns so often how much was written, bytes. */
 const NOTE_EVERY_BYTES = 8 * 1024 * 1024;
 
-/** What a former process left of a run's output. */
-export interface OutputPast {
-  /** Length of the log, bytes. */
-  logBytes: number;
-  /** All that was read from the command, kept or not, as far as anybody knows. */
-  written: StreamBytes;
-  /** Output in the log. */
-  kept: StreamBytes;
-  /** What the log says about output that is not in it. */
-  told: StreamBytes;
-}
-
 export interface RunOutputOptions {
   logPath: string;
   past: OutputPast;
   /** stdout and stderr together that are kept: half of it from the beginning, the rest from the end. */
   maxOutputBytes: number;
+  /** Called after each write. */
+  onWritten: () => void;
   /** Called now and then while what is written can be lost with this process: the counters shall not be. */
   onUnsafe: (counters: OutputCounters) => void;
   logger: Logger;
@@ -68,7 +57,10 @@ export class RunOutput {
     this.#written = { ...past.written };
     this.#kept = { ...past.kept };
     this.#told = { ...past.told };
-    const onWritten = (): void => this.#resume();
+    const onWritten = (): void => {
+      this.#resume();
+      options.onWritten();
+    };
     this.log = new LogWriter({ path: logPath, bytes: past.logBytes, onWritten });
     this.#tail = new OutputTail({ path: `${logPath}.ring`, maxBytes: maxOutputBytes - this.#headBytes, onWritten });
   }
@@ -98,19 +90,10 @@ export class RunOutput {
     return this.#sockets.size === 0;
   }
 
-  /** Takes up the tail that a former process has saved. */
-  async restore(): Promise<void> {
-    try {
-      this.#inTail = await loadTail(this.#savedPath, this.#tail);
-    } catch (error) {
-      this.#options.logger.warn({ err: error }, 'the end of the output so far is lost');
-    }
-  }
-
   /** Reads both pipes from now on. The descriptors are this object's to close. */
   attach(stdoutFd: number, stderrFd: number): void {
-    // What the end of a former process has lost, was lost here.
-    if (!this.#inTail) this.#tellGap(NOTHING);
+    // What the end of a former shim has lost, was lost here.
+    this.#tellGap(NOTHING);
     this.#follow(stdoutFd, FRAME_TYPE.stdout);
     this.#follow(stderrFd, FRAME_TYPE.stderr);
   }
@@ -141,21 +124,6 @@ export class RunOutput {
     }
     this.#tellGap(NOTHING);
     await this.log.flush();
-  }
-
-  /** The pipes are closed, and the next process goes on: saves what is not in the log yet. */
-  async save(): Promise<void> {
-    await this.log.flush();
-    try {
-      await saveTail(this.#savedPath, this.#tail);
-      await this.#tail.close();
-    } catch (error) {
-      this.#options.logger.warn({ err: error }, 'the end of the output so far is lost');
-    }
-  }
-
-  get #savedPath(): string {
-    return `${this.#options.logPath}.tail`;
   }
 
   #follow(fd: number, type: OutputType): void {

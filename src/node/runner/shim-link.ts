@@ -1,0 +1,211 @@
+/** The connection of the node's process to its shim: sends orders, and passes on what happens to commands. */
+import type { Socket } from 'node:net';
+import { sleep } from '../../shared/clock.ts';
+import { FleetError } from '../../shared/errors.ts';
+import { readLines, writeLine } from '../shim/line-socket.ts';
+import {
+  type AdoptOrder,
+  type CommandState,
+  SHIM_PROTOCOL,
+  type ShimEvent,
+  type ShimMessage,
+  type ShimRequest,
+  type ShimState,
+  type StartedCommand,
+  type StartOrder,
+} from '../shim/messages.ts';
+import { StartFailure } from '../shim/start-failure.ts';
+import { connectToShim, type ShimOptions, startShim, tooLate } from './start-shim.ts';
+
+type ShimOrder = ShimRequest extends infer Request ? (Request extends unknown ? Omit<Request, 'id'> : never) : never;
+
+/** Pause before a shim is looked for again that ended just when it was found, ms. */
+const RETRY_MS = 20;
+
+interface Waiting {
+  resolve(value: unknown): void;
+  reject(error: unknown): void;
+}
+
+export class ShimLink {
+  readonly #socket: Socket;
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #listeners = new Map<string, (event: ShimEvent) => void>();
+  readonly #lost = Promise.withResolvers<void>();
+  #requests = 0;
+  #state: ShimState | undefined;
+  /** What the shim knew when the link was made, and has told since, of commands that nobody listens to yet. */
+  readonly #states = new Map<string, CommandState>();
+
+  private constructor(socket: Socket) {
+    this.#socket = socket;
+    readLines(socket, (value) => this.#take(value as ShimMessage));
+    socket.on('error', () => {
+      // Told by 'close'.
+    });
+    socket.on('close', () => this.#break());
+  }
+
+  /** @throws FleetError `storage_failed` when there is no shim and none can be started, or the one that is there is not ours. */
+  static async open(options: ShimOptions): Promise<ShimLink> {
+    const enough = new AbortController();
+    const late = tooLate(options.clock, enough.signal);
+    late.catch(() => {});
+    try {
+      for (;;) {
+        const link = new ShimLink((await connectToShim(options.socket)) ?? (await startShim(options)));
+        if (await link.#greet(late)) return link;
+        // Its end was on the way when we came: it was killed, or nobody needed it any more.
+        await sleep(options.clock, RETRY_MS);
+      }
+    } finally {
+      enough.abort();
+    }
+  }
+
+  /** False if the shim is gone. */
+  async #greet(late: Promise<never>): Promise<boolean> {
+    try {
+      this.#begin((await Promise.race([this.#request({ do: 'hello' }), late])) as ShimState);
+      return true;
+    } catch (error) {
+      this.#socket.destroy();
+      if (error instanceof FleetError && error.code === 'connection_lost') return false;
+      throw new FleetError('storage_failed', 'the process that runs the commands (the shim) cannot be used', {
+        hint: 'End the commands of this node and its shim, and start the node again.',
+        cause: error,
+      });
+    }
+  }
+
+  /** Random; another one is another process, which knows nothing of the commands of this one. */
+  get shim(): string {
+    return this.#state?.shim ?? '';
+  }
+
+  get pid(): number {
+    return this.#state?.pid ?? 0;
+  }
+
+  /** Whether the shim has, or had, a command of this run that nobody here has claimed yet. */
+  knows(run: string): boolean {
+    return this.#states.has(run);
+  }
+
+  /** All such runs. */
+  get unclaimed(): string[] {
+    return [...this.#states.keys()];
+  }
+
+  /** Resolves when the shim is gone although nobody let it go; its commands live on, unfollowed. */
+  get lost(): Promise<void> {
+    return this.#lost.promise;
+  }
+
+  /** @throws StartFailure when there is no command; FleetError `connection_lost` when nobody knows. */
+  async start(order: StartOrder, listener: (event: ShimEvent) => void): Promise<StartedCommand> {
+    this.#listeners.set(order.run, listener);
+    return (await this.#request({ do: 'start', order })) as StartedCommand;
+  }
+
+  /** A command that the shim knows from before; undefined if it does not. Events that came in between are in the state. */
+  claim(run: string, listener: (event: ShimEvent) => void): CommandState | undefined {
+    const state = this.#states.get(run);
+    if (state === undefined) return undefined;
+    this.#states.delete(run);
+    this.#listeners.set(run, listener);
+    return state;
+  }
+
+  /** @throws FleetError `connection_lost` */
+  async adopt(order: AdoptOrder, listener: (event: ShimEvent) => void): Promise<void> {
+    this.#listeners.set(order.run, listener);
+    await this.#request({ do: 'adopt', order });
+  }
+
+  /** The command's output is read no further; the event `end` follows. */
+  finish(run: string): void {
+    this.#order({ do: 'finish', run });
+  }
+
+  closeStdin(run: string): void {
+    this.#order({ do: 'close-stdin', run });
+  }
+
+  /** Everything about the run is recorded. */
+  forget(run: string): void {
+    this.#listeners.delete(run);
+    this.#states.delete(run);
+    this.#order({ do: 'forget', run });
+  }
+
+  /** Lets the shim go, which stays as long as there are commands. Resolves when the connection is closed. */
+  async close(): Promise<void> {
+    this.#listeners.clear();
+    if (!this.#socket.destroyed) {
+      const closed = new Promise((resolve) => this.#socket.once('close', resolve));
+      // The answer says that everything before it has been taken.
+      await this.#request({ do: 'leave' }).catch(() => {});
+      this.#socket.destroy();
+      await closed;
+    }
+  }
+
+  #begin(state: ShimState): void {
+    if (state.protocol !== SHIM_PROTOCOL) throw new Error(`it speaks protocol ${state.protocol}, not ${SHIM_PROTOCOL}`);
+    this.#state = state;
+    for (const command of state.commands) this.#states.set(command.run, command);
+  }
+
+  #order(order: ShimOrder): void {
+    // Whoever gives such an order waits for events, or for nothing; a broken link is told by `lost`.
+    this.#request(order).catch(() => {});
+  }
+
+  #request(order: ShimOrder): Promise<unknown> {
+    this.#requests += 1;
+    const id = this.#requests;
+    return new Promise((resolve, reject) => {
+      if (this.#socket.destroyed) return reject(lostLink());
+      this.#waiting.set(id, { resolve, reject });
+      writeLine(this.#socket, { id, ...order });
+    });
+  }
+
+  #take(message: ShimMessage): void {
+    if ('re' in message) {
+      const waiting = this.#waiting.get(message.re);
+      this.#waiting.delete(message.re);
+      if ('failure' in message) waiting?.reject(new StartFailure(message.failure));
+      else waiting?.resolve(message.value);
+      return;
+    }
+    const listener = this.#listeners.get(message.run);
+    const state = this.#states.get(message.run);
+    if (listener !== undefined) listener(message);
+    else if (state !== undefined) this.#states.set(message.run, updated(state, message));
+  }
+
+  #break(): void {
+    for (const { reject } of this.#waiting.values()) reject(lostLink());
+    this.#waiting.clear();
+    this.#lost.resolve();
+  }
+}
+
+function updated(state: CommandState, event: ShimEvent): CommandState {
+  switch (event.event) {
+    case 'output':
+      return { ...state, logBytes: event.logBytes, spaceBytes: event.spaceBytes };
+    case 'exit':
+      return { ...state, exit: event.exit };
+    case 'unsafe':
+      return state;
+    case 'end':
+      return { ...state, end: event.end };
+  }
+}
+
+function lostLink(): FleetError {
+  return new FleetError('connection_lost', 'the connection to the shim broke');
+}

@@ -1,0 +1,139 @@
+/**
+ * The shim's side of the socket: one node's process at a time, and none for as long as that takes to come back.
+ *
+ * A newer connection ends the older one before anything else happens, so that an order which its sender did not live to see answered
+ * is either carried out already, and told by `hello`, or never will be.
+ */
+import { createServer, type Server, type Socket } from 'node:net';
+import type { Clock, Timer } from '../../shared/clock.ts';
+import type { Logger } from '../../shared/logger.ts';
+import { readLines, writeLine } from './line-socket.ts';
+import { SHIM_PROTOCOL, type ShimEvent, type ShimReply, type ShimRequest, type ShimState } from './messages.ts';
+import { StartFailure } from './start-failure.ts';
+import type { Supervisor } from './supervisor.ts';
+
+/** A node's process that was killed is given so long to be started again before an idle shim goes, ms. */
+const LINGER_MS = 10_000;
+/** The same when there are ends that nobody has recorded yet: they are kept for a node that is repaired or restarted by hand. */
+const LINGER_WITH_ENDS_MS = 24 * 3_600_000;
+
+export interface ShimServerOptions {
+  /** Random. */
+  shim: string;
+  supervisor: Supervisor;
+  clock: Clock;
+  logger: Logger;
+}
+
+export class ShimServer {
+  readonly #options: ShimServerOptions;
+  readonly #server: Server;
+  readonly #closed = Promise.withResolvers<void>();
+  #agent: Socket | undefined;
+  #leaving = false;
+  #retiring = false;
+  #linger: Timer | undefined;
+
+  constructor(options: ShimServerOptions) {
+    this.#options = options;
+    this.#server = createServer((socket) => this.#accept(socket));
+    this.#server.on('close', () => this.#closed.resolve());
+  }
+
+  /** @throws the system's error. */
+  listen(path: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen(path, () => {
+        this.#waitForAgent();
+        resolve();
+      });
+    });
+  }
+
+  /** Resolves when nobody needs the shim any more. */
+  get closed(): Promise<void> {
+    return this.#closed.promise;
+  }
+
+  /** Somebody ends all that belongs to the node: stays only while a command lives or the node's process is there to record ends. */
+  retire(): void {
+    this.#retiring = true;
+    if (this.#agent === undefined) this.#waitForAgent();
+  }
+
+  tell(event: ShimEvent): void {
+    if (this.#agent !== undefined) writeLine(this.#agent, event);
+    else if (event.event === 'end') this.#waitForAgent();
+  }
+
+  #accept(socket: Socket): void {
+    this.#agent?.destroy();
+    this.#agent = socket;
+    this.#linger?.cancel();
+    this.#leaving = false;
+    socket.on('error', (error) => this.#options.logger.warn({ err: error }, 'the connection of the node broke'));
+    socket.on('close', () => {
+      if (this.#agent !== socket) return;
+      this.#agent = undefined;
+      this.#waitForAgent();
+    });
+    readLines(socket, (request) => {
+      if (!isRequest(request)) return void socket.destroy();
+      this.#answer(request).then(
+        (result) => writeLine(socket, { re: request.id, value: result ?? null } satisfies ShimReply),
+        (error: unknown) => writeLine(socket, { re: request.id, failure: failureOf(error) } satisfies ShimReply),
+      );
+    });
+  }
+
+  async #answer(request: ShimRequest): Promise<unknown> {
+    const { supervisor, shim } = this.#options;
+    switch (request.do) {
+      case 'hello':
+        return { protocol: SHIM_PROTOCOL, shim, pid: process.pid, commands: supervisor.states } satisfies ShimState;
+      case 'start':
+        return await supervisor.start(request.order);
+      case 'adopt':
+        supervisor.adopt(request.order);
+        return undefined;
+      case 'leave':
+        this.#leaving = true;
+        return undefined;
+      default:
+        supervisor.handle(request);
+        return undefined;
+    }
+  }
+
+  /** Nobody is connected: goes at once if the node went in order, else when nobody has come for long enough. */
+  #waitForAgent(): void {
+    const { supervisor, clock } = this.#options;
+    this.#linger?.cancel();
+    if (!supervisor.idle) return;
+    const known = supervisor.states.length > 0;
+    if (this.#retiring || (this.#leaving && !known)) {
+      this.#close();
+      return;
+    }
+    this.#linger = clock.after(known ? LINGER_WITH_ENDS_MS : LINGER_MS, () => {
+      if (this.#agent === undefined && supervisor.idle) this.#close();
+    });
+  }
+
+  #close(): void {
+    this.#linger?.cancel();
+    this.#server.close();
+  }
+}
+
+/** Whether it is one in its form; whoever can open the socket may do anything that the node may, so no more is checked. */
+function isRequest(value: unknown): value is ShimRequest {
+  return typeof value === 'object' && value !== null && 'id' in value && typeof value.id === 'number' && 'do' in value;
+}
+
+function failureOf(error: unknown): string {
+  if (error instanceof StartFailure) return error.message;
+  const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;
+  return `spawn_failed: ${code ?? String(error)}`;
+}

@@ -1,0 +1,166 @@
+/** One command under the shim: started or adopted, its output taken into its log, its exit seen. */
+import { closeSync } from 'node:fs';
+import { encodeFrame, FRAME_TYPE } from '../../protocol/frames.ts';
+import type { Clock } from '../../shared/clock.ts';
+import type { Logger } from '../../shared/logger.ts';
+import { leaderGone, ProcessGroup } from '../runner/process-group.ts';
+import type { ProcessTable } from '../runner/process-table.ts';
+import { launch, openPipes, reopenPipes } from './launch.ts';
+import type {
+  AdoptOrder,
+  CommandEnd,
+  CommandExit,
+  CommandState,
+  Order,
+  OutputPast,
+  ShimEvent,
+  StartedCommand,
+  StartOrder,
+} from './messages.ts';
+import { RunOutput } from './run-output.ts';
+
+const NO_BYTES = { stdoutBytes: 0, stderrBytes: 0 };
+const NO_PAST: OutputPast = { logBytes: 0, written: NO_BYTES, kept: NO_BYTES, told: NO_BYTES };
+
+export interface SupervisedCommandContext {
+  processes: ProcessTable;
+  clock: Clock;
+  logger: Logger;
+  logPath(run: string): string;
+  /** Path of a FIFO, or of another file in the same folder. */
+  pipePath(name: string): string;
+  emit(event: ShimEvent): void;
+}
+
+export class SupervisedCommand {
+  readonly #run: string;
+  readonly #startedAt: number;
+  readonly #context: SupervisedCommandContext;
+  readonly #logger: Logger;
+  readonly #output: RunOutput;
+  #process: StartedCommand | undefined;
+  #exit: CommandExit | null = null;
+  #end: CommandEnd | null = null;
+  #finishing: Promise<void> | undefined;
+  /** The writing end of the command's stdin, held so that the death of the one who sends it does not look like its end. */
+  #stdinFd: number | null = null;
+  readonly #finished = new AbortController();
+  #telling = false;
+
+  constructor(order: StartOrder | AdoptOrder, context: SupervisedCommandContext) {
+    this.#run = order.run;
+    this.#startedAt = order.startedAt;
+    this.#context = context;
+    this.#logger = context.logger.child({ run: order.run });
+    this.#output = new RunOutput({
+      logPath: context.logPath(order.run),
+      past: 'past' in order ? order.past : NO_PAST,
+      maxOutputBytes: order.maxOutputBytes,
+      onWritten: () => this.#tellOutput(),
+      onUnsafe: (counters) => context.emit({ run: this.#run, event: 'unsafe', counters }),
+      logger: this.#logger,
+    });
+  }
+
+  get state(): CommandState {
+    const { pid = 0, identity } = this.#process ?? {};
+    const { log, spaceBytes } = this.#output;
+    const [run, exit, end] = [this.#run, this.#exit, this.#end];
+    return { run, pid, identity, startedAt: this.#startedAt, logBytes: log.bytes, spaceBytes, exit, end };
+  }
+
+  /** @throws StartFailure, or the system's error: then there is no command. */
+  async start(order: StartOrder): Promise<StartedCommand> {
+    const { processes, pipePath } = this.#context;
+    const open = openPipes(order.pipes, pipePath, order.command.input);
+    const { pid, exited, stdoutFd, stderrFd, stdinFd } = await launch(order.command, open);
+    // The process cannot have been collected yet, so it is in the table even if it is done already.
+    this.#process = { pid, identity: processes.find(pid)?.identity };
+    this.#stdinFd = stdinFd;
+    this.#writeStarted(order, pid);
+    this.#output.attach(stdoutFd, stderrFd);
+    this.#follow(exited);
+    return this.#process;
+  }
+
+  /** Follows what another shim has started. */
+  adopt(order: AdoptOrder): void {
+    const { pid, identity, pipes, exit } = order;
+    const { processes, clock, pipePath } = this.#context;
+    this.#process = { pid, identity };
+    if (order.past.logBytes === 0) this.#writeStarted(order, pid);
+    try {
+      const { stdoutFd, stderrFd } = reopenPipes(pipes, pipePath);
+      this.#output.attach(stdoutFd, stderrFd);
+    } catch (error) {
+      this.#logger.warn({ err: error }, 'the pipes of an inherited run are gone');
+    }
+    const group = new ProcessGroup(pid, identity, processes);
+    const gone = leaderGone(group, clock, this.#finished.signal).then(() => null);
+    this.#follow(exit === null ? gone : Promise.resolve(exit));
+  }
+
+  /** The sender of stdin is done: the command sees its end. Idempotent. */
+  closeStdin(): void {
+    if (this.#stdinFd !== null) closeSync(this.#stdinFd);
+    this.#stdinFd = null;
+  }
+
+  /** Reads no further, whether the pipes are drained or not, and completes the log but for its end frame; an event tells when. */
+  finish(): Promise<void> {
+    this.#finishing ??= this.#finish();
+    return this.#finishing;
+  }
+
+  #writeStarted({ startedAt, agent }: Order, pid: number): void {
+    const facts = Buffer.from(JSON.stringify({ startedAt, pid, agent }));
+    this.#output.log.append(encodeFrame(FRAME_TYPE.started, facts), () => {});
+  }
+
+  #follow(exited: Promise<CommandExit | null>): void {
+    const seen = exited.then((exit) => {
+      this.#exit = exit;
+      // Something in the background may hold the pipes long after the command's own end.
+      if (exit !== null && !this.#output.isDrained) this.#context.emit({ run: this.#run, event: 'exit', exit });
+    });
+    Promise.all([seen, this.#output.drained()])
+      .then(() => this.finish())
+      .catch((error: unknown) => this.#logger.error({ err: error }, 'a command cannot be followed any more'));
+  }
+
+  async #finish(): Promise<void> {
+    this.#finished.abort();
+    const output = this.#output;
+    const drained = output.isDrained;
+    await output.stop();
+    this.closeStdin();
+    await output.finish();
+    const { counters } = output;
+    // The outcome will count these bytes, so they must not be less durable than it.
+    if (counters.stdoutBytes + counters.stderrBytes > 0) await this.#attempt('sync', () => output.log.sync());
+    await this.#attempt('close', () => output.log.close());
+    const error = output.error === undefined ? null : output.error.message;
+    this.#end = { exit: this.#exit, drained, logBytes: output.log.bytes, counters, error };
+    this.#context.emit({ run: this.#run, event: 'end', end: this.#end });
+  }
+
+  async #attempt(what: string, action: () => Promise<void>): Promise<void> {
+    try {
+      await action();
+    } catch (error) {
+      this.#logger.warn({ err: error, what }, 'a fault of the log of a run');
+    }
+  }
+
+  /** Once for all that is written in one turn of the event loop. */
+  #tellOutput(): void {
+    if (this.#telling) return;
+    this.#telling = true;
+    setImmediate(() => {
+      this.#telling = false;
+      if (this.#end !== null) return;
+      const { log, spaceBytes } = this.#output;
+      this.#context.emit({ run: this.#run, event: 'output', logBytes: log.bytes, spaceBytes });
+    });
+  }
+}
