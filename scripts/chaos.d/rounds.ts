@@ -38,6 +38,7 @@ function countsOf(report: RoundReport): Record<string, number> {
     ...report.states,
     'gateway kills': report.gatewayKills,
     'node kills': report.nodeKills,
+    'shim kills': report.shimKills,
     'CLI kills': report.cliKills,
     cuts: report.cuts,
     stalls: report.stalls,

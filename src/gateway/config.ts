@@ -13,7 +13,8 @@ import { addressSchema, durationSchema, intervalSchema, parseConfigSection } fro
 import { SSH_LIMITS } from '../shared/ssh/limits.ts';
 import { DEFAULT_HEALTH_THRESHOLDS } from './health/derive-status.ts';
 
-const percent = z.number().min(0).max(100);
+/** More than 100 is never reached. */
+const percent = z.number().min(0).max(1000);
 
 export const gatewayConfigSchema = z.strictObject({
   listen: addressSchema(DEFAULT_GATEWAY_PORT).default({ host: '0.0.0.0', port: DEFAULT_GATEWAY_PORT }),

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { FleetWorld, kill9, type Service, until } from '../support/fleet-processes.ts';
+import { FleetWorld, findShims, kill9, type Service, until } from '../support/fleet-processes.ts';
 
 describe('resilience', () => {
   let world: FleetWorld;
@@ -38,11 +38,29 @@ describe('resilience', () => {
     assert.equal((await world.fleet(['jobs', 'logs', '-f', job?.job ?? ''])).text, 'begun\ndone\n');
   });
 
-  it('never runs a command again after kill -9 of the node, and says unknown', async () => {
+  it('goes on with a command through kill -9 of the node, and knows its exit code', async () => {
     const marks = path.join(world.folder, 'node-marks');
-    const running = world.fleet(['run', '--json', 'node-1', `echo x >> ${marks}; sleep 2`]);
+    const running = world.fleet([
+      'run',
+      'node-1',
+      `echo x >> ${marks}; sleep 1; seq 1 20000; sleep 2; echo end; exit 5`,
+    ]);
     await until(async () => (await readFile(marks, 'utf8').catch(() => '')) !== '', 'the command to begin');
     await kill9(node);
+    node = await world.resumeNode('node-1');
+    const { code, text } = await running;
+    assert.equal(code, 5);
+    assert.equal(text, `${Array.from({ length: 20_000 }, (_, index) => `${index + 1}\n`).join('')}end\n`);
+    assert.equal(await readFile(marks, 'utf8'), 'x\n');
+  });
+
+  it('never runs a command again after kill -9 of the node and of its shim, and says unknown', async () => {
+    const marks = path.join(world.folder, 'shim-marks');
+    const running = world.fleet(['run', '--json', 'node-1', `echo x >> ${marks}; sleep 2`]);
+    await until(async () => (await readFile(marks, 'utf8').catch(() => '')) !== '', 'the command to begin');
+    const [shim = 0] = await findShims(world.nodeHome('node-1'));
+    await kill9(node);
+    process.kill(shim, 'SIGKILL');
     node = await world.resumeNode('node-1');
     const result = await running;
     const run = JSON.parse(result.text) as { state: string; reason: string };

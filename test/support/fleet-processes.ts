@@ -1,7 +1,7 @@
 /** Real processes for end-to-end tests: the built CLI of this checkout, in homes of its own, on ports that the kernel chose. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
@@ -138,6 +138,8 @@ export class FleetWorld {
     }, 10_000);
     await Promise.all([...this.#services].map((service) => service.exited));
     clearTimeout(late);
+    // Of nodes that were killed, and not started again.
+    for (const pid of await findShims(this.folder)) process.kill(pid, 'SIGKILL');
     await rm(this.folder, { recursive: true, force: true });
   }
 
@@ -169,6 +171,18 @@ export async function until(
     if (Date.now() > end) throw new Error(`waited ${deadlineMs} ms in vain for ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
+}
+
+/** Processes that run the commands of nodes whose homes are in the folder. */
+export async function findShims(folder: string): Promise<number[]> {
+  const found: number[] = [];
+  for (const pid of await readdir('/proc')) {
+    if (!/^\d+$/.test(pid)) continue;
+    // Any may be gone by now.
+    const words = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
+    if (words.some((word) => word.startsWith(folder) && word.endsWith('/shim.sock'))) found.push(Number(pid));
+  }
+  return found;
 }
 
 /** Kills without mercy and waits until the process is gone. */

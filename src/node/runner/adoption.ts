@@ -16,13 +16,13 @@ export function findGroup(
   row: JournalRow,
   processes: ProcessTable,
   pipePath: (name: string) => string,
-): { group: ProcessGroup; identity: string | undefined } | undefined {
+): ProcessGroup | undefined {
   // Without the proof that it is still the same process, a pid is but a number that may be a stranger's by now.
   if (row.pid !== null && row.identity !== null) {
-    return { group: new ProcessGroup(row.pid, row.identity, processes), identity: row.identity };
+    return new ProcessGroup(row.pid, row.identity, processes);
   }
   if (row.place === null) return undefined;
   // Killed just when the command had been spawned, or was about to be. Only the command holds its pipes.
   const found = processes.findHolder(pipePath(row.place.pipes.stdout));
-  return found && { group: new ProcessGroup(found.pid, found.identity, processes), identity: found.identity };
+  return found && new ProcessGroup(found.pid, found.identity, processes);
 }

@@ -1,45 +1,28 @@
 /** One run from its acceptance to its end: has the command started, follows it, ends it when it must, and lets go of it unharmed. */
 import { closeSync } from 'node:fs';
 import type { RunSpec, RunStatus } from '../../protocol/run-spec.ts';
-import { type Clock, sleep, type Timer } from '../../shared/clock.ts';
+import type { Timer } from '../../shared/clock.ts';
 import { FleetError, systemErrorCode } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { openForSending } from '../shim/fifo-ends.ts';
-import type { CommandEnd, CommandState, ShimEvent } from '../shim/messages.ts';
+import type { CommandEnd, CommandState } from '../shim/messages.ts';
 import { StartFailure } from '../shim/start-failure.ts';
 import { total } from '../shim/stream-bytes.ts';
-import { findGroup, type Inheritance } from './adoption.ts';
-import type { Agents } from './agents.ts';
+import type { Inheritance } from './adoption.ts';
 import type { CommandPlan } from './command-plan.ts';
-import type { FifoPool } from './fifo-pool.ts';
 import type { Journal } from './journal.ts';
 import type { JournalRow, KillCause, RunPhase, RunPlace } from './journal-row.ts';
 import type { RunEnding } from './outcome.ts';
-import { ProcessGroup, signalThrough, terminateGroup } from './process-group.ts';
-import type { ProcessTable } from './process-table.ts';
+import { RunCommand, type RunCommandContext } from './run-command.ts';
 import { RunLog } from './run-log.ts';
 import { RunRecord } from './run-record.ts';
-import type { ShimLink } from './shim-link.ts';
 import { StdinPipe } from './stdin-pipe.ts';
-
-/** What escaped from a group that was killed may hold the pipes for ever; what is in them is read for this long, ms. */
-const DRAIN_AFTER_KILL_MS = 1000;
 
 export const RESTARTED = 'node_restarted: exit code could not be observed';
 
-export interface LiveRunContext {
+export interface LiveRunContext extends RunCommandContext {
   journal: Journal;
-  fifos: FifoPool;
-  processes: ProcessTable;
-  shim: ShimLink;
-  clock: Clock;
-  /** Gateway's time, ms. */
-  now(): number;
-  killGraceMs: number;
-  /** What the spec asks for is lowered to it, bytes. */
-  maxOutputBytes: number;
   logger: Logger;
-  agents: Agents;
   /** @throws StartFailure */
   plan(spec: RunSpec): Promise<CommandPlan>;
   logPath(run: string): string;
@@ -63,13 +46,9 @@ export class LiveRun {
   readonly #logger: Logger;
   readonly #record: RunRecord;
   readonly #begun: Begun;
+  readonly #command: RunCommand;
   #phase: RunPhase;
   #place: RunPlace | undefined;
-  #startedAt: number | null;
-  #spaceBytes = 0;
-  /** Whether the shim may know of the command. */
-  #ordered = false;
-  #group: ProcessGroup | undefined;
   #signalWith: CommandPlan['signalWith'];
   #stdinOpen: boolean;
   #timer: Timer | undefined;
@@ -77,9 +56,6 @@ export class LiveRun {
   readonly #causeRaised = Promise.withResolvers<void>();
   /** No cause counts any more: the command came to its own end before. */
   #sealed = false;
-  /** What the shim tells at the command's end. */
-  #commandEnd: CommandEnd | undefined;
-  readonly #commandEnded = Promise.withResolvers<void>();
   readonly #letGo = new AbortController();
   /** Ends the wait for a turn. */
   readonly #noTurn = new AbortController();
@@ -98,7 +74,6 @@ export class LiveRun {
     this.#place = place ?? row?.place ?? undefined;
     this.#phase = row?.phase ?? (place === undefined ? 'accepted' : 'starting');
     this.#cause = row?.cause ?? undefined;
-    this.#startedAt = row?.startedAt ?? null;
     this.#stdinOpen = row === undefined ? spec.stdin : row.stdinOpen;
     this.log = new RunLog(context.logPath(spec.run), inheritance?.past.logBytes ?? 0);
     const { journal, clock, now } = context;
@@ -112,6 +87,7 @@ export class LiveRun {
       logger: this.#logger,
       signal: this.#letGo.signal,
     });
+    this.#command = new RunCommand(spec, this.log, this.#record, context);
     // What was sent to a command that a former process has started is gone with that.
     const mayBeStarted = row !== undefined && (inheritance !== undefined || context.shim.knows(spec.run));
     if (spec.stdin && !mayBeStarted) {
@@ -123,7 +99,7 @@ export class LiveRun {
 
   /** What the output takes of the spool's room, bytes. */
   get spaceBytes(): number {
-    return Math.max(this.#spaceBytes, this.log.bytes);
+    return this.#command.spaceBytes;
   }
 
   /** Resolves when the outcome is durable and the log complete. @throws FleetError `connection_lost` when this process lets go first. */
@@ -143,19 +119,18 @@ export class LiveRun {
 
   /** Whether the command waits for a stdin that ends with this process. */
   get needsStdin(): boolean {
-    return this.#stdinOpen && this.#group !== undefined && !this.#sealed;
+    return this.#stdinOpen && this.#command.group !== undefined && !this.#sealed;
   }
 
   get status(): RunStatus {
     const { outcome } = this.#record;
-    const state = outcome?.state ?? (this.#phase === 'started' ? 'running' : 'delivered');
+    const state = outcome?.state ?? (this.#command.group === undefined ? 'delivered' : 'running');
     return { run: this.spec.run, state, outcome, logBytes: this.log.bytes };
   }
 
   /** Begins the work in the background: a run that was surely never spawned is started, another one followed to its end. */
   begin(): void {
-    const state = this.#context.shim.claim(this.spec.run, (event) => this.#take(event));
-    this.#working = this.#work(state).catch((error: unknown) => {
+    this.#working = this.#work(this.#command.claim()).catch((error: unknown) => {
       this.#logger.error({ err: error }, 'a run cannot be followed any more');
       this.#ended.reject(error);
       this.#over.resolve();
@@ -212,10 +187,10 @@ export class LiveRun {
     } catch (error) {
       if (error instanceof FleetError && error.code === 'connection_lost') throw error;
       // Whoever lets go before the spawn leaves the run to the next process, which starts it.
-      if (this.#letGo.signal.aborted && !this.#ordered) return this.#takeBack();
+      if (this.#letGo.signal.aborted && !this.#command.ordered) return this.#takeBack();
       return await this.#end({ kind: 'failed_to_start', reason: startFailure(error) });
     }
-    if (this.#letGo.signal.aborted && !this.#ordered) return this.#takeBack();
+    if (this.#letGo.signal.aborted && !this.#command.ordered) return this.#takeBack();
     await this.#follow();
   }
 
@@ -232,28 +207,15 @@ export class LiveRun {
   }
 
   /** From the line on that writes `starting`, the command may have been started. */
-  async #launch(command: CommandPlan, place: RunPlace): Promise<void> {
-    const { journal, shim, now, agents, maxOutputBytes, fifos } = this.#context;
-    const { run } = this.spec;
-    const { argv, cwd, env, input, signalWith } = command;
+  async #launch(plan: CommandPlan, place: RunPlace): Promise<void> {
+    const { journal, shim, fifos } = this.#context;
     if (this.#phase === 'accepted' || place.shim !== shim.shim) {
       this.#place = { ...place, shim: shim.shim };
-      journal.starting(run, this.#place);
+      journal.starting(this.spec.run, this.#place);
     }
     this.#phase = 'starting';
-    this.#signalWith = signalWith;
-    this.#ordered = true;
-    const startedAt = Math.round(now());
-    const order = {
-      run,
-      pipes: place.pipes,
-      command: { argv, cwd, env, input },
-      maxOutputBytes: Math.min(this.spec.maxOutputBytes, maxOutputBytes),
-      startedAt,
-      agent: agents.startedAs(this.spec),
-    };
-    const { pid, identity } = await shim.start(order, (event) => this.#take(event));
-    this.#belongsTo(new ProcessGroup(pid, identity, this.#context.processes), identity, startedAt);
+    this.#signalWith = plan.signalWith;
+    await this.#command.start(plan, place);
     this.#openStdin(place.pipes.stdin === null ? undefined : fifos.path(place.pipes.stdin));
     if (this.spec.timeoutMs !== undefined) this.#armTimeout(this.spec.timeoutMs);
   }
@@ -268,59 +230,23 @@ export class LiveRun {
     else this.stdin.attach(fd);
   }
 
-  /** Records, as the first thing after the spawn, which process it is. */
-  #belongsTo(group: ProcessGroup, identity: string | undefined, startedAt: number): void {
-    this.#group = group;
-    this.#startedAt = startedAt;
-    this.#phase = 'started';
-    this.#record.started({ pid: group.leader, identity, startedAt });
-  }
-
   /** Goes on with a command that the shim has followed all the time. */
   async #resume(row: JournalRow, state: CommandState): Promise<void> {
-    const { processes, agents, shim } = this.#context;
-    this.#ordered = true;
-    this.#giveSlotBack = agents.occupySlot(this.spec);
-    this.#belongsTo(new ProcessGroup(state.pid, state.identity, processes), state.identity, state.startedAt);
-    this.log.advance(state.logBytes);
-    this.#spaceBytes = state.spaceBytes;
-    if (state.end !== null) this.#take({ run: this.spec.run, event: 'end', end: state.end });
+    this.#giveSlotBack = this.#context.agents.occupySlot(this.spec);
+    this.#command.resume(state);
     // The former process may have been killed between its note and its order.
-    else if (this.spec.stdin && !row.stdinOpen) shim.closeStdin(this.spec.run);
+    if (this.spec.stdin && !row.stdinOpen) this.#command.closeStdin();
     await this.#goOn(row);
   }
 
   /** Takes up a command whose shim is gone, or finds that nobody can say whether there was one. */
   async #adopt(row: JournalRow, { past }: Inheritance): Promise<void> {
-    const { fifos, processes, agents, shim, maxOutputBytes, now } = this.#context;
-    this.#giveSlotBack = agents.occupySlot(this.spec);
-    const found = findGroup(row, processes, (name) => fifos.path(name));
-    if (found === undefined || row.place === null) {
-      const { logBytes, written, kept } = past;
-      const counters = { ...written, droppedBytes: total(written) - total(kept) };
-      const reason = 'node_restarted: it is not known whether the command was started';
-      return await this.#end({ kind: 'unknown', reason }, { drained: false, logBytes, counters, error: null });
-    }
-    const { group, identity } = found;
-    const startedAt = row.startedAt ?? Math.round(now());
-    if (row.phase === 'started') this.#group = group;
-    else this.#belongsTo(group, identity, startedAt);
-    this.#ordered = true;
-    await shim.adopt(
-      {
-        run: this.spec.run,
-        pipes: { ...row.place.pipes, stdin: null },
-        maxOutputBytes: Math.min(this.spec.maxOutputBytes, maxOutputBytes),
-        pid: group.leader,
-        identity,
-        startedAt,
-        agent: agents.startedAs(this.spec),
-        past,
-        exit: row.exit,
-      },
-      (event) => this.#take(event),
-    );
-    await this.#goOn(row);
+    this.#giveSlotBack = this.#context.agents.occupySlot(this.spec);
+    if (await this.#command.adopt(row, past)) return await this.#goOn(row);
+    const { logBytes, written, kept } = past;
+    const counters = { ...written, droppedBytes: total(written) - total(kept) };
+    const reason = 'node_restarted: it is not known whether the command was started';
+    await this.#end({ kind: 'unknown', reason }, { drained: false, logBytes, counters, error: null });
   }
 
   async #goOn(row: JournalRow): Promise<void> {
@@ -328,9 +254,9 @@ export class LiveRun {
     this.#takenUp.resolve();
     this.#signalWith = await this.#planSignals();
     // The sender of stdin is gone, and what came from it must not pass for all.
-    if (row.stdinOpen && this.#commandEnd === undefined && this.#group?.isAlive()) this.kill('stdin_lost');
+    if (row.stdinOpen && this.#command.end === undefined && this.#command.group?.isAlive()) this.kill('stdin_lost');
     const { timeoutMs } = this.spec;
-    const ranMs = Math.max(0, now() - (this.#startedAt ?? now()));
+    const ranMs = Math.max(0, now() - (this.#command.startedAt ?? now()));
     if (timeoutMs !== undefined) this.#armTimeout(Math.max(0, timeoutMs - ranMs));
     await this.#follow();
   }
@@ -346,72 +272,40 @@ export class LiveRun {
     }
   }
 
-  #take(event: ShimEvent): void {
-    switch (event.event) {
-      case 'output':
-        this.log.advance(event.logBytes);
-        this.#spaceBytes = event.spaceBytes;
-        return;
-      case 'exit':
-        this.#record.note((journal) => journal.setExit(this.spec.run, event.exit));
-        return;
-      case 'unsafe':
-        this.#record.note((journal) => journal.setCounters(this.spec.run, event.counters));
-        return;
-      case 'end':
-        this.#commandEnd = event.end;
-        this.#commandEnded.resolve();
-    }
-  }
-
   /** From the spawn to the end; returns early if this process lets go. */
   async #follow(): Promise<void> {
     const { signal } = this.#letGo;
+    const command = this.#command;
     if (this.#cause === undefined) {
-      await Promise.race([this.#commandEnded.promise, this.#causeRaised.promise, aborted(signal)]);
+      await Promise.race([command.ended, this.#causeRaised.promise, aborted(signal)]);
     }
-    if (this.#cause !== undefined) return await this.#endByForce(this.#cause);
-    const end = this.#commandEnd;
-    if (end === undefined) return;
-    await this.#end(end.exit === null ? { kind: 'unknown', reason: RESTARTED } : { kind: 'exit', exit: end.exit }, end);
-  }
-
-  async #endByForce(cause: KillCause): Promise<void> {
-    const { clock, killGraceMs, shim } = this.#context;
-    const { signal } = this.#letGo;
-    if (this.#group === undefined) return await this.#end({ kind: 'killed', cause });
-    const signalAs = this.#signalWith && signalThrough(this.#signalWith, this.#group.leader);
-    if (!(await terminateGroup(this.#group, { clock, killGraceMs, signal, signalAs }))) return;
-    this.#over.resolve();
-    const ended = this.#commandEnded.promise;
-    const drainTime = new AbortController();
-    await Promise.race([ended, sleep(clock, DRAIN_AFTER_KILL_MS, AbortSignal.any([signal, drainTime.signal]))]);
-    drainTime.abort();
-    if (this.#commandEnd === undefined) shim.finish(this.spec.run);
-    // Also when this process lets go: it is but a moment, and the next one need not find out again that all are dead.
-    await Promise.race([ended, shim.lost]);
-    if (this.#commandEnd !== undefined) await this.#end({ kind: 'killed', cause }, this.#commandEnd);
+    const { end } = command;
+    if (this.#cause !== undefined) {
+      const dead = await command.terminate(this.#signalWith, signal, () => this.#over.resolve());
+      if (dead) await this.#end({ kind: 'killed', cause: this.#cause }, command.end);
+    } else if (end !== undefined) {
+      const { exit } = end;
+      await this.#end(exit === null ? { kind: 'unknown', reason: RESTARTED } : { kind: 'exit', exit }, end);
+    }
   }
 
   /** `end` is undefined if the command was never started. */
   async #end(ending: RunEnding, end?: Omit<CommandEnd, 'exit'>): Promise<void> {
-    const { shim, fifos } = this.#context;
     this.#sealed = true;
     this.#timer?.cancel();
     this.#giveSlotBack?.();
     this.#over.resolve();
     this.stdin?.discard();
-    if (!(await this.#record.end(ending, this.#startedAt, end))) return;
-    this.#phase = 'ended';
-    if (this.#ordered) shim.forget(this.spec.run);
-    if (this.#place !== undefined) fifos.release(this.#place.pipes, end?.drained ?? true);
+    if (!(await this.#record.end(ending, this.#command.startedAt, end))) return;
+    this.#command.forget();
+    if (this.#place !== undefined) this.#context.fifos.release(this.#place.pipes, end?.drained ?? true);
     this.#ended.resolve(this.status);
   }
 
   #stdinComplete(): void {
     this.#stdinOpen = false;
     this.#record.note((journal) => journal.setStdinComplete(this.spec.run));
-    this.#context.shim.closeStdin(this.spec.run);
+    this.#command.closeStdin();
   }
 
   #armTimeout(leftMs: number): void {

@@ -3,7 +3,7 @@ import type { RunOutcome } from '../../protocol/run-spec.ts';
 import type { CommandExit, OutputCounters } from '../shim/messages.ts';
 import type { KillCause } from './journal-row.ts';
 
-const OUTPUT_GAP = 'output_gap: some output may be missing where the node was killed';
+const OUTPUT_GAP = 'output_gap: some output may be missing where the shim was killed';
 
 export type RunEnding =
   /** The command came to its own end. */

@@ -14,26 +14,26 @@ const LONGEST_WATCH_MS = 500;
 export class ProcessGroup {
   /** Pid of the leader, which is the id of the group and of the session. */
   readonly leader: number;
-  readonly #identity: string | undefined;
+  /** The leader's, from the process table; undefined if it was gone before anybody could look. */
+  readonly identity: string | undefined;
   readonly #table: ProcessTable;
 
-  /** `identity` is the leader's, from the process table; undefined if it was gone before anybody could look. */
   constructor(leader: number, identity: string | undefined, table: ProcessTable) {
     this.leader = leader;
-    this.#identity = identity;
+    this.identity = identity;
     this.#table = table;
   }
 
   leaderIsAlive(): boolean {
     const facts = this.#table.find(this.leader);
-    return facts !== undefined && !facts.zombie && facts.identity === this.#identity;
+    return facts !== undefined && !facts.zombie && facts.identity === this.identity;
   }
 
   /** Whether a member can still do something. When in doubt it can: nothing is said to be dead that was not seen to be. */
   isAlive(): boolean {
     const leader = this.#table.find(this.leader);
     // The kernel gives a number out again only once no group bears it: another leader means that our group is gone.
-    if (this.#identity !== undefined && leader !== undefined && leader.identity !== this.#identity) return false;
+    if (this.identity !== undefined && leader !== undefined && leader.identity !== this.identity) return false;
     try {
       process.kill(-this.leader, 0);
     } catch (error) {

@@ -7,17 +7,16 @@ import { type Clock, sleep } from '../../shared/clock.ts';
 import { FleetError, toFleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { AgentsConfig } from '../agent-config.ts';
+import { ActiveRuns } from './active-runs.ts';
 import { Agents } from './agents.ts';
-import { planCommand } from './command-plan.ts';
+import { type PlanHost, planCommand } from './command-plan.ts';
 import { FifoPool } from './fifo-pool.ts';
 import { Journal } from './journal.ts';
 import type { JournalRow } from './journal-row.ts';
-import { LiveRun, type LiveRunContext } from './live-run.ts';
+import { LiveRun } from './live-run.ts';
 import { followLog, type LogProgress } from './log-reader.ts';
-import { recoverLog } from './log-recovery.ts';
 import { createPlanHost } from './plan-host.ts';
 import { openProcessTable } from './process-table.ts';
-import { completeLog, inherit } from './reconcile.ts';
 import { runTool, runToolSync } from './run-tool.ts';
 import { ShimLink } from './shim-link.ts';
 import { specDigest } from './spec-digest.ts';
@@ -28,8 +27,6 @@ import type { ShimOptions } from './start-shim.ts';
 const PRUNE_INTERVAL_MS = 3_600_000;
 /** What the disk does not take within this time does not keep the node from going down, ms. The next process records it. */
 const RECORD_MS = 1000;
-/** Pause between two attempts to start a shim in place of one that was killed, ms. */
-const RELINK_MS = 1000;
 
 export interface RunnerOptions {
   /** Of the runner alone; made with mode 0700. On a local file system that can hold FIFOs. */
@@ -64,37 +61,47 @@ export class Runner {
   readonly #fifos: FifoPool;
   readonly #space: SpoolSpace;
   readonly #agents: Agents;
-  readonly #live = new Map<string, LiveRun>();
+  readonly #planHost: PlanHost;
+  readonly #active: ActiveRuns;
   readonly #stdinTaken = new WeakSet<LiveRun>();
-  /** Undefined before the start, after the close, and while there is no shim. */
-  #context: LiveRunContext | undefined;
-  #relinking: Promise<void> | undefined;
   #stopping = false;
   #closing: Promise<void> | undefined;
   #prunedAt = 0;
 
   constructor(options: RunnerOptions) {
-    const { folder, logger, maxSpoolBytes } = options;
+    const { folder, logger, maxSpoolBytes, clock, baseEnv } = options;
     this.#options = options;
     this.#agents = new Agents(options.agents ?? {});
+    this.#planHost = createPlanHost(options, this.#agents);
     this.#journal = new Journal(join(folder, 'runs.db'));
     this.#fifos = new FifoPool({ folder: join(folder, 'pipes'), runTool, logger });
     this.#space = new SpoolSpace({
       journal: this.#journal,
       logPath: (run) => this.#logPath(run),
       maxBytes: maxSpoolBytes,
-      liveBytes: () => [...this.#live.values()].reduce((sum, live) => sum + live.spaceBytes, 0),
+      liveBytes: () => this.#active.spaceBytes,
+    });
+    this.#active = new ActiveRuns({
+      ...options,
+      journal: this.#journal,
+      fifos: this.#fifos,
+      processes: openProcessTable(runToolSync),
+      agents: this.#agents,
+      plan: (spec) => planCommand(spec, this.#planHost),
+      logPath: (run) => this.#logPath(run),
+      openShim: () => ShimLink.open({ ...options.shim, folder, clock, env: { PATH: baseEnv.PATH } }),
+      onEnded: (_run, logBytes) => this.#space.add(logBytes),
     });
   }
 
   /** Runs that have not ended. */
   get active(): number {
-    return this.#live.size;
+    return this.#active.size;
   }
 
   /** Of the process that runs the commands; 0 while there is none. */
   get shimPid(): number {
-    return this.#context?.shim.pid ?? 0;
+    return this.#active.shimPid;
   }
 
   /** Id of the journal; another one means that an earlier journal, and what it knew of runs, was lost. */
@@ -104,7 +111,7 @@ export class Runner {
 
   /** What keeps the runner from taking runs, in words for the health monitor; empty when all is well. */
   faults(): string[] {
-    if (this.#relinking !== undefined) return ['the process that runs the commands (the shim) is gone'];
+    if (this.#active.shimIsGone) return ['the process that runs the commands (the shim) is gone'];
     try {
       this.#space.requireRoom();
       return [];
@@ -130,7 +137,9 @@ export class Runner {
     }
     this.#journal.open();
     try {
-      await this.#link();
+      this.#space.start();
+      await this.#active.open();
+      this.#prune();
     } catch (error) {
       this.#fifos.close();
       this.#journal.close();
@@ -145,7 +154,7 @@ export class Runner {
    * full, `bad_request` when the id is none, `no_such_agent`, `not_running`
    */
   accept(spec: RunSpec): RunStatus {
-    const context = this.#requireOpen();
+    const context = this.#active.requireContext();
     if (!runIdSchema.safeParse(spec.run).success) throw new FleetError('bad_request', `not a run id: ${spec.run}`);
     const digest = specDigest(spec);
     const known = this.#journal.find(spec.run);
@@ -167,21 +176,20 @@ export class Runner {
       throw error;
     }
     const live = new LiveRun(complete, context, { place });
-    this.#live.set(spec.run, live);
-    this.#begin(live);
+    this.#active.add(live);
     return live.status;
   }
 
   /** Undefined if the run is not known here (any more). */
   status(run: string): RunStatus | undefined {
-    this.#requireOpen();
+    this.#active.requireContext();
     const row = this.#journal.find(run);
     return row && this.#statusOf(row);
   }
 
   /** Runs that are not acknowledged yet, ended or not. */
   list(): RunStatus[] {
-    this.#requireOpen();
+    this.#active.requireContext();
     return this.#journal.unacknowledged().map((row) => this.#statusOf(row));
   }
 
@@ -191,10 +199,10 @@ export class Runner {
    * end; while iterating: `connection_lost` when the runner closes first, and the signal's reason.
    */
   readLog(run: string, from: number, signal: AbortSignal): AsyncIterable<Buffer> {
-    this.#requireOpen();
+    this.#active.requireContext();
     const row = this.#journal.find(run);
     if (row === undefined || !row.hasLog) throw new FleetError('not_found', `no log of ${run} is kept`);
-    const log = this.#live.get(run)?.log ?? finishedLog(row);
+    const log = this.#active.find(run)?.log ?? finishedLog(row);
     if (!Number.isSafeInteger(from) || from < 0 || from > log.bytes) {
       throw new FleetError(
         'bad_request',
@@ -209,8 +217,8 @@ export class Runner {
    * @throws FleetError `not_found`; `connection_lost` when the runner closes first
    */
   async cancel(run: string): Promise<RunStatus> {
-    this.#requireOpen();
-    const live = this.#live.get(run);
+    this.#active.requireContext();
+    const live = this.#active.find(run);
     if (live !== undefined) {
       live.kill('canceled');
       return await live.ended;
@@ -226,8 +234,8 @@ export class Runner {
    * @throws FleetError `not_found`, `bad_request` when the spec has no stdin, `conflict` when it was taken before or the run is over
    */
   stdin(run: string): Writable {
-    this.#requireOpen();
-    const live = this.#live.get(run);
+    this.#active.requireContext();
+    const live = this.#active.find(run);
     if (live === undefined) {
       if (this.#journal.find(run) === undefined) throw new FleetError('not_found', `no run ${run}`);
       throw new FleetError('conflict', `${run} has ended`);
@@ -245,7 +253,7 @@ export class Runner {
    * @throws FleetError `not_found`, `conflict` when it has not ended
    */
   acknowledge(run: string): void {
-    this.#requireOpen();
+    this.#active.requireContext();
     const row = this.#journal.find(run);
     if (row === undefined) throw new FleetError('not_found', `no run ${run}`);
     if (row.phase !== 'ended') throw new FleetError('conflict', `${run} has not ended`);
@@ -256,9 +264,9 @@ export class Runner {
 
   /** Cancels all runs and accepts no more. Resolves when all are dead, and recorded unless the disk refuses. */
   async stopAll(): Promise<void> {
-    const { clock } = this.#requireOpen();
+    const { clock } = this.#active.requireContext();
     this.#stopping = true;
-    const live = [...this.#live.values()];
+    const live = this.#active.all;
     for (const run of live) run.kill('canceled');
     const recorded = Promise.allSettled(live.map((run) => run.ended));
     await Promise.all(live.map((run) => run.over));
@@ -277,123 +285,15 @@ export class Runner {
   }
 
   async #close(): Promise<void> {
-    await this.#relinking;
-    const context = this.#context;
-    if (context === undefined) return;
-    this.#context = undefined;
-    await this.#letGo();
-    await context.shim.close();
+    await this.#active.close();
     this.#fifos.close();
     this.#journal.close();
-  }
-
-  async #letGo(): Promise<void> {
-    const live = [...this.#live.values()];
-    const cut = live.filter((run) => run.needsStdin);
-    for (const run of cut) run.kill('stdin_lost');
-    await Promise.all(cut.map((run) => run.over));
-    await Promise.all(live.map((run) => run.letGo()));
-    this.#live.clear();
-  }
-
-  /** Connects to the shim, and takes up what is there. */
-  async #link(): Promise<void> {
-    const { folder, shim: options, clock, baseEnv } = this.#options;
-    const shim = await ShimLink.open({ ...options, folder, clock, env: { PATH: baseEnv.PATH } });
-    const context = this.#makeContext(shim);
-    try {
-      await this.#reconcile(context);
-    } catch (error) {
-      this.#live.clear();
-      await shim.close();
-      throw error;
-    }
-    for (const live of this.#live.values()) this.#begin(live);
-    // What a command writes is lost if it ends before anybody has opened its pipes again.
-    await Promise.race([Promise.all([...this.#live.values()].map((live) => live.takenUp)), shim.lost]);
-    this.#context = context;
-    void shim.lost.then(() => {
-      if (this.#context !== context) return;
-      this.#context = undefined;
-      this.#options.logger.error({ pid: shim.pid }, 'the shim is gone; starting another one');
-      this.#relinking = this.#relink().finally(() => {
-        this.#relinking = undefined;
-      });
-    });
-  }
-
-  /** The shim was killed: its commands live on, and another shim takes them up, as after a restart of the node. */
-  async #relink(): Promise<void> {
-    const { clock, logger } = this.#options;
-    await this.#letGo();
-    while (this.#closing === undefined) {
-      try {
-        return await this.#link();
-      } catch (error) {
-        logger.error({ err: error }, 'there is no shim; trying again');
-        await sleep(clock, RELINK_MS);
-      }
-    }
-    this.#fifos.close();
-    this.#journal.close();
-  }
-
-  /** Makes journal, logs and pipes agree with each other, and with the shim, after whatever ended the former process. */
-  async #reconcile(context: LiveRunContext): Promise<void> {
-    const { shim } = context;
-    const unfinished = this.#journal.unfinished();
-    const inUse = unfinished.map(({ row: { place } }) => place?.pipes);
-    const names = inUse.flatMap((pipes) => [pipes?.stdout, pipes?.stderr, pipes?.stdin]);
-    await this.#fifos.start(new Set(names.filter((name) => typeof name === 'string')));
-    for (const row of this.#journal.unacknowledged()) {
-      if (row.phase === 'ended') await completeLog(row, this.#logPath(row.run), this.#journal);
-    }
-    for (const { row, spec } of unfinished) {
-      const gone = !shim.knows(row.run) && mayBeStarted(row, shim.shim);
-      const inheritance = gone ? inherit(row, await recoverLog(this.#logPath(row.run))) : undefined;
-      this.#live.set(row.run, new LiveRun(spec, context, { row, inheritance }));
-    }
-    for (const run of shim.unclaimed) if (!this.#live.has(run)) shim.forget(run);
-    this.#space.start();
-    this.#prune();
-  }
-
-  #begin(live: LiveRun): void {
-    const { run } = live.spec;
-    live.begin();
-    live.ended.then(
-      (status) => {
-        this.#space.add(status.logBytes);
-        this.#live.delete(run);
-        this.#options.logger.info({ run, state: status.state }, 'run ended');
-      },
-      (error: unknown) => this.#options.logger.debug({ run, err: error }, 'run is left to the next process'),
-    );
   }
 
   #statusOf(row: JournalRow): RunStatus {
-    const live = this.#live.get(row.run);
+    const live = this.#active.find(row.run);
     if (live !== undefined) return live.status;
     return { run: row.run, state: row.outcome?.state ?? 'delivered', outcome: row.outcome, logBytes: row.logBytes };
-  }
-
-  #makeContext(shim: ShimLink): LiveRunContext {
-    const { clock, now, killGraceMs, maxOutputBytes, logger } = this.#options;
-    const host = createPlanHost(this.#options, this.#agents);
-    return {
-      journal: this.#journal,
-      fifos: this.#fifos,
-      processes: openProcessTable(runToolSync),
-      shim,
-      clock,
-      now,
-      killGraceMs,
-      maxOutputBytes,
-      logger,
-      agents: this.#agents,
-      plan: (spec) => planCommand(spec, host),
-      logPath: (run) => this.#logPath(run),
-    };
   }
 
   #prune(): void {
@@ -408,18 +308,6 @@ export class Runner {
   #logPath(run: string): string {
     return join(this.#options.folder, 'logs', `${run}.log`);
   }
-
-  #requireOpen(): LiveRunContext {
-    if (this.#relinking !== undefined) throw new FleetError('busy', 'the node is starting its shim anew');
-    if (this.#context === undefined) throw new FleetError('not_running', 'the runner is not open');
-    return this.#context;
-  }
-}
-
-/** Of a run that the present shim does not know. */
-function mayBeStarted({ phase, place }: JournalRow, shim: string): boolean {
-  // Had an order to start it been carried out by this shim, this shim would know it.
-  return phase === 'started' || (phase === 'starting' && place?.shim !== shim);
 }
 
 function finishedLog(row: JournalRow): LogProgress {

@@ -1,5 +1,5 @@
 /** A gateway and nodes behind a bad network, and the faults that befall them. */
-import { FleetWorld, kill9, type Service, until } from '../fleet-processes.ts';
+import { FleetWorld, findShims, kill9, type Service, until } from '../fleet-processes.ts';
 import type { SeededRandom } from './seeded-random.ts';
 import { TcpProxy } from './tcp-proxy.ts';
 
@@ -19,15 +19,16 @@ const ONLINE_DEADLINE_MS = 180_000;
 export interface FaultCounts {
   gatewayKills: number;
   nodeKills: number;
+  shimKills: number;
   cuts: number;
   stalls: number;
 }
 
 export class ChaosFleet {
   readonly world: FleetWorld;
-  readonly counts: FaultCounts = { gatewayKills: 0, nodeKills: 0, cuts: 0, stalls: 0 };
-  /** When each node was killed, ms since the epoch. */
-  readonly nodeKills: { node: string; at: number }[] = [];
+  readonly counts: FaultCounts = { gatewayKills: 0, nodeKills: 0, shimKills: 0, cuts: 0, stalls: 0 };
+  /** When the process that runs a node's commands was killed, ms since the epoch: only that may lose an exit code or output. */
+  readonly shimKills: { node: string; at: number }[] = [];
   /** What went wrong with the services themselves. */
   readonly faults: string[] = [];
   readonly #proxy: TcpProxy;
@@ -82,6 +83,9 @@ export class ChaosFleet {
           const [first, ...others] = this.#nodes.keys();
           if (first !== undefined) {
             const name = random.pick([first, ...others]);
+            const victim = random.pick(['node', 'node', 'node', 'shim', 'both'] as const);
+            if (victim !== 'node') await this.#killShim(name);
+            if (victim === 'shim') break;
             this.#kill(name, this.#nodes.get(name), random.int(0, MAX_ABSENCE_MS));
           }
           break;
@@ -115,16 +119,25 @@ export class ChaosFleet {
     if (service === undefined || this.#returning.has(name)) return;
     this.#expectedToEnd.add(service);
     if (name === 'gateway') this.counts.gatewayKills += 1;
-    else {
-      this.counts.nodeKills += 1;
-      this.nodeKills.push({ node: name, at: Date.now() });
-    }
+    else this.counts.nodeKills += 1;
     const back = this.#comeBack(name, service, absenceMs)
       .catch((error: unknown) => {
         this.faults.push(`${name} did not come back: ${error}`);
       })
       .finally(() => this.#returning.delete(name));
     this.#returning.set(name, back);
+  }
+
+  async #killShim(name: string): Promise<void> {
+    for (const pid of await findShims(this.world.nodeHome(name))) {
+      this.counts.shimKills += 1;
+      this.shimKills.push({ node: name, at: Date.now() });
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {
+        // It ended by itself in the meantime.
+      }
+    }
   }
 
   async #comeBack(name: string, service: Service, absenceMs: number): Promise<void> {

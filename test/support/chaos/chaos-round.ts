@@ -22,7 +22,7 @@ export interface RoundOptions {
   /** Determines the jobs and the choice of faults; what they meet is up to the machine. */
   seed: number;
   jobs: number;
-  /** Without them, no run may become `unknown`. */
+  /** Of nodes and of their shims; without the latter, no run may become `unknown`. */
   nodeKills: boolean;
   /** How long the fleet may take after the storm to bring every run to its end, ms. */
   settleMs: number;
@@ -73,7 +73,7 @@ export async function runChaosRound(options: RoundOptions): Promise<RoundReport>
     const { jobs, open } = await waitForEnds(fleet, options.settleMs);
     const settledAt = performance.now();
     const faults = [...fleet.faults, ...open];
-    faults.push(...(await judgeRound({ world, marksFolder, submitted, jobs, nodeKills: fleet.nodeKills })));
+    faults.push(...(await judgeRound({ world, marksFolder, submitted, jobs, shimKills: fleet.shimKills })));
     const runs = jobs.flatMap((job) => job.runs);
     const states: RoundReport['states'] = {};
     for (const { state } of runs) states[state] = (states[state] ?? 0) + 1;

@@ -16,7 +16,7 @@ export interface Evidence {
   marksFolder: string;
   submitted: readonly SubmittedJob[];
   jobs: readonly JobView[];
-  nodeKills: readonly { node: string; at: number }[];
+  shimKills: readonly { node: string; at: number }[];
 }
 
 /** All that is wrong, in words; empty when every promise was kept. */
@@ -48,7 +48,7 @@ async function judgeMissing({ marksFolder }: Evidence, { nodes, marker }: JobPla
 }
 
 async function judgeRun(
-  { world, marksFolder, nodeKills }: Evidence,
+  { world, marksFolder, shimKills }: Evidence,
   submitted: SubmittedJob,
   run: RunView,
   faults: string[],
@@ -63,26 +63,26 @@ async function judgeRun(
   if (begun > 1) complain('ran more than once');
   const output = await world.fleet(['jobs', 'logs', run.run]);
   if (output.code !== 0) complain(`its output cannot be read: ${output.stderr}`);
-  // A node that was killed loses what it had read from a command, and not written; it must say so.
+  // A shim that was killed loses what it had read from a command, and not written; the node must say so.
   const mayLack = /(^|; )output_gap: /.test(run.reason ?? '');
-  const wasNodeKilled = nodeKills.some(({ node, at }) => node === run.node && isWithin(run, at));
+  const wasShimKilled = shimKills.some(({ node, at }) => node === run.node && isWithin(run, at));
   const stdout = compare(output.stdout, plan.stdout);
   const stderr = compare(Buffer.from(output.stderr), plan.stderr);
   for (const found of [stdout, stderr]) {
     if (found === 'different' || (found === 'gaps' && !mayLack)) complain('its output is not what the command wrote');
   }
-  if (mayLack && !wasNodeKilled) complain('output is missing without cause');
+  if (mayLack && !wasShimKilled) complain('output is missing without cause');
   switch (run.state) {
     case 'exited':
       if (begun !== 1 || done !== 1) complain('did not run exactly once');
       if (run.exitCode !== plan.exitCode) complain(`should have exited with ${plan.exitCode}`);
-      if (mayLack && wasNodeKilled) break;
+      if (mayLack && wasShimKilled) break;
       if (stdout !== 'equal') complain(`stdout: ${stdout}, ${output.stdout.length} of ${plan.stdout.length} bytes`);
       if (stderr !== 'equal') complain(`stderr: ${stderr}, ${output.stderr.length} of ${plan.stderr.length} bytes`);
       break;
     case 'unknown':
       if ((run.reason ?? '') === '') complain('gives no reason');
-      if (!wasNodeKilled) complain('no node was killed');
+      if (!wasShimKilled) complain('no shim was killed');
       break;
     case 'canceled':
       if (!cancelAsked) complain('nobody canceled it');
