@@ -13,8 +13,9 @@ import { addressSchema, durationSchema, intervalSchema, parseConfigSection } fro
 import { SSH_LIMITS } from '../shared/ssh/limits.ts';
 import { DEFAULT_HEALTH_THRESHOLDS } from './health/derive-status.ts';
 
-/** More than 100 is never reached. */
-const percent = z.number().min(0).max(1000);
+/** `off`: a threshold that nothing reaches. */
+const off = z.literal('off').transform(() => Number.POSITIVE_INFINITY);
+const percent = z.union([z.number().min(0).max(100), off], 'a percentage, or off');
 
 export const gatewayConfigSchema = z.strictObject({
   listen: addressSchema(DEFAULT_GATEWAY_PORT).default({ host: '0.0.0.0', port: DEFAULT_GATEWAY_PORT }),
@@ -45,7 +46,7 @@ export const gatewayConfigSchema = z.strictObject({
       memUsedPct: percent.default(DEFAULT_HEALTH_THRESHOLDS.memUsedPct),
       diskUsedPct: percent.default(DEFAULT_HEALTH_THRESHOLDS.diskUsedPct),
       skew: durationSchema.default(DEFAULT_HEALTH_THRESHOLDS.skewMs),
-      temperatureC: z.number().default(DEFAULT_HEALTH_THRESHOLDS.temperatureC),
+      temperatureC: z.union([z.number(), off], 'degrees, or off').default(DEFAULT_HEALTH_THRESHOLDS.temperatureC),
       batteryPct: percent.default(DEFAULT_HEALTH_THRESHOLDS.batteryPct),
       eventLoopLag: durationSchema.default(DEFAULT_HEALTH_THRESHOLDS.eventLoopLagMs),
     })

@@ -22,7 +22,7 @@ async function writeConfig(home: string, config: object): Promise<void> {
 }
 
 /** The machine may be as busy as it likes with other tests: its nodes are online, not limited. */
-const TOLERANT = { cpuPct: 101, memUsedPct: 101, diskUsedPct: 101, temperatureC: 1000, eventLoopLag: '1h' };
+const TOLERANT = { cpuPct: 'off', memUsedPct: 'off', diskUsedPct: 'off', temperatureC: 'off', eventLoopLag: '1h' };
 
 function parseEvents(text: string): AgentEvent[] {
   return text

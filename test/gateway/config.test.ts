@@ -12,6 +12,11 @@ test('a gateway runs without any configuration', () => {
   assert.deepEqual([config.maxOutputBytes, config.retention], [64 * 1024 * 1024, 30 * 86_400_000]);
 });
 
+test('a threshold can be off', () => {
+  const { thresholds } = resolveGatewayConfig({ thresholds: { cpuPct: 'off', temperatureC: 'off' } }, {}, 'file');
+  assert.deepEqual([thresholds.cpuPct, thresholds.temperatureC], [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]);
+});
+
 test('intervals of nothing, and limits that mean nothing, are refused', () => {
   const wrong: object[] = [
     { heartbeatInterval: 0 },
