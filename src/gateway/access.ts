@@ -30,7 +30,12 @@ export function handlersFor(peer: SshPeer, options: AccessOptions): PeerHandlers
     host === GATEWAY_API.host && port === GATEWAY_API.port ? (channel) => serveApi(channel, peer) : undefined;
   const node = store.nodes.byPublicKey(peer.publicKey);
   if (node === undefined || node.revokedAt !== null) {
-    return { maxChannels: UNKNOWN_KEY_MAX_CHANNELS, lifetimeMs: UNKNOWN_KEY_LIFETIME_MS, onDirectTcpip };
+    return {
+      isStranger: true,
+      maxChannels: UNKNOWN_KEY_MAX_CHANNELS,
+      lifetimeMs: UNKNOWN_KEY_LIFETIME_MS,
+      onDirectTcpip,
+    };
   }
   return {
     maxChannels: NODE_MAX_CHANNELS,

@@ -10,8 +10,8 @@ import {
   LEAST_MAX_OUTPUT_BYTES,
 } from '../protocol/limits.ts';
 import { addressSchema, durationSchema, intervalSchema, parseConfigSection } from '../shared/config.ts';
-import { SSH_LIMITS } from '../shared/ssh/limits.ts';
 import { DEFAULT_HEALTH_THRESHOLDS } from './health/derive-status.ts';
+import { sshConfigSchema } from './ssh/ssh-config.ts';
 
 /** `off`: a threshold that nothing reaches. */
 const off = z.literal('off').transform(() => Number.POSITIVE_INFINITY);
@@ -30,16 +30,7 @@ export const gatewayConfigSchema = z.strictObject({
   concurrencyPerNode: z.number().int().min(1).max(30).default(DEFAULT_NODE_CONCURRENCY),
   maxOutputBytes: z.number().int().min(LEAST_MAX_OUTPUT_BYTES).default(DEFAULT_MAX_OUTPUT_BYTES),
   retention: intervalSchema.default(DEFAULT_RETENTION_MS),
-  ssh: z
-    .strictObject({
-      maxUnauthenticated: z.number().int().positive().default(SSH_LIMITS.maxUnauthenticated),
-      maxUnauthenticatedPerAddress: z.number().int().positive().default(SSH_LIMITS.maxUnauthenticatedPerAddress),
-      maxConnections: z.number().int().positive().default(SSH_LIMITS.maxConnections),
-      loginGrace: intervalSchema.default(SSH_LIMITS.graceMs),
-      keepaliveInterval: intervalSchema.default(SSH_LIMITS.keepaliveIntervalMs),
-      keepaliveCountMax: z.number().int().min(1).max(10).default(SSH_LIMITS.keepaliveCountMax),
-    })
-    .prefault({}),
+  ssh: sshConfigSchema,
   thresholds: z
     .strictObject({
       cpuPct: percent.default(DEFAULT_HEALTH_THRESHOLDS.cpuPct),

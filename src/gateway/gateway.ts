@@ -33,6 +33,7 @@ import { loadOrCreateKeyFile, toSigningKey } from './identity/signing-key.ts';
 import { issueTicket } from './identity/tickets.ts';
 import { Tokens } from './identity/tokens.ts';
 import { Sessions } from './sessions.ts';
+import { sshLimitsOf } from './ssh/ssh-config.ts';
 import { SshServer } from './ssh/ssh-server.ts';
 import { Store } from './store/store.ts';
 
@@ -139,7 +140,7 @@ export class Gateway {
     const acceptor = new StreamAcceptor(app.server);
     const ssh = new SshServer({
       hostKey: hostKeyText,
-      limits: sshLimitsOf(config),
+      limits: sshLimitsOf(config.ssh),
       clock,
       logger,
       random,
@@ -237,9 +238,4 @@ function loadOrCreateApiToken(file: string): string {
 function thresholdsOf(config: GatewayConfig) {
   const { skew, eventLoopLag, ...rest } = config.thresholds;
   return { ...rest, skewMs: skew, eventLoopLagMs: eventLoopLag, offlineAfterMs: offlineAfterMs(config) };
-}
-
-function sshLimitsOf(config: GatewayConfig) {
-  const { loginGrace, keepaliveInterval, ...rest } = config.ssh;
-  return { ...rest, graceMs: loginGrace, keepaliveIntervalMs: keepaliveInterval };
 }

@@ -152,6 +152,7 @@ test('what each key may open: the API for everybody, the forward for a living no
   }
   assert.equal(unknown.onForward, undefined);
   assert.equal(unknown.lifetimeMs, 30_000);
+  assert.deepEqual([unknown.isStranger, known.isStranger], [true, undefined]);
   assert.ok(unknown.maxChannels < known.maxChannels);
   assert.equal(known.lifetimeMs, undefined);
   assert.equal(known.onForward?.({ host: '0.0.0.0', port: 8080 }), false);

@@ -25,6 +25,8 @@ export interface SshPeer {
 }
 
 export interface PeerHandlers {
+  /** Its key is nobody's: it counts against the limits of strangers for as long as it is connected. Anybody can make a key. */
+  isStranger?: boolean;
   /** Most channels of this peer, both directions together. */
   maxChannels: number;
   /** Ends the connection after this time, ms. */

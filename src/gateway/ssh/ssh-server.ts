@@ -38,11 +38,11 @@ export interface SshServerOptions {
 export interface SshServerStats {
   /** Open TCP connections. */
   connections: number;
-  /** Of these, those that have not authenticated. */
+  /** Of these, strangers: those that have not authenticated, or with a key that nobody has paired. */
   unauthenticated: number;
   /** Refused over a limit, since the start. */
   refused: number;
-  /** Cut for what the peer did, by reason, since the start. `grace` is a peer that did not authenticate in time. */
+  /** Cut for what the peer did, by reason, since the start. `grace` is a peer that did not authenticate in time, `crowded` a stranger whose place another got. */
   killed: Record<string, number>;
 }
 
@@ -70,7 +70,7 @@ export class SshServer {
     parseOpenSshPrivateKey(options.hostKey);
     this.#options = options;
     this.#limits = resolveLimits(options.limits);
-    this.#admission = new AdmissionControl(this.#limits);
+    this.#admission = new AdmissionControl({ limits: this.#limits, now: () => options.clock.monotonic() });
     // Never listens: sockets are handed to it once they are admitted.
     this.#ssh = new Server({
       hostKeys: [options.hostKey],
@@ -127,13 +127,17 @@ export class SshServer {
   #onSocket(socket: Socket): void {
     // Before ssh2 listens, a reset would be an uncaught error; afterwards ssh2 reports it as well.
     socket.on('error', (error) => this.#options.logger.debug({ err: error }, 'ssh socket error'));
-    const admission = this.#closing === undefined ? this.#admission.enter(socket.remoteAddress ?? '') : undefined;
+    const evict = (): void => this.#cutStranger(socket, 'crowded');
+    const admission =
+      this.#closing === undefined ? this.#admission.enter(socket.remoteAddress ?? '', evict) : undefined;
     if (admission === undefined) {
       this.#refused += 1;
       socket.resetAndDestroy();
       return;
     }
-    const grace = this.#options.clock.after(this.#limits.graceMs, () => this.#onGraceOver(socket), { unref: true });
+    const grace = this.#options.clock.after(this.#limits.graceMs, () => this.#cutStranger(socket, 'grace'), {
+      unref: true,
+    });
     this.#sockets.set(socket, { socket, admission, grace });
     socket.once('close', () => {
       grace.cancel();
@@ -159,8 +163,9 @@ export class SshServer {
       random,
       onPeer: (peer) => {
         grace.cancel();
-        admission.authenticated();
-        return onPeer(peer);
+        const handlers = onPeer(peer);
+        if (handlers.isStranger !== true) admission.known();
+        return handlers;
       },
     });
     admitted.session = session;
@@ -169,8 +174,8 @@ export class SshServer {
     });
   }
 
-  #onGraceOver(socket: Socket): void {
-    this.#countKill('grace');
+  #cutStranger(socket: Socket, reason: 'grace' | 'crowded'): void {
+    this.#countKill(reason);
     socket.destroy();
   }
 

@@ -1,4 +1,4 @@
-/** Checks in front of ssh2's message handlers: what a hostile peer may send after the handshake and ssh2 would swallow. */
+/** Checks in front of ssh2's message handlers: what a hostile peer may say in a message that it may send, and ssh2 would swallow. */
 import type { SshLimits } from './limits.ts';
 import { type MessageHandlers, openChannelOf, type Ssh2Connection } from './ssh2-internals.ts';
 
@@ -16,20 +16,11 @@ export type OpenFailure = (typeof OPEN_FAILURE)[keyof typeof OPEN_FAILURE];
 const MAX_WINDOW = 0xffff_ffff;
 
 /** Violations for which a connection is cut at once. */
-export type Violation =
-  | 'early_channel'
-  | 'early_request'
-  | 'packet_size'
-  | 'window_overrun'
-  | 'window_overflow'
-  | 'data_after_eof'
-  | 'extended_data';
+export type Violation = 'packet_size' | 'window_overrun' | 'window_overflow' | 'data_after_eof' | 'extended_data';
 
 export interface HandlerRules {
   role: 'server' | 'client';
   limits: SshLimits;
-  /** Whether the peer is authenticated (server) or has authenticated us (client). */
-  isReady: () => boolean;
   /** Channels of both directions that may exist at once. */
   maxChannels: () => number;
   /** Why a channel to this destination is refused; undefined lets it through to ssh2's own event. */
@@ -57,7 +48,6 @@ function guardChannelOpen(connection: Ssh2Connection, handlers: MessageHandlers,
   const { CHANNEL_OPEN, CHANNEL_OPEN_CONFIRMATION } = handlers;
 
   handlers.CHANNEL_OPEN = (protocol, info) => {
-    if (!rules.isReady()) return kill('early_channel');
     // ssh2 cuts data into packets of this size, in a loop that never ends for 0.
     if (info.packetSize < limits.minPacketBytes) return kill('packet_size');
     if (connection._chanMgr._count >= rules.maxChannels()) {
@@ -103,11 +93,9 @@ function guardChannelData(connection: Ssh2Connection, handlers: MessageHandlers,
   };
 }
 
-function guardGlobalRequests(handlers: MessageHandlers, { role, isReady, kill }: HandlerRules): void {
-  const { GLOBAL_REQUEST } = handlers;
-  handlers.GLOBAL_REQUEST = (protocol, name, wantReply, data) => {
-    if (!isReady()) return kill('early_request');
-    if (role === 'server') return GLOBAL_REQUEST(protocol, name, wantReply, data);
+function guardGlobalRequests(handlers: MessageHandlers, { role }: HandlerRules): void {
+  if (role === 'server') return;
+  handlers.GLOBAL_REQUEST = (protocol, _name, wantReply) => {
     // A gateway has nothing to ask of us. ssh2 would keep a callback for each `hostkeys-00@openssh.com`, without a bound.
     if (wantReply) protocol.requestFailure();
   };

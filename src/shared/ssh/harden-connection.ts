@@ -4,13 +4,15 @@ import type { Clock, Timer } from '../clock.ts';
 import type { Logger } from '../logger.ts';
 import { ChannelSocket } from './channel-socket.ts';
 import { coalesceWrites } from './coalesce-writes.ts';
+import { filterMessages, type MessageRules } from './filter-messages.ts';
 import { disarmHandlers, guardHandlers, type HandlerRules } from './guard-handlers.ts';
 import type { SshLimits } from './limits.ts';
 import { RekeyPolicy } from './rekey-policy.ts';
 import { internalsOf, type RawChannel, type Ssh2Connection } from './ssh2-internals.ts';
 import { TransmitGate } from './transmit-gate.ts';
 
-export interface HardenOptions extends Pick<HandlerRules, 'role' | 'isReady' | 'maxChannels' | 'refuse'> {
+export interface HardenOptions
+  extends Pick<HandlerRules & MessageRules, 'role' | 'isReady' | 'maxChannels' | 'refuse'> {
   limits: SshLimits;
   clock: Clock;
   logger: Logger;
@@ -50,6 +52,7 @@ export class GuardedConnection {
   readonly #resolveClosed: (end: ConnectionEnd) => void;
   #reason: string | undefined;
   #killed = false;
+  #isCut = false;
   #error: Error | undefined;
   #destroyTimer: Timer | undefined;
   #ended = false;
@@ -76,6 +79,11 @@ export class GuardedConnection {
   attach(): void {
     const { internals } = this;
     coalesceWrites(internals);
+    filterMessages(internals, {
+      ...this.#options,
+      isCut: () => this.#isCut,
+      kill: (violation) => this.kill(violation),
+    });
     guardHandlers(internals, { ...this.#options, kill: (violation) => this.kill(violation) });
     internals.on('error', (error: Error & { level?: string }) => this.#onError(error));
     internals.on('handshake', () => {
@@ -133,15 +141,19 @@ export class GuardedConnection {
   /** Ends the connection at once, with no blame. */
   destroy(reason: string): void {
     this.#reason ??= reason;
+    this.#isCut = true;
     disarmHandlers(this.internals);
     this.internals._sock.destroy();
   }
 
   #onData(): void {
     const { _protocol, _sock } = this.internals;
-    const { transmitKillBytes, maxQueuedPackets } = this.limits;
+    const { transmitKillBytes, maxQueuedPackets, maxUnauthenticatedBytes } = this.limits;
     const queued = _protocol._queue?.length ?? 0;
+    const { role, isReady } = this.#options;
     if (_sock.writableLength > transmitKillBytes || queued > maxQueuedPackets) this.kill('unread_replies');
+    else if (role === 'server' && !isReady() && _sock.bytesRead > maxUnauthenticatedBytes)
+      this.kill('unauthenticated_flood');
     else this.#rekey.onData();
   }
 

@@ -3,14 +3,18 @@
 export interface SshLimits {
   /** TCP connections of the server at once. */
   maxConnections: number;
-  /** Connections that have not authenticated yet, in total. */
+  /** Strangers, in total: connections that have not authenticated yet, and those of keys that nobody has paired. */
   maxUnauthenticated: number;
   /** The same from one address (IPv6: from one /64). */
   maxUnauthenticatedPerAddress: number;
   /** From TCP accept to authenticated, ms. */
   graceMs: number;
+  /** When strangers fill their limit: how long one is safe from being replaced by the next, ms. */
+  crowdedGraceMs: number;
   /** Authentication requests in one connection: `none`, each key probe and each signature count. */
   maxAuthEvents: number;
+  /** Bytes that a connection may send before it has authenticated. */
+  maxUnauthenticatedBytes: number;
   /** Global forwards (`tcpip-forward`) that one peer may hold. */
   maxForwards: number;
   /** Channels, in both directions together, that a gateway may keep open on a node or operator. */
@@ -58,8 +62,12 @@ export const SSH_LIMITS: Readonly<SshLimits> = Object.freeze({
   // A site of nodes behind one NAT address still gets all in, by their back-off.
   maxUnauthenticatedPerAddress: 32,
   graceMs: 10_000,
+  // Four round trips over a satellite take about that.
+  crowdedGraceMs: 2_000,
   // An agent with many keys probes them one by one.
   maxAuthEvents: 12,
+  // OpenSSH needs 2 KB for its handshake and less than 1 KB for each key that its agent offers, large certificates 5 KB.
+  maxUnauthenticatedBytes: 128 * 1024,
   maxForwards: 16,
   maxChannelsFromGateway: 64,
   // ssh2 loops for ever on 0, and small sizes multiply our work per byte.

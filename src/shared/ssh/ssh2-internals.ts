@@ -50,6 +50,8 @@ export interface Ssh2Protocol {
   _queue: Buffer[] | undefined;
   /** Writes to the socket; every new cipher takes the function that is here when keys have been exchanged. */
   _onWrite: (data: Uint8Array) => void;
+  /** Takes each decrypted message outside of a key exchange; every new decipher takes the function that is here when keys have been exchanged. */
+  _onPayload: (payload: Buffer) => unknown;
   /** Starts a key exchange; does nothing while one runs. */
   rekey(): void;
   channelOpenFail(recipient: number, reason: number, description?: string): void;
@@ -80,6 +82,7 @@ export function internalsOf(connection: Client | Connection): Ssh2Connection {
     typeof internals._protocol?._handlers?.CHANNEL_DATA === 'function' &&
     typeof internals._protocol.rekey === 'function' &&
     typeof internals._protocol._onWrite === 'function' &&
+    typeof internals._protocol._onPayload === 'function' &&
     typeof internals._chanMgr?._count === 'number' &&
     typeof internals._sock?.destroy === 'function';
   if (!complete) throw new FleetError('internal', `the installed ssh2 is not version ${SSH2_VERSION}`);

@@ -2,22 +2,28 @@ import assert from 'node:assert/strict';
 import { connect, type Socket } from 'node:net';
 import { afterEach, describe, test } from 'node:test';
 import fc from 'fast-check';
-import { AdmissionControl, addressKey } from '../../../src/gateway/ssh/admission.ts';
+import { type Admission, AdmissionControl, addressKey } from '../../../src/gateway/ssh/admission.ts';
 import { SSH_LIMITS } from '../../../src/shared/ssh/limits.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { connectPeer, eventually, startServer, type TestServer, within } from './fixtures.ts';
 
 describe('counting', () => {
-  const limits = { maxConnections: 10, maxUnauthenticated: 6, maxUnauthenticatedPerAddress: 3 };
+  const limits = { maxConnections: 10, maxUnauthenticated: 6, maxUnauthenticatedPerAddress: 3, crowdedGraceMs: 2_000 };
+
+  function setUp() {
+    const state = { nowMs: 0, evicted: [] as string[] };
+    const control = new AdmissionControl({ limits, now: () => state.nowMs });
+    const enter = (address: string, name = address) => control.enter(address, () => state.evicted.push(name));
+    return { state, control, enter };
+  }
 
   test('strangers are limited per address, in total, and all together', () => {
-    const control = new AdmissionControl(limits);
-    const enter = (address: string) => control.enter(address);
+    const { control, enter } = setUp();
     const first = [enter('a'), enter('a'), enter('a')];
     assert.equal(enter('a'), undefined);
     const others = [enter('b'), enter('b'), enter('c')];
     assert.equal(enter('d'), undefined);
-    for (const admission of [...first, ...others]) admission?.authenticated();
+    for (const admission of [...first, ...others]) admission?.known();
     assert.equal(control.unauthenticated, 0);
     for (const address of ['d', 'e', 'f', 'g']) assert.ok(enter(address));
     assert.equal(enter('h'), undefined);
@@ -25,27 +31,73 @@ describe('counting', () => {
     assert.ok(enter('h'));
   });
 
-  test('no order of coming, authenticating and leaving, each even twice, makes the counts wrong', () => {
-    const acts = fc.array(fc.record({ who: fc.nat(7), act: fc.constantFrom('enter', 'authenticated', 'left') }));
+  test('an address that is full lets a newcomer in once its oldest stranger has had its time', () => {
+    const { state, enter } = setUp();
+    enter('a', 'first');
+    state.nowMs = 1;
+    enter('a', 'second')?.known();
+    enter('a', 'third');
+    enter('a', 'fourth');
+    state.nowMs = limits.crowdedGraceMs - 1;
+    assert.equal(enter('a'), undefined);
+    state.nowMs = limits.crowdedGraceMs;
+    assert.ok(enter('a'));
+    assert.deepEqual(state.evicted, ['first']);
+    assert.equal(enter('a'), undefined);
+    state.nowMs += 1;
+    assert.ok(enter('a'));
+    assert.deepEqual(state.evicted, ['first', 'third']);
+  });
+
+  test('a port that is full lets a newcomer in at the cost of the address that has the most strangers', () => {
+    const { state, control, enter } = setUp();
+    for (const address of ['lonely', 'crowd', 'crowd', 'crowd', 'pair', 'pair']) enter(address);
+    assert.equal(enter('newcomer'), undefined);
+    state.nowMs = limits.crowdedGraceMs;
+    assert.ok(enter('newcomer'));
+    assert.deepEqual(state.evicted, ['crowd']);
+    assert.equal(control.unauthenticated, 6);
+  });
+
+  test('who is known is never replaced, though all places are taken', () => {
+    const { state, enter } = setUp();
+    for (let count = 0; count < limits.maxConnections; count += 1) enter(String(count % 5))?.known();
+    state.nowMs = limits.crowdedGraceMs * 10;
+    assert.equal(enter('newcomer'), undefined);
+    assert.deepEqual(state.evicted, []);
+  });
+
+  test('no order of coming, becoming known, waiting and leaving, each even twice, makes the counts wrong', () => {
+    const act = fc.constantFrom('enter', 'known', 'left', 'wait');
     fc.assert(
-      fc.property(acts, (steps) => {
-        const control = new AdmissionControl(limits);
-        const inside = new Map<number, { admission: ReturnType<AdmissionControl['enter']>; stranger: boolean }>();
+      fc.property(fc.array(fc.record({ who: fc.nat(11), act })), (steps) => {
+        const state = { nowMs: 0 };
+        const control = new AdmissionControl({ limits, now: () => state.nowMs });
+        const inside = new Map<number, { admission: Admission; stranger: boolean }>();
         for (const { who, act } of steps) {
-          const known = inside.get(who);
-          if (act === 'enter' && known === undefined) {
-            const admission = control.enter(String(who % 3));
+          const present = inside.get(who);
+          if (act === 'wait') state.nowMs += 700;
+          else if (act === 'enter' && present === undefined) {
+            // As the server does: the place of an evicted one is free at once, and its socket closes.
+            const admission = control.enter(String(who % 3), () => {
+              inside.get(who)?.admission.left();
+              inside.delete(who);
+            });
             if (admission !== undefined) inside.set(who, { admission, stranger: true });
-          } else if (act === 'authenticated' && known !== undefined) {
-            known.admission?.authenticated();
-            known.stranger = false;
-          } else if (act === 'left' && known !== undefined) {
-            known.admission?.left();
-            known.admission?.left();
+          } else if (act === 'known' && present !== undefined) {
+            present.admission.known();
+            present.admission.known();
+            present.stranger = false;
+          } else if (act === 'left' && present !== undefined) {
+            present.admission.left();
+            present.admission.left();
             inside.delete(who);
           }
           assert.equal(control.connections, inside.size);
-          assert.equal(control.unauthenticated, [...inside.values()].filter(({ stranger }) => stranger).length);
+          const strangers = [...inside].filter(([, { stranger }]) => stranger);
+          assert.equal(control.unauthenticated, strangers.length);
+          assert.ok(strangers.length <= limits.maxUnauthenticated);
+          for (const address of [0, 1, 2]) assert.ok(strangers.filter(([one]) => one % 3 === address).length <= 3);
         }
       }),
     );
@@ -138,6 +190,32 @@ describe('the public port', () => {
     await eventually(() => gateway.server.stats.unauthenticated === 31, 'authenticated');
     peer.close();
     await peer.closed;
+  });
+
+  test('a port full of idle strangers lets an honest machine of the same address in', async () => {
+    const clock = new FakeClock();
+    gateway = await startServer({}, { clock, limits: { maxUnauthenticatedPerAddress: 3 } });
+    const idle = [await dial(), await dial('SSH-2.0-slow\r\n'), await dial()];
+    await eventually(() => gateway.server.stats.unauthenticated === 3, 'all in');
+    await assert.rejects(connectPeer(gateway.port), { code: 'gateway_unreachable' });
+    await clock.advance(SSH_LIMITS.crowdedGraceMs);
+    const peer = await connectPeer(gateway.port);
+    await within(5_000, idle[0]?.closed ?? Promise.reject(new Error('no socket')), 'the oldest is gone');
+    assert.deepEqual(gateway.server.stats.killed, { crowded: 1 });
+    peer.close();
+    await peer.closed;
+  });
+
+  test('a key that anybody can make does not take its owner out of the limits of strangers', async () => {
+    gateway = await startServer({ isStranger: true }, { limits: { maxUnauthenticatedPerAddress: 2 } });
+    const peers = [await connectPeer(gateway.port), await connectPeer(gateway.port)];
+    assert.equal(gateway.server.stats.unauthenticated, 2);
+    await assert.rejects(connectPeer(gateway.port), { code: 'gateway_unreachable' });
+    peers[0]?.close();
+    await eventually(() => gateway.server.stats.unauthenticated === 1, 'one left');
+    peers.push(await connectPeer(gateway.port));
+    for (const peer of peers) peer.close();
+    await Promise.all(peers.map((peer) => peer.closed));
   });
 
   test('connections over the total are refused', async () => {

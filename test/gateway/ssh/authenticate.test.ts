@@ -144,13 +144,13 @@ describe('before authentication', () => {
   test('a channel open cuts the peer', async () => {
     gateway = await startServer({ onDirectTcpip: () => () => assert.fail('a stranger has a channel') });
     assert.equal(await answerTo(() => directTcpipOpen(0)), 'cut');
-    assert.deepEqual(gateway.server.stats.killed, { early_channel: 1 });
+    assert.deepEqual(gateway.server.stats.killed, { early_message: 1 });
   });
 
   test('a global request cuts the peer', async () => {
     gateway = await startServer({ onForward: () => assert.fail('a stranger has a forward') });
     assert.equal(await answerTo(() => packet(80, 'tcpip-forward', true, 'fleet-node', 1)), 'cut');
-    assert.deepEqual(gateway.server.stats.killed, { early_request: 1 });
+    assert.deepEqual(gateway.server.stats.killed, { early_message: 1 });
   });
 
   test('compression is not offered', async () => {
