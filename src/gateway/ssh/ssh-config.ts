@@ -11,6 +11,8 @@ const LEAST_UNREAD_BYTES = 2 * SSH_LIMITS.transmitHighWaterBytes;
 const LEAST_REKEY_BYTES = 1024 * 1024;
 /** ssh2 gives it to setInterval, which takes more than 24 days for 1 ms; and what is dead for an hour should be known to be. */
 const MAX_KEEPALIVE_MS = 3_600_000;
+/** A node that comes back may be here before its old connection is gone. */
+const LEAST_CONNECTIONS_PER_KEY = 2;
 
 const count = z.number().int().positive();
 
@@ -19,6 +21,7 @@ export const sshConfigSchema = z
     maxUnauthenticated: count.default(SSH_LIMITS.maxUnauthenticated),
     maxUnauthenticatedPerAddress: count.default(SSH_LIMITS.maxUnauthenticatedPerAddress),
     maxConnections: count.default(SSH_LIMITS.maxConnections),
+    maxConnectionsPerKey: count.min(LEAST_CONNECTIONS_PER_KEY).default(SSH_LIMITS.maxConnectionsPerKey),
     loginGrace: intervalSchema.default(SSH_LIMITS.graceMs),
     crowdedGrace: intervalSchema.default(SSH_LIMITS.crowdedGraceMs),
     maxAuthRequests: count.default(SSH_LIMITS.maxAuthEvents),

@@ -61,6 +61,8 @@ export class SshServer {
   readonly #ssh: InstanceType<typeof Server>;
   readonly #tcp: NetServer;
   readonly #sockets = new Map<Socket, AdmittedSocket>();
+  /** Of keys that are known. */
+  readonly #connectionsByKey = new Map<string, number>();
   #refused = 0;
   #killed: Record<string, number> = {};
   #closing: Promise<void> | undefined;
@@ -132,6 +134,7 @@ export class SshServer {
       this.#closing === undefined ? this.#admission.enter(socket.remoteAddress ?? '', evict) : undefined;
     if (admission === undefined) {
       this.#refused += 1;
+      // A reset leaves nothing in the kernel. Only for a socket that nobody has ended: on another one it fails, and leaks it.
       socket.resetAndDestroy();
       return;
     }
@@ -164,7 +167,9 @@ export class SshServer {
       onPeer: (peer) => {
         grace.cancel();
         const handlers = onPeer(peer);
-        if (handlers.isStranger !== true) admission.known();
+        if (handlers.isStranger === true) return handlers;
+        admission.known();
+        this.#limitConnectionsOf(peer);
         return handlers;
       },
     });
@@ -172,6 +177,21 @@ export class SshServer {
     void session.closed.then(({ reason, killed }) => {
       if (killed) this.#countKill(reason);
     });
+  }
+
+  /** One key that somebody has paired must not take the places of all others. */
+  #limitConnectionsOf(peer: SshPeer): void {
+    const key = peer.publicKey.toString('hex');
+    const connections = (this.#connectionsByKey.get(key) ?? 0) + 1;
+    this.#connectionsByKey.set(key, connections);
+    void peer.closed.then(() => {
+      const left = (this.#connectionsByKey.get(key) ?? 1) - 1;
+      if (left === 0) this.#connectionsByKey.delete(key);
+      else this.#connectionsByKey.set(key, left);
+    });
+    if (connections <= this.#limits.maxConnectionsPerKey) return;
+    this.#countKill('too_many_connections');
+    peer.close('too_many_connections');
   }
 
   #cutStranger(socket: Socket, reason: 'grace' | 'crowded'): void {

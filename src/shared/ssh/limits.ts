@@ -7,6 +7,8 @@ export interface SshLimits {
   maxUnauthenticated: number;
   /** The same from one address (IPv6: from one /64). */
   maxUnauthenticatedPerAddress: number;
+  /** Connections of one key that is paired. */
+  maxConnectionsPerKey: number;
   /** From TCP accept to authenticated, ms. */
   graceMs: number;
   /** When strangers fill their limit: how long one is safe from being replaced by the next, ms. */
@@ -61,6 +63,8 @@ export const SSH_LIMITS: Readonly<SshLimits> = Object.freeze({
   maxUnauthenticated: 256,
   // A site of nodes behind one NAT address still gets all in, by their back-off.
   maxUnauthenticatedPerAddress: 32,
+  // A node needs one, and a second for a moment; an operator's script may run a hundred commands at once.
+  maxConnectionsPerKey: 128,
   graceMs: 10_000,
   // Four round trips over a satellite take about that.
   crowdedGraceMs: 2_000,

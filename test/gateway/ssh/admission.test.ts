@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { type Admission, AdmissionControl, addressKey } from '../../../src/gateway/ssh/admission.ts';
 import { SSH_LIMITS } from '../../../src/shared/ssh/limits.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
-import { connectPeer, eventually, startServer, type TestServer, within } from './fixtures.ts';
+import { connectPeer, eventually, newKeyText, startServer, type TestServer, within } from './fixtures.ts';
 
 describe('counting', () => {
   const limits = { maxConnections: 10, maxUnauthenticated: 6, maxUnauthenticatedPerAddress: 3, crowdedGraceMs: 2_000 };
@@ -216,6 +216,45 @@ describe('the public port', () => {
     peers.push(await connectPeer(gateway.port));
     for (const peer of peers) peer.close();
     await Promise.all(peers.map((peer) => peer.closed));
+  });
+
+  test('one key that is known cannot take the places of others', async () => {
+    gateway = await startServer({}, { limits: { maxConnectionsPerKey: 2 } });
+    const privateKey = newKeyText();
+    const peers = [await connectPeer(gateway.port, { privateKey }), await connectPeer(gateway.port, { privateKey })];
+    const third = await connectPeer(gateway.port, { privateKey });
+    await within(20_000, third.closed, 'the third is closed');
+    assert.equal(await gateway.peers[2]?.closed, 'too_many_connections');
+    peers.push(await connectPeer(gateway.port));
+    peers[0]?.close();
+    await gateway.peers[0]?.closed;
+    peers.push(await connectPeer(gateway.port, { privateKey }));
+    assert.equal(gateway.server.stats.connections, 3);
+    for (const peer of peers) peer.close();
+    await Promise.all(peers.map((peer) => peer.closed));
+  });
+
+  test('whatever a refused peer does meanwhile, nothing of it is left', async () => {
+    gateway = await startServer({}, { limits: { maxConnections: 1 } });
+    const peer = await connectPeer(gateway.port);
+    const acts: ((socket: Socket) => unknown)[] = [
+      () => {},
+      (socket) => socket.end('bye'),
+      (socket) => socket.destroy(),
+      (socket) => socket.resetAndDestroy(),
+      (socket) => socket.write(Buffer.alloc(100_000)),
+    ];
+    const refused = [];
+    for (let count = 0; count < 50; count += 1) {
+      const { socket, closed } = await dial();
+      acts[count % acts.length]?.(socket);
+      refused.push(closed);
+    }
+    await within(20_000, Promise.all(refused), 'all are gone');
+    peer.close();
+    await peer.closed;
+    await within(20_000, gateway.server.close(), 'the server has no socket left');
+    await eventually(() => !process.getActiveResourcesInfo().includes('TCPSocketWrap'), 'no socket is left');
   });
 
   test('connections over the total are refused', async () => {

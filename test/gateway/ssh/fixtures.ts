@@ -144,7 +144,7 @@ export async function within<T>(ms: number, promise: Promise<T>, what: string): 
 }
 
 /** Asks again and again until it is true. */
-export async function eventually(condition: () => boolean, what: string, ms = 5_000): Promise<void> {
+export async function eventually(condition: () => boolean, what: string, ms = 20_000): Promise<void> {
   const deadline = performance.now() + ms;
   while (!condition()) {
     if (performance.now() > deadline) throw new Error(`${what}: not within ${ms} ms`);
