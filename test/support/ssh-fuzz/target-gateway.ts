@@ -1,22 +1,39 @@
 /** The public port in a process of its own, to be attacked: it echoes on one destination, and talks to everybody who offers a forward. */
-import { startServer } from '../../gateway/ssh/fixtures.ts';
+import type { Duplex } from 'node:stream';
+import type { PeerHandlers, SshPeer } from '../../../src/gateway/ssh/ssh-peer.ts';
+import { SshServer } from '../../../src/gateway/ssh/ssh-server.ts';
+import { systemClock } from '../../../src/shared/clock.ts';
+import { silentLogger } from '../../../src/shared/logger.ts';
+import { newKeyText } from '../../gateway/ssh/fixtures.ts';
 import { watchSelf } from './self-watch.ts';
 
-const gateway = await startServer(
-  (peer) => ({
-    onDirectTcpip: ({ host }) => (host === 'echo' ? (channel) => void channel.pipe(channel) : undefined),
+const server = new SshServer({
+  hostKey: newKeyText(),
+  clock: systemClock,
+  logger: silentLogger,
+  // The attacker sits on one address, and comes more often than any node.
+  limits: { maxUnauthenticatedPerAddress: 256 },
+  onPeer: (peer): PeerHandlers => ({
+    maxChannels: 64,
+    onDirectTcpip: ({ host }) => (host === 'echo' ? echo : undefined),
     onForward: ({ host, port }) => {
-      setImmediate(() => {
-        peer.openForwarded(host, port).then(
-          (channel) => channel.end('hello'),
-          () => {},
-        );
-      });
+      setImmediate(greet, peer, host, port);
       return true;
     },
   }),
-  // The attacker sits on one address, and comes more often than any node.
-  { limits: { maxUnauthenticatedPerAddress: 256 } },
-);
-watchSelf(() => ({ stats: gateway.server.stats }));
-process.send?.(gateway.port);
+});
+
+function echo(channel: Duplex): void {
+  channel.pipe(channel);
+}
+
+function greet(peer: SshPeer, host: string, port: number): void {
+  peer.openForwarded(host, port).then(
+    (channel) => channel.end('hello'),
+    () => {},
+  );
+}
+
+const { port } = await server.listen('127.0.0.1', 0);
+watchSelf(() => ({ stats: server.stats }));
+process.send?.(port);
