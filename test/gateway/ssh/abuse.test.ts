@@ -62,6 +62,13 @@ describe('channel messages', () => {
     await isCutFor('packet_size');
   });
 
+  test('one below the smallest packet size that is allowed cuts the peer, too', async () => {
+    gateway = await startServer({ onDirectTcpip: () => (channel) => channel.end('x') });
+    hostile = await new HostileClient().connect(gateway.port);
+    hostile.send(directTcpipOpen(0, { packetSize: 1023 }));
+    await isCutFor('packet_size');
+  });
+
   test('a maximum packet size of 0 in CHANNEL_OPEN_CONFIRMATION cuts the peer, and the open fails', async () => {
     gateway = await startServer({ onForward: () => true });
     hostile = await new HostileClient().connect(gateway.port);
@@ -237,6 +244,18 @@ describe('a peer that does not read', () => {
     await isCutFor('keepalive_timeout');
     assert.ok(written.bytes <= 131_072, `${written.bytes} bytes were taken`);
     assert.equal(channel.destroyed, true);
+  });
+
+  test('and never answers our key exchange cannot make us queue replies', async () => {
+    gateway = await startServer({}, { limits: { rekeyBytes: 10_000, maxQueuedPackets: 100 } });
+    hostile = await new HostileClient().connect(gateway.port);
+    Object.assign(hostile.internals._protocol, { _parse: (_chunk: Buffer, _start: number, end: number) => end });
+    const request = packet(80, 'keepalive@openssh.com', true);
+    for (let count = 0; count < 5_000 && gateway.server.stats.connections > 0; count += 1) {
+      hostile.send(request);
+      if (count % 50 === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    await isCutFor('unread_replies');
   });
 
   test('and ends its half of the TCP connection is gone after a moment', async () => {

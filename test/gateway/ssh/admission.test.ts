@@ -164,6 +164,17 @@ describe('the public port', () => {
     });
   }
 
+  test('a slow peer has all of its time', async () => {
+    const clock = new FakeClock();
+    gateway = await startServer({}, { clock });
+    await dial('SSH-2.0-slow\r\n');
+    await eventually(() => gateway.server.stats.unauthenticated === 1, 'arrived');
+    await clock.advance(SSH_LIMITS.graceMs - 1);
+    assert.deepEqual(gateway.server.stats.killed, {});
+    await clock.advance(1);
+    assert.deepEqual(gateway.server.stats.killed, { grace: 1 });
+  });
+
   test('a peer that has authenticated may stay', async () => {
     const clock = new FakeClock();
     gateway = await startServer({}, { clock });
