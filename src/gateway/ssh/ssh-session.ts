@@ -43,6 +43,7 @@ export class SshSession {
       ...options,
       role: 'server',
       isReady: () => this.#handlers !== undefined,
+      isStranger: () => this.#handlers === undefined || this.#handlers.isStranger === true,
       maxChannels: () => this.#handlers?.maxChannels ?? 0,
       refuse: (type, destination) => this.#refuse(type, destination),
     });

@@ -13,6 +13,8 @@ import { TransmitGate } from './transmit-gate.ts';
 
 export interface HardenOptions
   extends Pick<HandlerRules & MessageRules, 'role' | 'isReady' | 'maxChannels' | 'refuse'> {
+  /** Whether nobody has vouched for the peer, which then may send only what pairing takes. */
+  isStranger: () => boolean;
   limits: SshLimits;
   clock: Clock;
   logger: Logger;
@@ -150,10 +152,8 @@ export class GuardedConnection {
     const { _protocol, _sock } = this.internals;
     const { transmitKillBytes, maxQueuedPackets, maxUnauthenticatedBytes } = this.limits;
     const queued = _protocol._queue?.length ?? 0;
-    const { role, isReady } = this.#options;
     if (_sock.writableLength > transmitKillBytes || queued > maxQueuedPackets) this.kill('unread_replies');
-    else if (role === 'server' && !isReady() && _sock.bytesRead > maxUnauthenticatedBytes)
-      this.kill('unauthenticated_flood');
+    else if (_sock.bytesRead > maxUnauthenticatedBytes && this.#options.isStranger()) this.kill('stranger_flood');
     else this.#rekey.onData();
   }
 

@@ -15,7 +15,7 @@ export interface SshLimits {
   crowdedGraceMs: number;
   /** Authentication requests in one connection: `none`, each key probe and each signature count. */
   maxAuthEvents: number;
-  /** Bytes that a connection may send before it has authenticated. */
+  /** Bytes that a stranger may send: until it has authenticated, and after that with a key that nobody has paired. */
   maxUnauthenticatedBytes: number;
   /** Global forwards (`tcpip-forward`) that one peer may hold. */
   maxForwards: number;
@@ -70,7 +70,7 @@ export const SSH_LIMITS: Readonly<SshLimits> = Object.freeze({
   crowdedGraceMs: 2_000,
   // An agent with many keys probes them one by one.
   maxAuthEvents: 12,
-  // OpenSSH needs 2 KB for its handshake and less than 1 KB for each key that its agent offers, large certificates 5 KB.
+  // OpenSSH needs 2 KB for its handshake and less than 1 KB for each key that its agent offers, large certificates 5 KB; pairing takes 3 KB.
   maxUnauthenticatedBytes: 128 * 1024,
   maxForwards: 16,
   maxChannelsFromGateway: 64,

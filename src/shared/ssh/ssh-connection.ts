@@ -86,6 +86,8 @@ export async function connectSsh(options: SshConnectOptions): Promise<SshConnect
     logger,
     random,
     isReady: () => observed.ready,
+    // Its host key has been verified before anything else.
+    isStranger: () => false,
     maxChannels: () => limits.maxChannelsFromGateway,
     refuse: (type) => (type === 'forwarded-tcpip' ? undefined : OPEN_FAILURE.administrativelyProhibited),
   });

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { filterMessages } from '../../../src/shared/ssh/filter-messages.ts';
 import { sshString } from '../../../src/shared/ssh/ssh-wire.ts';
 import type { Ssh2Connection } from '../../../src/shared/ssh/ssh2-internals.ts';
-import { HostileClient, packet, startServer, within } from '../../gateway/ssh/fixtures.ts';
+import { eventually, HostileClient, packet, startServer, within } from '../../gateway/ssh/fixtures.ts';
 
 const ALL_TYPES = Array.from({ length: 256 }, (_, type) => type);
 const TRANSPORT = [1, 2, 3, 4, 7, 20];
@@ -109,6 +109,23 @@ describe('on the wire', () => {
       for (let count = 0; count < 4; count += 1) hostile.send(ignore);
     });
     await within(20_000, hostile.closed, 'cut');
-    assert.deepEqual(gateway.server.stats.killed, { unauthenticated_flood: 1 });
+    assert.deepEqual(gateway.server.stats.killed, { stranger_flood: 1 });
+  });
+
+  test('a key that nobody has paired may send no more either, and one that is paired may', async (t) => {
+    const gateway = await startServer(({ user }) => ({ isStranger: user === 'stranger' }), {
+      limits: { maxUnauthenticatedBytes: 20_000 },
+    });
+    t.after(() => gateway.server.close());
+    const known = await new HostileClient().connect(gateway.port, { username: 'known' });
+    const stranger = await new HostileClient().connect(gateway.port, { username: 'stranger' });
+    t.after(() => known.destroy());
+    for (let count = 0; count < 4; count += 1) {
+      for (const client of [known, stranger]) client.send(packet(2, Buffer.alloc(6_000)));
+    }
+    await within(20_000, stranger.closed, 'cut');
+    await eventually(() => (gateway.peers[0]?.bytesIn ?? 0) > 24_000, 'all of the other one arrived');
+    assert.deepEqual(gateway.server.stats.killed, { stranger_flood: 1 });
+    assert.equal(gateway.server.stats.connections, 1);
   });
 });
