@@ -173,6 +173,30 @@ describe('channels that nobody serves', () => {
   });
 });
 
+test('a gateway that has said everything on a channel still hears the rest', async () => {
+  const heard = Promise.withResolvers<string>();
+  gateway = await startServer({
+    onDirectTcpip: () => (channel) => {
+      const chunks: Buffer[] = [];
+      channel.on('data', (chunk: Buffer) => chunks.push(chunk));
+      channel.on('end', () => heard.resolve(String(Buffer.concat(chunks))));
+      channel.end('nothing more from here');
+    },
+  });
+  const client = await new HostileClient().connect(gateway.port);
+  const ended = Promise.withResolvers<void>();
+  Object.assign(client.internals._protocol._handlers, {
+    CHANNEL_EOF: () => ended.resolve(),
+    CHANNEL_CLOSE: () => heard.resolve('closed'),
+  });
+  client.send(directTcpipOpen(0));
+  await within(20_000, ended.promise, 'EOF');
+  client.send(packet(94, 0, 'the rest'));
+  client.send(packet(96, 0));
+  assert.equal(await within(20_000, heard.promise, 'the rest'), 'the rest');
+  client.destroy();
+});
+
 describe('the end', () => {
   test('a lifetime ends the connection by itself', async () => {
     const clock = new FakeClock();
