@@ -6,7 +6,7 @@ import { readConfigFile } from '../shared/config.ts';
 import type { FleetError } from '../shared/errors.ts';
 import { configPath, gatewayPaths } from '../shared/home.ts';
 import { openLog } from '../shared/log.ts';
-import { ensurePrivateFolder } from '../shared/private-file.ts';
+import { assertPrivateContents, ensurePrivateFolder } from '../shared/private-file.ts';
 import { acquireProcessLock } from '../shared/process-lock.ts';
 import { resolveGatewayConfig } from './config.ts';
 import { Gateway } from './gateway.ts';
@@ -37,6 +37,7 @@ export async function startGateway(options: StartGatewayOptions): Promise<Runnin
   const config = resolveGatewayConfig(readConfigFile(file, configFile !== undefined).gateway, flags, file);
   ensurePrivateFolder(home);
   ensurePrivateFolder(paths.folder);
+  assertPrivateContents(paths.folder);
   const lock = acquireProcessLock(paths.lock, 'a gateway of this home');
   const log = openLog({ file: paths.log, level: config.logLevel, console: options.console });
   options.onCrash((error) => log.logger.error({ err: error }, 'the process crashed'));

@@ -10,7 +10,7 @@ import { formatDuration } from '../shared/duration.ts';
 import { FleetError } from '../shared/errors.ts';
 import { configPath, nodePaths, nodesFolder } from '../shared/home.ts';
 import { openLog } from '../shared/log.ts';
-import { ensurePrivateFolder } from '../shared/private-file.ts';
+import { assertPrivateContents, ensurePrivateFolder } from '../shared/private-file.ts';
 import { acquireProcessLock } from '../shared/process-lock.ts';
 import { resolveNodeConfig } from './config.ts';
 import { FleetNode } from './node.ts';
@@ -60,6 +60,7 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
   const profile = chooseProfile(home, config.name, os.hostname());
   const paths = nodePaths(home, profile);
   for (const folder of [home, nodesFolder(home), paths.folder]) ensurePrivateFolder(folder);
+  assertPrivateContents(paths.folder);
   const lock = acquireProcessLock(paths.lock, `the node ${profile}`);
   const address = config.gateway ?? new NodeStateFile(paths.state).current?.gateway;
   if (address === undefined) {

@@ -5,6 +5,7 @@ import {
   fsyncSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -27,6 +28,34 @@ export function ensurePrivateFolder(folder: string): void {
     });
   }
   assertPrivate(folder, '700');
+}
+
+/**
+ * Looks at everything in the folder and below it, but for sockets, which are made anew at each start, and FIFOs, which keep nothing
+ * and must be open to the users as whom commands run.
+ * @throws FleetError `home_insecure` naming the first file that group or others have any right on.
+ */
+export function assertPrivateContents(folder: string): void {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const target = path.join(folder, entry.name);
+    if (entry.isSocket() || entry.isFIFO() || entry.isSymbolicLink()) continue;
+    try {
+      assertPrivate(target, entry.isDirectory() ? '700' : '600');
+      if (entry.isDirectory()) assertPrivateContents(target);
+    } catch (error) {
+      // Somebody cleans up beside us.
+      if (systemErrorCode(error) !== 'ENOENT') throw error;
+    }
+  }
+}
+
+/** Makes an empty file with mode 0600, for libraries that would make it with the mode that the umask gives; one that is there stays. */
+export function createPrivateFile(file: string): void {
+  try {
+    closeSync(openSync(file, 'wx', 0o600));
+  } catch (error) {
+    if (systemErrorCode(error) !== 'EEXIST') throw error;
+  }
 }
 
 /** @throws FleetError `home_insecure` when group or others have any right on `target`. */

@@ -1,6 +1,7 @@
 /** One process per home: a lock that the kernel drops with the process, however it dies. */
 import Database from 'better-sqlite3';
 import { FleetError } from './errors.ts';
+import { createPrivateFile } from './private-file.ts';
 
 /** Keeps the locks of this process reachable: SQLite closes, and so unlocks, what was garbage-collected. */
 const HELD = new Set<Database.Database>();
@@ -18,6 +19,7 @@ export interface ProcessLock {
 export function acquireProcessLock(file: string, who: string): ProcessLock {
   let database: Database.Database | undefined;
   try {
+    createPrivateFile(file);
     database = new Database(file, { timeout: 0 });
     database.pragma('journal_mode = DELETE');
     database.exec('BEGIN EXCLUSIVE');

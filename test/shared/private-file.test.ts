@@ -3,7 +3,13 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { ensurePrivateFolder, readPrivateFile, writePrivateFile } from '../../src/shared/private-file.ts';
+import {
+  assertPrivateContents,
+  createPrivateFile,
+  ensurePrivateFolder,
+  readPrivateFile,
+  writePrivateFile,
+} from '../../src/shared/private-file.ts';
 import { cleanUp, tempFolder } from '../support/temp-folder.ts';
 
 function mode(file: string): number {
@@ -43,6 +49,33 @@ test('an open folder or file is refused with the command that repairs it, never 
     chmodSync(file, loose);
     assert.throws(() => readPrivateFile(file), { code: 'home_insecure', hint: `Run: chmod 600 ${file}` });
   }
+});
+
+test('every file below a folder is looked at, however deep', (t) => {
+  const folder = path.join(tempFolder(t), 'home');
+  const deep = path.join(folder, 'spool', 'a');
+  ensurePrivateFolder(deep);
+  for (const file of ['key', 'spool/1.log', 'spool/a/2']) writeFileSync(path.join(folder, file), 'x', { mode: 0o600 });
+  assertPrivateContents(folder);
+  for (const [target, good] of [
+    ['key', '600'],
+    ['spool/a/2', '600'],
+    ['spool/a', '700'],
+  ] as const) {
+    const file = path.join(folder, target);
+    chmodSync(file, 0o755);
+    assert.throws(() => assertPrivateContents(folder), { code: 'home_insecure', hint: `Run: chmod ${good} ${file}` });
+    chmodSync(file, Number.parseInt(good, 8));
+  }
+});
+
+test('a file that a library will fill is made private first, and one that is there stays', (t) => {
+  const file = path.join(tempFolder(t), 'fleet.db');
+  createPrivateFile(file);
+  assert.equal(mode(file), 0o600);
+  writeFileSync(file, 'x');
+  createPrivateFile(file);
+  assert.equal(readFileSync(file, 'utf8'), 'x');
 });
 
 test('a path that cannot be a folder says so', (t) => {

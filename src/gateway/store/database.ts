@@ -1,7 +1,7 @@
 /** The gateway's SQLite file: opened, brought to the present schema, and written in grouped durable transactions. */
-import { chmodSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { FleetError, toFleetError } from '../../shared/errors.ts';
+import { createPrivateFile } from '../../shared/private-file.ts';
 import { MIGRATIONS } from './migrations.ts';
 
 export type Sqlite = Database.Database;
@@ -14,8 +14,9 @@ export type Sqlite = Database.Database;
 export function openDatabase(file: string): Sqlite {
   let database: Sqlite | undefined;
   try {
+    // SQLite gives its other files the mode that this one has.
+    if (file !== ':memory:') createPrivateFile(file);
     database = new Database(file);
-    if (file !== ':memory:') chmodSync(file, 0o600);
     // Of effect on a new file only, and only before anything else is written: lets old jobs give their space back in small steps.
     database.pragma('auto_vacuum = INCREMENTAL');
     database.pragma('journal_mode = WAL');
