@@ -76,7 +76,8 @@ function parseEnvironment(
     const equals = pair.indexOf('=');
     const name = equals < 0 ? pair : pair.slice(0, equals);
     if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
-      throw new FleetError('usage', `--env is not a variable: ${JSON.stringify(pair)}`, {
+      // Never the value: it may be a secret.
+      throw new FleetError('usage', `--env is not a variable: ${JSON.stringify(name)}`, {
         hint: 'Write it like --env K=V.',
       });
     }

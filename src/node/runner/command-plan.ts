@@ -47,11 +47,12 @@ export async function planCommand(spec: RunSpec, host: PlanHost): Promise<Comman
   const userEnv = { HOME: user.home, USER: user.name, LOGNAME: user.name, SHELL: user.shell };
   const setpriv = host.currentUid === 0 ? await findTool('setpriv', host.baseEnv) : undefined;
   if (setpriv !== undefined) {
+    const own = { ...spec.env, ...fleetEnv };
     return {
-      argv: [...setprivArgv(setpriv, user), ...(await environmentArgv({ ...spec.env, ...fleetEnv }, host)), ...argv],
+      argv: [...setprivArgv(setpriv, user), ...setEnvironmentArgv(Object.keys(own)), ...argv],
       input,
       cwd: await chooseFolder(spec.cwd, user.home),
-      env: { ...base, ...userEnv },
+      env: { ...base, ...userEnv, ...carried(own) },
     };
   }
   const sudo = await findTool('sudo', host.baseEnv);
@@ -83,11 +84,23 @@ function setprivArgv(setpriv: string, user: UserAccount): [string, ...string[]] 
   return [setpriv, '--reuid', String(user.uid), '--regid', String(user.gid), '--init-groups', '--'];
 }
 
-/** The run's own variables are only set once the rights are gone: a LD_PRELOAD must not be loaded into setpriv as root. */
-async function environmentArgv(env: Record<string, string>, host: PlanHost): Promise<string[]> {
-  const tool = await findTool('env', host.baseEnv);
-  if (tool === undefined) throw new StartFailure('spawn_failed: env is not installed');
-  return [tool, ...Object.entries(env).map(([name, value]) => `${name}=${value}`)];
+/** What the run's own variables are called until the rights are gone. */
+const CARRIED_PREFIX = 'FLEET_SET_';
+
+function carried(env: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(Object.entries(env).map(([name, value]) => [CARRIED_PREFIX + name, value]));
+}
+
+/**
+ * The run's own variables get their names only once the rights are gone: a LD_PRELOAD must not be loaded into setpriv as root.
+ * Their values are never on a command line, as env(1) wants them: everybody could read them in `ps`.
+ * Names are those of shell variables (`runSpecSchema`); of the few that a shell keeps for itself it says so and ends with 2.
+ */
+function setEnvironmentArgv(names: readonly string[]): string[] {
+  const steps = names.map(
+    (name) => `${name}=$${CARRIED_PREFIX}${name}; export ${name}; unset ${CARRIED_PREFIX}${name}`,
+  );
+  return ['/bin/sh', '-c', [...steps, 'exec "$@"'].join('\n'), 'sh'];
 }
 
 /**

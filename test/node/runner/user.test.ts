@@ -49,14 +49,26 @@ test('another user: as root it is that user all over; without rights it does not
   assert.equal(outcome.signal, 'SIGKILL', 'nothing stands between the command and its parent');
 });
 
+test('for another user, values of variables reach the command whole', timeout, async (t) => {
+  const runner = await startRunner(t);
+  const odd = ` a'b"c$HOME\\ \`x\`\n* `;
+  const user = userInfo().uid === 0 ? 'nobody' : userInfo().username;
+  const env = { ODD: odd, IFS: 'x', PATH: '/bin:/usr/bin' };
+  const { stdout } = await runWhole(
+    runner,
+    makeSpec('printf %s "$ODD"; env | grep -c FLEET_SET_; exit 0', { user, env }),
+  );
+  assert.equal(stdout.toString(), `${odd}0\n`);
+});
+
 test("the run's own variables are not given to what runs as root", async () => {
   const spec = makeSpec('true', { user: 'nobody', env: { LD_PRELOAD: '/evil.so', PATH: '/evil' } });
   const plan = await planCommand(spec, host({}));
   assert.equal(plan.env.LD_PRELOAD, undefined);
   assert.notEqual(plan.env.PATH, '/evil');
   assert.match(plan.argv[0], /^\/.*\/setpriv$/);
-  const dashes = plan.argv.indexOf('--');
-  assert.ok(plan.argv.indexOf('LD_PRELOAD=/evil.so') > dashes);
+  assert.ok(!plan.argv.join(' ').includes('evil'), 'values are on no command line');
+  assert.ok(plan.argv.indexOf('--') < plan.argv.indexOf('/bin/sh'));
   assert.deepEqual(plan.argv.slice(-3), ['/bin/sh', '-c', 'true']);
 });
 
