@@ -15,6 +15,7 @@ Run:
 See and manage:
   nodes [show|rename|label|revoke|rm|pending|approve|reject]
   health [NODE], health report    how the nodes are, and how they were
+  audit [verify|export]           who did what, when and from where
 
 Set up:
   gateway up|down|status|logs     the gateway of this home

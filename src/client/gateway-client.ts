@@ -1,6 +1,7 @@
 /** The gateway's API as typed calls: what the command line uses is what a script can import. */
 import http from 'node:http';
 import type { Readable } from 'node:stream';
+import type { AuditHeadView, AuditPage, AuditQuery } from '../protocol/audit.ts';
 import type { InvitationRequest, JobView, SubmitJobRequest } from '../protocol/job-messages.ts';
 import type { GatewayView, HealthView, InviteView, NodeDetailView, NodeView, PendingView } from '../protocol/views.ts';
 import { FleetError, systemErrorCode, toFleetError } from '../shared/errors.ts';
@@ -137,6 +138,15 @@ export class GatewayClient {
   /** The raw stream of events of a job, each run's log from the given offset on. */
   openFollow(job: string, from: Record<string, number>, signal?: AbortSignal): Promise<Readable> {
     return this.#open({ method: 'POST', path: `/v1/jobs/${encodeURIComponent(job)}/follow`, body: { from }, signal });
+  }
+
+  /** A part of the audit log. */
+  auditPage(query: AuditQuery): Promise<AuditPage> {
+    return this.#json({ method: 'GET', path: withQuery('/v1/audit', query) });
+  }
+
+  auditHead(): Promise<AuditHeadView> {
+    return this.#json({ method: 'GET', path: '/v1/audit/head' });
   }
 
   health(node?: string): Promise<HealthView> {

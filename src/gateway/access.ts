@@ -3,6 +3,8 @@ import type { Duplex } from 'node:stream';
 import { GATEWAY_API, NODE_FORWARD } from '../protocol/limits.ts';
 import type { Logger } from '../shared/logger.ts';
 import { NODE_MAX_CHANNELS } from '../shared/ssh/limits.ts';
+import { actorOfKey } from './audit/actor-of-key.ts';
+import type { Refusals } from './audit/refusals.ts';
 import type { Sessions } from './sessions.ts';
 import type { PeerHandlers, SshPeer } from './ssh/ssh-peer.ts';
 import type { Store } from './store/store.ts';
@@ -16,6 +18,7 @@ export interface AccessOptions {
   store: Store;
   sessions: Sessions;
   logger: Logger;
+  refusals: Pick<Refusals, 'note'>;
   /** Serves the API on a channel of this peer. */
   serveApi(channel: Duplex, peer: SshPeer): void;
 }
@@ -25,11 +28,14 @@ export interface AccessOptions {
  * may open anything else, so there is no way through the gateway to another machine.
  */
 export function handlersFor(peer: SshPeer, options: AccessOptions): PeerHandlers {
-  const { store, sessions, logger, serveApi } = options;
+  const { store, sessions, logger, refusals, serveApi } = options;
   const onDirectTcpip: PeerHandlers['onDirectTcpip'] = ({ host, port }) =>
     host === GATEWAY_API.host && port === GATEWAY_API.port ? (channel) => serveApi(channel, peer) : undefined;
   const node = store.nodes.byPublicKey(peer.publicKey);
   if (node === undefined || node.revokedAt !== null) {
+    const outcome = node === undefined ? 'not_paired' : 'key_revoked';
+    const actor = actorOfKey(peer, node?.name, node === undefined ? 'unknown' : 'node');
+    refusals.note({ actor, action: 'session.open', outcome, details: {} });
     return {
       isStranger: true,
       maxChannels: UNKNOWN_KEY_MAX_CHANNELS,

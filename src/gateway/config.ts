@@ -1,6 +1,7 @@
 /** The gateway's section of config.yaml: its schema, its defaults, and how flags override it. */
 import { z } from 'zod';
 import {
+  DEFAULT_AUDIT_RETENTION_MS,
   DEFAULT_GATEWAY_PORT,
   DEFAULT_HEARTBEAT_INTERVAL_MS,
   DEFAULT_MAX_OUTPUT_BYTES,
@@ -30,6 +31,9 @@ export const gatewayConfigSchema = z.strictObject({
   concurrencyPerNode: z.number().int().min(1).max(30).default(DEFAULT_NODE_CONCURRENCY),
   maxOutputBytes: z.number().int().min(LEAST_MAX_OUTPUT_BYTES).default(DEFAULT_MAX_OUTPUT_BYTES),
   retention: intervalSchema.default(DEFAULT_RETENTION_MS),
+  auditRetention: z
+    .union([z.literal('forever').transform(() => undefined), intervalSchema])
+    .default(DEFAULT_AUDIT_RETENTION_MS),
   ssh: sshConfigSchema,
   thresholds: z
     .strictObject({

@@ -17,11 +17,15 @@ import { formatFingerprint, parseOpenSshPrivateKey, sshPublicKeyBlob } from '../
 import { handlersFor } from './access.ts';
 import { addAdminRoutes } from './api/admin-routes.ts';
 import { createApi } from './api/api.ts';
+import { addAuditRoutes } from './api/audit-routes.ts';
 import { Authenticator } from './api/authenticate.ts';
 import { Origins } from './api/caller.ts';
 import { addHealthRoutes } from './api/health-routes.ts';
 import { addJobRoutes } from './api/job-routes.ts';
 import { addNodeRoutes } from './api/node-routes.ts';
+import { AuditRetention } from './audit/audit-retention.ts';
+import { createHeadSigner } from './audit/head-signer.ts';
+import { Refusals } from './audit/refusals.ts';
 import { Bus } from './bus/bus.ts';
 import { Retention } from './bus/retention.ts';
 import { type GatewayConfig, offlineAfterMs } from './config.ts';
@@ -85,8 +89,17 @@ export class Gateway {
     const hostKey = sshPublicKeyBlob(parseOpenSshPrivateKey(hostKeyText).publicKey);
     const fingerprint = formatFingerprint(hostKey);
 
-    const store = new Store(paths.database);
+    const store = new Store(paths.database, { clock, signer: createHeadSigner(signingKey) });
     this.#closers.push(() => store.close());
+    if (store.audit.damage !== undefined) {
+      logger.error(
+        { found: store.audit.damage },
+        'the audit log was changed while no gateway ran: see fleet audit verify',
+      );
+    }
+    await store.write(() => store.audit.noteStart({ version: FLEET_VERSION, pid: process.pid }));
+    const refusals = new Refusals({ store, clock, logger });
+    this.#closers.push(() => refusals.close());
     await store.write(() => store.health.closeStaleSessions());
 
     const sessions = new Sessions({ store, clock, logger });
@@ -116,10 +129,11 @@ export class Gateway {
 
     const origins = new Origins();
     const authenticator = new Authenticator({ store, tokens, apiToken: loadOrCreateApiToken(paths.apiToken) });
-    const app = createApi({ authenticator, origins, clock, logger });
+    const app = createApi({ authenticator, origins, clock, logger, audit: store.audit, refusals });
     const sources = { store, sessions, monitor, clock, logger };
     addNodeRoutes(app, { ...sources, pairing, heartbeatIntervalMs: config.heartbeatInterval });
     addJobRoutes(app, { ...sources, bus });
+    addAuditRoutes(app, { store });
     addHealthRoutes(app, { ...sources, limits: config.thresholds });
     const describeGateway = (): GatewayView => {
       if (this.#view === undefined) throw new FleetError('busy', 'the gateway is starting');
@@ -149,6 +163,7 @@ export class Gateway {
           store,
           sessions,
           logger,
+          refusals,
           serveApi: (channel) => {
             origins.set(channel, { kind: 'ssh', peer });
             acceptor.accept(channel);
@@ -159,7 +174,10 @@ export class Gateway {
     monitor.start();
     const retention = new Retention({ store, clock, logger, retentionMs: config.retention });
     retention.start();
+    const auditRetention = new AuditRetention({ store, clock, logger, retentionMs: config.auditRetention });
+    auditRetention.start();
     this.#closers.push(
+      () => auditRetention.close(),
       () => retention.close(),
       () => monitor.close(),
       () => ssh.close(),

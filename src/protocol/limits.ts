@@ -21,6 +21,8 @@ export function maxLogBytes(maxOutputBytes: number): number {
 export const DEFAULT_KILL_GRACE_MS = 5_000;
 /** How long what has ended is kept: jobs and their output on the gateway, the journal on a node; ms. */
 export const DEFAULT_RETENTION_MS = 30 * 86_400_000;
+/** How long rows of the audit log are kept, ms. */
+export const DEFAULT_AUDIT_RETENTION_MS = 365 * 86_400_000;
 /** Runs that a node works on at once, and that the gateway hands it at once. */
 export const DEFAULT_NODE_CONCURRENCY = 4;
 /** Time between two heartbeats, ms. */

@@ -134,6 +134,7 @@ test('what each key may open: the API for everybody, the forward for a living no
     store,
     sessions,
     logger: silentLogger,
+    refusals: { note: () => undefined },
     serveApi: (_channel: unknown, { id }: SshPeer) => void served.push(id),
   };
   const sshPeer = (key: Buffer): SshPeer => ({ ...peerOf(key), user: 'node', bytesIn: 0, bytesOut: 0 });
@@ -174,7 +175,13 @@ test('what each key may open: the API for everybody, the forward for a living no
 test('a session that cannot be stored is not kept', async (t) => {
   const { sessions, store, publicKey } = setUp(t);
   const peer: SshPeer & { endings: string[] } = { ...peerOf(publicKey), user: 'node', bytesIn: 0, bytesOut: 0 };
-  const handlers = handlersFor(peer, { store, sessions, logger: silentLogger, serveApi: () => {} });
+  const handlers = handlersFor(peer, {
+    store,
+    sessions,
+    logger: silentLogger,
+    refusals: { note: () => undefined },
+    serveApi: () => {},
+  });
   store.health.openSession = () => {
     throw new FleetError('storage_failed', 'full');
   };

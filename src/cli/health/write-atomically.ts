@@ -7,19 +7,20 @@ import { pipeline } from 'node:stream/promises';
 import { FleetError, systemErrorCode } from '../../shared/errors.ts';
 import { connectionError } from '../../shared/http/request.ts';
 
-/** The file gets the mode that the umask gives. @throws FleetError `storage_failed`; `connection_lost` when the stream broke. */
-export async function writeAtomically(file: string, content: Readable): Promise<void> {
+/** The file gets the mode less the umask. @throws FleetError `storage_failed`; `connection_lost` when the stream broke. */
+export async function writeAtomically(file: string, content: Readable, mode = 0o666): Promise<void> {
   const temporary = path.join(path.dirname(file), `.${path.basename(file)}.${process.pid}.tmp`);
   let sourceFailure: Error | undefined;
   content.once('error', (error) => {
     sourceFailure = error;
   });
   try {
-    await pipeline(content, createWriteStream(temporary, { flush: true }));
+    await pipeline(content, createWriteStream(temporary, { flush: true, mode }));
     await rename(temporary, file);
     await syncFolder(path.dirname(file));
   } catch (error) {
     await rm(temporary, { force: true });
+    if (error instanceof FleetError) throw error;
     if (sourceFailure !== undefined && sourceFailure === error) throw connectionError(error);
     const why = error instanceof Error ? error.message : String(error);
     throw new FleetError('storage_failed', `cannot write ${file}: ${systemErrorCode(error) ?? why}`, { cause: error });

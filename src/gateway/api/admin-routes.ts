@@ -8,6 +8,8 @@ import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { type App, parseInput, queryText } from '../../shared/http/fastify-app.ts';
 import type { Logger } from '../../shared/logger.ts';
+import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
+import type { ActDetails } from '../audit/act.ts';
 import type { Bus } from '../bus/bus.ts';
 import type { Invites } from '../identity/invites.ts';
 import { nameTaken } from '../identity/invites.ts';
@@ -47,20 +49,26 @@ export interface AdminRoutesOptions extends ViewSources {
 export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
   const { store, bus, sessions, monitor, invites, pending, clock, logger } = options;
   const read = { config: { action: 'fleet.read' as const } };
-  const manage = { config: { action: 'nodes.manage' as const } };
+  const manage = (audit: string) => ({ config: { action: 'nodes.manage' as const, audit } });
 
   app.get('/v1/gateway', read, () => options.describeGateway());
 
-  app.post('/v1/gateway/shutdown', { config: { action: 'gateway.manage' } }, (request, reply) => {
-    logger.info({ by: request.caller.name }, 'shutdown asked');
-    reply.raw.once('close', () => options.shutdown());
-    return reply.code(202).header('connection', 'close').send({ pid: process.pid });
-  });
+  app.post(
+    '/v1/gateway/shutdown',
+    { config: { action: 'gateway.manage', audit: 'gateway.shutdown' } },
+    async (request, reply) => {
+      await request.act?.record();
+      logger.info({ by: request.caller.name }, 'shutdown asked');
+      reply.raw.once('close', () => options.shutdown());
+      return reply.code(202).header('connection', 'close').send({ pid: process.pid });
+    },
+  );
 
-  app.post('/v1/invites', manage, async (request): Promise<InviteView> => {
+  app.post('/v1/invites', manage('invite.create'), async (request): Promise<InviteView> => {
     const asked = parseInput(invitationRequest, request.body);
     if (asked.ttlMs > MAX_INVITE_TTL_MS) throw new FleetError('usage', 'an invite may live for at most 365 days');
     const name = asked.name === undefined ? undefined : parseInput(nodeNameSchema, asked.name, 'the name');
+    request.act?.note({ name, role: asked.role, labels: asked.labels, uses: asked.uses, ttlMs: asked.ttlMs });
     const { code, expiresAt } = await invites.create({ ...asked, name });
     return { code, expiresAt: new Date(expiresAt).toISOString() };
   });
@@ -76,9 +84,10 @@ export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
 
   app.get('/v1/nodes/:node', read, (request) => nodeDetailView(named(request.params), options));
 
-  app.patch('/v1/nodes/:node', manage, async (request) => {
+  app.patch('/v1/nodes/:node', manage('node.change'), async (request) => {
     const node = named(request.params);
     const { name, labels } = parseInput(changeNodeRequest, request.body);
+    request.act?.note({ node: node.name, id: node.id, name, labels });
     await store.write(() => {
       if (name !== undefined && name !== node.name) {
         if (store.nodes.byName(name) !== undefined) throw nameTaken(name);
@@ -90,8 +99,9 @@ export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
     return nodeDetailView(store.nodes.byId(node.id) ?? node, options);
   });
 
-  app.post('/v1/nodes/:node/revoke', manage, async (request) => {
+  app.post('/v1/nodes/:node/revoke', manage('node.revoke'), async (request) => {
     const node = named(request.params);
+    request.act?.note(nodeDetails(node));
     await store.write(() => store.nodes.revoke(node.id, clock.now()));
     sessions.close(node.id, 'revoked');
     await bus.abandon(node.id, 'node_revoked: what became of it is not known');
@@ -99,8 +109,9 @@ export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
     return nodeDetailView(store.nodes.byId(node.id) ?? node, options);
   });
 
-  app.delete('/v1/nodes/:node', manage, async (request, reply) => {
+  app.delete('/v1/nodes/:node', manage('node.remove'), async (request, reply) => {
     const node = named(request.params);
+    request.act?.note(nodeDetails(node));
     await store.write(() => store.nodes.remove(node.id));
     sessions.close(node.id, 'removed');
     await bus.abandon(node.id, 'node_removed: what became of it is not known');
@@ -111,9 +122,12 @@ export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
 
   app.get('/v1/pending', read, () => ({ pending: pending.list().map(pendingView) }));
 
-  app.post('/v1/pending/:which', manage, (request) => {
+  app.post('/v1/pending/:which', manage('pairing.decide'), async (request) => {
     const { decision, name, labels } = parseInput(decideRequest, request.body);
     if (name !== undefined && store.nodes.byName(name) !== undefined) throw nameTaken(name);
+    // Decisions are kept in memory only, so nothing else would store the row before it is made.
+    request.act?.note({ decision, name, labels });
+    await request.act?.record();
     const decided = pending.decide((request.params as { which: string }).which, decision, name, labels);
     logger.info({ node: decided.name, decision, by: request.caller.name }, 'pending node decided');
     return pendingView(decided);
@@ -122,4 +136,8 @@ export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
   function named(params: unknown): NodeRecord {
     return findNode(store, (params as { node: string }).node);
   }
+}
+
+function nodeDetails({ name, id, publicKey }: NodeRecord): ActDetails {
+  return { node: name, id, key: formatFingerprint(sshPublicKeyBlob(publicKey)) };
 }

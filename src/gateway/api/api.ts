@@ -6,8 +6,9 @@ import { FleetError } from '../../shared/errors.ts';
 import { type App, createApp } from '../../shared/http/fastify-app.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { type Action, isAllowed } from '../identity/permissions.ts';
+import { type AuditHookOptions, addAuditHook } from './audit-hook.ts';
 import type { Authenticator } from './authenticate.ts';
-import type { Caller, Origins } from './caller.ts';
+import type { Caller } from './caller.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -19,14 +20,13 @@ declare module 'fastify' {
   }
 }
 
-export interface ApiOptions {
+export interface ApiOptions extends AuditHookOptions {
   authenticator: Authenticator;
-  origins: Origins;
   clock: Clock;
   logger: Logger;
 }
 
-/** An app that refuses every route without an action, and every caller who may not do it. */
+/** An app that refuses every route without an action, and every caller who may not do it, and audits what changes something. */
 export function createApi(options: ApiOptions): App {
   const app = createApp(options.logger, MAX_BODY_BYTES);
   app.decorateRequest('caller');
@@ -47,10 +47,11 @@ export function createApi(options: ApiOptions): App {
       action,
       options.clock.now(),
     );
+    request.caller = caller;
     if (!isAllowed(caller.role, action)) {
       throw new FleetError('forbidden', `a key with the role ${caller.role} may not do that (${action})`);
     }
-    request.caller = caller;
   });
+  addAuditHook(app, options);
   return app;
 }

@@ -33,10 +33,10 @@ export interface JobRoutesOptions extends ViewSources {
 
 export function addJobRoutes(app: App, options: JobRoutesOptions): void {
   const { bus, store, logger } = options;
-  const run = { config: { action: 'jobs.run' as const } };
+  const run = (audit: string) => ({ config: { action: 'jobs.run' as const, audit } });
   const read = { config: { action: 'fleet.read' as const } };
 
-  app.post('/v1/jobs', run, async (request, reply) => {
+  app.post('/v1/jobs', run('job.submit'), async (request, reply) => {
     const asked = parseInput(submitJobRequest, request.body);
     // Who is submitted again has a node already, and another one may be picked by now.
     const known = 'any' in asked.target && isKnown(asked, request.caller.name);
@@ -69,21 +69,24 @@ export function addJobRoutes(app: App, options: JobRoutesOptions): void {
     return await follow(reply, findJob(store, param(request.params, 'job')), from ?? {});
   });
 
-  app.post('/v1/jobs/:job/cancel', run, async (request) => {
+  app.post('/v1/jobs/:job/cancel', run('job.cancel'), async (request) => {
     const job = findJob(store, param(request.params, 'job'));
+    request.act?.note({ job: job.id });
     const open = store.runs.ofJob(job.id).filter(({ state }) => !isTerminal(state));
     await bus.cancel(open, `canceled by ${request.caller.name}`);
     logger.info({ job: job.id, runs: open.length, by: request.caller.name }, 'job cancel asked');
     return view(job);
   });
 
-  app.post('/v1/jobs/:job/stdin', run, async (request, reply) => {
+  app.post('/v1/jobs/:job/stdin', run('job.stdin'), async (request, reply) => {
     const job = findJob(store, param(request.params, 'job'));
     const [target] = store.runs.ofJob(job.id);
     if (target === undefined || !job.options.stdin) throw new FleetError('conflict', `job ${job.id} takes no stdin`);
     if (!(request.body instanceof Readable)) {
       throw new FleetError('bad_request', 'stdin is sent as application/octet-stream');
     }
+    request.act?.note({ job: job.id });
+    await request.act?.record();
     await bus.forwardStdin(target, request.body);
     return reply.code(204).send();
   });

@@ -8,6 +8,7 @@ import { randomBase32 } from '../../shared/base32.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
+import { jobDetails } from '../audit/run-rows.ts';
 import type { Session, Sessions } from '../sessions.ts';
 import type { JobRecord } from '../store/jobs-table.ts';
 import type { NodeRecord } from '../store/nodes-table.ts';
@@ -105,7 +106,10 @@ export class Bus {
     const { job, runs } = await store.write(() => {
       const key = request.idempotencyKey ?? null;
       const present = key === null ? undefined : store.jobs.byIdempotencyKey(submitter, key);
-      if (present !== undefined) return { job: assertSameJob(present, request), runs: [] };
+      if (present !== undefined) {
+        store.audit.describe('job.repeat', { job: present.id, idempotencyKey: key }, submitter);
+        return { job: assertSameJob(present, request), runs: [] };
+      }
       const id = randomBase32(12, randomBytes);
       store.jobs.insert({
         id,
@@ -117,6 +121,7 @@ export class Bus {
         createdBy: submitter,
         idempotencyKey: key,
       });
+      store.audit.describe('job.submit', jobDetails(id, request, nodes, target), submitter);
       nodes.forEach((node, index) => {
         const expiresAt = now + (request.expiresMs ?? DEFAULT_QUEUE_LIFETIME_MS);
         store.runs.insert({

@@ -50,6 +50,7 @@ export class Invites {
       const secret = randomBase32(INVITE_LENGTHS.secret, randomBytes);
       const { role, labels, uses, name } = invite;
       store.invites.insert({ id, secret, name: name ?? null, role, labels, usesLeft: uses, createdAt, expiresAt });
+      store.audit.describe('invite.create', { invite: id });
       return { code: formatInviteCode({ id, secret }), expiresAt };
     });
   }

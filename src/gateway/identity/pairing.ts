@@ -26,8 +26,9 @@ import { randomBase32 } from '../../shared/base32.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
+import { actorOfKey } from '../audit/actor-of-key.ts';
 import type { Store } from '../store/store.ts';
-import { type Invites, inviteInvalid, nameTaken } from './invites.ts';
+import { type Invites, inviteInvalid, MAX_INVITE_FAILURES, nameTaken } from './invites.ts';
 import type { PendingNodes } from './pending-nodes.ts';
 import type { SigningKey } from './signing-key.ts';
 import type { Tokens } from './tokens.ts';
@@ -142,16 +143,22 @@ export class Pairing {
   }
 
   async #checkProof(
-    { publicKey }: PairingPeer,
+    peer: PairingPeer,
     inviteId: string,
     transcript: Buffer,
     { proof }: PairVerifyRequest,
   ): Promise<void> {
     const { store, invites, logger } = this.#options;
-    const invite = invites.usable(inviteId, store.nodes.byPublicKey(publicKey) !== undefined);
+    const invite = invites.usable(inviteId, store.nodes.byPublicKey(peer.publicKey) !== undefined);
     const expected = inviteProof('node', invite.secret, transcript);
     if (proof !== undefined && proofsEqual(expected, Buffer.from(proof, 'base64url'))) return;
-    await store.write(() => store.invites.countFailure(inviteId));
+    await store.write(() => {
+      store.invites.countFailure(inviteId);
+      const { failures } = store.invites.byId(inviteId) ?? invite;
+      if (failures !== MAX_INVITE_FAILURES) return;
+      const actor = actorOfKey({ publicKey: peer.publicKey, remoteAddress: peer.address });
+      store.audit.append({ actor, action: 'invite.burn', outcome: 'ok', details: { invite: inviteId, failures } });
+    });
     logger.warn({ invite: inviteId }, 'wrong proof for an invite');
     throw inviteInvalid();
   }
@@ -165,7 +172,7 @@ export class Pairing {
     const node = await store.write(() => {
       const name = this.#chooseName(invite.name ?? request.name, invite.name !== null || request.nameRequired);
       if (!store.invites.use(inviteId, clock.now())) throw inviteInvalid();
-      return this.#insertNode(peer.publicKey, name, invite.labels, request);
+      return this.#insertNode(peer, name, invite.labels, request, { invite: inviteId });
     });
     pending.forget(peer.publicKey);
     return await this.#admit(peer, node, 'node');
@@ -190,7 +197,7 @@ export class Pairing {
         decision.name ?? decision.asked,
         decision.name !== undefined || request.nameRequired,
       );
-      return this.#insertNode(peer.publicKey, name, decision.labels, request);
+      return this.#insertNode(peer, name, decision.labels, request, { approved: true });
     });
     pending.forget(peer.publicKey);
     return await this.#admit(peer, node, 'node');
@@ -227,10 +234,18 @@ export class Pairing {
     }
   }
 
-  #insertNode(publicKey: Buffer, name: string, labels: Labels, { labels: ownLabels, facts }: PairVerifyRequest) {
+  #insertNode(
+    { publicKey, address }: PairingPeer,
+    name: string,
+    labels: Labels,
+    { labels: ownLabels, facts }: PairVerifyRequest,
+    how: { invite: string } | { approved: true },
+  ) {
     const { store, clock, randomBytes, logger } = this.#options;
     const id = randomBase32(12, randomBytes);
     store.nodes.insert({ id, name, publicKey, ownLabels, labels, facts, createdAt: clock.now() });
+    const actor = actorOfKey({ publicKey, remoteAddress: address });
+    store.audit.append({ actor, action: 'node.pair', outcome: 'ok', details: { node: name, id, ...how, labels } });
     logger.info({ node: name, id }, 'node paired');
     return { id, name, revokedAt: null };
   }

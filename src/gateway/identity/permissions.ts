@@ -15,11 +15,20 @@ export const PERMISSIONS = {
   'jobs.run': ['operator', 'admin'],
   /** Invite, approve, rename, label, revoke, remove. */
   'nodes.manage': ['admin'],
+  /** See the audit log. */
+  'audit.read': ['admin'],
   /** Stop the gateway. */
   'gateway.manage': ['admin'],
 } as const satisfies Record<string, readonly CallerRole[]>;
 
 export type Action = keyof typeof PERMISSIONS;
+
+/** What changes nothing, or (pairing, a node's own reports) is audited where it does. Every other action leaves a row each time. */
+const UNAUDITED: readonly Action[] = ['pair', 'node.self', 'fleet.read', 'audit.read'];
+
+export function isAudited(action: Action, method: string): boolean {
+  return method !== 'GET' && method !== 'HEAD' && !UNAUDITED.includes(action);
+}
 
 export function isAllowed(role: CallerRole, action: Action): boolean {
   return (PERMISSIONS[action] as readonly CallerRole[]).includes(role);

@@ -7,14 +7,26 @@ interface Write {
   reject: (error: Error) => void;
 }
 
+/** Somebody who takes part in every transaction. */
+export interface TransactionGuest {
+  /** Called before each write; what it gives back undoes what that write did to the guest. */
+  savepoint(): () => void;
+  /** Called once all writes are done; what it throws takes all of them back. */
+  beforeCommit(): void;
+  /** Called when the transaction has ended. */
+  settle(committed: boolean): void;
+}
+
 export class GroupCommit {
   readonly #database: Sqlite;
+  readonly #guest: TransactionGuest | undefined;
   readonly #savepoint: (work: () => unknown) => unknown;
   #writes: Write[] = [];
   #closed = false;
 
-  constructor(database: Sqlite) {
+  constructor(database: Sqlite, guest?: TransactionGuest) {
     this.#database = database;
+    this.#guest = guest;
     // Inside the group's transaction this is a SAVEPOINT: one failing write takes back only itself.
     this.#savepoint = database.transaction((work: () => unknown) => work());
   }
@@ -45,18 +57,23 @@ export class GroupCommit {
     try {
       this.#database.exec('BEGIN IMMEDIATE');
       for (const { work, resolve, reject } of group) {
+        const undo = this.#guest?.savepoint();
         try {
           const value = this.#savepoint(work);
           settle.push(() => resolve(value));
         } catch (error) {
           // A full disk rolls the whole transaction back (sqlite.org/lang_transaction.html, 3); then nobody was stored.
           if (!this.#database.inTransaction) throw error;
+          undo?.();
           settle.push(() => reject(storageError(error, 'cannot write')));
         }
       }
+      this.#guest?.beforeCommit();
       this.#database.exec('COMMIT');
+      this.#guest?.settle(true);
     } catch (error) {
       if (this.#database.inTransaction) this.#database.exec('ROLLBACK');
+      this.#guest?.settle(false);
       const failure = storageError(error, 'cannot write to the database');
       for (const { reject } of group) reject(failure);
       return;

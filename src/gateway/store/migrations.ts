@@ -101,4 +101,21 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT;
   CREATE INDEX sessions_by_node ON sessions (node_id, connected_at);
   `,
+  // `at` is what the line says, so that nobody can hide a row by changing a column that no hash covers.
+  `
+  CREATE TABLE audit (
+    seq  INTEGER PRIMARY KEY,
+    line TEXT NOT NULL,
+    at   TEXT GENERATED ALWAYS AS (json_extract(line, '$.at')) VIRTUAL
+  ) STRICT;
+  CREATE INDEX audit_by_time ON audit (at);
+
+  CREATE TABLE audit_head (
+    id        INTEGER PRIMARY KEY CHECK (id = 1),
+    seq       INTEGER NOT NULL,
+    hash      TEXT NOT NULL,
+    key       TEXT NOT NULL,
+    signature TEXT NOT NULL
+  ) STRICT;
+  `,
 ];

@@ -1,5 +1,5 @@
 /** Runs: the durable state of the command bus. The only place that changes a run's state, and only along legal steps. */
-import { canTransition, type RunState } from '../../protocol/run-state.ts';
+import { canTransition, isTerminal, type RunState } from '../../protocol/run-state.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { Sqlite } from './database.ts';
 
@@ -64,8 +64,11 @@ export interface RunFilter {
 
 export class RunsTable {
   readonly #statements;
+  readonly #onEnd: (run: RunRecord) => void;
 
-  constructor(database: Sqlite) {
+  /** @param onEnd is called, inside the transaction, when a run ends. */
+  constructor(database: Sqlite, onEnd: (run: RunRecord) => void) {
+    this.#onEnd = onEnd;
     this.#statements = {
       insert: database.prepare(
         `INSERT INTO runs (id, job_id, idx, node_id, node_name, state, queued_at, expires_at)
@@ -134,6 +137,7 @@ export class RunsTable {
     }
     const next = { ...run, ...change, state };
     this.#statements.move.run(next);
+    if (isTerminal(state)) this.#onEnd(next);
     return next;
   }
 

@@ -1,4 +1,9 @@
 /** The gateway's truth: every table behind one durable write path. Reads are direct; writes go through {@link Store.write}. */
+import { type Clock, systemClock } from '../../shared/clock.ts';
+import { AuditLog } from '../audit/audit-log.ts';
+import { createTemporarySigner, type HeadSigner } from '../audit/head-signer.ts';
+import { runEndRow } from '../audit/run-rows.ts';
+import { AuditTable } from './audit-table.ts';
 import { openDatabase, type Sqlite } from './database.ts';
 import { GroupCommit } from './group-commit.ts';
 import { HealthTable } from './health-table.ts';
@@ -8,6 +13,12 @@ import { NodesTable } from './nodes-table.ts';
 import { RetentionTable } from './retention-table.ts';
 import { RunsTable } from './runs-table.ts';
 
+export interface StoreOptions {
+  clock?: Clock;
+  /** Signs the audit log. Without it a key of this process does, so that the log of a store that is no gateway's is one, too. */
+  signer?: HeadSigner;
+}
+
 export class Store {
   readonly nodes: NodesTable;
   readonly invites: InvitesTable;
@@ -15,25 +26,37 @@ export class Store {
   readonly runs: RunsTable;
   readonly health: HealthTable;
   readonly retention: RetentionTable;
+  readonly audit: AuditLog;
+  readonly auditRows: AuditTable;
   readonly #database: Sqlite;
   readonly #commits: GroupCommit;
   #closed = false;
 
   /** Opens the file at once. @throws FleetError `storage_failed`, `config_invalid`. */
-  constructor(file: string) {
+  constructor(file: string, options: StoreOptions = {}) {
     this.#database = openDatabase(file);
-    this.#commits = new GroupCommit(this.#database);
+    this.auditRows = new AuditTable(this.#database);
+    this.audit = new AuditLog({
+      table: this.auditRows,
+      clock: options.clock ?? systemClock,
+      signer: options.signer ?? createTemporarySigner(),
+      write: (work) => this.write(work),
+    });
+    this.#commits = new GroupCommit(this.#database, this.audit);
     this.nodes = new NodesTable(this.#database);
     this.invites = new InvitesTable(this.#database);
     this.jobs = new JobsTable(this.#database);
-    this.runs = new RunsTable(this.#database);
+    this.runs = new RunsTable(this.#database, (run) => this.audit.append(runEndRow(run)));
     this.health = new HealthTable(this.#database);
     this.retention = new RetentionTable(this.#database);
   }
 
-  /** Runs `work` in the next group of writes and resolves with its result once it is on disk. */
+  /**
+   * Runs `work` in the next group of writes and resolves with its result once it is on disk. The first write of a request that
+   * changes something also stores the request's row of the audit log.
+   */
   write<T>(work: () => T): Promise<T> {
-    return this.#commits.write(work);
+    return this.audit.writeWithAct(work, (whole) => this.#commits.write(whole));
   }
 
   /** Flushes what waits and closes the file. */

@@ -58,7 +58,8 @@ export function queryInteger(request: FastifyRequest, name: string): number | un
   return value;
 }
 
-function toApiError(error: unknown): FleetError {
+/** What a route threw, or what fastify found wrong with a request, as the error that is answered. */
+export function toApiError(error: unknown): FleetError {
   if (error instanceof FleetError) return error;
   const code = systemErrorCode(error);
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new FleetError('too_large', 'the body is too large');

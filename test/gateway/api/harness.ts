@@ -5,11 +5,13 @@ import type { Duplex } from 'node:stream';
 import type { TestContext } from 'node:test';
 import { addAdminRoutes } from '../../../src/gateway/api/admin-routes.ts';
 import { createApi } from '../../../src/gateway/api/api.ts';
+import { addAuditRoutes } from '../../../src/gateway/api/audit-routes.ts';
 import { Authenticator } from '../../../src/gateway/api/authenticate.ts';
 import { type ApiPeer, type Origin, Origins } from '../../../src/gateway/api/caller.ts';
 import { addHealthRoutes } from '../../../src/gateway/api/health-routes.ts';
 import { addJobRoutes } from '../../../src/gateway/api/job-routes.ts';
 import { addNodeRoutes } from '../../../src/gateway/api/node-routes.ts';
+import { Refusals } from '../../../src/gateway/audit/refusals.ts';
 import { Bus } from '../../../src/gateway/bus/bus.ts';
 import { resolveGatewayConfig } from '../../../src/gateway/config.ts';
 import { DEFAULT_HEALTH_THRESHOLDS } from '../../../src/gateway/health/derive-status.ts';
@@ -23,7 +25,7 @@ import { silentLogger } from '../../../src/shared/logger.ts';
 import { socketPair } from '../../support/socket-pair.ts';
 import { cleanUp } from '../../support/temp-folder.ts';
 import { FakeNode } from '../bus/fake-node.ts';
-import { FACTS, testGateway } from '../identity/fixtures.ts';
+import { FACTS, type TestGateway, testGateway } from '../identity/fixtures.ts';
 
 export const API_TOKEN = 'api-token';
 
@@ -61,7 +63,10 @@ export interface Client {
   ): Promise<http.IncomingMessage>;
 }
 
-export async function testApi(t: TestContext, options: { authenticator?: Authenticator } = {}) {
+export async function testApi(
+  t: TestContext,
+  options: { authenticator?: Authenticator; addRoutes?(app: App, gateway: TestGateway): void } = {},
+) {
   const gateway = testGateway(t);
   const { store, clock, tokens, pairing, invites, pending } = gateway;
   const logger = silentLogger;
@@ -81,8 +86,9 @@ export async function testApi(t: TestContext, options: { authenticator?: Authent
   });
   bus.start();
   const origins = new Origins();
+  const refusals = new Refusals({ store, clock, logger });
   const authenticator = options.authenticator ?? new Authenticator({ store, tokens, apiToken: API_TOKEN });
-  const app: App = createApi({ authenticator, origins, clock, logger });
+  const app: App = createApi({ authenticator, origins, clock, logger, audit: store.audit, refusals });
   const routes: { method: string; url: string; action: string | undefined }[] = [];
   app.addHook(
     'onRoute',
@@ -92,6 +98,7 @@ export async function testApi(t: TestContext, options: { authenticator?: Authent
   let shutdowns = 0;
   addNodeRoutes(app, { ...sources, pairing, heartbeatIntervalMs: 30_000 });
   addJobRoutes(app, { ...sources, bus });
+  addAuditRoutes(app, { store });
   addHealthRoutes(app, { ...sources, limits: resolveGatewayConfig({}, {}, '').thresholds });
   addAdminRoutes(app, {
     ...sources,
@@ -103,12 +110,14 @@ export async function testApi(t: TestContext, options: { authenticator?: Authent
       shutdowns += 1;
     },
   });
+  options.addRoutes?.(app, gateway);
   await app.ready();
   const acceptor = new StreamAcceptor(app.server);
   cleanUp(t, async () => {
     await bus.close();
     await sessions.closeAll('stopped');
     await app.close();
+    await refusals.close();
   });
 
   const connect = (origin: Origin | undefined, token?: string): Client => {
@@ -156,7 +165,19 @@ export async function testApi(t: TestContext, options: { authenticator?: Authent
   };
 
   const admin = connect({ kind: 'socket' });
-  return { ...gateway, sessions, monitor, bus, app, routes, connect, addNode, admin, shutdowns: () => shutdowns };
+  return {
+    ...gateway,
+    refusals,
+    sessions,
+    monitor,
+    bus,
+    app,
+    routes,
+    connect,
+    addNode,
+    admin,
+    shutdowns: () => shutdowns,
+  };
 }
 
 export type TestApi = Awaited<ReturnType<typeof testApi>>;

@@ -8,6 +8,7 @@ import { type Action, type CallerRole, isAllowed, PERMISSIONS } from '../../../s
 import { systemClock } from '../../../src/shared/clock.ts';
 import type { RequestOptions } from '../../../src/shared/http/request.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
+import { testGateway } from '../identity/fixtures.ts';
 import { API_TOKEN, peerOf, testApi } from './harness.ts';
 
 /** Lets everybody be who the test says. */
@@ -15,12 +16,15 @@ function authenticatorOf(caller: () => Caller): Authenticator {
   return { identify: async () => caller() } as unknown as Authenticator;
 }
 
-test('a route that names no action cannot be added', () => {
+test('a route that names no action cannot be added', (t) => {
+  const { store } = testGateway(t);
   const app = createApi({
     authenticator: authenticatorOf(() => assert.fail()),
     origins: new Origins(),
     clock: systemClock,
     logger: silentLogger,
+    audit: store.audit,
+    refusals: { note: () => undefined },
   });
   assert.throws(() => app.get('/v1/anything', () => 'x'), /names no action/);
 });

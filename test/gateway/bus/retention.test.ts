@@ -153,7 +153,8 @@ test('thousands of jobs and large logs go in small steps, and what comes in betw
     return !store.retention.shrinkStep();
   }, 'the space to be given back');
   store.close();
-  assert.ok(statSync(world.file).size < 2 * 1024 * 1024, `${statSync(world.file).size} bytes are left`);
+  // What is left are the rows of the audit log on the ends of 4,500 runs.
+  assert.ok(statSync(world.file).size < 4 * 1024 * 1024, `${statSync(world.file).size} bytes are left`);
 });
 
 test('a file that was made without auto_vacuum keeps its free pages for what comes, and is left in peace', (t) => {

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
+import { createHeadSigner } from '../../../src/gateway/audit/head-signer.ts';
 import { Invites } from '../../../src/gateway/identity/invites.ts';
 import { Pairing } from '../../../src/gateway/identity/pairing.ts';
 import { PendingNodes } from '../../../src/gateway/identity/pending-nodes.ts';
@@ -29,9 +30,9 @@ export const FACTS = { hostname: 'h', os: 'linux', osRelease: '1', arch: 'x64', 
 export function testGateway(t: TestContext) {
   const folder = tempFolder(t);
   const clock = new FakeClock();
-  const store = new Store(path.join(folder, 'fleet.db'));
-  cleanUp(t, () => store.close());
   const signingKey = toSigningKey(loadOrCreateKeyFile(path.join(folder, 'signing'), 'test'));
+  const store = new Store(path.join(folder, 'fleet.db'), { clock, signer: createHeadSigner(signingKey) });
+  cleanUp(t, () => store.close());
   const invites = new Invites({ store, clock, randomBytes });
   const pending = new PendingNodes(clock);
   const tokens = new Tokens({ signingKey, gatewayId: 'this gateway', clock, randomBytes });

@@ -1,0 +1,46 @@
+/** Reads the audit log of a gateway from end to end, and checks it here: the gateway is not asked whether its own log is whole. */
+import type { AuditHeadView, AuditPosition, AuditQuery } from '../protocol/audit.ts';
+import { AuditCheck, type AuditVerdict } from '../protocol/audit-check.ts';
+import type { GatewayClient } from './gateway-client.ts';
+
+type AuditSource = Pick<GatewayClient, 'auditPage' | 'auditHead'>;
+type Filter = Omit<AuditQuery, 'after' | 'before'>;
+
+/** Lines that fit, in order. */
+export async function* readAudit(source: AuditSource, filter: Filter = {}, after = 0): AsyncGenerator<string> {
+  for (let next: number | null = after; next !== null; ) {
+    const page = await source.auditPage({ ...filter, after: next });
+    yield* page.lines;
+    next = page.next;
+  }
+}
+
+/** The last `count` lines that fit, in order. */
+export async function readLatestAudit(source: AuditSource, filter: Filter, count: number): Promise<string[]> {
+  const lines: string[] = [];
+  for (let next: number | null = Number.MAX_SAFE_INTEGER; next !== null && lines.length < count; ) {
+    const page = await source.auditPage({ ...filter, before: next });
+    lines.push(...page.lines);
+    next = page.next;
+  }
+  return lines.slice(0, count).reverse();
+}
+
+export interface CheckedAudit extends AuditVerdict {
+  head: AuditHeadView['head'];
+}
+
+/** Reads and checks everything up to the head. What is written meanwhile is not looked at. */
+export async function checkAudit(source: AuditSource, expected?: Partial<AuditPosition>): Promise<CheckedAudit> {
+  const check = new AuditCheck(expected);
+  for await (const line of readAudit(source)) check.push(line);
+  let view = await source.auditHead();
+  // Rows were added since: up to the head they belong to it.
+  for (let last = check.lastSeq; last < view.live.seq; last = check.lastSeq) {
+    const { lines } = await source.auditPage({ after: last });
+    for (const line of lines) check.push(line);
+    if (check.lastSeq === last) break;
+    view = await source.auditHead();
+  }
+  return { ...check.finish(view), head: view.head };
+}

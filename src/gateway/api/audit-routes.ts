@@ -1,0 +1,59 @@
+/** The audit log, page by page: bounded work for each request, however long the log is. */
+import type { AuditHeadView, AuditPage, AuditRow } from '../../protocol/audit.ts';
+import { parseRow } from '../../protocol/audit-check.ts';
+import { FleetError } from '../../shared/errors.ts';
+import { type App, queryInteger, queryText } from '../../shared/http/fastify-app.ts';
+import type { AuditTable, StoredLine } from '../store/audit-table.ts';
+import type { Store } from '../store/store.ts';
+
+/** Rows that one request looks at; its page has those of them that were asked for. */
+const PAGE_ROWS = 500;
+
+export function addAuditRoutes(app: App, { store }: { store: Store }): void {
+  const read = { config: { action: 'audit.read' as const } };
+
+  app.get('/v1/audit/head', read, (): AuditHeadView => store.audit.head());
+
+  app.get('/v1/audit', read, (request): AuditPage => {
+    const before = queryInteger(request, 'before');
+    const since = queryInteger(request, 'since');
+    const wanted = matcher({ since, actor: queryText(request, 'actor'), action: queryText(request, 'action') });
+    const rows =
+      before === undefined
+        ? forward(store.auditRows, queryInteger(request, 'after') ?? 0, since)
+        : store.auditRows.before(before, PAGE_ROWS);
+    const next = rows.length < PAGE_ROWS ? null : (rows.at(-1)?.seq ?? null);
+    return { lines: rows.map(({ line }) => line).filter(wanted), next };
+  });
+}
+
+function forward(rows: AuditTable, after: number, since: number | undefined): StoredLine[] {
+  if (since === undefined || after > 0) return rows.after(after, PAGE_ROWS);
+  const first = rows.firstSince(isoOf(since));
+  return first === undefined ? [] : rows.after(first - 1, PAGE_ROWS);
+}
+
+/** Whether a line is one that was asked for. One that cannot be read is shown: it is the last that should be hidden. */
+function matcher(asked: {
+  since: number | undefined;
+  actor: string | undefined;
+  action: string | undefined;
+}): (line: string) => boolean {
+  const since = asked.since === undefined ? undefined : isoOf(asked.since);
+  if (since === undefined && asked.actor === undefined && asked.action === undefined) return () => true;
+  return (line) => {
+    const row: AuditRow | undefined = parseRow(line);
+    if (row === undefined) return true;
+    return (
+      (since === undefined || row.at >= since) &&
+      (asked.actor === undefined || row.actor?.name === asked.actor || row.actor?.key === asked.actor) &&
+      (asked.action === undefined || row.action === asked.action || row.action.startsWith(`${asked.action}.`))
+    );
+  };
+}
+
+function isoOf(ms: number): string {
+  const date = new Date(ms);
+  if (Number.isNaN(date.getTime())) throw new FleetError('bad_request', `since is not a time: ${ms}`);
+  return date.toISOString();
+}

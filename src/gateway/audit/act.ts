@@ -1,0 +1,63 @@
+/** One thing that somebody asks the gateway to do, from the request until its row is in the audit log. */
+import type { AuditActor } from '../../protocol/audit.ts';
+
+export type ActDetails = Record<string, unknown>;
+
+/** An actor for what the gateway does without being asked. */
+export const GATEWAY_ACTOR: AuditActor = { name: 'gateway', role: 'gateway', via: 'gateway', key: null, address: null };
+
+export class Act {
+  readonly actor: AuditActor;
+  #action: string;
+  #details: ActDetails;
+  /** Names of what the request's body gave; stands in for the details until somebody says them. */
+  #fields: readonly string[] | undefined;
+  #state: 'open' | 'claimed' | 'stored' | 'refused' = 'open';
+
+  constructor(actor: AuditActor, action: string, details: ActDetails = {}, fields?: readonly string[]) {
+    this.actor = actor;
+    this.#action = action;
+    this.#details = details;
+    this.#fields = fields;
+  }
+
+  get action(): string {
+    return this.#action;
+  }
+
+  get details(): ActDetails {
+    return this.#fields === undefined ? this.#details : { ...this.#details, fields: this.#fields };
+  }
+
+  get isStored(): boolean {
+    return this.#state === 'stored';
+  }
+
+  get isOpen(): boolean {
+    return this.#state === 'open';
+  }
+
+  /** Says more of what is done; never secrets. */
+  note(details: ActDetails, action = this.#action): void {
+    this.#action = action;
+    this.#fields = undefined;
+    this.#details = { ...this.#details, ...details };
+  }
+
+  /** Takes it upon oneself to store the row: true for one caller only, until that one has failed. */
+  claim(): boolean {
+    if (this.#state !== 'open') return false;
+    this.#state = 'claimed';
+    return true;
+  }
+
+  /** Says what became of the claim. */
+  settle(stored: boolean): void {
+    this.#state = stored ? 'stored' : 'open';
+  }
+
+  /** It was not done: no write that the request has set off tells of it any more. */
+  refuse(): void {
+    if (this.#state === 'open') this.#state = 'refused';
+  }
+}
