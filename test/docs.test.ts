@@ -68,6 +68,19 @@ test('what config.example.yaml only suggests is legal too', (t) => {
   assert.equal(resolveNodeConfig(sections.node, {}, file).name, 'web-1');
 });
 
+test('docs/security.md claims nothing without a test that exists', () => {
+  const text = read('docs/security.md');
+  const cited = [...text.matchAll(/`(test\/[^`]+\.test\.ts) › ([^`]+)`/g)];
+  assert.ok(cited.length > 30);
+  for (const [, file = '', name = ''] of cited) {
+    const quoted = name.replaceAll("'", "\\'");
+    const found = [`'${quoted}'`, `"${name}"`, `\`${name}\``].some((title) => read(file).includes(`(${title}`));
+    assert.ok(found, `${file} has no test called ${name}`);
+  }
+  const claims = text.split('\n## ').flatMap((section) => section.split('\n').filter((line) => line.startsWith('- ')));
+  for (const claim of claims) assert.match(claim, / › /, 'a claim without a test');
+});
+
 /** Names of all options, also of those below others. */
 function optionsOf(schema: z.ZodType): string[] {
   const inner = unwrap(schema);
