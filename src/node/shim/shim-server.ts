@@ -4,6 +4,7 @@
  * A newer connection ends the older one before anything else happens, so that an order which its sender did not live to see answered
  * is either carried out already, and told by `hello`, or never will be.
  */
+import { chmodSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Clock, Timer } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
@@ -45,6 +46,8 @@ export class ShimServer {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject);
       this.#server.listen(path, () => {
+        // Its folder is private, too; the socket itself need not rely on that.
+        chmodSync(path, 0o600);
         this.#waitForAgent();
         resolve();
       });
