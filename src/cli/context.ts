@@ -1,10 +1,10 @@
 /** What a command may use. Everything that belongs to the process comes from the composition root. */
 import path from 'node:path';
-import type { Readable, Writable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { GatewayClient } from '../client/gateway-client.ts';
 import type { Clock } from '../shared/clock.ts';
 import { gatewayPaths } from '../shared/home.ts';
-import type { OutputPort } from './output-port.ts';
+import type { OutputPort, OutputStream } from './output-port.ts';
 import type { Services } from './services.ts';
 
 export type SignalName = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
@@ -20,13 +20,16 @@ export type DetachedMessage =
   | { note: string }
   | { failed: { code: string; message: string; hint?: string }; exitCode: number };
 
+/** stdin; one that is a terminal can give each key as it is pressed. */
+export type InputStream = Readable & { isTTY?: boolean; setRawMode?(raw: boolean): unknown };
+
 /** The process, as bin.ts hands it over. */
 export interface World {
   env: Readonly<Record<string, string | undefined>>;
   /** Opened only when asked for: what does not read stdin must not touch it. */
-  openStdin(): Readable;
-  stdout: Writable & { isTTY?: boolean };
-  stderr: Writable & { isTTY?: boolean };
+  openStdin(): InputStream;
+  stdout: OutputStream;
+  stderr: OutputStream;
   clock: Clock;
   /** Uniform in [0, 1). */
   random(): number;

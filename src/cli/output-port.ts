@@ -5,6 +5,9 @@ import { FleetError, systemErrorCode } from '../shared/errors.ts';
 import type { ByteSink } from './output/byte-sink.ts';
 import { createTerminalStyle, type TerminalStyle } from './output/terminal-style.ts';
 
+/** What of a stream tells whether it is a terminal, and how large. */
+export type OutputStream = Writable & { isTTY?: boolean; columns?: number; rows?: number };
+
 export interface OutputPort extends ByteSink {
   /** What is written after the reader has gone is dropped. */
   write(data: Uint8Array | string): void;
@@ -15,6 +18,10 @@ export interface OutputPort extends ByteSink {
   /** Aborts when nothing can be written any more. Its reason is a FleetError, or {@link READER_GONE} for a closed pipe. */
   readonly gone: AbortSignal;
   readonly isTerminal: boolean;
+  /** In characters; undefined when it is no terminal. */
+  size(): { columns: number; rows: number } | undefined;
+  /** Calls `listener` whenever the terminal has another size (SIGWINCH), until the returned function is called. */
+  onResize(listener: () => void): () => void;
   readonly style: TerminalStyle;
 }
 
@@ -22,7 +29,7 @@ export interface OutputPort extends ByteSink {
 export const READER_GONE = Symbol('reader gone');
 
 export function openOutputPort(
-  stream: Writable & { isTTY?: boolean },
+  stream: OutputStream,
   name: string,
   env: Readonly<Record<string, string | undefined>>,
 ): OutputPort {
@@ -37,6 +44,12 @@ export function openOutputPort(
     isTerminal,
     style: createTerminalStyle({ isTTY: isTerminal, env }),
     gone: gone.signal,
+    // A terminal that was never told its size says 0.
+    size: () => (stream.columns && stream.rows ? { columns: stream.columns, rows: stream.rows } : undefined),
+    onResize(listener) {
+      stream.on('resize', listener);
+      return () => void stream.off('resize', listener);
+    },
     write(data) {
       if (!gone.signal.aborted && data.length > 0) stream.write(data);
     },

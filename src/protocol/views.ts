@@ -54,6 +54,8 @@ export interface HealthNodeView {
   skewMs: number | null;
   uptimeS: number | null;
   lastSeenAt: string | null;
+  /** Runs that it works on; null while it is not connected. */
+  runsActive?: number | null;
 }
 
 export interface HealthView {

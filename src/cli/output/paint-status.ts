@@ -4,12 +4,15 @@ import type { TableCell } from './table.ts';
 import type { TerminalStyle } from './terminal-style.ts';
 
 export function paintStatus(status: NodeStatus | 'revoked', style: TerminalStyle): TableCell {
-  const paint = {
+  return { text: status, paint: paintOfStatus(status, style) };
+}
+
+export function paintOfStatus(status: NodeStatus | 'revoked', style: TerminalStyle): (text: string) => string {
+  return {
     online: style.green,
     limited: style.yellow,
     error: style.red,
     offline: style.red,
     revoked: style.dim,
   }[status];
-  return { text: status, paint };
 }

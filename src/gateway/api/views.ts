@@ -81,6 +81,7 @@ export function healthView(nodes: readonly NodeRecord[], monitor: HealthMonitor)
       skewMs: latest?.skewMs ?? null,
       uptimeS: beat?.uptimeS ?? null,
       lastSeenAt: isoOrNull(node.lastSeenAt),
+      runsActive: status === 'offline' ? null : (beat?.runsActive ?? null),
     };
   });
   views.sort((a, b) => worstFirst(a.status, b.status) || (a.name < b.name ? -1 : 1));

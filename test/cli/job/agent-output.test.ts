@@ -19,6 +19,8 @@ function show(records: readonly object[], { isTerminal = false, end = {} as Part
     flush: async () => {},
     gone: new AbortController().signal,
     isTerminal,
+    size: () => undefined,
+    onResize: () => () => undefined,
     style: createTerminalStyle({ isTTY: isTerminal, env: {} }),
   });
   const output = new AgentTextOutput('coder', { out: port('out'), err: port('err') });

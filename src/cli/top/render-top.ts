@@ -1,0 +1,170 @@
+/** `fleet top` as lines: a pure function of what is known and of the size of the terminal. */
+import { NODE_STATUSES } from '../../protocol/node-status.ts';
+import type { HealthNodeView } from '../../protocol/views.ts';
+import { formatDuration } from '../../shared/duration.ts';
+import { stripControl } from '../../shared/strip-control.ts';
+import { paintOfStatus } from '../output/paint-status.ts';
+import type { TerminalStyle } from '../output/terminal-style.ts';
+import { chooseColumns, GAP, MARGIN, type TopColumn } from './columns.ts';
+import { cutText, fitText } from './fit-text.ts';
+import { SORT_LETTERS, type TopState, visibleNodes } from './top-state.ts';
+
+export interface TopFrame {
+  columns: number;
+  /** Infinity for as many as there are nodes. */
+  rows: number;
+  /** Now, ms since the epoch. */
+  now: number;
+  style: TerminalStyle;
+  /** Whether the terminal draws more than ASCII. */
+  unicode: boolean;
+}
+
+/** Title, header of the table, and the line for keys. */
+const FIXED_ROWS = 3;
+
+/** How many nodes fit at once. */
+export function pageRows({ rows }: Pick<TopFrame, 'rows'>): number {
+  return Math.max(1, rows - FIXED_ROWS);
+}
+
+/** At most `rows` lines, each at most `columns` wide. */
+export function renderTop(state: TopState, frame: TopFrame): string[] {
+  const painter = new Painter(frame);
+  const lines = state.help ? helpLines(painter) : tableLines(state, frame, painter);
+  return lines.slice(0, frame.rows);
+}
+
+/** All nodes, and no line for keys: a frame for paper. */
+export function renderFrame(state: TopState, frame: Omit<TopFrame, 'rows'>): string[] {
+  return renderTop(state, { ...frame, rows: Number.POSITIVE_INFINITY }).slice(0, -1);
+}
+
+/** Makes text safe for this terminal, and exactly as wide as it may be. */
+class Painter {
+  readonly #frame: TopFrame;
+  readonly mark: string;
+
+  constructor(frame: TopFrame) {
+    this.#frame = frame;
+    this.mark = frame.unicode ? '…' : '~';
+  }
+
+  get style(): TerminalStyle {
+    return this.#frame.style;
+  }
+
+  clean(text: string): string {
+    const clean = stripControl(text);
+    return this.#frame.unicode ? clean : clean.replace(/[^ -~]/gu, '?');
+  }
+
+  /** One line that is cut where the terminal ends. */
+  line(text: string): string {
+    return cutText(this.clean(text), this.#frame.columns, this.mark);
+  }
+
+  cell(text: string, { width, align }: Pick<TopColumn, 'width' | 'align'>): string {
+    return fitText(this.clean(text), width, this.mark, align);
+  }
+}
+
+function tableLines(state: TopState, frame: TopFrame, painter: Painter): string[] {
+  const { style } = painter;
+  const nodes = visibleNodes(state);
+  const columns = chooseColumns(state.nodes ?? [], frame.columns);
+  const details = state.details ? detailLines(nodes, state, painter) : [];
+  const room = Math.max(0, frame.rows - FIXED_ROWS - details.length);
+  const from = firstShown(nodes, state.selected, room);
+  const shown = nodes.slice(from, from + room);
+  return [
+    state.lost === undefined
+      ? style.bold(painter.line(titleOf(state, frame)))
+      : style.red(painter.line(lostOf(state, frame))),
+    style.bold(headerLine(columns, state, painter, frame)),
+    ...shown.map((node) => rowLine(node, columns, node.name === state.selected, painter, frame)),
+    ...details,
+    style.dim(painter.line(footerOf(state, nodes.length, from, shown.length))),
+  ];
+}
+
+/** Keeps the selected node in the middle of what is shown, as far as there are nodes around it. */
+function firstShown(nodes: readonly HealthNodeView[], selected: string | undefined, room: number): number {
+  const index = nodes.findIndex(({ name }) => name === selected);
+  return Math.max(0, Math.min(index - Math.floor(room / 2), nodes.length - room));
+}
+
+function titleOf({ nodes = [], receivedAt }: TopState, { now }: TopFrame): string {
+  const counts = NODE_STATUSES.flatMap((status) => {
+    const count = nodes.filter((node) => node.status === status).length;
+    return count === 0 ? [] : [`${count} ${status}`];
+  });
+  const age = now - receivedAt < 5_000 ? '' : ` (${ageOf(receivedAt, now)})`;
+  return `fleet top: ${counts.join(', ') || 'no nodes yet'}${age}`;
+}
+
+function lostOf({ lost = '', receivedAt }: TopState, { now }: TopFrame): string {
+  return `gateway lost, shown is what was ${ageOf(receivedAt, now)}: ${lost}`;
+}
+
+function ageOf(receivedAt: number, now: number): string {
+  return `${formatDuration(Math.floor(Math.max(0, now - receivedAt) / 1_000) * 1_000)} ago`;
+}
+
+function headerLine(columns: readonly TopColumn[], state: TopState, painter: Painter, frame: TopFrame): string {
+  const arrow = frame.unicode ? (state.reversed ? '▲' : '▼') : state.reversed ? '^' : 'v';
+  const cells = columns.map((column) =>
+    painter.cell(column.header + (column.sort === state.sort ? arrow : ''), column),
+  );
+  return cutText(' '.repeat(MARGIN) + cells.join(' '.repeat(GAP)), frame.columns, '').trimEnd();
+}
+
+function rowLine(
+  node: HealthNodeView,
+  columns: readonly TopColumn[],
+  isSelected: boolean,
+  painter: Painter,
+  frame: TopFrame,
+): string {
+  const cells = columns.map((column) => {
+    const text = painter.cell(column.text(node), column);
+    if (column.header === 'STATUS') return paintOfStatus(node.status, painter.style)(text);
+    return isSelected && column.header === 'NAME' ? painter.style.bold(text) : text;
+  });
+  const margin = fitText(isSelected ? '>' : '', Math.min(MARGIN, frame.columns - 1), '');
+  return (margin + cells.join(' '.repeat(GAP))).trimEnd();
+}
+
+function detailLines(nodes: readonly HealthNodeView[], { selected }: TopState, painter: Painter): string[] {
+  const node = nodes.find(({ name }) => name === selected);
+  if (node === undefined) return [painter.line('  no node is selected: move with the arrows')];
+  const up = node.uptimeS === null ? '' : `, up ${formatDuration(node.uptimeS * 1_000)}`;
+  const skew = node.skewMs === null ? '' : `, clock ${node.skewMs} ms off`;
+  return [
+    painter.line(`  ${node.name}: ${node.status}${up}${skew}, seen ${node.lastSeenAt ?? 'never'}`),
+    ...node.reasons.map((reason) => painter.line(`    ${reason}`)),
+  ];
+}
+
+function footerOf({ filter, typing }: TopState, total: number, from: number, shown: number): string {
+  if (typing) return `filter: ${filter}_`;
+  const part = shown < total ? `${from + 1}-${from + shown} of ${total}  ` : '';
+  const filtered = filter === '' ? '' : `filter: ${filter}  `;
+  return `${part}${filtered}q quit  ? help  / filter  r reverse`;
+}
+
+function helpLines(painter: Painter): string[] {
+  const sorts = Object.entries(SORT_LETTERS).map(([letter, sort]) => `${letter} ${sort}`);
+  const lines = [
+    'fleet top: keys',
+    `  sort by      ${sorts.slice(0, 4).join(', ')},`,
+    `               ${sorts.slice(4).join(', ')}`,
+    '  r            turn the order around',
+    '  /            filter by name or status; Enter keeps it, Esc drops it',
+    '  up, down     select a node (j, k, PgUp, PgDn, Home, End)',
+    '  Enter        all about the selected node',
+    '  q, Ctrl-C    quit',
+    'Any key goes back.',
+  ];
+  return lines.map((text) => painter.line(text));
+}

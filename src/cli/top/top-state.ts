@@ -1,0 +1,147 @@
+/** What `fleet top` knows and how keys change it; pure, so that every key is a line in a test. */
+import { type NodeStatus, worstFirst } from '../../protocol/node-status.ts';
+import type { HealthNodeView } from '../../protocol/views.ts';
+import type { Key } from './keys.ts';
+
+export const SORT_KEYS = ['status', 'name', 'cpu', 'mem', 'disk', 'load', 'rtt', 'runs'] as const;
+export type SortKey = (typeof SORT_KEYS)[number];
+
+/** What is pressed for each order. */
+export const SORT_LETTERS: Readonly<Record<string, SortKey>> = {
+  s: 'status',
+  n: 'name',
+  c: 'cpu',
+  m: 'mem',
+  d: 'disk',
+  l: 'load',
+  t: 'rtt',
+  u: 'runs',
+};
+
+export interface TopState {
+  /** Undefined until the first answer. */
+  readonly nodes: readonly HealthNodeView[] | undefined;
+  /** When they came, ms since the epoch. */
+  readonly receivedAt: number;
+  /** Why the gateway does not answer, while it does not. */
+  readonly lost: string | undefined;
+  readonly sort: SortKey;
+  readonly reversed: boolean;
+  readonly filter: string;
+  /** Whether keys go into the filter. */
+  readonly typing: boolean;
+  readonly selected: string | undefined;
+  readonly details: boolean;
+  readonly help: boolean;
+}
+
+export const FIRST_STATE: TopState = {
+  nodes: undefined,
+  receivedAt: 0,
+  lost: undefined,
+  sort: 'status',
+  reversed: false,
+  filter: '',
+  typing: false,
+  selected: undefined,
+  details: false,
+  help: false,
+};
+
+/** The nodes that are shown, in their order. */
+export function visibleNodes({ nodes = [], filter, sort, reversed }: TopState): HealthNodeView[] {
+  const words = filter.toLowerCase().split(/\s+/);
+  const shown = nodes.filter(({ name, status }) =>
+    words.every((word) => `${name} ${status}`.toLowerCase().includes(word)),
+  );
+  return shown.sort((a, b) => compare(a, b, sort, reversed) || (a.name < b.name ? -1 : 1));
+}
+
+/** The state after a key; undefined when it ends the program. `pageRows` is how many nodes fit. */
+export function pressKey(state: TopState, key: Key, pageRows: number): TopState | undefined {
+  if ('name' in key && key.name === 'quit') return undefined;
+  if (state.typing) return typeFilter(state, key);
+  if (state.help) return { ...state, help: false };
+  if ('name' in key) {
+    switch (key.name) {
+      case 'up':
+        return moveSelection(state, -1);
+      case 'down':
+        return moveSelection(state, 1);
+      case 'pageUp':
+        return moveSelection(state, -pageRows);
+      case 'pageDown':
+        return moveSelection(state, pageRows);
+      case 'home':
+        return moveSelection(state, Number.NEGATIVE_INFINITY);
+      case 'end':
+        return moveSelection(state, Number.POSITIVE_INFINITY);
+      case 'enter':
+        return { ...state, details: !state.details };
+      case 'escape':
+        return { ...state, filter: '', selected: undefined, details: false };
+      default:
+        return state;
+    }
+  }
+  return pressLetter(state, key.text);
+}
+
+function pressLetter(state: TopState, text: string): TopState | undefined {
+  const sort = Object.hasOwn(SORT_LETTERS, text) ? SORT_LETTERS[text] : undefined;
+  // The same once more turns the order around, as a click on the header does elsewhere.
+  if (sort !== undefined) return { ...state, sort, reversed: state.sort === sort && !state.reversed };
+  switch (text) {
+    case 'q':
+      return undefined;
+    case 'r':
+      return { ...state, reversed: !state.reversed };
+    case '/':
+      return { ...state, typing: true };
+    case '?':
+    case 'h':
+      return { ...state, help: true };
+    case 'k':
+      return moveSelection(state, -1);
+    case 'j':
+      return moveSelection(state, 1);
+    default:
+      return state;
+  }
+}
+
+function typeFilter(state: TopState, key: Key): TopState {
+  if ('text' in key) return { ...state, filter: state.filter + key.text };
+  if (key.name === 'erase') return { ...state, filter: [...state.filter].slice(0, -1).join('') };
+  if (key.name === 'enter') return { ...state, typing: false };
+  if (key.name === 'escape') return { ...state, typing: false, filter: '' };
+  return state;
+}
+
+/** Without a selection, down takes the first and up the last. */
+function moveSelection(state: TopState, by: number): TopState {
+  const shown = visibleNodes(state);
+  const present = shown.findIndex(({ name }) => name === state.selected);
+  const from = present >= 0 ? present : by > 0 ? -1 : shown.length;
+  const index = Math.max(0, Math.min(shown.length - 1, from + by));
+  return { ...state, selected: shown[index]?.name };
+}
+
+const FIGURES: Readonly<Record<Exclude<SortKey, 'status' | 'name'>, (node: HealthNodeView) => number | null>> = {
+  cpu: (node) => node.cpuPct,
+  mem: (node) => node.memUsedPct,
+  disk: (node) => node.diskUsedPct,
+  load: (node) => node.load1,
+  rtt: (node) => node.rttMs,
+  runs: (node) => node.runsActive ?? null,
+};
+
+/** Largest and worst first; names from a to z. Who has no figure comes last either way. */
+function compare(a: HealthNodeView, b: HealthNodeView, sort: SortKey, reversed: boolean): number {
+  const turn = reversed ? -1 : 1;
+  if (sort === 'name') return turn * (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
+  if (sort === 'status') return turn * worstFirst(a.status as NodeStatus, b.status as NodeStatus);
+  const [left, right] = [FIGURES[sort](a), FIGURES[sort](b)];
+  if (left === null || right === null) return Number(left === null) - Number(right === null);
+  return turn * (right - left);
+}
