@@ -64,6 +64,8 @@ const WRAPPED: Record<string, readonly string[]> = {
   yaml: ['shared/config.ts'],
   yargs: ['cli/'],
   diff: ['cli/output/'],
+  croner: ['gateway/schedule/cron.ts'],
+  'prom-client': ['gateway/metrics/'],
 };
 
 test('the reader of imports sees every kind of them', () => {

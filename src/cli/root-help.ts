@@ -14,15 +14,15 @@ Run:
 
 See and manage:
   nodes [show|rename|label|revoke|rm|pending|approve|reject]
-  health [NODE], health report    how the nodes are, and how they were
   audit [verify|export]           who did what, when and from where
+  health [NODE], health report    how the nodes are, and were; top: live
+  schedule [add|list|show|history|run|pause|resume|rm]    jobs at certain times
 
 Set up:
   gateway up|down|status|logs     the gateway of this home
   invite                          make a code that lets a machine join
   node up|down|status|logs        the node on this machine
-  completion bash|zsh|fish        completion for a shell
-  version                         the version of this program
+  completion bash|zsh|fish        completion for a shell; version
 
 Everywhere: --home DIR, --config FILE, --json, --debug, --help
 `;

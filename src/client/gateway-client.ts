@@ -3,6 +3,7 @@ import http from 'node:http';
 import type { Readable } from 'node:stream';
 import type { AuditHeadView, AuditPage, AuditQuery } from '../protocol/audit.ts';
 import type { InvitationRequest, JobView, SubmitJobRequest } from '../protocol/job-messages.ts';
+import type { AddScheduleRequest, FiringView, ScheduleView } from '../protocol/schedule.ts';
 import type { GatewayView, HealthView, InviteView, NodeDetailView, NodeView, PendingView } from '../protocol/views.ts';
 import { FleetError, systemErrorCode, toFleetError } from '../shared/errors.ts';
 import { openRequest, type RequestOptions, requestJson } from '../shared/http/request.ts';
@@ -161,6 +162,38 @@ export class GatewayClient {
     });
     const status = body.headers['fleet-status'];
     return { status: typeof status === 'string' ? status : 'unknown', body };
+  }
+
+  addSchedule(body: AddScheduleRequest): Promise<ScheduleView> {
+    return this.#json({ method: 'POST', path: '/v1/schedules', body });
+  }
+
+  /** By name. */
+  async schedules(): Promise<ScheduleView[]> {
+    return (await this.#json<{ schedules: ScheduleView[] }>({ method: 'GET', path: '/v1/schedules' })).schedules;
+  }
+
+  schedule(name: string): Promise<ScheduleView> {
+    return this.#json({ method: 'GET', path: `/v1/schedules/${encodeURIComponent(name)}` });
+  }
+
+  pauseSchedule(name: string, paused: boolean): Promise<ScheduleView> {
+    return this.#json({ method: 'PATCH', path: `/v1/schedules/${encodeURIComponent(name)}`, body: { paused } });
+  }
+
+  removeSchedule(name: string): Promise<void> {
+    return this.#json({ method: 'DELETE', path: `/v1/schedules/${encodeURIComponent(name)}` });
+  }
+
+  /** Newest first. */
+  async scheduleHistory(name: string, limit?: number): Promise<FiringView[]> {
+    const path = withQuery(`/v1/schedules/${encodeURIComponent(name)}/history`, { limit });
+    return (await this.#json<{ firings: FiringView[] }>({ method: 'GET', path })).firings;
+  }
+
+  /** Does now what it does at its times; resolves when that is begun, waits, or is skipped. */
+  runSchedule(name: string): Promise<FiringView> {
+    return this.#json({ method: 'POST', path: `/v1/schedules/${encodeURIComponent(name)}/run` });
   }
 
   async #json<T>(options: RequestOptions): Promise<T> {

@@ -20,9 +20,11 @@ import { createApi } from './api/api.ts';
 import { addAuditRoutes } from './api/audit-routes.ts';
 import { Authenticator } from './api/authenticate.ts';
 import { Origins } from './api/caller.ts';
-import { addHealthRoutes } from './api/health-routes.ts';
+import { addHealthRoutes, renderReport } from './api/health-routes.ts';
 import { addJobRoutes } from './api/job-routes.ts';
+import { addMetricsRoutes } from './api/metrics-routes.ts';
 import { addNodeRoutes } from './api/node-routes.ts';
+import { addScheduleRoutes } from './api/schedule-routes.ts';
 import { AuditRetention } from './audit/audit-retention.ts';
 import { createHeadSigner } from './audit/head-signer.ts';
 import { Refusals } from './audit/refusals.ts';
@@ -36,6 +38,8 @@ import { PendingNodes } from './identity/pending-nodes.ts';
 import { loadOrCreateKeyFile, toSigningKey } from './identity/signing-key.ts';
 import { issueTicket } from './identity/tickets.ts';
 import { Tokens } from './identity/tokens.ts';
+import { GatewayMetrics } from './metrics/gateway-metrics.ts';
+import { createScheduler } from './schedule/create-scheduler.ts';
 import { Sessions } from './sessions.ts';
 import { sshLimitsOf } from './ssh/ssh-config.ts';
 import { SshServer } from './ssh/ssh-server.ts';
@@ -134,7 +138,21 @@ export class Gateway {
     addNodeRoutes(app, { ...sources, pairing, heartbeatIntervalMs: config.heartbeatInterval });
     addJobRoutes(app, { ...sources, bus });
     addAuditRoutes(app, { store });
-    addHealthRoutes(app, { ...sources, limits: config.thresholds });
+    const health = { ...sources, limits: config.thresholds };
+    addHealthRoutes(app, health);
+    const places = { home: paths.home, reports: paths.reports };
+    const report = (format: string, from: number): string => renderReport(health, format, from).text;
+    const metrics = new GatewayMetrics();
+    store.runs.onEnd = (run) => metrics.runEnded(run);
+    const scheduler = createScheduler({
+      ...sources,
+      bus,
+      places,
+      renderReport: report,
+      onEnd: (schedule, succeeded) => metrics.scheduleEnded(schedule, succeeded ? 'succeeded' : 'failed'),
+    });
+    const localTimeZone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    addScheduleRoutes(app, { ...sources, scheduler, places, localTimeZone });
     const describeGateway = (): GatewayView => {
       if (this.#view === undefined) throw new FleetError('busy', 'the gateway is starting');
       const nodes = { paired: store.nodes.all().length, connected: sessions.size, pending: pending.list().length };
@@ -147,6 +165,18 @@ export class Gateway {
       pending,
       describeGateway,
       shutdown: () => this.#dependencies.onShutdownAsked(),
+    });
+    const startedAt = clock.now();
+    addMetricsRoutes(app, {
+      ...sources,
+      metrics,
+      readFigures: () => ({
+        runs: store.runs.countOpen(),
+        sessions: sessions.size,
+        ssh: ssh.stats,
+        version: FLEET_VERSION,
+        startedAt,
+      }),
     });
     await app.ready();
     this.#closers.push(() => app.close());
@@ -176,20 +206,24 @@ export class Gateway {
     retention.start();
     const auditRetention = new AuditRetention({ store, clock, logger, retentionMs: config.auditRetention });
     auditRetention.start();
+    scheduler.start();
+    metrics.start();
     this.#closers.push(
       () => auditRetention.close(),
+      () => metrics.close(),
       () => retention.close(),
       () => monitor.close(),
       () => ssh.close(),
       () => sessions.closeAll('gateway_stopping'),
       () => bus.close(),
+      () => scheduler.close(),
     );
     const listen = await ssh.listen(config.listen.host, config.listen.port);
     const api = config.api === undefined ? null : await this.#listenTcp(app, origins, config.api);
     this.#view = {
       version: FLEET_VERSION,
       pid: process.pid,
-      startedAt: new Date(clock.now()).toISOString(),
+      startedAt: new Date(startedAt).toISOString(),
       listen,
       api,
       advertise: config.advertise ?? null,

@@ -20,7 +20,7 @@ export const flowSchema = z.strictObject({
 });
 export type Flow = z.infer<typeof flowSchema>;
 
-const submitJobFields = z.strictObject({
+export const submitJobFields = z.strictObject({
   kind: z.enum(['shell', 'agent']),
   /** For the node's shell; the prompt when the kind is `agent`. */
   command: commandSchema,

@@ -6,6 +6,7 @@ import { FleetError } from './errors.ts';
 const MAX_SOCKET_PATH_BYTES = process.platform === 'linux' ? 107 : 103;
 
 export interface GatewayPaths {
+  home: string;
   folder: string;
   socket: string;
   database: string;
@@ -13,12 +14,15 @@ export interface GatewayPaths {
   hostKey: string;
   signingKey: string;
   apiToken: string;
+  /** Where scheduled reports go that name no other place. */
+  reports: string;
   log: string;
 }
 
 export function gatewayPaths(home: string): GatewayPaths {
   const folder = path.join(home, 'gateway');
   return {
+    home,
     folder,
     socket: assertSocketPath(path.join(home, 'gateway.sock')),
     database: path.join(folder, 'fleet.db'),
@@ -26,6 +30,7 @@ export function gatewayPaths(home: string): GatewayPaths {
     hostKey: path.join(folder, 'host_ed25519'),
     signingKey: path.join(folder, 'signing_ed25519'),
     apiToken: path.join(folder, 'api.token'),
+    reports: path.join(home, 'reports'),
     log: path.join(folder, 'gateway.log'),
   };
 }

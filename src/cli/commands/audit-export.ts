@@ -1,10 +1,10 @@
 /** `fleet audit export`: the whole audit log as it is stored, to be kept elsewhere. */
 import { Readable } from 'node:stream';
 import { readAudit } from '../../client/read-audit.ts';
+import { writeAtomically } from '../../shared/write-atomically.ts';
 import { defineCommand } from '../command.ts';
 import { openGateway } from '../context.ts';
 import { EXIT_OK } from '../exit-code.ts';
-import { writeAtomically } from '../health/write-atomically.ts';
 import { parsePositiveDuration } from '../job/job-options.ts';
 
 export const auditExportCommand = defineCommand({

@@ -158,7 +158,7 @@ async function dryRun(context: CliContext, selector: string, exclude: string | u
 }
 
 /** @throws FleetError `usage`. */
-function buildFlow(options: Options): Flow {
+export function buildFlow(options: Pick<Options, 'fanout' | 'ramp' | 'max-errors'>): Flow {
   const { fanout, ramp } = options;
   const maxErrors = options['max-errors'];
   if (maxErrors !== undefined && !/^\d{1,9}%?$/.test(maxErrors)) {

@@ -61,6 +61,7 @@ async function findCandidates(typed: readonly string[], current: string, client:
   if (positional?.choices !== undefined) return [...positional.choices];
   if (positional?.name === 'NODE') return [...subcommands, ...(await nodeNames(client))];
   if (positional?.name === 'JOB') return await jobIds(client);
+  if (positional?.name === 'SCHEDULE') return await scheduleNames(client);
   return subcommands;
 }
 
@@ -77,4 +78,9 @@ async function nodeNames(client: GatewayClient): Promise<string[]> {
 async function jobIds(client: GatewayClient): Promise<string[]> {
   const jobs = await client.jobs({ limit: MAX_JOBS }).catch(() => []);
   return jobs.map((job) => job.job);
+}
+
+async function scheduleNames(client: GatewayClient): Promise<string[]> {
+  const schedules = await client.schedules().catch(() => []);
+  return schedules.map(({ name }) => name);
 }

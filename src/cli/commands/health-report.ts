@@ -1,11 +1,11 @@
 /** `fleet health report`: how the nodes were over a period; made for cron. */
 import { pipeline } from 'node:stream/promises';
+import { writeAtomically } from '../../shared/write-atomically.ts';
 import { defineCommand } from '../command.ts';
 import { openGateway } from '../context.ts';
 import { EXIT_OK } from '../exit-code.ts';
 import { exitCodeOfHealth } from '../health/health-exit-code.ts';
 import { unknownWithoutGateway } from '../health/unknown-health.ts';
-import { writeAtomically } from '../health/write-atomically.ts';
 import { parsePositiveDuration } from '../job/job-options.ts';
 
 export const healthReportCommand = defineCommand({

@@ -36,31 +36,41 @@ export interface HealthRoutesOptions {
 export function addHealthRoutes(app: App, options: HealthRoutesOptions): void {
   const { store, monitor, clock } = options;
   const read = { config: { action: 'fleet.read' as const } };
-  const living = (): NodeRecord[] => store.nodes.all().filter((node) => node.revokedAt === null);
 
   app.get('/v1/health', read, (request) => {
     const which = queryText(request, 'node');
-    return healthView(which === undefined ? living() : [findNode(store, which)], monitor);
+    return healthView(which === undefined ? livingNodes(store) : [findNode(store, which)], monitor);
   });
 
   /** The finished document; the header `fleet-status` says the overall status, for exit codes. */
   app.get('/v1/health/report', read, (request, reply) => {
-    const to = clock.now();
-    const from = queryInteger(request, 'since') ?? to - DEFAULT_PERIOD_MS;
-    const name = queryText(request, 'format') ?? 'text';
-    const format = FORMATS[name];
-    if (format === undefined || !Object.hasOwn(FORMATS, name)) {
-      throw new FleetError('usage', `there is no report format ${name}`, {
-        hint: `The formats: ${Object.keys(FORMATS).join(', ')}`,
-      });
-    }
-    if (from >= to) throw new FleetError('usage', 'the report begins in the future');
-    const report = buildReport({ from, to, rows: reportRows(options, living(), from, to), limits: options.limits });
-    return reply
-      .header('fleet-status', report.status ?? 'unknown')
-      .type(format.contentType)
-      .send(format.render(report));
+    const from = queryInteger(request, 'since') ?? clock.now() - DEFAULT_PERIOD_MS;
+    const { status, contentType, text } = renderReport(options, queryText(request, 'format') ?? 'text', from);
+    return reply.header('fleet-status', status).type(contentType).send(text);
   });
+}
+
+/** The finished document on what was from `from`, ms, until now. @throws FleetError `usage`. */
+export function renderReport(
+  options: HealthRoutesOptions,
+  name: string,
+  from: number,
+): { status: string; contentType: string; text: string } {
+  const to = options.clock.now();
+  const format = FORMATS[name];
+  if (format === undefined || !Object.hasOwn(FORMATS, name)) {
+    throw new FleetError('usage', `there is no report format ${name}`, {
+      hint: `The formats: ${Object.keys(FORMATS).join(', ')}`,
+    });
+  }
+  if (from >= to) throw new FleetError('usage', 'the report begins in the future');
+  const rows = reportRows(options, livingNodes(options.store), from, to);
+  const report = buildReport({ from, to, rows, limits: options.limits });
+  return { status: report.status ?? 'unknown', contentType: format.contentType, text: format.render(report) };
+}
+
+function livingNodes(store: Store): NodeRecord[] {
+  return store.nodes.all().filter((node) => node.revokedAt === null);
 }
 
 function reportRows(

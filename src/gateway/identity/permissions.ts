@@ -17,6 +17,8 @@ export const PERMISSIONS = {
   'nodes.manage': ['admin'],
   /** See the audit log. */
   'audit.read': ['admin'],
+  /** Add, change and remove schedules: they go on when their author is gone, and write files on the gateway's machine. */
+  'schedules.manage': ['admin'],
   /** Stop the gateway. */
   'gateway.manage': ['admin'],
 } as const satisfies Record<string, readonly CallerRole[]>;

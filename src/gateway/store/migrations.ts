@@ -118,4 +118,35 @@ export const MIGRATIONS: readonly string[] = [
     signature TEXT NOT NULL
   ) STRICT;
   `,
+  `
+  CREATE TABLE schedules (
+    id         TEXT PRIMARY KEY,
+    name       TEXT NOT NULL UNIQUE,
+    cron       TEXT NOT NULL,
+    time_zone  TEXT NOT NULL,
+    overlap    TEXT NOT NULL,
+    catch_up   TEXT NOT NULL,
+    action     TEXT NOT NULL,
+    paused_at  INTEGER,
+    created_at INTEGER NOT NULL,
+    created_by TEXT NOT NULL,
+    cursor_at  INTEGER NOT NULL
+  ) STRICT;
+
+  CREATE TABLE firings (
+    seq         INTEGER PRIMARY KEY,
+    schedule_id TEXT NOT NULL REFERENCES schedules (id) ON DELETE CASCADE,
+    planned_at  INTEGER NOT NULL,
+    cause       TEXT NOT NULL,
+    state       TEXT NOT NULL,
+    fired_at    INTEGER,
+    ended_at    INTEGER,
+    job_id      TEXT,
+    reason      TEXT,
+    count       INTEGER NOT NULL,
+    UNIQUE (schedule_id, planned_at)
+  ) STRICT;
+  CREATE INDEX firings_by_schedule ON firings (schedule_id, seq);
+  CREATE INDEX firings_open ON firings (schedule_id, seq) WHERE state IN ('waiting', 'started');
+  `,
 ];

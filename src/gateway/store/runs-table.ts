@@ -63,6 +63,8 @@ export interface RunFilter {
 }
 
 export class RunsTable {
+  /** Called with each run that ends, inside the transaction that says so. */
+  onEnd: ((run: RunRecord) => void) | undefined;
   readonly #statements;
   readonly #onEnd: (run: RunRecord) => void;
 
@@ -81,6 +83,9 @@ export class RunsTable {
       ),
       openOfNode: database.prepare(
         `SELECT ${COLUMNS} FROM runs WHERE state IN ('queued', 'delivered', 'running') AND node_id = ? ORDER BY seq`,
+      ),
+      countOpen: database.prepare(
+        `SELECT state, count(*) AS count FROM runs WHERE state IN ('queued', 'delivered', 'running') GROUP BY state`,
       ),
       endedBetween: database.prepare(
         `SELECT node_id AS nodeId, state, exit_code AS exitCode, count(*) AS count FROM runs
@@ -124,6 +129,14 @@ export class RunsTable {
     return rows as RunRecord[];
   }
 
+  /** How many runs without an end there are, by state. */
+  countOpen(): { queued: number; delivered: number; running: number } {
+    const rows = this.#statements.countOpen.all() as { state: 'queued' | 'delivered' | 'running'; count: number }[];
+    const counts = { queued: 0, delivered: 0, running: 0 };
+    for (const { state, count } of rows) counts[state] = count;
+    return counts;
+  }
+
   countEnded(from: number, to: number): { nodeId: string; state: RunState; exitCode: number | null; count: number }[] {
     return this.#statements.endedBetween.all(from, to) as ReturnType<RunsTable['countEnded']>;
   }
@@ -138,6 +151,7 @@ export class RunsTable {
     const next = { ...run, ...change, state };
     this.#statements.move.run(next);
     if (isTerminal(state)) this.#onEnd(next);
+    if (isTerminal(state)) this.onEnd?.(next);
     return next;
   }
 

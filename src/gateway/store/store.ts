@@ -12,6 +12,7 @@ import { JobsTable } from './jobs-table.ts';
 import { NodesTable } from './nodes-table.ts';
 import { RetentionTable } from './retention-table.ts';
 import { RunsTable } from './runs-table.ts';
+import { SchedulesTable } from './schedules-table.ts';
 
 export interface StoreOptions {
   clock?: Clock;
@@ -28,6 +29,7 @@ export class Store {
   readonly retention: RetentionTable;
   readonly audit: AuditLog;
   readonly auditRows: AuditTable;
+  readonly schedules: SchedulesTable;
   readonly #database: Sqlite;
   readonly #commits: GroupCommit;
   #closed = false;
@@ -49,6 +51,7 @@ export class Store {
     this.runs = new RunsTable(this.#database, (run) => this.audit.append(runEndRow(run)));
     this.health = new HealthTable(this.#database);
     this.retention = new RetentionTable(this.#database);
+    this.schedules = new SchedulesTable(this.#database);
   }
 
   /**

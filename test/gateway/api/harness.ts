@@ -1,6 +1,7 @@
 /** The gateway's whole API without its SSH port: real routes, store and sessions, and connections of any origin. */
 import { randomBytes } from 'node:crypto';
 import type http from 'node:http';
+import path from 'node:path';
 import type { Duplex } from 'node:stream';
 import type { TestContext } from 'node:test';
 import { addAdminRoutes } from '../../../src/gateway/api/admin-routes.ts';
@@ -8,14 +9,18 @@ import { createApi } from '../../../src/gateway/api/api.ts';
 import { addAuditRoutes } from '../../../src/gateway/api/audit-routes.ts';
 import { Authenticator } from '../../../src/gateway/api/authenticate.ts';
 import { type ApiPeer, type Origin, Origins } from '../../../src/gateway/api/caller.ts';
-import { addHealthRoutes } from '../../../src/gateway/api/health-routes.ts';
+import { addHealthRoutes, renderReport } from '../../../src/gateway/api/health-routes.ts';
 import { addJobRoutes } from '../../../src/gateway/api/job-routes.ts';
+import { addMetricsRoutes } from '../../../src/gateway/api/metrics-routes.ts';
 import { addNodeRoutes } from '../../../src/gateway/api/node-routes.ts';
+import { addScheduleRoutes } from '../../../src/gateway/api/schedule-routes.ts';
 import { Refusals } from '../../../src/gateway/audit/refusals.ts';
 import { Bus } from '../../../src/gateway/bus/bus.ts';
 import { resolveGatewayConfig } from '../../../src/gateway/config.ts';
 import { DEFAULT_HEALTH_THRESHOLDS } from '../../../src/gateway/health/derive-status.ts';
 import { HealthMonitor } from '../../../src/gateway/health/monitor.ts';
+import { GatewayMetrics } from '../../../src/gateway/metrics/gateway-metrics.ts';
+import { createScheduler } from '../../../src/gateway/schedule/create-scheduler.ts';
 import { Sessions } from '../../../src/gateway/sessions.ts';
 import type { App } from '../../../src/shared/http/fastify-app.ts';
 import { openRequest, type RequestOptions, requestJson } from '../../../src/shared/http/request.ts';
@@ -23,7 +28,7 @@ import { createStreamAgent } from '../../../src/shared/http/stream-agent.ts';
 import { StreamAcceptor } from '../../../src/shared/http/stream-server.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
 import { socketPair } from '../../support/socket-pair.ts';
-import { cleanUp } from '../../support/temp-folder.ts';
+import { cleanUp, tempFolder } from '../../support/temp-folder.ts';
 import { FakeNode } from '../bus/fake-node.ts';
 import { FACTS, type TestGateway, testGateway } from '../identity/fixtures.ts';
 
@@ -99,7 +104,28 @@ export async function testApi(
   addNodeRoutes(app, { ...sources, pairing, heartbeatIntervalMs: 30_000 });
   addJobRoutes(app, { ...sources, bus });
   addAuditRoutes(app, { store });
-  addHealthRoutes(app, { ...sources, limits: resolveGatewayConfig({}, {}, '').thresholds });
+  const health = { ...sources, limits: resolveGatewayConfig({}, {}, '').thresholds };
+  addHealthRoutes(app, health);
+  const home = tempFolder(t);
+  const places = { home, reports: path.join(home, 'reports') };
+  const scheduler = createScheduler({
+    ...sources,
+    bus,
+    places,
+    renderReport: (format, from) => renderReport(health, format, from).text,
+  });
+  const metrics = new GatewayMetrics();
+  store.runs.onEnd = (run) => metrics.runEnded(run);
+  const ssh = { connections: 3, unauthenticated: 1, refused: 2, killed: { grace: 1 } };
+  const readFigures = () => ({
+    runs: store.runs.countOpen(),
+    sessions: sessions.size,
+    ssh,
+    version: '0',
+    startedAt: clock.now(),
+  });
+  addMetricsRoutes(app, { ...sources, metrics, readFigures });
+  addScheduleRoutes(app, { ...sources, scheduler, places, localTimeZone: 'UTC' });
   addAdminRoutes(app, {
     ...sources,
     bus,
@@ -114,6 +140,7 @@ export async function testApi(
   await app.ready();
   const acceptor = new StreamAcceptor(app.server);
   cleanUp(t, async () => {
+    await scheduler.close();
     await bus.close();
     await sessions.closeAll('stopped');
     await app.close();
@@ -171,6 +198,8 @@ export async function testApi(
     sessions,
     monitor,
     bus,
+    scheduler,
+    places,
     app,
     routes,
     connect,

@@ -4,8 +4,8 @@ import { open, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { FleetError, systemErrorCode } from '../../shared/errors.ts';
-import { connectionError } from '../../shared/http/request.ts';
+import { FleetError, systemErrorCode } from './errors.ts';
+import { connectionError } from './http/request.ts';
 
 /** The file gets the mode less the umask. @throws FleetError `storage_failed`; `connection_lost` when the stream broke. */
 export async function writeAtomically(file: string, content: Readable, mode = 0o666): Promise<void> {

@@ -1,0 +1,20 @@
+/** `fleet schedule rm`: removes a schedule. */
+import { defineCommand } from '../command.ts';
+import { openGateway } from '../context.ts';
+import { EXIT_OK } from '../exit-code.ts';
+
+export const scheduleRmCommand = defineCommand({
+  name: 'schedule rm',
+  usage: 'SCHEDULE',
+  describe: 'Removes a schedule and its history. Jobs that it made stay, and those under way go on.',
+  positionals: [{ name: 'SCHEDULE', describe: 'Its name' }],
+  options: {},
+  examples: [
+    ['fleet schedule rm backup', 'for good'],
+    ['fleet schedule pause backup', 'for a while only'],
+  ],
+  async execute(context, { positionals }) {
+    await openGateway(context).removeSchedule(positionals.SCHEDULE);
+    return EXIT_OK;
+  },
+});

@@ -1,0 +1,80 @@
+/** What is to be scheduled, typed as one would type it now: the same parser, and a typed action instead of a line for a shell. */
+import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
+import type { ScheduledAction } from '../../protocol/schedule.ts';
+import type { REPORT_FORMATS } from '../../protocol/schedule-words.ts';
+import { ALL_CONNECTED } from '../../protocol/selector.ts';
+import { FleetError } from '../../shared/errors.ts';
+import { parseCommandLine } from '../args/parse-command-line.ts';
+import type { AnyInvocation, OptionValues } from '../command.ts';
+import { buildFlow } from '../commands/broadcast.ts';
+import type { CliContext } from '../context.ts';
+import { buildRequest, type JOB_OPTIONS, parsePositiveDuration } from '../job/job-options.ts';
+
+const HOW_TO_RUN = ['timeout', 'expires', 'cwd', 'env', 'user', 'lane', 'priority'];
+/** Commands that can be scheduled, and their options that mean something when nobody watches. */
+const SCHEDULABLE: Readonly<Record<string, readonly string[]>> = {
+  run: HOW_TO_RUN,
+  broadcast: [...HOW_TO_RUN, 'on', 'exclude', 'fanout', 'ramp', 'max-errors'],
+  'health report': ['since', 'format', 'out'],
+};
+
+const HINT = "For example: fleet schedule add '0 7 * * *' -- broadcast uptime";
+
+/** @throws FleetError `usage`. */
+export async function parseAction(context: CliContext, words: readonly string[]): Promise<ScheduledAction> {
+  if (words.length === 0) throw new FleetError('usage', 'there is nothing to schedule', { hint: HINT });
+  const parsed = await parseCommandLine(words);
+  const name = parsed.kind === 'command' ? parsed.command.name : words.join(' ');
+  const allowed = Object.hasOwn(SCHEDULABLE, name) ? SCHEDULABLE[name] : undefined;
+  if (parsed.kind !== 'command' || allowed === undefined) {
+    throw new FleetError('usage', `${JSON.stringify(name)} cannot be scheduled`, {
+      hint: `What can be: ${Object.keys(SCHEDULABLE).join(', ')}`,
+    });
+  }
+  const { invocation } = parsed;
+  refuseOthers(name, invocation.options, allowed);
+  if (name === 'health report') return reportAction(invocation);
+  const target = name === 'run' ? { node: textOf(invocation.positionals.NODE) ?? '' } : selectorOf(invocation);
+  // The parser has given each option of this command its own type.
+  const options = invocation.options as OptionValues<typeof JOB_OPTIONS> & Parameters<typeof buildFlow>[0];
+  const { idempotencyKey: _key, ...request } = buildRequest(context, options, invocation.words);
+  const flow = name === 'run' ? {} : buildFlow(options);
+  return { kind: 'job', request: { ...request, target, ...(Object.keys(flow).length === 0 ? {} : { flow }) } };
+}
+
+function refuseOthers(name: string, options: AnyInvocation['options'], allowed: readonly string[]): void {
+  for (const [option, value] of Object.entries(options)) {
+    const isGiven = Array.isArray(value) ? value.length > 0 : value !== undefined && value !== false;
+    if (!isGiven || allowed.includes(option)) continue;
+    throw new FleetError('usage', `--${option} means nothing to a ${name} that is scheduled`, {
+      hint: `Options of fleet schedule add stand before its time. Of ${name} it takes: --${allowed.join(', --')}`,
+    });
+  }
+}
+
+function selectorOf({
+  options,
+}: AnyInvocation): Exclude<SubmitJobRequest['target'], { node: string } | { any: string }> {
+  const exclude = textOf(options.exclude);
+  return { selector: textOf(options.on) ?? ALL_CONNECTED, ...(exclude === undefined ? {} : { exclude }) };
+}
+
+function reportAction({ options }: AnyInvocation): ScheduledAction {
+  const out = textOf(options.out);
+  if (out === undefined) {
+    throw new FleetError('usage', 'health report: a report that is scheduled needs --out FILE', {
+      hint: "On the gateway's machine: an absolute path, or one below HOME/reports.",
+    });
+  }
+  return {
+    kind: 'report',
+    // One of its choices, says the parser.
+    format: (textOf(options.format) ?? 'text') as (typeof REPORT_FORMATS)[number],
+    sinceMs: parsePositiveDuration(textOf(options.since) ?? '24h', '--since'),
+    out,
+  };
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}

@@ -1,0 +1,142 @@
+/** Schedules: add, list, show, pause, resume, remove, look back, do now. */
+import { randomBytes } from 'node:crypto';
+import { sanitizeName } from '../../protocol/sanitize-name.ts';
+import {
+  addScheduleRequest,
+  changeScheduleRequest,
+  type FiringView,
+  type ScheduledAction,
+  type ScheduleView,
+} from '../../protocol/schedule.ts';
+import { randomBase32 } from '../../shared/base32.ts';
+import type { Clock } from '../../shared/clock.ts';
+import { FleetError } from '../../shared/errors.ts';
+import { type App, parseInput, queryInteger } from '../../shared/http/fastify-app.ts';
+import type { Logger } from '../../shared/logger.ts';
+import { type ReportPlaces, resolveReportPath } from '../schedule/report-file.ts';
+import type { Scheduler } from '../schedule/scheduler.ts';
+import { type FiringRecord, MAX_HISTORY, type ScheduleRecord } from '../store/schedules-table.ts';
+import type { Store } from '../store/store.ts';
+
+const DEFAULT_HISTORY = 20;
+
+export interface ScheduleRoutesOptions {
+  store: Store;
+  scheduler: Scheduler;
+  clock: Clock;
+  logger: Logger;
+  places: ReportPlaces;
+  /** For schedules that name no time zone; IANA name. */
+  localTimeZone: string;
+}
+
+export function addScheduleRoutes(app: App, options: ScheduleRoutesOptions): void {
+  const { store, scheduler, clock, logger } = options;
+  const read = { config: { action: 'fleet.read' as const } };
+  const manage = { config: { action: 'schedules.manage' as const } };
+
+  app.get('/v1/schedules', read, () => ({ schedules: store.schedules.all().map(view) }));
+
+  app.post('/v1/schedules', manage, async (request, reply) => {
+    const { name, timeZone, ...asked } = parseInput(addScheduleRequest, request.body);
+    if (asked.action.kind === 'report') resolveReportPath(asked.action.out, options.places);
+    const now = clock.now();
+    const schedule: ScheduleRecord = {
+      ...asked,
+      id: randomBase32(12, randomBytes),
+      name: name ?? freeName(asked.action),
+      timeZone: timeZone ?? options.localTimeZone,
+      pausedAt: null,
+      createdAt: now,
+      createdBy: request.caller.name,
+      cursor: now,
+    };
+    await scheduler.add(schedule);
+    logger.info({ schedule: schedule.name, cron: schedule.cron, by: request.caller.name }, 'schedule added');
+    return reply.code(201).send(view(schedule));
+  });
+
+  app.get('/v1/schedules/:schedule', read, (request) => view(named(request.params)));
+
+  app.patch('/v1/schedules/:schedule', manage, async (request) => {
+    const schedule = named(request.params);
+    const { paused } = parseInput(changeScheduleRequest, request.body);
+    await scheduler.setPaused(schedule, paused);
+    logger.info({ schedule: schedule.name, paused, by: request.caller.name }, 'schedule paused or resumed');
+    return view(store.schedules.byId(schedule.id) ?? schedule);
+  });
+
+  app.delete('/v1/schedules/:schedule', manage, async (request, reply) => {
+    const schedule = named(request.params);
+    await scheduler.remove(schedule);
+    logger.info({ schedule: schedule.name, by: request.caller.name }, 'schedule removed');
+    return reply.code(204).send();
+  });
+
+  app.get('/v1/schedules/:schedule/history', read, (request) => {
+    const limit = Math.min(queryInteger(request, 'limit') ?? DEFAULT_HISTORY, MAX_HISTORY);
+    return { firings: store.schedules.history(named(request.params).id, limit).map(firingView) };
+  });
+
+  app.post('/v1/schedules/:schedule/run', manage, async (request, reply) => {
+    const schedule = named(request.params);
+    logger.info({ schedule: schedule.name, by: request.caller.name }, 'schedule begun by hand');
+    return reply.code(202).send(firingView(await scheduler.runNow(schedule)));
+  });
+
+  function named(params: unknown): ScheduleRecord {
+    const { schedule: which } = params as { schedule: string };
+    const schedule = store.schedules.byName(which) ?? store.schedules.byId(which);
+    if (schedule !== undefined) return schedule;
+    throw new FleetError('not_found', `there is no schedule called ${which}`, {
+      hint: 'See them all: fleet schedule list',
+    });
+  }
+
+  function freeName(action: ScheduledAction): string {
+    const base = action.kind === 'report' ? 'report' : sanitizeName(firstWord(action.request.command)).slice(0, 50);
+    for (let number = 1; ; number += 1) {
+      const name = number === 1 ? base : `${base}-${number}`;
+      if (store.schedules.byName(name) === undefined) return name;
+    }
+  }
+
+  function view(schedule: ScheduleRecord): ScheduleView {
+    const { id, name, cron, timeZone, overlap, catchUp, action, createdBy } = schedule;
+    const [last] = store.schedules.history(id, 1);
+    return {
+      ...{ id, name, cron, timeZone, overlap, catchUp, action },
+      paused: schedule.pausedAt !== null,
+      createdAt: iso(schedule.createdAt),
+      createdBy,
+      nextAt: isoOrNull(scheduler.nextAt(schedule)),
+      last: last === undefined ? null : firingView(last),
+    };
+  }
+}
+
+function firingView({ plannedAt, cause, state, firedAt, endedAt, jobId, reason, count }: FiringRecord): FiringView {
+  return {
+    plannedAt: iso(plannedAt),
+    cause,
+    state,
+    firedAt: isoOrNull(firedAt),
+    endedAt: isoOrNull(endedAt),
+    job: jobId,
+    reason,
+    count,
+  };
+}
+
+/** The program's name without its folder. */
+function firstWord(command: string): string {
+  return command.trim().split(/\s/)[0]?.split('/').at(-1) ?? '';
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+function isoOrNull(ms: number | null): string | null {
+  return ms === null ? null : iso(ms);
+}

@@ -1,0 +1,43 @@
+/** Puts the scheduler together: what it needs of the bus, the API's targets and the reports. */
+import type { Clock } from '../../shared/clock.ts';
+import type { Logger } from '../../shared/logger.ts';
+import { describeTarget, resolveTarget } from '../api/resolve-target.ts';
+import type { ViewSources } from '../api/views.ts';
+import type { Bus } from '../bus/bus.ts';
+import type { Store } from '../store/store.ts';
+import { FiringRunner } from './firing-runner.ts';
+import { type ReportPlaces, writeReportFile } from './report-file.ts';
+import { Scheduler } from './scheduler.ts';
+
+export interface CreateSchedulerOptions extends ViewSources {
+  store: Store;
+  bus: Bus;
+  clock: Clock;
+  logger: Logger;
+  places: ReportPlaces;
+  /** The finished document about what was from `from` until now, ms. */
+  renderReport(format: string, from: number): string;
+  /** Called for each time of a schedule that was done. */
+  onEnd?(schedule: string, succeeded: boolean): void;
+}
+
+export function createScheduler(options: CreateSchedulerOptions): Scheduler {
+  const { store, bus, clock, logger, places, renderReport, onEnd } = options;
+  const runner = new FiringRunner({
+    store,
+    bus,
+    clock,
+    logger,
+    onEnd: ({ scheduleId, state }) => {
+      const schedule = store.schedules.byId(scheduleId);
+      if (schedule !== undefined) onEnd?.(schedule.name, state === 'succeeded');
+    },
+    submit: async (request, submitter) => {
+      const job = await bus.submit(request, resolveTarget(request, options), describeTarget(request), submitter);
+      return job.id;
+    },
+    writeReport: ({ format, sinceMs, out }) =>
+      writeReportFile(out, renderReport(format, clock.now() - sinceMs), places),
+  });
+  return new Scheduler({ store, runner, clock, logger });
+}

@@ -1,0 +1,198 @@
+/** Wakes when a schedule is due and writes down what is to be done before it is done, so that no crash loses or repeats it. */
+import type { Clock, Timer } from '../../shared/clock.ts';
+import { FleetError, toFleetError } from '../../shared/errors.ts';
+import type { Logger } from '../../shared/logger.ts';
+import type { FiringRecord, ScheduleRecord } from '../store/schedules-table.ts';
+import type { Store } from '../store/store.ts';
+import { type CronTimes, parseCron } from './cron.ts';
+import { enterFiring } from './enter-firing.ts';
+import type { FiringRunner } from './firing-runner.ts';
+import { isFarAhead, type Plan, planFirings } from './plan-firings.ts';
+
+/** Timers do not see that the wall clock jumped: a look at it this often, ms. */
+const LONGEST_SLEEP_MS = 15_000;
+/** After a time that is due could not be written down, ms. */
+const RETRY_MS = 1_000;
+/** Most schedules. */
+const MAX_SCHEDULES = 1_000;
+
+export interface SchedulerOptions {
+  store: Store;
+  runner: Pick<FiringRunner, 'advance' | 'replace' | 'resume' | 'close'>;
+  clock: Clock;
+  logger: Logger;
+}
+
+interface Known {
+  times: CronTimes | undefined;
+  /** The next time after `cursor`. */
+  next: number | null;
+  cursor: number;
+}
+
+export class Scheduler {
+  readonly #options: SchedulerOptions;
+  readonly #known = new Map<string, Known>();
+  #timer: Timer | undefined;
+  #tick: Promise<void> = Promise.resolve();
+  #closed = false;
+
+  constructor(options: SchedulerOptions) {
+    this.#options = options;
+  }
+
+  /** Goes on with what a former process had begun, and makes up for what was missed. */
+  start(): void {
+    this.#wake();
+  }
+
+  /** Decides nothing more. Jobs run on. Idempotent. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#timer?.cancel();
+    await this.#tick;
+    await this.#options.runner.close();
+  }
+
+  /** Resolves once it is durable. @throws FleetError `usage`, `conflict`, `busy`. */
+  async add(schedule: ScheduleRecord): Promise<void> {
+    const { store } = this.#options;
+    parseCron(schedule.cron, schedule.timeZone);
+    await store.write(() => {
+      if (store.schedules.byName(schedule.name) !== undefined) {
+        throw new FleetError('conflict', `there is a schedule called ${schedule.name} already`, {
+          hint: `Take another --name, or remove it first: fleet schedule rm ${schedule.name}`,
+        });
+      }
+      if (store.schedules.all().length >= MAX_SCHEDULES) {
+        throw new FleetError('busy', `there are ${MAX_SCHEDULES} schedules already`, { hint: 'Remove some of them.' });
+      }
+      store.schedules.insert(schedule);
+    });
+    this.#arm();
+  }
+
+  /** Its jobs run on. */
+  async remove({ id }: ScheduleRecord): Promise<void> {
+    await this.#options.store.write(() => this.#options.store.schedules.remove(id));
+    this.#known.delete(id);
+    this.#arm();
+  }
+
+  async setPaused({ id }: ScheduleRecord, paused: boolean): Promise<void> {
+    const { store, clock } = this.#options;
+    await store.write(() => store.schedules.setPaused(id, paused, clock.now()));
+    this.#arm();
+  }
+
+  /** Does now what the schedule does, whatever its times; resolves when it is begun, waits, or is skipped. */
+  async runNow(schedule: ScheduleRecord): Promise<FiringRecord> {
+    const { store, runner, clock } = this.#options;
+    const { firing, replaced } = await store.write(() => {
+      const now = clock.now();
+      // A time has one entry; the one that is asked for by hand takes the next moment that is free.
+      let plannedAt = now;
+      while (store.schedules.hasFiring(schedule.id, plannedAt)) plannedAt += 1;
+      return enterFiring(store.schedules, schedule, { plannedAt, cause: 'hand', now, inLine: false });
+    });
+    if (firing === undefined) throw new FleetError('internal', 'a moment that was free is taken');
+    for (const old of replaced) await runner.replace(old);
+    await runner.advance(schedule.id);
+    return store.schedules.firing(firing.seq) ?? firing;
+  }
+
+  /** Null when it is paused or never comes again. */
+  nextAt(schedule: ScheduleRecord): number | null {
+    return schedule.pausedAt === null ? this.#knownOf(schedule).next : null;
+  }
+
+  #wake(): void {
+    this.#tick = this.#decideAll()
+      .catch((error: unknown) => this.#options.logger.error({ err: error }, 'schedules could not be looked at'))
+      .then(() => this.#arm());
+  }
+
+  #arm(): void {
+    if (this.#closed) return;
+    this.#timer?.cancel();
+    const { store, clock } = this.#options;
+    let delayMs = LONGEST_SLEEP_MS;
+    for (const schedule of store.schedules.all()) {
+      const next = this.nextAt(schedule);
+      if (next === null) continue;
+      const leftMs = next - clock.now();
+      delayMs = Math.min(delayMs, leftMs > 0 ? leftMs : RETRY_MS);
+    }
+    this.#timer = clock.after(delayMs, () => this.#wake());
+  }
+
+  async #decideAll(): Promise<void> {
+    const { store, runner, clock } = this.#options;
+    for (const schedule of store.schedules.all()) {
+      const plan = this.#planOf(schedule, clock.now());
+      if (plan !== undefined) {
+        for (const old of await this.#writeDown(schedule, plan)) await runner.replace(old);
+      }
+      runner.resume(schedule);
+    }
+  }
+
+  /** Undefined when there is nothing to decide. */
+  #planOf(schedule: ScheduleRecord, now: number): Plan | undefined {
+    const { times, next } = this.#knownOf(schedule);
+    if (schedule.pausedAt !== null || times === undefined) return undefined;
+    if (next !== null && next > now && !isFarAhead(schedule.cursor, now)) return undefined;
+    const plan = planFirings({ times, cursor: schedule.cursor, now, catchUp: schedule.catchUp });
+    return plan.cursor === schedule.cursor ? undefined : plan;
+  }
+
+  /** In one transaction: what is due, what was missed, and that both are decided. Gives what is to be ended for it. */
+  async #writeDown({ id, cursor }: ScheduleRecord, plan: Plan): Promise<FiringRecord[]> {
+    const { store, clock, logger } = this.#options;
+    return await store.write(() => {
+      const schedule = store.schedules.byId(id);
+      // Removed, paused, or set back meanwhile.
+      if (schedule === undefined || schedule.cursor !== cursor || schedule.pausedAt !== null) return [];
+      const now = clock.now();
+      if (plan.missed !== undefined) {
+        const reason = 'the gateway was not running, or its clock jumped';
+        const { plannedAt, count } = plan.missed;
+        store.schedules.addFiring({
+          scheduleId: id,
+          plannedAt,
+          cause: 'time',
+          state: 'missed',
+          endedAt: now,
+          reason,
+          count,
+        });
+        logger.warn({ schedule: schedule.name, count }, 'times of a schedule were missed');
+      }
+      const inLine = plan.due.length > 1;
+      const replaced = plan.due.flatMap(
+        (due) => enterFiring(store.schedules, schedule, { ...due, now, inLine }).replaced,
+      );
+      store.schedules.setCursor(id, plan.cursor);
+      return replaced;
+    });
+  }
+
+  #knownOf({ id, name, cron, timeZone, cursor }: ScheduleRecord): Known {
+    const present = this.#known.get(id);
+    if (present !== undefined && present.cursor === cursor) return present;
+    const times = present === undefined ? this.#parse(name, cron, timeZone) : present.times;
+    const known = { times, next: times?.after(cursor) ?? null, cursor };
+    this.#known.set(id, known);
+    return known;
+  }
+
+  /** It could be read when it was added; the time zones of this machine may be others now. */
+  #parse(name: string, cron: string, timeZone: string): CronTimes | undefined {
+    try {
+      return parseCron(cron, timeZone);
+    } catch (error) {
+      this.#options.logger.error({ schedule: name, reason: toFleetError(error).message }, 'a schedule cannot be read');
+      return undefined;
+    }
+  }
+}

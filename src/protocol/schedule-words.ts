@@ -1,0 +1,19 @@
+/** The words of schedules, apart from their schemas: the command line needs them and must not load zod. */
+
+/** When the work of the time before still goes on: leave this one out, let it wait, or end the one before. */
+export const OVERLAPS = ['skip', 'queue', 'replace'] as const;
+export type Overlap = (typeof OVERLAPS)[number];
+
+/** Of the times that went by while the gateway was down: do none, the latest, or each. */
+export const CATCH_UPS = ['none', 'once', 'all'] as const;
+export type CatchUp = (typeof CATCH_UPS)[number];
+
+export const REPORT_FORMATS = ['text', 'json', 'md', 'html', 'csv'] as const;
+
+/** `time`: when it was due; `catch_up`: later, because the gateway was down; `hand`: somebody asked for it. */
+export const FIRING_CAUSES = ['time', 'catch_up', 'hand'] as const;
+export type FiringCause = (typeof FIRING_CAUSES)[number];
+
+/** `waiting` for the one before, `started`, and the ends. `missed` was never begun, `skipped` because of the overlap policy. */
+export const FIRING_STATES = ['waiting', 'started', 'succeeded', 'failed', 'skipped', 'missed'] as const;
+export type FiringState = (typeof FIRING_STATES)[number];
