@@ -16,6 +16,7 @@ const EXIT_CODES: Partial<Record<ErrorCode, number>> = {
   bad_selector: EXIT_USAGE,
   bad_request: EXIT_USAGE,
   forbidden: EXIT_REFUSED,
+  policy_denied: EXIT_REFUSED,
   key_revoked: EXIT_REFUSED,
   invite_invalid: EXIT_REFUSED,
   not_paired: EXIT_REFUSED,

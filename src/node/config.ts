@@ -11,6 +11,7 @@ import { labelsSchema, nodeNameSchema } from '../protocol/names.ts';
 import { addressSchema, durationSchema, intervalSchema, parseConfigSection } from '../shared/config.ts';
 import { SSH_LIMITS } from '../shared/ssh/limits.ts';
 import { agentsConfigSchema } from './agent-config.ts';
+import { policyConfigSchema } from './policy/policy-config.ts';
 
 /** Disk that the logs of runs may take on a node, bytes. */
 const DEFAULT_SPOOL_BYTES = 1024 * 1024 * 1024;
@@ -23,6 +24,7 @@ export const nodeConfigSchema = z.strictObject({
   shell: z.string().startsWith('/', 'not an absolute path').optional(),
   killGrace: durationSchema.default(DEFAULT_KILL_GRACE_MS),
   agents: agentsConfigSchema.default({}),
+  policy: policyConfigSchema.optional(),
   maxSpoolBytes: z.number().int().positive().default(DEFAULT_SPOOL_BYTES),
   maxOutputBytes: z.number().int().min(LEAST_MAX_OUTPUT_BYTES).default(DEFAULT_MAX_OUTPUT_BYTES),
   retention: intervalSchema.default(DEFAULT_RETENTION_MS),

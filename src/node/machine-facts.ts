@@ -2,17 +2,18 @@
 import os from 'node:os';
 import { agentCapability } from '../protocol/agent/agent-capability.ts';
 import type { NodeFacts } from '../protocol/node-messages.ts';
+import type { RunSpec } from '../protocol/run-spec.ts';
 import { FLEET_VERSION } from '../protocol/version.ts';
 
-/** `agents` are the names of those in the node's config. */
-export function readMachineFacts(agents: readonly string[]): NodeFacts {
+/** `agents` are the names of those in the node's config, `kinds` what its policy lets it do. */
+export function readMachineFacts(agents: readonly string[], kinds: readonly RunSpec['kind'][]): NodeFacts {
   return {
     hostname: os.hostname().slice(0, 255),
     os: process.platform,
     osRelease: os.release().slice(0, 255),
     arch: process.arch,
     agentVersion: FLEET_VERSION,
-    capabilities: ['shell', ...agents.map(agentCapability)],
+    capabilities: kinds.flatMap((kind) => (kind === 'shell' ? ['shell'] : agents.map(agentCapability))),
   };
 }
 

@@ -12,9 +12,10 @@ import { configPath, nodePaths, nodesFolder } from '../shared/home.ts';
 import { openLog } from '../shared/log.ts';
 import { assertPrivateContents, ensurePrivateFolder } from '../shared/private-file.ts';
 import { acquireProcessLock } from '../shared/process-lock.ts';
-import { resolveNodeConfig } from './config.ts';
+import { type NodeConfig, resolveNodeConfig } from './config.ts';
 import { FleetNode } from './node.ts';
 import { NodeStateFile } from './node-state.ts';
+import { PolicyFile, requirePolicy } from './policy/policy-file.ts';
 import { chooseProfile } from './profiles.ts';
 
 export interface StartNodeOptions {
@@ -55,7 +56,9 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
   const { home, configFile, flags, signal } = options;
   const file = configFile ?? configPath(home);
   const { code, ...overrides } = flags;
-  const config = resolveNodeConfig(readConfigFile(file, configFile !== undefined).node, overrides, file);
+  const readConfig = (): NodeConfig =>
+    resolveNodeConfig(readConfigFile(file, configFile !== undefined).node, overrides, file);
+  const config = readConfig();
   const invite = code === undefined ? undefined : parseInviteCode(code);
   const profile = chooseProfile(home, config.name, os.hostname());
   const paths = nodePaths(home, profile);
@@ -79,6 +82,12 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
     name,
     nameRequired: config.name !== undefined,
     config,
+    policy: new PolicyFile({
+      initial: config.policy,
+      read: () => (config.policy === undefined ? readConfig().policy : requirePolicy(readConfig().policy)),
+      host: { ownUser: os.userInfo().username, homeFolder: os.homedir() },
+      logger: log.logger,
+    }),
     paths,
     clock: systemClock,
     logger: log.logger,

@@ -19,6 +19,8 @@ import { loadOrCreateIdentity } from './identity.ts';
 import { loginShell, readMachineFacts } from './machine-facts.ts';
 import { createMetrics, type Metrics } from './metrics/metrics.ts';
 import { NodeStateFile } from './node-state.ts';
+import { POLICY_KINDS } from './policy/policy-config.ts';
+import type { PolicyFile } from './policy/policy-file.ts';
 import { Runner } from './runner/runner.ts';
 import { type ConnectOptions, connectOnce, type Pending, renewToken } from './tunnel/connect-once.ts';
 import { Heartbeats } from './tunnel/heartbeats.ts';
@@ -33,6 +35,7 @@ export interface NodeOptions {
   name: string;
   nameRequired: boolean;
   config: NodeConfig;
+  policy: PolicyFile;
   paths: NodePaths;
   clock: Clock;
   logger: Logger;
@@ -79,8 +82,9 @@ export class FleetNode {
     return this.#tunnel?.ended ?? Promise.resolve(undefined);
   }
 
-  /** The network may have changed: try at once. */
+  /** SIGHUP: the network or the policy may have changed. */
   reconnect(): void {
+    this.#options.policy.reload();
     this.#tunnel?.nudge();
   }
 
@@ -93,7 +97,7 @@ export class FleetNode {
   }
 
   async #start(): Promise<void> {
-    const { paths, config, clock, logger, random, baseEnv, profile } = this.#options;
+    const { paths, config, policy, clock, logger, random, baseEnv, profile } = this.#options;
     const identity = loadOrCreateIdentity(paths.key, `fleet node ${profile}`);
     const state = new NodeStateFile(paths.state);
     this.#state = state;
@@ -120,6 +124,7 @@ export class FleetNode {
       runner,
       pairing: () => state.current?.pairing,
       gatewayNow: () => this.#gatewayClock.now(),
+      policy,
       logger,
     });
     await api.ready();
@@ -134,7 +139,7 @@ export class FleetNode {
       identity,
       state,
       labels: config.labels,
-      facts: readMachineFacts(Object.keys(config.agents)),
+      facts: readMachineFacts(Object.keys(config.agents), policy.view?.kinds ?? POLICY_KINDS),
       journal: runner.journalId,
       keepaliveIntervalMs: config.keepaliveInterval,
       keepaliveCountMax: config.keepaliveCountMax,
@@ -230,14 +235,19 @@ export class FleetNode {
   }
 
   async #sample(rttMs: number | null): Promise<Heartbeat> {
-    const faults = this.#runner?.faults() ?? [];
+    const fromRunner = this.#runner?.faults() ?? [];
     return {
       ...(await this.#metrics.sample()),
       runsActive: this.#runner?.active ?? 0,
       rttMs,
-      faults: boundFaults(faults),
-      accepting: faults.length === 0,
+      faults: boundFaults(this.#faults()),
+      accepting: fromRunner.length === 0,
+      policy: this.#options.policy.view !== null,
     };
+  }
+
+  #faults(): string[] {
+    return [...(this.#runner?.faults() ?? []), ...this.#options.policy.faults()];
   }
 
   /** An operator may rename the node while it is connected. */
@@ -264,6 +274,8 @@ export class FleetNode {
       rttMs: online ? this.#rttMs : null,
       skewMs: this.#gatewayClock.skewMs(),
       runsActive: this.#runner?.active ?? 0,
+      policy: this.#options.policy.view,
+      faults: this.#faults(),
       pid: process.pid,
       version: FLEET_VERSION,
       startedAt: new Date(this.#startedAt).toISOString(),

@@ -82,12 +82,14 @@ export const heartbeatSchema = z.object({
   faults: z.array(z.string().min(1).max(MAX_FAULT_LENGTH)).max(MAX_HEARTBEAT_FAULTS),
   /** Whether the node takes new runs. */
   accepting: z.boolean(),
+  /** Whether a policy of the node's own restricts what it does. */
+  policy: z.boolean().optional(),
 });
 
 export type Heartbeat = z.infer<typeof heartbeatSchema>;
 
 /** The part of a heartbeat that is read from the machine; the node's tunnel and runner know the rest. */
-export type MetricsSample = Omit<Heartbeat, 'runsActive' | 'rttMs' | 'faults' | 'accepting'>;
+export type MetricsSample = Omit<Heartbeat, 'runsActive' | 'rttMs' | 'faults' | 'accepting' | 'policy'>;
 
 /** Faults cut to what a heartbeat may carry: a long complaint must not cost the node its heartbeat. Empty ones are dropped. */
 export function boundFaults(faults: readonly string[]): string[] {

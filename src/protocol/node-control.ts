@@ -1,5 +1,19 @@
 /** What a running node tells people on its own machine, over its control socket (nodes/PROFILE/node.sock). Times are ISO 8601 UTC. */
 
+/** The node's own say in what its gateway may ask (docs/policy.md). Null where a rule restricts nothing. */
+export interface NodePolicyView {
+  readonly kinds: readonly ('shell' | 'agent')[];
+  readonly commands: { readonly allow: readonly string[]; readonly exact: readonly string[] } | null;
+  readonly deny: readonly string[];
+  /** Besides the node's own user. */
+  readonly users: readonly string[] | null;
+  /** Where null, all but those that can make other programs run. */
+  readonly env: readonly string[] | null;
+  /** Besides the home folder of the user. */
+  readonly folders: readonly string[] | null;
+  readonly maxConcurrency: number | null;
+}
+
 /** `GET /v1/status`. */
 export interface NodeStatusView {
   profile: string;
@@ -19,6 +33,10 @@ export interface NodeStatusView {
   /** Node's clock minus gateway's, ms. */
   skewMs: number | null;
   runsActive: number;
+  /** Null without one. */
+  policy: NodePolicyView | null;
+  /** What the agent itself finds wrong. */
+  faults: string[];
   pid: number;
   version: string;
   startedAt: string;

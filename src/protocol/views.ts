@@ -27,6 +27,8 @@ export interface NodeDetailView extends NodeView {
   osRelease: NodeFacts['osRelease'] | null;
   skewMs: number | null;
   runsActive: number | null;
+  /** Whether the node's own policy restricts what it does; null when it has not said. */
+  policy: boolean | null;
 }
 
 export interface PendingView {

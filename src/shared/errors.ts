@@ -21,6 +21,7 @@ export const ERROR_CODES = {
   protocol_unsupported: 'the two sides speak no common protocol version',
   // Refused for good.
   forbidden: 'this key may not do that',
+  policy_denied: "the node's own policy refuses it",
   key_revoked: 'the key was revoked on the gateway',
   invite_invalid: 'the invite is unknown, expired, spent or the code is mistyped',
   not_paired: 'the key is not known to the gateway',

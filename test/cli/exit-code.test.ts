@@ -9,6 +9,7 @@ const EXPECTED: Record<ErrorCode, number> = {
   bad_request: 2,
   bad_selector: 2,
   forbidden: 77,
+  policy_denied: 77,
   key_revoked: 77,
   invite_invalid: 77,
   not_paired: 77,

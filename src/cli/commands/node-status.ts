@@ -4,6 +4,7 @@ import type { NodeStatusView } from '../../protocol/node-control.ts';
 import { defineCommand } from '../command.ts';
 import { printJson } from '../context.ts';
 import { EXIT_OK } from '../exit-code.ts';
+import { describePolicy } from '../output/describe-policy.ts';
 import { formatFacts } from '../output/facts.ts';
 import { formatRelativeTime } from '../output/relative-time.ts';
 import { findNodeProfile } from '../service/node-profile.ts';
@@ -41,7 +42,9 @@ function describe(view: NodeStatusView, now: number): [string, string][] {
   if (view.connectedSince !== null) facts.push(['connected', ago(view.connectedSince)]);
   if (view.rttMs !== null) facts.push(['round trip', `${formatMs(view.rttMs)}`]);
   if (view.skewMs !== null) facts.push(['clock skew', formatMs(view.skewMs)]);
+  for (const fault of view.faults) facts.push(['fault', fault]);
   facts.push(
+    ...describePolicy(view.policy),
     ['runs', String(view.runsActive)],
     ['connects', String(view.connects)],
     ['version', view.version],

@@ -43,6 +43,7 @@ function describe(node: NodeDetailView, now: number): [string, string][] {
     ['capabilities', node.capabilities.join(', ')],
     ['labels', formatLabels(node.labels)],
     ['active runs', node.runsActive === null ? '' : String(node.runsActive)],
+    ['policy', node.policy === null ? '' : node.policy ? 'its own; fleet node status shows it there' : 'none'],
     ['key', node.fingerprint],
     ['paired', ago(node.pairedAt)],
   ];

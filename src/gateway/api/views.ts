@@ -47,6 +47,7 @@ export function nodeDetailView(node: NodeRecord, sources: ViewSources): NodeDeta
     osRelease: node.facts?.osRelease ?? null,
     skewMs: health.latest?.skewMs ?? null,
     runsActive: session === undefined ? null : (health.latest?.beat.runsActive ?? null),
+    policy: health.latest?.beat.policy ?? null,
   };
 }
 

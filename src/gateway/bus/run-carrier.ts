@@ -9,7 +9,7 @@ import type { RunSpec } from '../../protocol/run-spec.ts';
 import { isTerminal } from '../../protocol/run-state.ts';
 import { Backoff } from '../../shared/backoff.ts';
 import { type Clock, sleep } from '../../shared/clock.ts';
-import { FleetError, toFleetError } from '../../shared/errors.ts';
+import { type ErrorCode, FleetError, toFleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Session } from '../sessions.ts';
 import type { RunRecord } from '../store/runs-table.ts';
@@ -19,6 +19,8 @@ import type { NodeClient } from './node-client.ts';
 
 /** Pauses between attempts while the tunnel stands, ms. */
 const RETRY = { initialMs: 100, maxMs: 5_000 } as const;
+/** The node has said that it will not do this. */
+const REJECTIONS: ReadonlySet<ErrorCode> = new Set(['forbidden', 'policy_denied', 'no_such_agent']);
 /** Reason of a run whose deadline passed in the queue. */
 export const EXPIRED = 'expired: not delivered in time';
 
@@ -152,6 +154,7 @@ export class RunCarrier {
       await client.handOver(this.#options.specOf(run));
     } catch (error) {
       const failure = toFleetError(error);
+      if (failure.code === 'busy' && !again && (await this.#takeBack())) return true;
       if (failure.code === 'not_running' || (failure.retryable && failure.code !== 'storage_failed')) throw failure;
       // A refusal says nothing about an earlier hand-over whose answer was lost, and an unreadable answer is none.
       const mayHave = again || failure.code === 'protocol_unsupported';
@@ -183,6 +186,19 @@ export class RunCarrier {
     return false;
   }
 
+  /** The node's policy allows no more runs at once, and it has not taken this one: it may expire or be canceled. True when it was canceled meanwhile. */
+  async #takeBack(): Promise<boolean> {
+    const { store } = this.#options;
+    const run = await store.write(() => {
+      const { seq, cancelReason } = this.#run();
+      if (cancelReason !== null) return store.runs.move(this.#id, 'canceled', this.#endNow(cancelReason));
+      store.runs.takeBackHandOver(seq);
+      return undefined;
+    });
+    if (run !== undefined) this.#options.changed(run);
+    return run !== undefined;
+  }
+
   /** Whether the node's journal has the run. */
   async #nodeHas(client: NodeClient): Promise<boolean> {
     try {
@@ -199,8 +215,7 @@ export class RunCarrier {
     const { store } = this.#options;
     const reason = `${failure.code}: ${failure.message}`;
     await this.#end(() => {
-      if (failure.code === 'forbidden' || failure.code === 'no_such_agent')
-        return store.runs.move(this.#id, 'rejected', this.#endNow(reason));
+      if (REJECTIONS.has(failure.code)) return store.runs.move(this.#id, 'rejected', this.#endNow(reason));
       store.runs.move(this.#id, 'delivered');
       return store.runs.move(this.#id, 'failed_to_start', this.#endNow(reason));
     });

@@ -98,6 +98,7 @@ export class RunsTable {
       ),
       askCancel: database.prepare(`UPDATE runs SET cancel_reason = coalesce(cancel_reason, ?) WHERE seq = ?`),
       handOver: database.prepare('UPDATE runs SET handed_over_at = ?, journal = ? WHERE seq = ?'),
+      takeBack: database.prepare('UPDATE runs SET handed_over_at = NULL, journal = NULL WHERE seq = ?'),
       grow: database.prepare(
         `UPDATE runs SET log_bytes = log_bytes + @logBytes, stdout_bytes = stdout_bytes + @stdoutBytes,
            stderr_bytes = stderr_bytes + @stderrBytes WHERE seq = @seq AND log_bytes = @offset`,
@@ -163,6 +164,11 @@ export class RunsTable {
   /** Notes, before the first hand-over, that the node with that journal may have the run from now on. */
   noteHandOver(seq: number, at: number, journal: string): void {
     this.#statements.handOver.run(at, journal, seq);
+  }
+
+  /** The node has said to the first hand-over that it does not take the run now: nobody has it. */
+  takeBackHandOver(seq: number): void {
+    this.#statements.takeBack.run(seq);
   }
 
   /** Adds log bytes at `offset`. False, and nothing stored, when the log does not end exactly there. */

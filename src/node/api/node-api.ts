@@ -9,6 +9,7 @@ import { FleetError } from '../../shared/errors.ts';
 import { type App, createApp, parseInput, queryInteger } from '../../shared/http/fastify-app.ts';
 import { sendStream } from '../../shared/http/send-stream.ts';
 import type { Logger } from '../../shared/logger.ts';
+import type { PolicyFile } from '../policy/policy-file.ts';
 import type { Runner } from '../runner/runner.ts';
 import { verifyTicket } from './verify-ticket.ts';
 
@@ -17,6 +18,8 @@ export interface NodeApiOptions {
   /** The node's id and the gateway's signing keys, once it is paired. */
   pairing(): { id: string; signingKeys: readonly string[] } | undefined;
   gatewayNow(): number;
+  /** The node's own say. */
+  policy: Pick<PolicyFile, 'check' | 'requireFree'>;
   logger: Logger;
 }
 
@@ -44,6 +47,10 @@ export function createNodeApi(options: NodeApiOptions): App {
     const spec = parseInput(runSpecSchema, parseJson(body), 'the spec of the run');
     if (spec.run !== run || spec.nodeId !== pairing.id)
       throw new FleetError('forbidden', 'the spec is for another run or node');
+    // A repetition of what was accepted starts nothing, so there is nothing to decide.
+    if (runner.status(run) === undefined) await options.policy.check(spec);
+    // Asked again: the same run may have come twice at once. Nothing is awaited from here on, so the count holds.
+    if (runner.status(run) === undefined) options.policy.requireFree(runner.active);
     return reply.code(201).send(runner.accept(spec));
   });
 

@@ -9,6 +9,7 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   protocol_unsupported: 426,
   token_invalid: 401,
   forbidden: 403,
+  policy_denied: 403,
   key_revoked: 403,
   not_paired: 403,
   pairing_rejected: 403,

@@ -26,6 +26,7 @@ const DETAIL: NodeDetailView = {
   pairedAt: '2026-01-01T00:00:00.000Z',
   osRelease: '6.1',
   skewMs: -2,
+  policy: null,
   runsActive: 0,
 };
 const PENDING: PendingView = {

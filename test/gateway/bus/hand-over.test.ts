@@ -92,6 +92,7 @@ for (const code of ['forbidden', 'conflict', 'storage_failed', 'bad_request']) {
 test('a refusal of what the node has never seen ends the run, and says why', async (t) => {
   for (const [code, state] of [
     ['forbidden', 'rejected'],
+    ['policy_denied', 'rejected'],
     ['bad_request', 'failed_to_start'],
     ['storage_failed', 'failed_to_start'],
   ] as const) {
@@ -138,6 +139,23 @@ test('what may pass by itself is tried again: busy, a defect, a node that is goi
   const job = await fleet.submit(['a']);
   await fleet.untilState(job, 'exited');
   assert.equal(node.count('accept'), codes.length + 1);
+});
+
+test('a run that its node has refused as busy has not begun: it can expire, and be canceled', async (t) => {
+  const fleet = new TestBus(t);
+  const node = await fleet.addNode('a');
+  await node.connect();
+  node.script = (route, _run, _request, response) => {
+    if (route === 'accept') refuse(response, 429, 'busy');
+    return route === 'accept';
+  };
+  const [expiring, canceled] = [await fleet.submit(['a'], { expiresMs: 60_000 }), await fleet.submit(['a'])];
+  await until(() => node.count('accept') >= 2, 'both to be refused');
+  await until(() => fleet.run(canceled).handedOverAt === null, 'the hand-over to be taken back');
+  await fleet.cancel(canceled);
+  assert.equal((await fleet.untilState(canceled, 'canceled')).deliveredAt, null);
+  await fleet.clock.advance(120_000);
+  await fleet.untilState(expiring, 'expired');
 });
 
 test('an unreadable answer to a hand-over is not taken for a refusal', async (t) => {

@@ -4,10 +4,11 @@ import { PassThrough, Readable } from 'node:stream';
 import { type TestContext, test } from 'node:test';
 import { loadOrCreateKeyFile, toSigningKey } from '../../../src/gateway/identity/signing-key.ts';
 import { issueTicket } from '../../../src/gateway/identity/tickets.ts';
-import { createNodeApi } from '../../../src/node/api/node-api.ts';
+import { createNodeApi, type NodeApiOptions } from '../../../src/node/api/node-api.ts';
 import type { RunSpec, RunStatus } from '../../../src/protocol/run-spec.ts';
 import { TICKET_HEADER } from '../../../src/protocol/ticket.ts';
 import { systemClock } from '../../../src/shared/clock.ts';
+import { FleetError } from '../../../src/shared/errors.ts';
 import { openRequest, type RequestOptions, requestJson } from '../../../src/shared/http/request.ts';
 import { createStreamAgent } from '../../../src/shared/http/stream-agent.ts';
 import { StreamAcceptor } from '../../../src/shared/http/stream-server.ts';
@@ -16,7 +17,10 @@ import { socketPair } from '../../support/socket-pair.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
 import { cleanUp, makeSpec, parseLog, readWhole, startRunner, until, untilSaid } from '../runner/support/harness.ts';
 
-async function setUp(t: TestContext) {
+/** Allows everything, as a node without a policy. */
+const NO_POLICY: NodeApiOptions['policy'] = { check: async () => {}, requireFree: () => {} };
+
+async function setUp(t: TestContext, policy = NO_POLICY) {
   const signingKey = toSigningKey(loadOrCreateKeyFile(path.join(tempFolder(t), 'k'), 'x'));
   const runner = await startRunner(t);
   const pairing = { id: 'n1', signingKeys: [signingKey.rawPublicKey.toString('base64url')] };
@@ -25,6 +29,7 @@ async function setUp(t: TestContext) {
     runner,
     pairing: () => (state.paired ? pairing : undefined),
     gatewayNow: () => Date.now(),
+    policy,
     logger: silentLogger,
   });
   await api.ready();
@@ -180,4 +185,42 @@ test('a reader that goes away leaves nothing behind, and the run goes on', DEADL
   const { stdout } = await readWhole(runner, spec.run);
   assert.equal(stdout.toString(), 'said\nend\n');
   await until(() => runner.active === 0, 'the end');
+});
+
+test('what the policy refuses is not in the journal; what was accepted is not judged again', DEADLINE, async (t) => {
+  const judged: string[] = [];
+  let isStrict = false;
+  const check = async ({ run }: RunSpec): Promise<void> => {
+    judged.push(run);
+    if (isStrict) throw new FleetError('policy_denied', 'node.policy.kinds: no');
+  };
+  const { handOver, json, runner } = await setUp(t, { check, requireFree: () => {} });
+  const accepted = makeSpec('true');
+  await handOver(accepted);
+  isStrict = true;
+  await handOver(accepted);
+  assert.deepEqual(judged, [accepted.run]);
+  const refused = makeSpec('true');
+  await assert.rejects(handOver(refused), { code: 'policy_denied' });
+  await assert.rejects(json('GET', `/v1/runs/${refused.run}`), { code: 'not_found' });
+  await assert.rejects(handOver({ ...refused, nodeId: 'n2' }), { code: 'forbidden' }, 'the ticket comes first');
+  assert.equal(judged.length, 2);
+  await until(() => runner.active === 0, 'the end of the accepted run');
+});
+
+test('as many runs at once as the policy allows, even when more come at the same moment', DEADLINE, async (t) => {
+  const requireFree = (active: number): void => {
+    if (active >= 2) throw new FleetError('busy', 'enough');
+  };
+  const { handOver, json, runner } = await setUp(t, { check: async () => {}, requireFree });
+  const specs = Array.from({ length: 6 }, () => makeSpec('sleep 30'));
+  const taken = await Promise.allSettled(specs.map((spec) => handOver(spec)));
+  assert.equal(taken.filter(({ status }) => status === 'fulfilled').length, 2);
+  assert.equal(runner.active, 2);
+  for (const [index, { status }] of taken.entries()) {
+    const spec = specs[index];
+    if (status === 'rejected' || spec === undefined) continue;
+    await handOver(spec);
+    await json('POST', `/v1/runs/${spec.run}/cancel`);
+  }
 });
