@@ -13,7 +13,7 @@ Run:
   jobs [show|logs|wait|cancel]    jobs of now and before
 
 See and manage:
-  nodes [show|rename|label|revoke|rm|pending|approve|reject]
+  nodes [show|rename|label|revoke|reset|rm|pending|approve|reject]
   audit [verify|export]           who did what, when and from where
   health [NODE], health report    how the nodes are, and were; top: live
   schedule [add|list|show|history|run|pause|resume|rm]    jobs at certain times

@@ -86,6 +86,11 @@ export class GatewayClient {
     return this.#json({ method: 'POST', path: `/v1/nodes/${encodeURIComponent(which)}/revoke` });
   }
 
+  /** Forgets the suspicion that two machines use the node's key. */
+  resetNode(which: string): Promise<NodeDetailView> {
+    return this.#json({ method: 'POST', path: `/v1/nodes/${encodeURIComponent(which)}/reset` });
+  }
+
   removeNode(which: string): Promise<void> {
     return this.#json({ method: 'DELETE', path: `/v1/nodes/${encodeURIComponent(which)}` });
   }

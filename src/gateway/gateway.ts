@@ -32,6 +32,7 @@ import { Bus } from './bus/bus.ts';
 import { Retention } from './bus/retention.ts';
 import { type GatewayConfig, offlineAfterMs } from './config.ts';
 import { HealthMonitor } from './health/monitor.ts';
+import { ConnectEpochs } from './identity/connect-epochs.ts';
 import { Invites } from './identity/invites.ts';
 import { Pairing } from './identity/pairing.ts';
 import { PendingNodes } from './identity/pending-nodes.ts';
@@ -107,9 +108,11 @@ export class Gateway {
     await store.write(() => store.health.closeStaleSessions());
 
     const sessions = new Sessions({ store, clock, logger });
+    const epochs = new ConnectEpochs({ store, clock, logger, randomBytes });
     const monitor = new HealthMonitor({
       store,
       sessions,
+      epochs,
       clock,
       logger,
       thresholds: thresholdsOf(config),
@@ -134,7 +137,7 @@ export class Gateway {
     const origins = new Origins();
     const authenticator = new Authenticator({ store, tokens, apiToken: loadOrCreateApiToken(paths.apiToken) });
     const app = createApi({ authenticator, origins, clock, logger, audit: store.audit, refusals });
-    const sources = { store, sessions, monitor, clock, logger };
+    const sources = { store, sessions, monitor, epochs, clock, logger };
     addNodeRoutes(app, { ...sources, pairing, heartbeatIntervalMs: config.heartbeatInterval });
     addJobRoutes(app, { ...sources, bus });
     addAuditRoutes(app, { store });

@@ -27,6 +27,8 @@ export interface Session {
   row: number;
   /** The node's run journal, known from its hello. */
   journal: string | undefined;
+  /** What its hello was answered with, until a heartbeat confirms that the node has stored it. */
+  epoch: string | undefined;
   lastHeartbeatAt: number | undefined;
   ended: boolean;
   /** Pooled HTTP connections to the node. */
@@ -71,6 +73,7 @@ export class Sessions {
       connectedAt,
       row: 0,
       journal: undefined,
+      epoch: undefined,
       lastHeartbeatAt: undefined,
       ended: false,
       agent: createStreamAgent(() => peer.openForwarded(NODE_FORWARD.host, NODE_FORWARD.port)),

@@ -1,4 +1,6 @@
 /** Facts about this machine that do not change while it is up. */
+import { createHmac } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import os from 'node:os';
 import { agentCapability } from '../protocol/agent/agent-capability.ts';
 import type { NodeFacts } from '../protocol/node-messages.ts';
@@ -13,8 +15,22 @@ export function readMachineFacts(agents: readonly string[], kinds: readonly RunS
     osRelease: os.release().slice(0, 255),
     arch: process.arch,
     agentVersion: FLEET_VERSION,
+    ...readMachineId(),
     capabilities: kinds.flatMap((kind) => (kind === 'shell' ? ['shell'] : agents.map(agentCapability))),
   };
+}
+
+/** The id itself is confidential and goes nowhere (machine-id(5)); its hash is the same in every fleet of this machine, and no other's. */
+function readMachineId(): { machineId?: string } {
+  try {
+    const id = readFileSync('/etc/machine-id', 'utf8').trim();
+    return id === ''
+      ? {}
+      : { machineId: createHmac('sha256', id).update('fleet machine id').digest('hex').slice(0, 32) };
+  } catch {
+    // Not every system has one, and nothing but a message needs it.
+    return {};
+  }
 }
 
 /** The user's login shell, as sshd takes it (passwd(5)); /bin/sh when there is none or it lets nobody in. */

@@ -21,6 +21,8 @@ const nodeStateSchema = z.object({
       signingKeys: z.array(z.string()),
     })
     .optional(),
+  /** What the gateway's answer to the last hello said: its next one must present it. */
+  epoch: z.string().optional(),
   /** The comparison code that was shown, while the node waits for approval. */
   pendingCode: z.string().optional(),
 });

@@ -47,6 +47,8 @@ export interface NodeOptions {
   onShutdownAsked(): void;
 }
 
+const RIVAL = 'another machine seems to use the key of this one: see `fleet nodes show` on the gateway';
+
 export class FleetNode {
   readonly #options: NodeOptions;
   readonly #gatewayClock: GatewayClock;
@@ -240,14 +242,16 @@ export class FleetNode {
       ...(await this.#metrics.sample()),
       runsActive: this.#runner?.active ?? 0,
       rttMs,
-      faults: boundFaults(this.#faults()),
+      // What the gateway has told itself, it need not hear again.
+      faults: boundFaults([...fromRunner, ...this.#options.policy.faults()]),
       accepting: fromRunner.length === 0,
       policy: this.#options.policy.view !== null,
     };
   }
 
   #faults(): string[] {
-    return [...(this.#runner?.faults() ?? []), ...this.#options.policy.faults()];
+    const fromGateway = this.#tunnel?.current?.hello.isSuspected ? [RIVAL] : [];
+    return [...(this.#runner?.faults() ?? []), ...this.#options.policy.faults(), ...fromGateway];
   }
 
   /** An operator may rename the node while it is connected. */

@@ -43,6 +43,8 @@ export const nodeFactsSchema = z.object({
   arch: z.string().max(64),
   agentVersion: z.string().max(64),
   capabilities: z.array(z.string().max(64)).max(256),
+  /** Hash of the id that the system has given this machine (machine-id(5)); only to tell people which machine it is. */
+  machineId: z.string().max(64).optional(),
 });
 export type NodeFacts = z.infer<typeof nodeFactsSchema>;
 
@@ -77,11 +79,16 @@ export const pairVerifyAnswer = z.discriminatedUnion('status', [
 ]);
 export type PairVerifyAnswer = z.infer<typeof pairVerifyAnswer>;
 
+/** Longest value of a connect epoch. */
+const EPOCH_MAX_LENGTH = 64;
+
 export const nodeHelloRequest = z.object({
   facts: nodeFactsSchema,
   labels: labelsSchema.optional(),
   /** Id of the node's run journal; changes only when the journal is lost. */
   journal: z.string().min(1).max(64),
+  /** What the answer to the hello before said; absent when there was none. */
+  epoch: z.string().min(1).max(EPOCH_MAX_LENGTH).optional(),
   protocol: z.number().int(),
 });
 export type NodeHelloRequest = z.infer<typeof nodeHelloRequest>;
@@ -91,6 +98,10 @@ export const nodeHelloAnswer = z.object({
   name: z.string(),
   time: z.number(),
   heartbeatIntervalMs: z.number().int().positive(),
+  /** To be on the node's disk before its first heartbeat, and presented by its next hello. */
+  epoch: z.string().min(1).max(EPOCH_MAX_LENGTH).optional(),
+  /** Whether another machine seems to use the same key. */
+  isSuspected: z.boolean().optional(),
 });
 export type NodeHelloAnswer = z.infer<typeof nodeHelloAnswer>;
 

@@ -29,6 +29,27 @@ export interface NodeDetailView extends NodeView {
   runsActive: number | null;
   /** Whether the node's own policy restricts what it does; null when it has not said. */
   policy: boolean | null;
+  /** Set when its key seems to be used by two machines, until an operator resets it. */
+  clone: CloneView | null;
+}
+
+/** A machine that connected with a node's key. */
+export interface SightingView {
+  hostname: string;
+  address: string;
+  /** Hash of the machine's id. */
+  machineId: string | null;
+  at: string;
+}
+
+export interface CloneView {
+  /** `behind`: it presented a value of earlier; `ahead`: one that the gateway never gave; `missing`: none. */
+  kind: 'behind' | 'ahead' | 'missing';
+  since: string;
+  /** How often it was seen. */
+  count: number;
+  /** The one that was there before, and the one that came with the wrong value. */
+  machines: [SightingView, SightingView];
 }
 
 export interface PendingView {

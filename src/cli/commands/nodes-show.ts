@@ -1,5 +1,5 @@
 /** `fleet nodes show`: all that the gateway knows about one node. */
-import type { NodeDetailView } from '../../protocol/views.ts';
+import type { CloneView, NodeDetailView } from '../../protocol/views.ts';
 import { formatLabels } from '../args/pairs.ts';
 import { defineCommand } from '../command.ts';
 import { openGateway, printJson } from '../context.ts';
@@ -44,7 +44,21 @@ function describe(node: NodeDetailView, now: number): [string, string][] {
     ['labels', formatLabels(node.labels)],
     ['active runs', node.runsActive === null ? '' : String(node.runsActive)],
     ['policy', node.policy === null ? '' : node.policy ? 'its own; fleet node status shows it there' : 'none'],
+    ...describeClone(node.clone, ago),
     ['key', node.fingerprint],
     ['paired', ago(node.pairedAt)],
+  ];
+}
+
+function describeClone(clone: CloneView | null, ago: (time: string | null) => string): [string, string][] {
+  if (clone === null) return [];
+  const machines = clone.machines.map(({ hostname, address, machineId, at }, index): [string, string] => {
+    const machine = machineId === null ? '' : `, machine ${machineId.slice(0, 8)}`;
+    return [index === 0 ? 'one' : 'the other', `${hostname}, ${address}${machine}, ${ago(at)}`];
+  });
+  return [
+    ['key used twice', `${clone.count} times, first ${ago(clone.since)}`],
+    ...machines,
+    ['what to do', 'A restored backup: fleet nodes reset NODE. A stolen key: fleet nodes revoke NODE. docs/clones.md'],
   ];
 }

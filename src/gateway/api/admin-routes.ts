@@ -11,6 +11,7 @@ import type { Logger } from '../../shared/logger.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
 import type { ActDetails } from '../audit/act.ts';
 import type { Bus } from '../bus/bus.ts';
+import type { ConnectEpochs } from '../identity/connect-epochs.ts';
 import type { Invites } from '../identity/invites.ts';
 import { nameTaken } from '../identity/invites.ts';
 import type { PendingNodes } from '../identity/pending-nodes.ts';
@@ -37,6 +38,7 @@ const decideRequest = z.strictObject({
 export interface AdminRoutesOptions extends ViewSources {
   store: Store;
   bus: Pick<Bus, 'abandon'>;
+  epochs: ConnectEpochs;
   invites: Invites;
   pending: PendingNodes;
   clock: Clock;
@@ -47,7 +49,7 @@ export interface AdminRoutesOptions extends ViewSources {
 }
 
 export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
-  const { store, bus, sessions, monitor, invites, pending, clock, logger } = options;
+  const { store, bus, sessions, monitor, epochs, invites, pending, clock, logger } = options;
   const read = { config: { action: 'fleet.read' as const } };
   const manage = (audit: string) => ({ config: { action: 'nodes.manage' as const, audit } });
 
@@ -109,6 +111,14 @@ export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
     return nodeDetailView(store.nodes.byId(node.id) ?? node, options);
   });
 
+  app.post('/v1/nodes/:node/reset', manage('node.reset'), async (request) => {
+    const node = named(request.params);
+    request.act?.note(nodeDetails(node));
+    logger.warn({ node: node.name, clone: epochs.suspicionOf(node.id), by: request.caller.name }, 'node reset');
+    await epochs.reset(node.id);
+    return nodeDetailView(node, options);
+  });
+
   app.delete('/v1/nodes/:node', manage('node.remove'), async (request, reply) => {
     const node = named(request.params);
     request.act?.note(nodeDetails(node));
@@ -116,6 +126,7 @@ export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
     sessions.close(node.id, 'removed');
     await bus.abandon(node.id, 'node_removed: what became of it is not known');
     monitor.forget(node.id);
+    epochs.forget(node.id);
     logger.warn({ node: node.name, by: request.caller.name }, 'node removed');
     return reply.code(204).send();
   });

@@ -11,6 +11,7 @@ import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { type App, parseInput } from '../../shared/http/fastify-app.ts';
 import type { HealthMonitor } from '../health/monitor.ts';
+import type { ConnectEpochs } from '../identity/connect-epochs.ts';
 import { assertProtocol, type Pairing, type PairingPeer } from '../identity/pairing.ts';
 import type { Session, Sessions } from '../sessions.ts';
 import type { Store } from '../store/store.ts';
@@ -18,6 +19,7 @@ import type { Caller } from './caller.ts';
 
 export interface NodeRoutesOptions {
   pairing: Pairing;
+  epochs: ConnectEpochs;
   sessions: Sessions;
   monitor: HealthMonitor;
   store: Store;
@@ -26,7 +28,7 @@ export interface NodeRoutesOptions {
 }
 
 export function addNodeRoutes(app: App, options: NodeRoutesOptions): void {
-  const { pairing, sessions, monitor, store, clock } = options;
+  const { pairing, epochs, sessions, monitor, store, clock } = options;
   const pair = { config: { action: 'pair' as const } };
   const self = { config: { action: 'node.self' as const } };
 
@@ -39,20 +41,27 @@ export function addNodeRoutes(app: App, options: NodeRoutesOptions): void {
   );
 
   app.post('/v1/node/hello', self, async (request): Promise<NodeHelloAnswer> => {
-    const { facts, journal, labels, protocol } = parseInput(nodeHelloRequest, request.body);
+    const { facts, journal, labels, protocol, epoch = null } = parseInput(nodeHelloRequest, request.body);
     assertProtocol(protocol);
     const session = sessionOf(sessions, request.caller);
-    session.journal = journal;
-    const node = await store.write(() => {
+    const { hostname, machineId = null } = facts;
+    const { node, greeting } = await store.write(() => {
       store.nodes.setFacts(session.nodeId, facts);
       if (labels !== undefined) store.nodes.setOwnLabels(session.nodeId, labels);
-      return store.nodes.byId(session.nodeId);
+      const who = { address: session.peer.remoteAddress, hostname, machineId };
+      const subject = { id: session.nodeId, name: session.nodeName };
+      return { node: store.nodes.byId(session.nodeId), greeting: epochs.greet(subject, epoch, who) };
     });
+    session.epoch = greeting.epoch;
+    // A copied or restored disk has the journal's id, and not what came into the journal since: it is another journal.
+    session.journal = greeting.branch === 0 ? journal : `${journal}/${greeting.branch}`;
     return {
       id: session.nodeId,
       name: node?.name ?? session.nodeName,
       time: clock.now(),
       heartbeatIntervalMs: options.heartbeatIntervalMs,
+      epoch: greeting.epoch,
+      isSuspected: greeting.isSuspected,
     };
   });
 
@@ -60,7 +69,11 @@ export function addNodeRoutes(app: App, options: NodeRoutesOptions): void {
     const receivedAt = clock.monotonic();
     const session = sessionOf(sessions, request.caller);
     if (session.journal === undefined) throw new FleetError('bad_request', 'a heartbeat before hello');
-    await monitor.accept(session, parseInput(nodeHeartbeatRequest, request.body, 'the heartbeat'));
+    const beat = parseInput(nodeHeartbeatRequest, request.body, 'the heartbeat');
+    const { epoch } = session;
+    if (epoch !== undefined) await store.write(() => epochs.confirm(session.nodeId, epoch));
+    session.epoch = undefined;
+    await monitor.accept(session, beat);
     return { time: clock.now(), tookMs: clock.monotonic() - receivedAt, name: session.nodeName };
   });
 }

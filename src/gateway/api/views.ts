@@ -2,11 +2,21 @@
 import { fullestDiskPct, memUsedPct } from '../../protocol/heartbeat.ts';
 import type { JobView, RunView } from '../../protocol/job-messages.ts';
 import { type NodeStatus, worstFirst, worstStatus } from '../../protocol/node-status.ts';
-import type { HealthNodeView, HealthView, NodeDetailView, NodeView, PendingView } from '../../protocol/views.ts';
+import type {
+  CloneView,
+  HealthNodeView,
+  HealthView,
+  NodeDetailView,
+  NodeView,
+  PendingView,
+  SightingView,
+} from '../../protocol/views.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
 import type { HealthMonitor } from '../health/monitor.ts';
+import type { ConnectEpochs } from '../identity/connect-epochs.ts';
 import type { PendingNode } from '../identity/pending-nodes.ts';
 import type { Sessions } from '../sessions.ts';
+import type { CloneSuspicion, Sighting } from '../store/epochs-table.ts';
 import type { JobRecord } from '../store/jobs-table.ts';
 import type { NodeRecord } from '../store/nodes-table.ts';
 import type { RunRecord } from '../store/runs-table.ts';
@@ -14,6 +24,7 @@ import type { RunRecord } from '../store/runs-table.ts';
 export interface ViewSources {
   sessions: Sessions;
   monitor: HealthMonitor;
+  epochs: Pick<ConnectEpochs, 'suspicionOf'>;
 }
 
 export function nodeView(node: NodeRecord, { sessions, monitor }: ViewSources): NodeView {
@@ -48,7 +59,18 @@ export function nodeDetailView(node: NodeRecord, sources: ViewSources): NodeDeta
     skewMs: health.latest?.skewMs ?? null,
     runsActive: session === undefined ? null : (health.latest?.beat.runsActive ?? null),
     policy: health.latest?.beat.policy ?? null,
+    clone: cloneView(sources.epochs.suspicionOf(node.id)),
   };
+}
+
+function cloneView(suspicion: CloneSuspicion | undefined): CloneView | null {
+  if (suspicion === undefined) return null;
+  const { kind, since, count, before, late } = suspicion;
+  return { kind, since: iso(since), count, machines: [sightingView(before), sightingView(late)] };
+}
+
+function sightingView({ hostname, address, machineId, at }: Sighting): SightingView {
+  return { hostname, address, machineId, at: iso(at) };
 }
 
 export function pendingView(pending: PendingNode): PendingView {

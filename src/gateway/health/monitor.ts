@@ -3,6 +3,7 @@ import { fullestDiskPct, type Heartbeat, heartbeatSchema, memUsedPct } from '../
 import type { NodeStatus } from '../../protocol/node-status.ts';
 import type { Clock, Timer } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
+import { type ConnectEpochs, describeSuspicion } from '../identity/connect-epochs.ts';
 import type { Session, Sessions } from '../sessions.ts';
 import type { NodeRecord } from '../store/nodes-table.ts';
 import type { Store } from '../store/store.ts';
@@ -30,6 +31,7 @@ export interface NodeHealth extends DerivedStatus {
 export interface HealthMonitorOptions {
   store: Store;
   sessions: Sessions;
+  epochs: Pick<ConnectEpochs, 'suspicionOf'>;
   clock: Clock;
   logger: Logger;
   thresholds: HealthThresholds;
@@ -95,7 +97,10 @@ export class HealthMonitor {
       },
       thresholds,
     );
-    return { ...derived, latest };
+    const suspicion = this.#options.epochs.suspicionOf(node.id);
+    if (suspicion === undefined) return { ...derived, latest };
+    const status = derived.status === 'online' ? 'limited' : derived.status;
+    return { status, reasons: [...derived.reasons, describeSuspicion(suspicion)], latest };
   }
 
   forget(nodeId: string): void {

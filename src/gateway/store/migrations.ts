@@ -149,4 +149,20 @@ export const MIGRATIONS: readonly string[] = [
   CREATE INDEX firings_by_schedule ON firings (schedule_id, seq);
   CREATE INDEX firings_open ON firings (schedule_id, seq) WHERE state IN ('waiting', 'started');
   `,
+  `
+  CREATE TABLE connect_epochs (
+    node_id   TEXT PRIMARY KEY REFERENCES nodes (id) ON DELETE CASCADE,
+    confirmed TEXT,
+    offered   TEXT,
+    branch    INTEGER NOT NULL,
+    holder    TEXT NOT NULL,
+    suspicion TEXT
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE retired_node_keys (
+    public_key BLOB PRIMARY KEY,
+    node_id    TEXT NOT NULL REFERENCES nodes (id) ON DELETE CASCADE,
+    retired_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];

@@ -5,6 +5,7 @@ import { createTemporarySigner, type HeadSigner } from '../audit/head-signer.ts'
 import { runEndRow } from '../audit/run-rows.ts';
 import { AuditTable } from './audit-table.ts';
 import { openDatabase, type Sqlite } from './database.ts';
+import { EpochsTable } from './epochs-table.ts';
 import { GroupCommit } from './group-commit.ts';
 import { HealthTable } from './health-table.ts';
 import { InvitesTable } from './invites-table.ts';
@@ -22,6 +23,7 @@ export interface StoreOptions {
 
 export class Store {
   readonly nodes: NodesTable;
+  readonly epochs: EpochsTable;
   readonly invites: InvitesTable;
   readonly jobs: JobsTable;
   readonly runs: RunsTable;
@@ -46,6 +48,7 @@ export class Store {
     });
     this.#commits = new GroupCommit(this.#database, this.audit);
     this.nodes = new NodesTable(this.#database);
+    this.epochs = new EpochsTable(this.#database);
     this.invites = new InvitesTable(this.#database);
     this.jobs = new JobsTable(this.#database);
     this.runs = new RunsTable(this.#database, (run) => this.audit.append(runEndRow(run)));

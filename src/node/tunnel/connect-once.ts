@@ -147,7 +147,7 @@ export async function renewToken(
   const result = await pair({ ...options, client, hostKey: connection.hostKey, invite: undefined });
   if (result.status !== 'paired') throw notPaired();
   const present = state.current as NodeState;
-  state.save({ version: 1, gateway: options.address, hostKey: present.hostKey, pairing: toPairing(result) });
+  state.save({ ...present, gateway: options.address, pairing: toPairing(result) });
   client.token = result.token;
 }
 
@@ -168,15 +168,20 @@ async function sayHello(
   connection: SshConnection,
   client: GatewayClient,
 ): Promise<NodeHelloAnswer> {
-  const { facts, labels, journal } = options;
-  const hello = { facts, labels, journal, protocol: PROTOCOL_VERSION };
+  const { facts, labels, journal, state, logger } = options;
+  const hello = { facts, labels, journal, epoch: state.current?.epoch, protocol: PROTOCOL_VERSION };
+  let answer: NodeHelloAnswer;
   try {
-    return await client.hello(hello);
+    answer = await client.hello(hello);
   } catch (error) {
     if (toFleetError(error).code !== 'token_invalid') throw error;
     await renewToken(options, connection, client);
-    return await client.hello(hello);
+    answer = await client.hello(hello);
   }
+  // Before the first heartbeat, by which the gateway knows that it is stored.
+  if (state.current !== undefined && answer.epoch !== undefined) state.save({ ...state.current, epoch: answer.epoch });
+  if (answer.isSuspected) logger.warn({}, 'the gateway has seen another machine with the key of this one');
+  return answer;
 }
 
 function toPairing(

@@ -8,6 +8,8 @@ import type { OpenTunnel, Pending } from './connect-once.ts';
 
 /** A tunnel that was usable for so long was a good one: the next retry is at once, and back-off starts small again, ms. */
 const USABLE_AFTER_MS = 10_000;
+/** The same, while another machine seems to use the same key: longer than the longest pause of the other, ms. */
+const UNDISPUTED_AFTER_MS = 5 * 60_000;
 /** Slowest repetition of a pending node's question, ms. */
 const MAX_PENDING_RETRY_MS = 15_000;
 
@@ -125,8 +127,10 @@ export class Tunnel {
           continue;
         }
         const usableMs = await this.#use(result, onUsable);
-        if (usableMs >= USABLE_AFTER_MS) this.#backoff.reset();
-        delayMs = usableMs >= USABLE_AFTER_MS ? 0 : this.#backoff.next();
+        // Of two machines with one key each evicts the other: they must not do so as fast as they can.
+        const wasGood = usableMs >= (result.hello.isSuspected ? UNDISPUTED_AFTER_MS : USABLE_AFTER_MS);
+        if (wasGood) this.#backoff.reset();
+        delayMs = wasGood ? 0 : this.#backoff.next();
       } catch (error) {
         if (this.#closed.signal.aborted) return undefined;
         const failure = toFleetError(error);

@@ -19,6 +19,8 @@ const STATUS = {
   rttMs: 12.34,
   skewMs: null,
   runsActive: 0,
+  policy: null,
+  faults: [],
   pid: 88,
   version: '0.1.0',
   startedAt: '2026-01-01T00:00:00.000Z',

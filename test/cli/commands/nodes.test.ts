@@ -27,6 +27,7 @@ const DETAIL: NodeDetailView = {
   osRelease: '6.1',
   skewMs: -2,
   policy: null,
+  clone: null,
   runsActive: 0,
 };
 const PENDING: PendingView = {

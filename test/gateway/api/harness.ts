@@ -73,11 +73,11 @@ export async function testApi(
   options: { authenticator?: Authenticator; addRoutes?(app: App, gateway: TestGateway): void } = {},
 ) {
   const gateway = testGateway(t);
-  const { store, clock, tokens, pairing, invites, pending } = gateway;
+  const { store, clock, epochs, tokens, pairing, invites, pending } = gateway;
   const logger = silentLogger;
   const sessions = new Sessions({ store, clock, logger });
   const thresholds = { ...DEFAULT_HEALTH_THRESHOLDS, offlineAfterMs: 90_000 };
-  const monitor = new HealthMonitor({ store, sessions, clock, logger, thresholds, retentionMs: 1_000_000 });
+  const monitor = new HealthMonitor({ store, sessions, epochs, clock, logger, thresholds, retentionMs: 1_000_000 });
   const bus = new Bus({
     store,
     sessions,
@@ -99,7 +99,7 @@ export async function testApi(
     'onRoute',
     ({ method, url, config }) => void routes.push({ method: String(method), url, action: config?.action }),
   );
-  const sources = { store, sessions, monitor, clock, logger };
+  const sources = { store, sessions, monitor, epochs, clock, logger };
   let shutdowns = 0;
   addNodeRoutes(app, { ...sources, pairing, heartbeatIntervalMs: 30_000 });
   addJobRoutes(app, { ...sources, bus });

@@ -28,6 +28,7 @@ function setUp(t: TestContext) {
   const sessions = new Sessions({ store, clock, logger: silentLogger });
   const errors: string[] = [];
   const monitor = new HealthMonitor({
+    epochs: { suspicionOf: () => undefined },
     store,
     sessions,
     clock,

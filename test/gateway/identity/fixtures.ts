@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { createHeadSigner } from '../../../src/gateway/audit/head-signer.ts';
+import { ConnectEpochs } from '../../../src/gateway/identity/connect-epochs.ts';
 import { Invites } from '../../../src/gateway/identity/invites.ts';
 import { Pairing } from '../../../src/gateway/identity/pairing.ts';
 import { PendingNodes } from '../../../src/gateway/identity/pending-nodes.ts';
@@ -37,6 +38,7 @@ export function testGateway(t: TestContext) {
   const pending = new PendingNodes(clock);
   const tokens = new Tokens({ signingKey, gatewayId: 'this gateway', clock, randomBytes });
   const hostKey = randomBytes(51);
+  const epochs = new ConnectEpochs({ store, clock, logger: silentLogger, randomBytes });
   const pairing = new Pairing({
     store,
     invites,
@@ -50,7 +52,7 @@ export function testGateway(t: TestContext) {
   });
   const invite = async (changes: Partial<Parameters<Invites['create']>[0]> = {}): Promise<string> =>
     (await invites.create({ role: 'node', labels: {}, ttlMs: 300_000, uses: 1, ...changes })).code;
-  return { folder, clock, store, signingKey, invites, pending, tokens, hostKey, pairing, invite };
+  return { folder, clock, store, epochs, signingKey, invites, pending, tokens, hostKey, pairing, invite };
 }
 
 export type TestGateway = ReturnType<typeof testGateway>;

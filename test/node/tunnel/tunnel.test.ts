@@ -39,12 +39,12 @@ function setUp(random = () => 1) {
     last().reject(error);
     await settle(3);
   };
-  const open = async () => {
+  const open = async (hello: object = {}) => {
     const closed = Promise.withResolvers<{ reason: string }>();
     const calls: string[] = [];
     const usable = {
       connection: { closed: closed.promise },
-      hello: { name: 'web' },
+      hello: { name: 'web', ...hello },
       check: () => void calls.push('check'),
       stop: () => {
         calls.push('stop');
@@ -119,6 +119,29 @@ test('a tunnel that was usable for less than ten seconds counts as a failure', a
     await settle(3);
   }
   assert.deepEqual(delays, [500, 1000, 2000, 4000]);
+  await tunnel.close();
+});
+
+test('two machines with one key, of which each ends the tunnel of the other, slow down and stay slow', async () => {
+  const { clock, tunnel, attempts, open } = setUp();
+  tunnel.start().catch(() => undefined);
+  const delays: number[] = [];
+  // The other is back after a pause that grows as ours does, up to 30 s: longer than what makes a tunnel a good one.
+  for (let n = 0; n < 12; n += 1) {
+    const evicted = await open({ isSuspected: true });
+    await clock.advance(Math.min(30_000, 500 * 2 ** n));
+    await evicted.cut();
+    assert.equal(attempts.length, n + 1, 'never at once');
+    delays.push((tunnel.status.retryAt ?? 0) - clock.now());
+    await clock.advance(60_000);
+    await settle(3);
+  }
+  assert.deepEqual(delays.slice(0, 7), [500, 1000, 2000, 4000, 8000, 16_000, 30_000]);
+  assert.deepEqual(new Set(delays.slice(6)), new Set([30_000]));
+  const undisputed = await open({ isSuspected: true });
+  await clock.advance(5 * 60_000);
+  await undisputed.cut();
+  assert.equal(attempts.length, 14, 'the other has gone');
   await tunnel.close();
 });
 

@@ -1,0 +1,108 @@
+/**
+ * Notices that a key is used by two machines: each connect is given a fresh value, which the next connect has to present.
+ *
+ * Of two copies only one can have the latest, so the other shows itself when it connects, whichever comes first. The value is a
+ * counter, for people, and a random part, so that a copy cannot guess what the other was given. ADR 0017 says why nobody is locked out.
+ */
+import { randomBase32 } from '../../shared/base32.ts';
+import type { Clock } from '../../shared/clock.ts';
+import type { Logger } from '../../shared/logger.ts';
+import type { CloneSuspicion, EpochRecord, Sighting } from '../store/epochs-table.ts';
+import type { Store } from '../store/store.ts';
+
+/** 80 bits. */
+const RANDOM_LENGTH = 16;
+
+export interface ConnectEpochsOptions {
+  store: Store;
+  clock: Clock;
+  logger: Logger;
+  randomBytes: (size: number) => Uint8Array;
+}
+
+export interface Greeting {
+  /** For the node to store and to present next time. */
+  epoch: string;
+  /** Times that the record of this node has split: part of the name of its journal. */
+  branch: number;
+  /** Whether somebody else seems to use its key, and no operator has looked at it. */
+  isSuspected: boolean;
+}
+
+export class ConnectEpochs {
+  readonly #options: ConnectEpochsOptions;
+  /** By node id: health asks for it all the time. */
+  readonly #suspicions: Map<string, CloneSuspicion>;
+
+  constructor(options: ConnectEpochsOptions) {
+    this.#options = options;
+    const rows = options.store.epochs.suspected();
+    this.#suspicions = new Map(
+      rows.flatMap(({ nodeId, suspicion }) => (suspicion === null ? [] : [[nodeId, suspicion]])),
+    );
+  }
+
+  /** Judges what a node presents when it connects (null for nothing) and gives it the next value. To be called within `store.write`. */
+  greet(node: { id: string; name: string }, presented: string | null, who: Omit<Sighting, 'at'>): Greeting {
+    const { store, clock, logger, randomBytes } = this.#options;
+    const present = store.epochs.get(node.id);
+    const sighting = { ...who, at: clock.now() };
+    // The answer with the value that was offered last may have been lost, so the one before it is as good until the node is heard.
+    const isKnown = present === undefined || expected(present).includes(presented);
+    const suspicion = isKnown ? (present?.suspicion ?? null) : suspect(present, presented, sighting);
+    const latest = present?.offered ?? present?.confirmed ?? presented;
+    const epoch = `${countOf(latest) + 1}-${randomBase32(RANDOM_LENGTH, randomBytes)}`;
+    const branch = (present?.branch ?? 0) + (isKnown ? 0 : 1);
+    store.epochs.put({ nodeId: node.id, confirmed: presented, offered: epoch, branch, holder: sighting, suspicion });
+    if (suspicion !== null) this.#suspicions.set(node.id, suspicion);
+    if (!isKnown) logger.warn({ node: node.name, ...suspicion }, 'the key of a node seems to be used by two machines');
+    return { epoch, branch, isSuspected: suspicion !== null };
+  }
+
+  /** The node has said something after the greeting, so it has stored its value. To be called within `store.write`. */
+  confirm(nodeId: string, epoch: string): void {
+    this.#options.store.epochs.confirm(nodeId, epoch);
+  }
+
+  suspicionOf(nodeId: string): CloneSuspicion | undefined {
+    return this.#suspicions.get(nodeId);
+  }
+
+  /** An operator has looked at it. The values stay as they are: the machine that connected last is the one that is expected next. */
+  async reset(nodeId: string): Promise<void> {
+    const { store } = this.#options;
+    await store.write(() => store.epochs.clearSuspicion(nodeId));
+    this.#suspicions.delete(nodeId);
+  }
+
+  forget(nodeId: string): void {
+    this.#suspicions.delete(nodeId);
+  }
+}
+
+/** For a person, in a line of `fleet health`. */
+export function describeSuspicion({ late, before }: CloneSuspicion): string {
+  return `key used by two machines: ${describeSighting(before)} and ${describeSighting(late)}`;
+}
+
+function describeSighting({ hostname, address, machineId }: Sighting): string {
+  return `${hostname} (${[address, machineId?.slice(0, 8)].filter((part) => part !== undefined).join(', machine ')})`;
+}
+
+/** What may be presented: null where nothing was given yet. */
+function expected({ confirmed, offered }: EpochRecord): (string | null)[] {
+  return offered === null ? [confirmed] : [confirmed, offered];
+}
+
+function suspect(present: EpochRecord, presented: string | null, late: Sighting): CloneSuspicion {
+  const latest = present.offered ?? present.confirmed;
+  const kind = presented === null ? 'missing' : countOf(presented) > countOf(latest) ? 'ahead' : 'behind';
+  const { since = late.at, count = 0 } = present.suspicion ?? {};
+  return { kind, since, count: count + 1, late, before: present.holder };
+}
+
+/** The counter in a value; 0 for none, and for what we never gave. */
+function countOf(epoch: string | null): number {
+  const count = Number(/^(\d{1,15})-/.exec(epoch ?? '')?.[1] ?? 0);
+  return count < Number.MAX_SAFE_INTEGER ? count : 0;
+}
