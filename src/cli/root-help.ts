@@ -19,9 +19,9 @@ See and manage:
   schedule [add|list|show|history|run|pause|resume|rm]    jobs at certain times
 
 Set up:
-  gateway up|down|status|logs     the gateway of this home
+  gateway up|down|status|logs|rotate-key
   invite                          make a code that lets a machine join
-  node up|down|status|logs        the node on this machine
+  node up|down|status|logs|rotate-key
   completion bash|zsh|fish        completion for a shell; version
 
 Everywhere: --home DIR, --config FILE, --json, --debug, --help

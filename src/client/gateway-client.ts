@@ -4,7 +4,15 @@ import type { Readable } from 'node:stream';
 import type { AuditHeadView, AuditPage, AuditQuery } from '../protocol/audit.ts';
 import type { InvitationRequest, JobView, SubmitJobRequest } from '../protocol/job-messages.ts';
 import type { AddScheduleRequest, FiringView, ScheduleView } from '../protocol/schedule.ts';
-import type { GatewayView, HealthView, InviteView, NodeDetailView, NodeView, PendingView } from '../protocol/views.ts';
+import type {
+  GatewayView,
+  HealthView,
+  InviteView,
+  NodeDetailView,
+  NodeView,
+  PendingView,
+  RotatedKeyView,
+} from '../protocol/views.ts';
 import { FleetError, systemErrorCode, toFleetError } from '../shared/errors.ts';
 import { openRequest, type RequestOptions, requestJson } from '../shared/http/request.ts';
 
@@ -61,6 +69,11 @@ export class GatewayClient {
   /** Begins the orderly end of the gateway; it is gone when its process is. */
   shutdown(): Promise<{ pid: number }> {
     return this.#json({ method: 'POST', path: '/v1/gateway/shutdown' });
+  }
+
+  /** Replaces the key that signs tokens and tickets. */
+  rotateKey(): Promise<RotatedKeyView> {
+    return this.#json({ method: 'POST', path: '/v1/gateway/rotate-key' });
   }
 
   invite(body: InvitationRequest): Promise<InviteView> {

@@ -1,10 +1,10 @@
 /** Speaks with a node process on this machine over its control socket. */
 import http from 'node:http';
-import type { NodeStatusView, ShutdownAnswer } from '../protocol/node-control.ts';
+import type { NodeStatusView, RotateKeyView, ShutdownAnswer } from '../protocol/node-control.ts';
 import { FleetError, systemErrorCode, toFleetError } from '../shared/errors.ts';
 import { requestJson } from '../shared/http/request.ts';
 
-/** Both methods throw FleetError `not_running` when no process listens on the socket. */
+/** All methods throw FleetError `not_running` when no process listens on the socket. */
 export class NodeControlClient {
   readonly #socketPath: string;
   readonly #profile: string;
@@ -23,6 +23,11 @@ export class NodeControlClient {
   /** Begins the orderly end of the process; commands that run on the node go on. */
   shutdown(): Promise<ShutdownAnswer> {
     return this.#request('POST', '/v1/shutdown');
+  }
+
+  /** Gives the node a new key, at once or with its next connect. */
+  rotateKey(): Promise<RotateKeyView> {
+    return this.#request('POST', '/v1/rotate-key');
   }
 
   async #request<T>(method: 'GET' | 'POST', path: string): Promise<T> {

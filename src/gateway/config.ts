@@ -14,6 +14,9 @@ import { addressSchema, durationSchema, intervalSchema, parseConfigSection } fro
 import { DEFAULT_HEALTH_THRESHOLDS } from './health/derive-status.ts';
 import { sshConfigSchema } from './ssh/ssh-config.ts';
 
+/** Twice the life of a token, ms. */
+const DEFAULT_KEY_GRACE_MS = 48 * 3_600_000;
+
 /** `off`: a threshold that nothing reaches. */
 const off = z.literal('off').transform(() => Number.POSITIVE_INFINITY);
 const percent = z.union([z.number().min(0).max(100), off], 'a percentage, or off');
@@ -34,6 +37,7 @@ export const gatewayConfigSchema = z.strictObject({
   auditRetention: z
     .union([z.literal('forever').transform(() => undefined), intervalSchema])
     .default(DEFAULT_AUDIT_RETENTION_MS),
+  keyGrace: durationSchema.default(DEFAULT_KEY_GRACE_MS),
   ssh: sshConfigSchema,
   thresholds: z
     .strictObject({

@@ -26,7 +26,7 @@ import { addMetricsRoutes } from './api/metrics-routes.ts';
 import { addNodeRoutes } from './api/node-routes.ts';
 import { addScheduleRoutes } from './api/schedule-routes.ts';
 import { AuditRetention } from './audit/audit-retention.ts';
-import { createHeadSigner } from './audit/head-signer.ts';
+import { createRotatingHeadSigner } from './audit/head-signer.ts';
 import { Refusals } from './audit/refusals.ts';
 import { Bus } from './bus/bus.ts';
 import { Retention } from './bus/retention.ts';
@@ -34,9 +34,11 @@ import { type GatewayConfig, offlineAfterMs } from './config.ts';
 import { HealthMonitor } from './health/monitor.ts';
 import { ConnectEpochs } from './identity/connect-epochs.ts';
 import { Invites } from './identity/invites.ts';
+import { NodeKeyRotation } from './identity/key-rotation.ts';
 import { Pairing } from './identity/pairing.ts';
 import { PendingNodes } from './identity/pending-nodes.ts';
-import { loadOrCreateKeyFile, toSigningKey } from './identity/signing-key.ts';
+import { loadOrCreateKeyFile } from './identity/signing-key.ts';
+import { SigningKeys } from './identity/signing-keys.ts';
 import { issueTicket } from './identity/tickets.ts';
 import { Tokens } from './identity/tokens.ts';
 import { GatewayMetrics } from './metrics/gateway-metrics.ts';
@@ -90,11 +92,17 @@ export class Gateway {
     const { paths, clock, logger, random } = this.#dependencies;
     const config = this.#config;
     const hostKeyText = loadOrCreateKeyFile(paths.hostKey, 'fleet gateway host key');
-    const signingKey = toSigningKey(loadOrCreateKeyFile(paths.signingKey, 'fleet gateway signing key'));
+    const keys = new SigningKeys({
+      file: paths.signingKey,
+      retiredFile: paths.retiredSigningKeys,
+      graceMs: config.keyGrace,
+      clock,
+      logger,
+    });
     const hostKey = sshPublicKeyBlob(parseOpenSshPrivateKey(hostKeyText).publicKey);
     const fingerprint = formatFingerprint(hostKey);
 
-    const store = new Store(paths.database, { clock, signer: createHeadSigner(signingKey) });
+    const store = new Store(paths.database, { clock, signer: createRotatingHeadSigner(keys) });
     this.#closers.push(() => store.close());
     if (store.audit.damage !== undefined) {
       logger.error(
@@ -127,18 +135,22 @@ export class Gateway {
       concurrencyPerNode: config.concurrencyPerNode,
       maxRunsInFlight: config.maxRunsInFlight,
       maxOutputBytes: config.maxOutputBytes,
-      signTicket: (run, body) => issueTicket({ signingKey, clock }, run, body),
+      signTicket: (run, body) => {
+        const known = sessions.get(run.nodeId)?.signingKeys.newest;
+        return issueTicket({ signingKey: keys.signerFor(known), clock }, run, body);
+      },
     });
     const invites = new Invites({ store, clock, randomBytes });
     const pending = new PendingNodes(clock);
-    const tokens = new Tokens({ signingKey, gatewayId: fingerprint, clock, randomBytes });
-    const pairing = new Pairing({ store, invites, pending, tokens, signingKey, hostKey, clock, logger, randomBytes });
+    const tokens = new Tokens({ keys, gatewayId: fingerprint, clock, randomBytes });
+    const rotation = new NodeKeyRotation({ store, epochs, hostKey, clock, logger });
+    const pairing = new Pairing({ store, invites, pending, tokens, keys, hostKey, clock, logger, randomBytes });
 
     const origins = new Origins();
     const authenticator = new Authenticator({ store, tokens, apiToken: loadOrCreateApiToken(paths.apiToken) });
     const app = createApi({ authenticator, origins, clock, logger, audit: store.audit, refusals });
     const sources = { store, sessions, monitor, epochs, clock, logger };
-    addNodeRoutes(app, { ...sources, pairing, heartbeatIntervalMs: config.heartbeatInterval });
+    addNodeRoutes(app, { ...sources, pairing, rotation, keys, heartbeatIntervalMs: config.heartbeatInterval });
     addJobRoutes(app, { ...sources, bus });
     addAuditRoutes(app, { store });
     const health = { ...sources, limits: config.thresholds };
@@ -167,6 +179,7 @@ export class Gateway {
       invites,
       pending,
       describeGateway,
+      rotateKey: () => keys.rotate(),
       shutdown: () => this.#dependencies.onShutdownAsked(),
     });
     const startedAt = clock.now();

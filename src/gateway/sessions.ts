@@ -6,6 +6,7 @@ import type { Clock } from '../shared/clock.ts';
 import { FleetError } from '../shared/errors.ts';
 import { createStreamAgent } from '../shared/http/stream-agent.ts';
 import type { Logger } from '../shared/logger.ts';
+import { ToldKeys } from './identity/told-keys.ts';
 import type { Store } from './store/store.ts';
 
 /** What a session needs of an SSH connection. */
@@ -29,6 +30,8 @@ export interface Session {
   journal: string | undefined;
   /** What its hello was answered with, until a heartbeat confirms that the node has stored it. */
   epoch: string | undefined;
+  /** What its node knows of the gateway's signing keys. */
+  signingKeys: ToldKeys;
   lastHeartbeatAt: number | undefined;
   ended: boolean;
   /** Pooled HTTP connections to the node. */
@@ -74,6 +77,7 @@ export class Sessions {
       row: 0,
       journal: undefined,
       epoch: undefined,
+      signingKeys: new ToldKeys(),
       lastHeartbeatAt: undefined,
       ended: false,
       agent: createStreamAgent(() => peer.openForwarded(NODE_FORWARD.host, NODE_FORWARD.port)),

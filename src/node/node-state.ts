@@ -51,6 +51,17 @@ export class NodeStateFile {
     return this.#state;
   }
 
+  /** Lays `changes` over what is there; does nothing before there is a state. */
+  change(changes: Partial<NodeState>): void {
+    if (this.#state !== undefined) this.save({ ...this.#state, ...changes });
+  }
+
+  /** The same for what the gateway has said of this node; does nothing while it is not paired. */
+  changePairing(changes: Partial<NonNullable<NodeState['pairing']>>): void {
+    const pairing = this.#state?.pairing;
+    if (pairing !== undefined) this.change({ pairing: { ...pairing, ...changes } });
+  }
+
   save(state: NodeState): void {
     writePrivateFile(this.#file, `${JSON.stringify(state, null, 2)}\n`);
     this.#state = state;

@@ -2,7 +2,7 @@
 import os from 'node:os';
 import type { Heartbeat } from '../protocol/heartbeat.ts';
 import { boundFaults } from '../protocol/heartbeat.ts';
-import type { NodeStatusView } from '../protocol/node-control.ts';
+import type { NodeStatusView, RotateKeyView } from '../protocol/node-control.ts';
 import type { InviteCode } from '../protocol/pairing.ts';
 import { FLEET_VERSION } from '../protocol/version.ts';
 import { type Address, formatAddress } from '../shared/address.ts';
@@ -11,21 +11,28 @@ import { type FleetError, toFleetError } from '../shared/errors.ts';
 import type { NodePaths } from '../shared/home.ts';
 import { StreamAcceptor } from '../shared/http/stream-server.ts';
 import type { Logger } from '../shared/logger.ts';
+import { formatFingerprint, sshPublicKeyBlob } from '../shared/ssh/ssh-key.ts';
 import { openControlApi } from './api/control-api.ts';
 import { createNodeApi } from './api/node-api.ts';
 import type { NodeConfig } from './config.ts';
 import { GatewayClock } from './gateway-clock.ts';
-import { loadOrCreateIdentity } from './identity.ts';
 import { loginShell, readMachineFacts } from './machine-facts.ts';
 import { createMetrics, type Metrics } from './metrics/metrics.ts';
+import { NodeKeys } from './node-keys.ts';
 import { NodeStateFile } from './node-state.ts';
 import { POLICY_KINDS } from './policy/policy-config.ts';
 import type { PolicyFile } from './policy/policy-file.ts';
 import { Runner } from './runner/runner.ts';
-import { type ConnectOptions, connectOnce, type Pending, renewToken } from './tunnel/connect-once.ts';
+import { type ConnectOptions, type Pending, renewToken } from './tunnel/connect-once.ts';
 import { Heartbeats } from './tunnel/heartbeats.ts';
+import { KeyedConnector } from './tunnel/keyed-connector.ts';
 import { Tunnel, type UsableTunnel } from './tunnel/tunnel.ts';
 import { WakeDetector } from './tunnel/wake-detector.ts';
+
+interface AttemptOptions extends Omit<ConnectOptions, 'identity'> {
+  keys: NodeKeys;
+  connector: KeyedConnector;
+}
 
 export interface NodeOptions {
   profile: string;
@@ -100,9 +107,10 @@ export class FleetNode {
 
   async #start(): Promise<void> {
     const { paths, config, policy, clock, logger, random, baseEnv, profile } = this.#options;
-    const identity = loadOrCreateIdentity(paths.key, `fleet node ${profile}`);
+    const keys = new NodeKeys({ file: paths.key, nextFile: paths.nextKey, comment: `fleet node ${profile}` });
     const state = new NodeStateFile(paths.state);
     this.#state = state;
+    const connector = new KeyedConnector({ keys, state, logger });
     const runner = new Runner({
       folder: paths.spool,
       shell: config.shell ?? loginShell(),
@@ -136,9 +144,10 @@ export class FleetNode {
       () => this.#metrics.close(),
     );
 
-    const connectOptions: Omit<ConnectOptions, 'signal'> = {
+    const connectOptions: Omit<AttemptOptions, 'signal'> = {
       ...this.#options,
-      identity,
+      keys,
+      connector,
       state,
       labels: config.labels,
       facts: readMachineFacts(Object.keys(config.agents), policy.view?.kinds ?? POLICY_KINDS),
@@ -161,6 +170,7 @@ export class FleetNode {
       status: () => this.status(),
       shutdown: () => this.#options.onShutdownAsked(),
       reconnect: () => tunnel.nudge(),
+      rotateKey: () => rotateNow(keys, connector, tunnel),
     });
     const wake = new WakeDetector(clock, (jumpMs) => {
       logger.info({ jumpMs }, 'the clock jumped: the machine slept, or its clock was set');
@@ -185,7 +195,7 @@ export class FleetNode {
 
   #forgetIfUnknown = false;
 
-  async #attempt(options: ConnectOptions): Promise<UsableTunnel | Pending> {
+  async #attempt(options: AttemptOptions): Promise<UsableTunnel | Pending> {
     try {
       return await this.#open(options);
     } catch (error) {
@@ -200,8 +210,8 @@ export class FleetNode {
     }
   }
 
-  async #open(options: ConnectOptions): Promise<UsableTunnel | Pending> {
-    const opened = await connectOnce(options);
+  async #open(options: AttemptOptions): Promise<UsableTunnel | Pending> {
+    const opened = await options.connector.connect(options);
     if ('pendingCode' in opened) return opened;
     const { clock, logger, state } = options;
     const heartbeats = new Heartbeats({
@@ -210,9 +220,11 @@ export class FleetNode {
       logger,
       sample: (rttMs) => this.#sample(rttMs),
       beforeBeat: () => this.#renewInTime(options, opened),
-      onAnswer: ({ name, rttMs }) => {
+      onAnswer: ({ name, rttMs, signingKeys }) => {
         this.#rttMs = rttMs;
-        this.#noteName(state, name);
+        // An operator may rename the node while it is connected.
+        if (state.current?.pairing?.name !== name) state.changePairing({ name });
+        if (signingKeys !== undefined) state.changePairing({ signingKeys });
       },
     });
     const stop = (): void => {
@@ -229,11 +241,11 @@ export class FleetNode {
     return { ...opened, stop, check: () => heartbeats.check() };
   }
 
-  async #renewInTime(options: ConnectOptions, opened: Pick<UsableTunnel, 'client' | 'connection'>): Promise<void> {
+  async #renewInTime(options: AttemptOptions, opened: Pick<UsableTunnel, 'client' | 'connection'>): Promise<void> {
     const pairing = options.state.current?.pairing;
     if (pairing === undefined || this.#gatewayClock.now() < (pairing.tokenIssuedAt + pairing.tokenExpiresAt) / 2)
       return;
-    await renewToken(options, opened.connection, opened.client);
+    await renewToken({ ...options, identity: options.keys.current }, opened.connection, opened.client);
   }
 
   async #sample(rttMs: number | null): Promise<Heartbeat> {
@@ -252,13 +264,6 @@ export class FleetNode {
   #faults(): string[] {
     const fromGateway = this.#tunnel?.current?.hello.isSuspected ? [RIVAL] : [];
     return [...(this.#runner?.faults() ?? []), ...this.#options.policy.faults(), ...fromGateway];
-  }
-
-  /** An operator may rename the node while it is connected. */
-  #noteName(state: NodeStateFile, name: string): void {
-    const { current } = state;
-    if (current?.pairing === undefined || current.pairing.name === name) return;
-    state.save({ ...current, pairing: { ...current.pairing, name } });
   }
 
   status(): NodeStatusView {
@@ -286,6 +291,24 @@ export class FleetNode {
       connects: tunnel?.connects ?? 0,
     };
   }
+}
+
+/** At once over a live tunnel, which comes back with the new key; else with the next connect. @throws FleetError as the gateway refuses it. */
+async function rotateNow(keys: NodeKeys, connector: KeyedConnector, tunnel: Tunnel): Promise<RotateKeyView> {
+  const fingerprint = formatFingerprint(sshPublicKeyBlob(keys.prepare().publicKey));
+  const { current } = tunnel;
+  if (current === undefined) return { state: 'waiting', fingerprint };
+  try {
+    await connector.rotate(current);
+  } catch (error) {
+    const failure = toFleetError(error);
+    if (!failure.retryable) throw failure;
+    // The gateway may know either key; the next connect finds out which.
+    current.stop();
+    return { state: 'waiting', fingerprint };
+  }
+  current.stop();
+  return { state: 'rotated', fingerprint };
 }
 
 function isoOrNull(ms: number | null): string | null {

@@ -48,3 +48,11 @@ export interface NodeStatusView {
 export interface ShutdownAnswer {
   pid: number;
 }
+
+/** `POST /v1/rotate-key`. */
+export interface RotateKeyView {
+  /** `waiting`: the node is not connected; the key changes with its next connect. */
+  state: 'rotated' | 'waiting';
+  /** Of the new key: `SHA256:…`. */
+  fingerprint: string;
+}

@@ -15,6 +15,8 @@ const bytesOf = (length: number) =>
 export const PUBLIC_KEY_BYTES = 32;
 export const SIGNATURE_BYTES = 64;
 const HMAC_BYTES = 32;
+export const publicKeySchema = bytesOf(PUBLIC_KEY_BYTES);
+export const signatureSchema = bytesOf(SIGNATURE_BYTES);
 
 export const pairChallengeRequest = z.object({
   publicKey: bytesOf(PUBLIC_KEY_BYTES),
@@ -62,6 +64,9 @@ export const pairVerifyRequest = z.object({
 });
 export type PairVerifyRequest = z.infer<typeof pairVerifyRequest>;
 
+/** Public keys (raw Ed25519, base64url) whose tickets the node accepts, to be stored before its next heartbeat. */
+const signingKeysSchema = z.array(bytesOf(PUBLIC_KEY_BYTES)).min(1).max(100);
+
 export const pairVerifyAnswer = z.discriminatedUnion('status', [
   z.object({
     status: z.literal('paired'),
@@ -72,8 +77,7 @@ export const pairVerifyAnswer = z.discriminatedUnion('status', [
     /** End of the token on the gateway's clock, ms. */
     expiresAt: z.number(),
     time: z.number(),
-    /** Public keys (raw Ed25519, base64url) whose tickets the node accepts. */
-    signingKeys: z.array(bytesOf(PUBLIC_KEY_BYTES)).min(1),
+    signingKeys: signingKeysSchema,
   }),
   z.object({ status: z.literal('pending'), code: z.string(), retryAfterMs: z.number() }),
 ]);
@@ -102,6 +106,7 @@ export const nodeHelloAnswer = z.object({
   epoch: z.string().min(1).max(EPOCH_MAX_LENGTH).optional(),
   /** Whether another machine seems to use the same key. */
   isSuspected: z.boolean().optional(),
+  signingKeys: signingKeysSchema.optional(),
 });
 export type NodeHelloAnswer = z.infer<typeof nodeHelloAnswer>;
 
@@ -112,5 +117,7 @@ export const nodeHeartbeatAnswer = z.object({
   /** Time that the gateway spent on it, ms: what the round trip is without. */
   tookMs: z.number(),
   name: z.string(),
+  /** Only when they have changed. */
+  signingKeys: signingKeysSchema.optional(),
 });
 export type NodeHeartbeatAnswer = z.infer<typeof nodeHeartbeatAnswer>;

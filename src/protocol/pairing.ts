@@ -8,6 +8,7 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { normalizeBase32 } from '../shared/base32.ts';
 import { FleetError } from '../shared/errors.ts';
+import { lengthPrefixed } from './length-prefixed.ts';
 
 const PURPOSE = 'fleet-pair-v1';
 export const NONCE_BYTES = 32;
@@ -42,13 +43,7 @@ export function encodeTranscript(transcript: Transcript): Buffer {
     Buffer.from(String(transcript.gatewayTimeMs)),
     Buffer.from(transcript.inviteId),
   ];
-  return Buffer.concat(
-    fields.flatMap((field) => {
-      const length = Buffer.alloc(4);
-      length.writeUInt32BE(field.length);
-      return [length, field];
-    }),
-  );
+  return lengthPrefixed(fields);
 }
 
 /** Proof of one side that it knows the invite's secret: HMAC-SHA-256 (RFC 2104) over its role and the transcript. */

@@ -102,6 +102,13 @@ export interface GatewayView {
   runs: { open: number };
 }
 
+export interface RotatedKeyView {
+  /** Id of the key that signs from now on. */
+  key: string;
+  /** Until then, what the replaced key has signed is good. */
+  graceEndsAt: string;
+}
+
 export interface InviteView {
   code: string;
   expiresAt: string;

@@ -13,6 +13,7 @@ export interface GatewayPaths {
   lock: string;
   hostKey: string;
   signingKey: string;
+  retiredSigningKeys: string;
   apiToken: string;
   /** Where scheduled reports go that name no other place. */
   reports: string;
@@ -29,6 +30,7 @@ export function gatewayPaths(home: string): GatewayPaths {
     lock: path.join(folder, 'lock'),
     hostKey: path.join(folder, 'host_ed25519'),
     signingKey: path.join(folder, 'signing_ed25519'),
+    retiredSigningKeys: path.join(folder, 'signing_retired.json'),
     apiToken: path.join(folder, 'api.token'),
     reports: path.join(home, 'reports'),
     log: path.join(folder, 'gateway.log'),
@@ -40,6 +42,7 @@ export interface NodePaths {
   socket: string;
   lock: string;
   key: string;
+  nextKey: string;
   state: string;
   spool: string;
   log: string;
@@ -59,6 +62,7 @@ export function nodePaths(home: string, profile: string): NodePaths {
     socket: assertSocketPath(path.join(folder, 'node.sock')),
     lock: path.join(folder, 'lock'),
     key: path.join(folder, 'id_ed25519'),
+    nextKey: path.join(folder, 'id_ed25519.next'),
     state: path.join(folder, 'state.json'),
     spool: path.join(folder, 'spool'),
     log: path.join(folder, 'node.log'),

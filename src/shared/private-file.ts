@@ -109,7 +109,7 @@ export function writePrivateFile(file: string, text: string): void {
 }
 
 /** Makes a rename in the folder durable (fsync(2), "Notes"). */
-function syncFolder(folder: string): void {
+export function syncFolder(folder: string): void {
   const descriptor = openSync(folder, 'r');
   try {
     fsyncSync(descriptor);

@@ -3,13 +3,13 @@
 import { z } from 'zod';
 import { invitationRequest } from '../../protocol/job-messages.ts';
 import { labelKeySchema, labelValueSchema, nodeNameSchema } from '../../protocol/names.ts';
-import type { GatewayView, InviteView } from '../../protocol/views.ts';
+import type { GatewayView, InviteView, RotatedKeyView } from '../../protocol/views.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { type App, parseInput, queryText } from '../../shared/http/fastify-app.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
-import type { ActDetails } from '../audit/act.ts';
+import { type ActDetails, GATEWAY_ACTOR } from '../audit/act.ts';
 import type { Bus } from '../bus/bus.ts';
 import type { ConnectEpochs } from '../identity/connect-epochs.ts';
 import type { Invites } from '../identity/invites.ts';
@@ -44,6 +44,8 @@ export interface AdminRoutesOptions extends ViewSources {
   clock: Clock;
   logger: Logger;
   describeGateway(): GatewayView;
+  /** Replaces the signing key. */
+  rotateKey(): { id: string; graceEndsAt: number };
   /** Begins the orderly end of the process. */
   shutdown(): void;
 }
@@ -63,6 +65,26 @@ export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
       logger.info({ by: request.caller.name }, 'shutdown asked');
       reply.raw.once('close', () => options.shutdown());
       return reply.code(202).header('connection', 'close').send({ pid: process.pid });
+    },
+  );
+
+  app.post(
+    '/v1/gateway/rotate-key',
+    { config: { action: 'gateway.manage', audit: 'gateway.rotate-key' } },
+    async (request): Promise<RotatedKeyView> => {
+      await request.act?.record();
+      logger.warn({ by: request.caller.name }, 'rotation of the signing key asked');
+      const { id, graceEndsAt } = options.rotateKey();
+      // Signs the head of the audit log with the new key at once.
+      await store.write(() =>
+        store.audit.append({
+          actor: GATEWAY_ACTOR,
+          action: 'gateway.key-rotated',
+          outcome: 'ok',
+          details: { key: id },
+        }),
+      );
+      return { key: id, graceEndsAt: new Date(graceEndsAt).toISOString() };
     },
   );
 

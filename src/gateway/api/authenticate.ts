@@ -1,6 +1,7 @@
 /** Turns a request into a caller: the socket is the admin's, TCP needs the API token, SSH needs a known key and its JWT. */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { FleetError } from '../../shared/errors.ts';
+import { keyReplaced } from '../identity/key-rotation.ts';
 import { keyRevoked } from '../identity/pairing.ts';
 import type { Action } from '../identity/permissions.ts';
 import type { Tokens } from '../identity/tokens.ts';
@@ -42,8 +43,11 @@ export class Authenticator {
   }
 
   async #identifyPeer(peer: ApiPeer, token: string | undefined, action: Action, now: number): Promise<Caller> {
-    const node = this.#options.store.nodes.byPublicKey(peer.publicKey);
+    const { store } = this.#options;
+    const node = store.nodes.byPublicKey(peer.publicKey);
     if (node?.revokedAt) throw keyRevoked(node.name);
+    const former = node === undefined ? store.nodes.retiredName(peer.publicKey) : undefined;
+    if (former !== undefined) throw keyReplaced(former);
     if (action === 'pair')
       return { role: node === undefined ? 'unknown' : 'node', name: node?.name ?? 'unknown', peer };
     if (node === undefined) {

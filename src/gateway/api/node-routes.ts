@@ -1,4 +1,5 @@
 /** What nodes call: pairing, hello, heartbeat. A node speaks only for itself: who it is comes from its key, never from the body. */
+import { type RotateKeyAnswer, rotateKeyRequest } from '../../protocol/key-rotation.ts';
 import {
   type NodeHeartbeatAnswer,
   type NodeHelloAnswer,
@@ -12,7 +13,9 @@ import { FleetError } from '../../shared/errors.ts';
 import { type App, parseInput } from '../../shared/http/fastify-app.ts';
 import type { HealthMonitor } from '../health/monitor.ts';
 import type { ConnectEpochs } from '../identity/connect-epochs.ts';
+import type { NodeKeyRotation } from '../identity/key-rotation.ts';
 import { assertProtocol, type Pairing, type PairingPeer } from '../identity/pairing.ts';
+import type { KeyRing } from '../identity/signing-keys.ts';
 import type { Session, Sessions } from '../sessions.ts';
 import type { Store } from '../store/store.ts';
 import type { Caller } from './caller.ts';
@@ -20,6 +23,8 @@ import type { Caller } from './caller.ts';
 export interface NodeRoutesOptions {
   pairing: Pairing;
   epochs: ConnectEpochs;
+  rotation: NodeKeyRotation;
+  keys: KeyRing;
   sessions: Sessions;
   monitor: HealthMonitor;
   store: Store;
@@ -28,7 +33,7 @@ export interface NodeRoutesOptions {
 }
 
 export function addNodeRoutes(app: App, options: NodeRoutesOptions): void {
-  const { pairing, epochs, sessions, monitor, store, clock } = options;
+  const { pairing, epochs, keys, sessions, monitor, store, clock } = options;
   const pair = { config: { action: 'pair' as const } };
   const self = { config: { action: 'node.self' as const } };
 
@@ -62,7 +67,18 @@ export function addNodeRoutes(app: App, options: NodeRoutesOptions): void {
       heartbeatIntervalMs: options.heartbeatIntervalMs,
       epoch: greeting.epoch,
       isSuspected: greeting.isSuspected,
+      signingKeys: session.signingKeys.tell(keys.acceptedRaw()),
     };
+  });
+
+  app.post('/v1/node/rotate-key', self, async (request, reply): Promise<RotateKeyAnswer> => {
+    const session = sessionOf(sessions, request.caller);
+    const { publicKey } = pairingPeer(request.caller);
+    const subject = { id: session.nodeId, name: session.nodeName };
+    await options.rotation.rotate(subject, publicKey, parseInput(rotateKeyRequest, request.body));
+    // The connection is one of a key that does not count any more.
+    reply.raw.once('close', () => sessions.close(session.nodeId, 'key_rotated'));
+    return { time: clock.now() };
   });
 
   app.post('/v1/node/heartbeat', self, async (request): Promise<NodeHeartbeatAnswer> => {
@@ -73,8 +89,14 @@ export function addNodeRoutes(app: App, options: NodeRoutesOptions): void {
     const { epoch } = session;
     if (epoch !== undefined) await store.write(() => epochs.confirm(session.nodeId, epoch));
     session.epoch = undefined;
+    session.signingKeys.heard();
     await monitor.accept(session, beat);
-    return { time: clock.now(), tookMs: clock.monotonic() - receivedAt, name: session.nodeName };
+    return {
+      time: clock.now(),
+      tookMs: clock.monotonic() - receivedAt,
+      name: session.nodeName,
+      signingKeys: session.signingKeys.tell(keys.acceptedRaw()),
+    };
   });
 }
 

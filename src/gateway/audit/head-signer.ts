@@ -23,6 +23,22 @@ export function createHeadSigner(
   };
 }
 
+/** With whatever the gateway's signing key is at the moment; heads of replaced keys count for as long as their tokens do. */
+export function createRotatingHeadSigner(keys: {
+  readonly current: { privateKey: KeyObject; rawPublicKey: Buffer };
+  acceptedRaw(): readonly string[];
+}): HeadSigner {
+  return {
+    get key() {
+      return keys.current.rawPublicKey.toString('base64url');
+    },
+    get knownKeys() {
+      return keys.acceptedRaw();
+    },
+    sign: (bytes) => sign(null, bytes, keys.current.privateKey).toString('base64url'),
+  };
+}
+
 /** Of a key that lives as long as this process: for stores that are nobody's gateway. */
 export function createTemporarySigner(): HeadSigner {
   const { privateKey, publicKey } = generateKeyPairSync('ed25519');

@@ -3,7 +3,6 @@
  *
  * Two messages, both over the SSH connection of the key in question: a challenge, and its proof. docs/pairing.md tells the why.
  */
-import { createPublicKey, verify as verifySignature } from 'node:crypto';
 import type { Labels } from '../../protocol/names.ts';
 import type {
   PairChallengeAnswer,
@@ -29,9 +28,11 @@ import type { Logger } from '../../shared/logger.ts';
 import { actorOfKey } from '../audit/actor-of-key.ts';
 import type { Store } from '../store/store.ts';
 import { type Invites, inviteInvalid, MAX_INVITE_FAILURES, nameTaken } from './invites.ts';
+import { keyReplaced } from './key-rotation.ts';
 import type { PendingNodes } from './pending-nodes.ts';
-import type { SigningKey } from './signing-key.ts';
+import type { KeyRing } from './signing-keys.ts';
 import type { Tokens } from './tokens.ts';
+import { verifyEd25519 } from './verify-ed25519.ts';
 
 /** A challenge must be answered within this time, ms. */
 const CHALLENGE_LIFETIME_MS = 30_000;
@@ -60,7 +61,7 @@ export interface PairingOptions {
   invites: Invites;
   pending: PendingNodes;
   tokens: Tokens;
-  signingKey: SigningKey;
+  keys: KeyRing;
   /** SSH host key, wire format. */
   hostKey: Buffer;
   clock: Clock;
@@ -138,6 +139,8 @@ export class Pairing {
     }
     const known = this.#options.store.nodes.byPublicKey(peer.publicKey);
     if (known !== undefined) return await this.#admit(peer, known, 'node');
+    const former = this.#options.store.nodes.retiredName(peer.publicKey);
+    if (former !== undefined) throw keyReplaced(former);
     if (challenge.inviteId !== undefined) return await this.#pairByInvite(peer, request, challenge.inviteId);
     return await this.#waitForApproval(peer, request, comparisonCode(challenge.transcript, opening));
   }
@@ -209,7 +212,7 @@ export class Pairing {
     role: Role,
   ): Promise<PairVerifyAnswer> {
     if (subject.revokedAt !== null) throw keyRevoked(subject.name);
-    const { tokens, signingKey, clock } = this.#options;
+    const { tokens, keys, clock } = this.#options;
     const { token, expiresAt } = await tokens.issue({ subject: subject.id, role, publicKey: peer.publicKey });
     return {
       status: 'paired',
@@ -219,7 +222,7 @@ export class Pairing {
       token,
       expiresAt,
       time: clock.now(),
-      signingKeys: [signingKey.rawPublicKey.toString('base64url')],
+      signingKeys: [...keys.acceptedRaw()],
     };
   }
 
@@ -267,13 +270,4 @@ export function assertProtocol(version: number): void {
   throw new FleetError('protocol_unsupported', `the node speaks protocol ${version}, the gateway ${PROTOCOL_VERSION}`, {
     hint: 'Install the same fleet version on both machines.',
   });
-}
-
-/** RFC 8032 by node:crypto; false for anything that is not a signature of `message`. */
-function verifyEd25519(publicKey: Buffer, message: Buffer, signature: Buffer): boolean {
-  const key = createPublicKey({
-    key: { kty: 'OKP', crv: 'Ed25519', x: publicKey.toString('base64url') },
-    format: 'jwk',
-  });
-  return verifySignature(null, message, key, signature) === true;
 }

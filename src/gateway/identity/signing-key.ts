@@ -19,13 +19,23 @@ export function loadOrCreateKeyFile(file: string, comment: string): string {
     parseOpenSshPrivateKey(present);
     return present;
   }
+  const text = createKeyText(comment);
+  writePrivateFile(file, text);
+  return text;
+}
+
+/** A new Ed25519 key in OpenSSH's private-key format. */
+export function createKeyText(comment: string): string {
   const { privateKey } = generateKeyPairSync('ed25519');
   const { d, x } = privateKey.export({ format: 'jwk' });
   const seed = Buffer.from(d ?? '', 'base64url');
   const publicKey = Buffer.from(x ?? '', 'base64url');
-  const text = encodeOpenSshPrivateKey({ seed, publicKey, comment });
-  writePrivateFile(file, text);
-  return text;
+  return encodeOpenSshPrivateKey({ seed, publicKey, comment });
+}
+
+/** What names a signing key: the `kid` of what it signs. */
+export function keyId(publicKey: Uint8Array): string {
+  return createHash('sha256').update(publicKey).digest('hex').slice(0, 16);
 }
 
 /** Reads an OpenSSH private key as keys of node:crypto (RFC 8037 JWK). */
@@ -37,7 +47,7 @@ export function toSigningKey(text: string): SigningKey {
     privateKey,
     publicKey: createPublicKey(privateKey),
     rawPublicKey: Buffer.from(publicKey),
-    id: createHash('sha256').update(publicKey).digest('hex').slice(0, 16),
+    id: keyId(publicKey),
   };
 }
 

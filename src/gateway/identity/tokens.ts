@@ -1,10 +1,11 @@
 /** Tokens: JWTs of 24 h that say who a key is and are worth something only together with that key (RFC 7519, RFC 7800). */
+import type { KeyObject } from 'node:crypto';
 import { calculateJwkThumbprint, errors, jwtVerify, SignJWT } from 'jose';
 import type { Role } from '../../protocol/roles.ts';
 import { randomBase32 } from '../../shared/base32.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
-import type { SigningKey } from './signing-key.ts';
+import type { KeyRing } from './signing-keys.ts';
 
 /** Life of a token, s. */
 export const TOKEN_LIFETIME_S = 24 * 3600;
@@ -20,7 +21,7 @@ export interface TokenClaims {
 }
 
 export interface TokensOptions {
-  signingKey: SigningKey;
+  keys: KeyRing;
   /** `iss` and `aud`: the gateway's own id, so that a token of another gateway is void. */
   gatewayId: string;
   clock: Clock;
@@ -36,7 +37,8 @@ export class Tokens {
 
   /** A fresh token and its end, ms on the gateway's clock. */
   async issue(claims: TokenClaims): Promise<{ token: string; expiresAt: number }> {
-    const { signingKey, gatewayId, clock, randomBytes } = this.#options;
+    const { keys, gatewayId, clock, randomBytes } = this.#options;
+    const signingKey = keys.current;
     const issuedAt = Math.floor(clock.now() / 1000);
     const token = await new SignJWT({ role: claims.role, cnf: { jkt: await thumbprint(claims.publicKey) } })
       .setProtectedHeader({ alg: ALGORITHM, typ: TYPE, kid: signingKey.id })
@@ -52,9 +54,9 @@ export class Tokens {
 
   /** Who the token says its bearer is. @throws FleetError `token_invalid` when it is not ours, over, or bound to another key than `publicKey`. */
   async verify(token: string, publicKey: Uint8Array): Promise<{ subject: string; role: Role; expiresAt: number }> {
-    const { signingKey, gatewayId, clock } = this.#options;
+    const { keys, gatewayId, clock } = this.#options;
     try {
-      const { payload } = await jwtVerify(token, signingKey.publicKey, {
+      const { payload } = await jwtVerify(token, ({ kid }) => keyOf(keys, kid), {
         algorithms: [ALGORITHM],
         typ: TYPE,
         issuer: gatewayId,
@@ -73,6 +75,13 @@ export class Tokens {
       throw new FleetError('token_invalid', `the token ${why}`, { cause: error });
     }
   }
+}
+
+function keyOf(keys: KeyRing, kid: string | undefined): KeyObject {
+  const key = kid === undefined ? undefined : keys.accepted(kid);
+  if (key === undefined)
+    throw new FleetError('token_invalid', 'the token is signed with a key that does not count any more');
+  return key;
 }
 
 /** RFC 7638 thumbprint of an Ed25519 public key of 32 bytes. */

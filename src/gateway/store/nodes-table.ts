@@ -54,6 +54,11 @@ export class NodesTable {
       label: database.prepare('UPDATE nodes SET labels = ? WHERE id = ?'),
       facts: database.prepare('UPDATE nodes SET facts = ? WHERE id = ?'),
       seen: database.prepare('UPDATE nodes SET last_seen_at = ? WHERE id = ?'),
+      replaceKey: database.prepare('UPDATE nodes SET public_key = @newKey WHERE id = @id AND public_key = @oldKey'),
+      retireKey: database.prepare('INSERT INTO retired_node_keys (public_key, node_id, retired_at) VALUES (?, ?, ?)'),
+      retiredName: database.prepare(
+        'SELECT name FROM retired_node_keys JOIN nodes ON nodes.id = node_id WHERE retired_node_keys.public_key = ?',
+      ),
       revoke: database.prepare('UPDATE nodes SET revoked_at = ? WHERE id = ?'),
       remove: database.prepare('DELETE FROM nodes WHERE id = ?'),
     };
@@ -116,6 +121,18 @@ export class NodesTable {
 
   revoke(id: string, at: number): void {
     this.#statements.revoke.run(at, id);
+  }
+
+  /** Puts `newKey` in the place of `oldKey`, which is refused from then on. False, and nothing changed, when the node has another. */
+  replaceKey(id: string, oldKey: Buffer, newKey: Buffer, at: number): boolean {
+    if (this.#statements.replaceKey.run({ id, oldKey, newKey }).changes === 0) return false;
+    this.#statements.retireKey.run(oldKey, id, at);
+    return true;
+  }
+
+  /** Name of the node whose key this was once; undefined when it was nobody's. */
+  retiredName(publicKey: Uint8Array): string | undefined {
+    return (this.#statements.retiredName.get(publicKey) as { name: string } | undefined)?.name;
   }
 
   /** Heartbeats and sessions go with it; jobs keep the name in their runs. */

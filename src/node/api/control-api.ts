@@ -2,8 +2,9 @@
 
 import { chmodSync, rmSync } from 'node:fs';
 import http from 'node:http';
-import type { NodeStatusView, ShutdownAnswer } from '../../protocol/node-control.ts';
-import { FleetError, systemErrorCode } from '../../shared/errors.ts';
+import type { NodeStatusView, RotateKeyView, ShutdownAnswer } from '../../protocol/node-control.ts';
+import { FleetError, systemErrorCode, toFleetError } from '../../shared/errors.ts';
+import { httpStatusOf } from '../../shared/http/http-status.ts';
 import { SERVER_OPTIONS } from '../../shared/http/stream-server.ts';
 
 export interface ControlApiOptions {
@@ -11,13 +12,14 @@ export interface ControlApiOptions {
   status(): NodeStatusView;
   shutdown(): void;
   reconnect(): void;
+  rotateKey(): Promise<RotateKeyView>;
 }
 
 export interface ControlApi {
   close(): Promise<void>;
 }
 
-/** Three routes do not need a framework. */
+/** Four routes do not need a framework. */
 export async function openControlApi(options: ControlApiOptions): Promise<ControlApi> {
   const server = http.createServer(SERVER_OPTIONS, (request, response) => {
     const answer = (status: number, body: unknown): void => {
@@ -29,6 +31,14 @@ export async function openControlApi(options: ControlApiOptions): Promise<Contro
       case 'POST /v1/reconnect':
         options.reconnect();
         return answer(202, {});
+      case 'POST /v1/rotate-key':
+        return void options.rotateKey().then(
+          (view) => answer(200, view),
+          (error: unknown) => {
+            const failure = toFleetError(error);
+            answer(httpStatusOf(failure.code), { error: failure });
+          },
+        );
       case 'POST /v1/shutdown': {
         const body: ShutdownAnswer = { pid: process.pid };
         response.once('close', () => options.shutdown());

@@ -2,6 +2,7 @@
 import type http from 'node:http';
 import type { z } from 'zod';
 import type { Heartbeat } from '../../protocol/heartbeat.ts';
+import { type RotateKeyAnswer, type RotateKeyRequest, rotateKeyAnswer } from '../../protocol/key-rotation.ts';
 import { GATEWAY_API } from '../../protocol/limits.ts';
 import {
   type NodeHeartbeatAnswer,
@@ -42,6 +43,10 @@ export class GatewayClient {
 
   pairVerify(request: PairVerifyRequest): Promise<PairVerifyAnswer> {
     return this.#post('/v1/pair/verify', request, pairVerifyAnswer);
+  }
+
+  rotateKey(request: RotateKeyRequest): Promise<RotateKeyAnswer> {
+    return this.#post('/v1/node/rotate-key', request, rotateKeyAnswer);
   }
 
   hello(request: NodeHelloRequest): Promise<NodeHelloAnswer> {

@@ -14,7 +14,7 @@ export interface HeartbeatsOptions {
   sample(rttMs: number | null): Promise<Heartbeat>;
   /** Called before each heartbeat: renews the token in good time. */
   beforeBeat(): Promise<void>;
-  onAnswer(answer: { name: string; rttMs: number }): void;
+  onAnswer(answer: { name: string; rttMs: number; signingKeys?: string[] | undefined }): void;
   clock: Clock;
   logger: Logger;
 }

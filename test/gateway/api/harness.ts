@@ -73,7 +73,7 @@ export async function testApi(
   options: { authenticator?: Authenticator; addRoutes?(app: App, gateway: TestGateway): void } = {},
 ) {
   const gateway = testGateway(t);
-  const { store, clock, epochs, tokens, pairing, invites, pending } = gateway;
+  const { store, clock, epochs, rotation, keys, tokens, pairing, invites, pending } = gateway;
   const logger = silentLogger;
   const sessions = new Sessions({ store, clock, logger });
   const thresholds = { ...DEFAULT_HEALTH_THRESHOLDS, offlineAfterMs: 90_000 };
@@ -101,7 +101,7 @@ export async function testApi(
   );
   const sources = { store, sessions, monitor, epochs, clock, logger };
   let shutdowns = 0;
-  addNodeRoutes(app, { ...sources, pairing, heartbeatIntervalMs: 30_000 });
+  addNodeRoutes(app, { ...sources, pairing, rotation, keys, heartbeatIntervalMs: 30_000 });
   addJobRoutes(app, { ...sources, bus });
   addAuditRoutes(app, { store });
   const health = { ...sources, limits: resolveGatewayConfig({}, {}, '').thresholds };
@@ -132,6 +132,7 @@ export async function testApi(
     invites,
     pending,
     describeGateway: () => ({ nodes: { paired: store.nodes.all().length } }) as never,
+    rotateKey: () => keys.rotate(),
     shutdown: () => {
       shutdowns += 1;
     },

@@ -5,9 +5,10 @@ import type { TestContext } from 'node:test';
 import { createHeadSigner } from '../../../src/gateway/audit/head-signer.ts';
 import { ConnectEpochs } from '../../../src/gateway/identity/connect-epochs.ts';
 import { Invites } from '../../../src/gateway/identity/invites.ts';
+import { NodeKeyRotation } from '../../../src/gateway/identity/key-rotation.ts';
 import { Pairing } from '../../../src/gateway/identity/pairing.ts';
 import { PendingNodes } from '../../../src/gateway/identity/pending-nodes.ts';
-import { loadOrCreateKeyFile, toSigningKey } from '../../../src/gateway/identity/signing-key.ts';
+import { SigningKeys } from '../../../src/gateway/identity/signing-keys.ts';
 import { Tokens } from '../../../src/gateway/identity/tokens.ts';
 import { Store } from '../../../src/gateway/store/store.ts';
 import { loadOrCreateIdentity, type NodeIdentity } from '../../../src/node/identity.ts';
@@ -31,12 +32,19 @@ export const FACTS = { hostname: 'h', os: 'linux', osRelease: '1', arch: 'x64', 
 export function testGateway(t: TestContext) {
   const folder = tempFolder(t);
   const clock = new FakeClock();
-  const signingKey = toSigningKey(loadOrCreateKeyFile(path.join(folder, 'signing'), 'test'));
+  const keys = new SigningKeys({
+    file: path.join(folder, 'signing'),
+    retiredFile: path.join(folder, 'retired'),
+    graceMs: 48 * 3_600_000,
+    clock,
+    logger: silentLogger,
+  });
+  const signingKey = keys.current;
   const store = new Store(path.join(folder, 'fleet.db'), { clock, signer: createHeadSigner(signingKey) });
   cleanUp(t, () => store.close());
   const invites = new Invites({ store, clock, randomBytes });
   const pending = new PendingNodes(clock);
-  const tokens = new Tokens({ signingKey, gatewayId: 'this gateway', clock, randomBytes });
+  const tokens = new Tokens({ keys, gatewayId: 'this gateway', clock, randomBytes });
   const hostKey = randomBytes(51);
   const epochs = new ConnectEpochs({ store, clock, logger: silentLogger, randomBytes });
   const pairing = new Pairing({
@@ -44,15 +52,30 @@ export function testGateway(t: TestContext) {
     invites,
     pending,
     tokens,
-    signingKey,
+    keys,
     hostKey,
     clock,
     logger: silentLogger,
     randomBytes,
   });
+  const rotation = new NodeKeyRotation({ store, epochs, hostKey, clock, logger: silentLogger });
   const invite = async (changes: Partial<Parameters<Invites['create']>[0]> = {}): Promise<string> =>
     (await invites.create({ role: 'node', labels: {}, ttlMs: 300_000, uses: 1, ...changes })).code;
-  return { folder, clock, store, epochs, signingKey, invites, pending, tokens, hostKey, pairing, invite };
+  return {
+    folder,
+    clock,
+    store,
+    epochs,
+    rotation,
+    keys,
+    signingKey,
+    invites,
+    pending,
+    tokens,
+    hostKey,
+    pairing,
+    invite,
+  };
 }
 
 export type TestGateway = ReturnType<typeof testGateway>;

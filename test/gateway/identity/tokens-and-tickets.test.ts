@@ -24,15 +24,15 @@ test('a token is good to its last second by the clock of the gateway', async (t)
 });
 
 test('a token of another gateway, another key, another purpose, or without a signature is void', async (t) => {
-  const { clock, tokens, signingKey, folder } = testGateway(t);
+  const { clock, tokens, keys, signingKey } = testGateway(t);
   const publicKey = randomBytes(32);
   const claims = { subject: 'n1', role: 'node' as const, publicKey };
-  const other = { clock, randomBytes, signingKey };
+  const other = { clock, randomBytes, keys };
   const foreignId = new Tokens({ ...other, gatewayId: 'another gateway' });
   const foreignKey = new Tokens({
     ...other,
     gatewayId: 'this gateway',
-    signingKey: toSigningKey(loadOrCreateKeyFile(path.join(folder, 'foreign'), 'x')),
+    keys: testGateway(t).keys,
   });
   const now = Math.floor(clock.now() / 1000);
   const payload = {
@@ -49,7 +49,9 @@ test('a token of another gateway, another key, another purpose, or without a sig
     (await foreignId.issue(claims)).token,
     (await foreignKey.issue(claims)).token,
     await issueTicket({ signingKey, clock }, { id: 'r', nodeId: 'this gateway' }, Buffer.alloc(0)),
-    await new SignJWT(payload).setProtectedHeader({ alg: 'EdDSA', typ: 'fleet-token+jwt' }).sign(signingKey.privateKey),
+    await new SignJWT(payload)
+      .setProtectedHeader({ alg: 'EdDSA', typ: 'fleet-token+jwt', kid: signingKey.id })
+      .sign(signingKey.privateKey),
     await new SignJWT(payload)
       .setProtectedHeader({ alg: 'HS256', typ: 'fleet-token+jwt' })
       .sign(signingKey.rawPublicKey),

@@ -56,8 +56,18 @@ async function world(t: TestContext, changes: Partial<ScheduleRecord> = {}) {
 
 /** What the next process would be, on the same store. */
 function restarted(t: TestContext, api: TestApi, changes: object = {}) {
-  const { store, bus, sessions, monitor, clock, places } = api;
-  const options = { store, bus, sessions, monitor, clock, places, logger: silentLogger, renderReport: () => 'report' };
+  const { store, bus, sessions, monitor, epochs, clock, places } = api;
+  const options = {
+    store,
+    bus,
+    sessions,
+    monitor,
+    epochs,
+    clock,
+    places,
+    logger: silentLogger,
+    renderReport: () => 'report',
+  };
   const scheduler = createScheduler({ ...options, ...changes });
   t.after(() => scheduler.close());
   return scheduler;

@@ -3,6 +3,7 @@ import { statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { openControlApi } from '../../../src/node/api/control-api.ts';
+import { FleetError } from '../../../src/shared/errors.ts';
 import { requestJson } from '../../../src/shared/http/request.ts';
 import { until } from '../../support/deadline.ts';
 import { cleanUp, tempFolder } from '../../support/temp-folder.ts';
@@ -16,12 +17,14 @@ test('status, reconnect, shutdown; private; in place of a socket that a killed p
     status: () => ({ name: 'web' }) as never,
     shutdown: () => void calls.push('shutdown'),
     reconnect: () => void calls.push('reconnect'),
+    rotateKey: () => Promise.reject(new FleetError('conflict', 'not now')),
   });
   cleanUp(t, () => control.close());
   assert.equal(statSync(socketPath).mode & 0o777, 0o600);
   assert.deepEqual(await requestJson({ socketPath, method: 'GET', path: '/v1/status' }), { name: 'web' });
   await requestJson({ socketPath, method: 'POST', path: '/v1/reconnect' });
   assert.deepEqual(calls, ['reconnect']);
+  await assert.rejects(requestJson({ socketPath, method: 'POST', path: '/v1/rotate-key' }), { code: 'conflict' });
   await assert.rejects(requestJson({ socketPath, method: 'GET', path: '/v1/shutdown' }), { code: 'not_found' });
   assert.deepEqual(await requestJson({ socketPath, method: 'POST', path: '/v1/shutdown' }), { pid: process.pid });
   await until(() => calls.includes('shutdown'), 'the shutdown');
@@ -30,7 +33,12 @@ test('status, reconnect, shutdown; private; in place of a socket that a killed p
 });
 
 test('a place where no socket can be is told', async (t) => {
-  const options = { status: () => ({}) as never, shutdown: () => {}, reconnect: () => {} };
+  const options = {
+    status: () => ({}) as never,
+    shutdown: () => {},
+    reconnect: () => {},
+    rotateKey: () => Promise.reject(new Error('not here')),
+  };
   const socket = path.join(tempFolder(t), 'missing', 'node.sock');
   await assert.rejects(openControlApi({ ...options, socket }), { code: 'config_invalid' });
 });

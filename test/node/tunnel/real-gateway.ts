@@ -6,8 +6,15 @@ import { resolveGatewayConfig } from '../../../src/gateway/config.ts';
 import { Gateway } from '../../../src/gateway/gateway.ts';
 import { GatewayClock } from '../../../src/node/gateway-clock.ts';
 import { loadOrCreateIdentity } from '../../../src/node/identity.ts';
+import { NodeKeys } from '../../../src/node/node-keys.ts';
 import { NodeStateFile } from '../../../src/node/node-state.ts';
-import { type ConnectOptions, connectOnce, type OpenTunnel } from '../../../src/node/tunnel/connect-once.ts';
+import {
+  type ConnectOptions,
+  connectOnce,
+  type OpenTunnel,
+  type Pending,
+} from '../../../src/node/tunnel/connect-once.ts';
+import { KeyedConnector } from '../../../src/node/tunnel/keyed-connector.ts';
 import { parseInviteCode } from '../../../src/protocol/pairing.ts';
 import { type Clock, systemClock } from '../../../src/shared/clock.ts';
 import { gatewayPaths } from '../../../src/shared/home.ts';
@@ -85,11 +92,10 @@ export class TestMachine {
     return new NodeStateFile(path.join(this.folder, 'state.json'));
   }
 
-  /** One attempt, up to the answer to hello. */
-  async attempt(port: number, changes: Partial<ConnectOptions> & { code?: string } = {}) {
+  options(port: number, changes: Partial<ConnectOptions> & { code?: string } = {}): ConnectOptions {
     const { code, ...options } = changes;
     const clock = options.clock ?? systemClock;
-    const result = await connectOnce({
+    return {
       address: { host: '127.0.0.1', port },
       identity: loadOrCreateIdentity(path.join(this.folder, 'key'), 'test'),
       state: this.state,
@@ -107,7 +113,28 @@ export class TestMachine {
       signal: new AbortController().signal,
       serveApi: (channel) => void channel.destroy(),
       ...options,
-    });
+    };
+  }
+
+  /** One attempt, up to the answer to hello. */
+  async attempt(port: number, changes: Partial<ConnectOptions> & { code?: string } = {}) {
+    return this.#closeLater(await connectOnce(this.options(port, changes)));
+  }
+
+  /** One attempt as a node makes it, which may have a key to change. */
+  async attemptKeyed(port: number, keys: NodeKeys) {
+    const options = this.options(port);
+    const connector = new KeyedConnector({ keys, state: options.state, logger: silentLogger });
+    return { connector, opened: this.#closeLater(await connector.connect(options)) };
+  }
+
+  /** Read anew each time, too. */
+  get keys(): NodeKeys {
+    const file = path.join(this.folder, 'key');
+    return new NodeKeys({ file, nextFile: `${file}.next`, comment: 'test' });
+  }
+
+  #closeLater(result: OpenTunnel | Pending): OpenTunnel | Pending {
     if ('connection' in result) cleanUp(this.#t, () => end(result));
     return result;
   }

@@ -1,0 +1,61 @@
+/** Puts a new key in the place of a node's old one: proven by both, in one transaction, so that a crash leaves exactly one of them good. */
+import { encodeKeyRotation, type RotateKeyRequest } from '../../protocol/key-rotation.ts';
+import type { Clock } from '../../shared/clock.ts';
+import { FleetError } from '../../shared/errors.ts';
+import type { Logger } from '../../shared/logger.ts';
+import type { Store } from '../store/store.ts';
+import type { ConnectEpochs } from './connect-epochs.ts';
+import { verifyEd25519 } from './verify-ed25519.ts';
+
+export interface KeyRotationOptions {
+  store: Store;
+  epochs: Pick<ConnectEpochs, 'suspicionOf'>;
+  /** SSH host key, wire format. */
+  hostKey: Buffer;
+  clock: Clock;
+  logger: Logger;
+}
+
+export class NodeKeyRotation {
+  readonly #options: KeyRotationOptions;
+
+  constructor(options: KeyRotationOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * @param oldKey The key of the connection that asks; it has been authenticated as this node's.
+   * @throws FleetError `forbidden` when a signature is wrong; `conflict` when the new key is or was a node's, or when two machines
+   * seem to use the old one: then the copy must not become the only one.
+   */
+  async rotate(node: { id: string; name: string }, oldKey: Buffer, request: RotateKeyRequest): Promise<void> {
+    const { store, epochs, hostKey, clock, logger } = this.#options;
+    const newKey = Buffer.from(request.publicKey, 'base64url');
+    const statement = encodeKeyRotation({ hostKey, nodeId: node.id, oldKey, newKey });
+    const isSigned =
+      verifyEd25519(oldKey, statement, Buffer.from(request.oldSignature, 'base64url')) &&
+      verifyEd25519(newKey, statement, Buffer.from(request.newSignature, 'base64url'));
+    if (!isSigned) throw new FleetError('forbidden', 'the new key is not signed by the old one and by itself');
+    if (epochs.suspicionOf(node.id) !== undefined) {
+      throw new FleetError('conflict', `two machines seem to use the key of ${node.name}`, {
+        hint: `Look into it first, on the gateway: fleet nodes show ${node.name}, then fleet nodes reset ${node.name}`,
+      });
+    }
+    await store.write(() => {
+      // It comes again because the answer was lost.
+      if (store.nodes.byPublicKey(newKey)?.id === node.id) return;
+      if (store.nodes.byPublicKey(newKey) !== undefined || store.nodes.retiredName(newKey) !== undefined)
+        throw new FleetError('conflict', 'the new key is or was the key of a node');
+      if (!store.nodes.replaceKey(node.id, oldKey, newKey, clock.now()))
+        throw new FleetError('conflict', 'the old key is not the key of the node any more');
+    });
+    logger.warn({ node: node.name }, 'key of a node rotated');
+  }
+}
+
+/** For a key that was a node's once. */
+export function keyReplaced(name: string): FleetError {
+  return new FleetError('key_revoked', `this key of ${name} was replaced by another one`, {
+    hint: 'If it was you who rotated it, this is an old copy. If not: revoke the node on the gateway (fleet nodes revoke).',
+  });
+}

@@ -1,0 +1,90 @@
+/** Connects with the key that the gateway knows, and changes it when a next one waits: the steps that a crash may come between. */
+import { FleetError, toFleetError } from '../../shared/errors.ts';
+import type { Logger } from '../../shared/logger.ts';
+import type { NodeKeys } from '../node-keys.ts';
+import type { NodeStateFile } from '../node-state.ts';
+import { type ConnectOptions, connectOnce, type OpenTunnel, type Pending } from './connect-once.ts';
+import { rotateKey } from './rotate-key.ts';
+
+/** The gateway has said no, so it does not know the next key. After any other failure it may. */
+const REFUSALS: readonly string[] = ['conflict', 'forbidden', 'bad_request', 'not_found'];
+
+export interface KeyedConnectorOptions {
+  keys: NodeKeys;
+  state: NodeStateFile;
+  logger: Logger;
+}
+
+export class KeyedConnector {
+  readonly #options: KeyedConnectorOptions;
+  #rotating: Promise<void> | undefined;
+
+  constructor(options: KeyedConnectorOptions) {
+    this.#options = options;
+  }
+
+  /** {@link connectOnce}, and before the first heartbeat a change of key that was asked for, or cut short. */
+  async connect(options: Omit<ConnectOptions, 'identity'>): Promise<OpenTunnel | Pending> {
+    const { keys, logger } = this.#options;
+    const opened = await this.#connectWithEither(options);
+    if ('pendingCode' in opened || keys.next === undefined) return opened;
+    try {
+      await this.rotate(opened);
+    } catch (error) {
+      const { code, message } = toFleetError(error);
+      if (REFUSALS.includes(code)) {
+        logger.error({ code, reason: message }, 'the gateway refuses the new key; the old one stays');
+        return opened;
+      }
+      end(opened);
+      throw error;
+    }
+    end(opened);
+    return await this.#connectWithEither(options);
+  }
+
+  /**
+   * Puts the next key in the place of the present one, which this connection is of, and which is worth nothing afterwards.
+   * @throws FleetError as the gateway refuses it; the next key is gone then. After any other, the next connect goes on with it.
+   */
+  async rotate(tunnel: OpenTunnel): Promise<void> {
+    this.#rotating ??= this.#rotate(tunnel).finally(() => {
+      this.#rotating = undefined;
+    });
+    await this.#rotating;
+  }
+
+  async #rotate({ client, connection }: OpenTunnel): Promise<void> {
+    const { keys, state, logger } = this.#options;
+    const nodeId = state.current?.pairing?.id;
+    if (nodeId === undefined || keys.next === undefined) throw new FleetError('not_paired', 'this node is not paired');
+    try {
+      await rotateKey({ client, nodeId, hostKey: connection.hostKey, oldKey: keys.current, newKey: keys.next });
+    } catch (error) {
+      if (REFUSALS.includes(toFleetError(error).code)) keys.discard();
+      throw error;
+    }
+    keys.promote();
+    logger.info({}, 'the key of this node is a new one');
+  }
+
+  /** A refused key whose successor the gateway knows: only the answer was lost, or this process was killed before it heard it. */
+  async #connectWithEither(options: Omit<ConnectOptions, 'identity'>): Promise<OpenTunnel | Pending> {
+    const { keys } = this.#options;
+    try {
+      return await connectOnce({ ...options, identity: keys.current });
+    } catch (refusal) {
+      if (keys.next === undefined || toFleetError(refusal).code !== 'key_revoked') throw refusal;
+      const opened = await connectOnce({ ...options, identity: keys.next }).catch((error: unknown) => {
+        throw toFleetError(error).code === 'not_paired' ? refusal : error;
+      });
+      keys.promote();
+      return opened;
+    }
+  }
+}
+
+function end({ client, connection }: OpenTunnel): void {
+  client.close();
+  connection.close();
+}

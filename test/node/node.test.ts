@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import path from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { resolveNodeConfig } from '../../src/node/config.ts';
+import { FleetNode } from '../../src/node/node.ts';
+import { NodeStateFile } from '../../src/node/node-state.ts';
+import { PolicyFile } from '../../src/node/policy/policy-file.ts';
+import { parseInviteCode } from '../../src/protocol/pairing.ts';
+import { systemClock } from '../../src/shared/clock.ts';
+import { nodePaths } from '../../src/shared/home.ts';
+import { silentLogger } from '../../src/shared/logger.ts';
+import { until } from '../support/deadline.ts';
+import { cleanUp, tempFolder } from '../support/temp-folder.ts';
+import { TestGateway } from './tunnel/real-gateway.ts';
+
+const HOUR_MS = 3_600_000;
+const SHIM_ENTRY = path.join(import.meta.dirname, '../../src/node/shim/main.ts');
+
+async function startNode(t: TestContext, gateway: TestGateway) {
+  const paths = nodePaths(tempFolder(t), 'n');
+  mkdirSync(paths.folder, { recursive: true, mode: 0o700 });
+  const logger = silentLogger;
+  const node = new FleetNode({
+    profile: 'n',
+    address: { host: '127.0.0.1', port: gateway.port },
+    invite: parseInviteCode(await gateway.invite()),
+    name: 'web',
+    nameRequired: false,
+    config: resolveNodeConfig({}, {}, 'test'),
+    policy: new PolicyFile({
+      initial: undefined,
+      read: () => undefined,
+      host: { ownUser: '', homeFolder: path.sep },
+      logger,
+    }),
+    paths,
+    clock: systemClock,
+    logger,
+    random: Math.random,
+    baseEnv: process.env,
+    shimEntry: SHIM_ENTRY,
+    onPending: () => {},
+    onShutdownAsked: () => {},
+  });
+  cleanUp(t, () => node.close());
+  await node.start();
+  return { node, token: () => new NodeStateFile(paths.state).current?.pairing?.token };
+}
+
+test('a token is renewed in the second half of its life, over the same tunnel', { timeout: 60_000 }, async (t) => {
+  let laterMs = 0;
+  const gateway = await new TestGateway(t).start({ clock: { ...systemClock, now: () => Date.now() + laterMs } });
+  const { node, token } = await startNode(t, gateway);
+  const first = token();
+  laterMs = 11 * HOUR_MS;
+  const gatewayNow = (): number => Date.now() - (node.status().skewMs ?? 0);
+  const beatUntil = (condition: () => boolean, what: string) =>
+    until(() => {
+      // Sends a heartbeat at once.
+      node.reconnect();
+      return condition();
+    }, what);
+  await beatUntil(() => gatewayNow() - Date.now() > 10 * HOUR_MS, 'the node to know the time');
+  await beatUntil(() => node.status().state === 'online', 'another heartbeat');
+  assert.equal(token(), first, 'in the first half it stays');
+  laterMs = 13 * HOUR_MS;
+  await beatUntil(() => token() !== first, 'the renewal');
+  assert.equal(node.status().connects, 1);
+  // The old one would be over now.
+  laterMs = 25 * HOUR_MS;
+  await beatUntil(() => gatewayNow() - Date.now() > 24 * HOUR_MS, 'the node to know the time');
+  assert.deepEqual([node.status().state, node.status().connects], ['online', 1]);
+});
