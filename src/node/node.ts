@@ -194,6 +194,7 @@ export class FleetNode {
   }
 
   #forgetIfUnknown = false;
+  #renewing: Promise<void> | undefined;
 
   async #attempt(options: AttemptOptions): Promise<UsableTunnel | Pending> {
     try {
@@ -245,7 +246,15 @@ export class FleetNode {
     const pairing = options.state.current?.pairing;
     if (pairing === undefined || this.#gatewayClock.now() < (pairing.tokenIssuedAt + pairing.tokenExpiresAt) / 2)
       return;
-    await renewToken({ ...options, identity: options.keys.current }, opened.connection, opened.client);
+    // A nudge brings a second heartbeat beside the regular one; the gateway bears few challenges at once.
+    this.#renewing ??= renewToken(
+      { ...options, identity: options.keys.current },
+      opened.connection,
+      opened.client,
+    ).finally(() => {
+      this.#renewing = undefined;
+    });
+    await this.#renewing;
   }
 
   async #sample(rttMs: number | null): Promise<Heartbeat> {

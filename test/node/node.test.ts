@@ -48,7 +48,7 @@ async function startNode(t: TestContext, gateway: TestGateway) {
   return { node, token: () => new NodeStateFile(paths.state).current?.pairing?.token };
 }
 
-test('a token is renewed in the second half of its life, over the same tunnel', { timeout: 60_000 }, async (t) => {
+test('a token is renewed in the second half of its life, over the same tunnel', { timeout: 110_000 }, async (t) => {
   let laterMs = 0;
   const gateway = await new TestGateway(t).start({ clock: { ...systemClock, now: () => Date.now() + laterMs } });
   const { node, token } = await startNode(t, gateway);
@@ -56,11 +56,16 @@ test('a token is renewed in the second half of its life, over the same tunnel', 
   laterMs = 11 * HOUR_MS;
   const gatewayNow = (): number => Date.now() - (node.status().skewMs ?? 0);
   const beatUntil = (condition: () => boolean, what: string) =>
-    until(() => {
-      // Sends a heartbeat at once.
-      node.reconnect();
-      return condition();
-    }, what);
+    until(
+      async () => {
+        // Sends a heartbeat at once.
+        node.reconnect();
+        await new Promise((resolve) => setTimeout(resolve, 30));
+        return condition();
+      },
+      what,
+      60_000,
+    );
   await beatUntil(() => gatewayNow() - Date.now() > 10 * HOUR_MS, 'the node to know the time');
   await beatUntil(() => node.status().state === 'online', 'another heartbeat');
   assert.equal(token(), first, 'in the first half it stays');

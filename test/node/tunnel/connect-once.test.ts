@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { connect } from 'node:net';
+import path from 'node:path';
 import { test } from 'node:test';
-import type { PendingView } from '../../../src/protocol/views.ts';
+import type { NodeDetailView, PendingView } from '../../../src/protocol/views.ts';
 import { until, within } from '../../support/deadline.ts';
 import { beat, end, skewedClock, slowLine, TestGateway, TestMachine } from './real-gateway.ts';
 
@@ -237,4 +238,23 @@ test('strangers at the door keep no node out', async (t) => {
   const tunnel = await new TestMachine(t).open(gateway.port, { code: await gateway.invite() });
   assert.equal(tunnel.hello.name, 'web');
   for (const stranger of strangers) stranger.destroy();
+});
+
+test('a gateway with another host key: a node that forgets its state pairs anew with its key, and is the same node', async (t) => {
+  const gateway = await new TestGateway(t).start();
+  const machine = new TestMachine(t);
+  const first = await machine.open(gateway.port, { code: await gateway.invite() });
+  await first.client.heartbeat(beat());
+  await end(first);
+  const id = machine.state.current?.pairing?.id;
+  await gateway.stop();
+  rmSync(gateway.paths.hostKey);
+  await gateway.start();
+  await assert.rejects(machine.attempt(gateway.port), { code: 'host_key_changed' });
+  rmSync(path.join(machine.folder, 'state.json'));
+  await machine.open(gateway.port, { code: await gateway.invite() });
+  assert.equal(machine.state.current?.pairing?.id, id);
+  // A copy of a key without its state looks the same, so an operator has to say that it is well.
+  const { clone } = await gateway.api<NodeDetailView>('GET', '/v1/nodes/web');
+  assert.equal(clone?.kind, 'missing');
 });
