@@ -1,6 +1,7 @@
 /** What a node remembers between starts: its gateway, its name there, its token. One private JSON file, replaced as a whole. */
 import { z } from 'zod';
 import { FleetError } from '../shared/errors.ts';
+import type { Logger } from '../shared/logger.ts';
 import { readPrivateFile, writePrivateFile } from '../shared/private-file.ts';
 
 const nodeStateSchema = z.object({
@@ -51,15 +52,25 @@ export class NodeStateFile {
     return this.#state;
   }
 
-  /** Lays `changes` over what is there; does nothing before there is a state. */
-  change(changes: Partial<NodeState>): void {
-    if (this.#state !== undefined) this.save({ ...this.#state, ...changes });
+  /**
+   * Lays `changes` over what is there; does nothing before there is a state. A disk that refuses keeps nobody from working: this
+   * process knows it all the same, and the next change writes it.
+   */
+  change(changes: Partial<NodeState>, logger: Logger): void {
+    if (this.#state === undefined) return;
+    const next = { ...this.#state, ...changes };
+    this.#state = next;
+    try {
+      this.save(next);
+    } catch (error) {
+      logger.error({ err: error }, 'what the gateway has said could not be stored; a restart would not know it');
+    }
   }
 
   /** The same for what the gateway has said of this node; does nothing while it is not paired. */
-  changePairing(changes: Partial<NonNullable<NodeState['pairing']>>): void {
+  changePairing(changes: Partial<NonNullable<NodeState['pairing']>>, logger: Logger): void {
     const pairing = this.#state?.pairing;
-    if (pairing !== undefined) this.change({ pairing: { ...pairing, ...changes } });
+    if (pairing !== undefined) this.change({ pairing: { ...pairing, ...changes } }, logger);
   }
 
   save(state: NodeState): void {

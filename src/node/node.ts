@@ -224,8 +224,8 @@ export class FleetNode {
       onAnswer: ({ name, rttMs, signingKeys }) => {
         this.#rttMs = rttMs;
         // An operator may rename the node while it is connected.
-        if (state.current?.pairing?.name !== name) state.changePairing({ name });
-        if (signingKeys !== undefined) state.changePairing({ signingKeys });
+        if (state.current?.pairing?.name !== name) state.changePairing({ name }, logger);
+        if (signingKeys !== undefined) state.changePairing({ signingKeys }, logger);
       },
     });
     const stop = (): void => {

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { chmodSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { type NodeState, NodeStateFile } from '../../src/node/node-state.ts';
 import { chooseProfile, listProfiles } from '../../src/node/profiles.ts';
 import { nodePaths } from '../../src/shared/home.ts';
+import { silentLogger } from '../../src/shared/logger.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 
 const state: NodeState = {
@@ -32,6 +33,25 @@ test('a save that fails changes nothing, neither on disk nor in memory', (t) => 
   const file = new NodeStateFile(path.join(folder, 'missing', 'state.json'));
   assert.throws(() => file.save(state), { code: 'storage_failed' });
   assert.equal(file.current, undefined);
+});
+
+test('a disk that refuses a change keeps it from nobody but the next process', (t) => {
+  const folder = path.join(tempFolder(t), 'full');
+  mkdirSync(folder, { mode: 0o700 });
+  const target = path.join(folder, 'state.json');
+  const file = new NodeStateFile(target);
+  const known = (): NodeState | undefined => file.current;
+  file.change({ epoch: 'too early' }, silentLogger);
+  assert.equal(known(), undefined);
+  file.save(state);
+  renameSync(folder, `${folder}-away`);
+  file.change({ epoch: '2-b' }, silentLogger);
+  file.changePairing({ signingKeys: ['k2'] }, silentLogger);
+  assert.deepEqual([known()?.epoch, known()?.pairing?.signingKeys], ['2-b', ['k2']]);
+  renameSync(`${folder}-away`, folder);
+  assert.deepEqual(new NodeStateFile(target).current, state);
+  file.changePairing({ name: 'web-2' }, silentLogger);
+  assert.deepEqual(new NodeStateFile(target).current, file.current, 'the next change writes all of it');
 });
 
 test('a damaged or open state file is refused, not overwritten', (t) => {

@@ -56,8 +56,8 @@ function listNodeProfiles(home: string): NodeProfile[] {
 /** The name in state.json; undefined while the node is not paired. */
 function readName(file: string): string | undefined {
   try {
-    const state = JSON.parse(readFileSync(file, 'utf8')) as { name?: unknown };
-    return typeof state.name === 'string' ? state.name : undefined;
+    const { pairing } = JSON.parse(readFileSync(file, 'utf8')) as { pairing?: { name?: unknown } };
+    return typeof pairing?.name === 'string' ? pairing.name : undefined;
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') return undefined;
     throw unreadable(file, error);

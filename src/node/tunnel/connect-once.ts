@@ -179,8 +179,8 @@ async function sayHello(
     answer = await client.hello(hello);
   }
   // Before the first heartbeat, by which the gateway knows that it is stored.
-  if (answer.epoch !== undefined) state.change({ epoch: answer.epoch });
-  if (answer.signingKeys !== undefined) state.changePairing({ signingKeys: answer.signingKeys });
+  if (answer.epoch !== undefined) state.change({ epoch: answer.epoch }, logger);
+  if (answer.signingKeys !== undefined) state.changePairing({ signingKeys: answer.signingKeys }, logger);
   if (answer.isSuspected) logger.warn({}, 'the gateway has seen another machine with the key of this one');
   return answer;
 }

@@ -4,6 +4,7 @@ import http from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
+import type { NodePolicyView } from '../../../src/protocol/node-control.ts';
 import { TestWorld } from '../test-world.ts';
 
 const STATUS = {
@@ -31,7 +32,10 @@ describe('fleet node', { timeout: 20_000 }, () => {
   let home: string;
   let world: TestWorld;
   const servers: http.Server[] = [];
+  const answers = new Map<string, object>();
   beforeEach(() => {
+    answers.clear();
+    answers.set('/v1/status', STATUS);
     home = mkdtempSync(path.join(tmpdir(), 'fn-'));
     world = new TestWorld(home);
   });
@@ -43,7 +47,7 @@ describe('fleet node', { timeout: 20_000 }, () => {
   function addProfile(profile: string, name?: string): string {
     const folder = path.join(home, 'nodes', profile);
     mkdirSync(folder, { recursive: true });
-    if (name !== undefined) writeFileSync(path.join(folder, 'state.json'), JSON.stringify({ name }));
+    if (name !== undefined) writeFileSync(path.join(folder, 'state.json'), JSON.stringify({ pairing: { name } }));
     return folder;
   }
 
@@ -51,7 +55,7 @@ describe('fleet node', { timeout: 20_000 }, () => {
     const seen: string[] = [];
     const server = http.createServer((request, response) => {
       seen.push(`${request.method} ${request.url}`);
-      response.end(JSON.stringify(request.url === '/v1/status' ? STATUS : { pid: 88 }));
+      response.end(JSON.stringify(answers.get(request.url ?? '') ?? { pid: 88 }));
     });
     servers.push(server);
     await new Promise<void>((resolve) => server.listen(path.join(folder, 'node.sock'), resolve));
@@ -74,6 +78,39 @@ describe('fleet node', { timeout: 20_000 }, () => {
     const unknown = await world.run('node', 'status', '--name', 'nope');
     assert.equal(unknown.exitCode, 255);
     assert.match(unknown.stderr, /There are: default, other/);
+  });
+
+  test('rotate-key: done, and for later; the policy in its status', async () => {
+    const folder = addProfile('default');
+    const seen = await serve(folder);
+    const view = { state: 'rotated', fingerprint: 'SHA256:z' };
+    answers.set('/v1/rotate-key', view);
+    assert.equal((await world.run('node', 'rotate-key')).stdout, 'the key is now SHA256:z\n');
+    assert.deepEqual(seen, ['POST /v1/rotate-key']);
+    answers.set('/v1/rotate-key', { ...view, state: 'waiting' });
+    assert.match((await world.run('node', 'rotate-key')).stdout, /not connected; .* SHA256:z\n/);
+    assert.equal(JSON.parse((await world.run('node', 'rotate-key', '--json')).stdout).state, 'waiting');
+    assert.match((await world.run('node', 'status')).stdout, /policy: +none: the gateway may ask for anything\n/);
+    const policy: NodePolicyView = {
+      kinds: ['shell'],
+      commands: { allow: ['df -h *'], exact: ['a\nb'] },
+      deny: [],
+      users: [],
+      env: null,
+      folders: ['/srv'],
+      maxConcurrency: 2,
+    };
+    answers.set('/v1/status', { ...STATUS, policy, faults: ['all wrong'] });
+    const { stdout } = await world.run('node', 'status');
+    for (const line of [
+      /policy: allow: +df -h \*\n/,
+      /policy: exact: +"a\\nb"\n/,
+      /policy: users: +its own\n/,
+      /policy: folders: +the home folder, \/srv\n/,
+      /policy: at once: +2\n/,
+      /fault: +all wrong\n/,
+    ])
+      assert.match(stdout, line);
   });
 
   test('status of one that does not run fails; down does not', async () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import type { NodeDetailView, NodeView, PendingView } from '../../../src/protocol/views.ts';
+import type { CloneView, NodeDetailView, NodeView, PendingView } from '../../../src/protocol/views.ts';
 import { FakeGateway, fail, json } from '../../client/fake-gateway.ts';
 import { TestWorld } from '../test-world.ts';
 
@@ -62,6 +62,23 @@ describe('fleet nodes', { timeout: 20_000 }, () => {
     assert.match(stdout, /\nnode-1 +online +1m ago +3\.1 ms +role=web,site=berlin +0\.1\.0\n/);
     assert.match(stdout, /\nn2 +offline +never +-/);
     assert.deepEqual(JSON.parse((await world.run('nodes', '--json')).stdout)[0], NODE);
+  });
+
+  test('a key that two machines use: both are shown, and what to do; reset', async () => {
+    const machines: CloneView['machines'] = [
+      { hostname: 'pi', address: '192.0.2.1', machineId: '0123456789', at: '2026-01-01T00:00:00.000Z' },
+      { hostname: 'evil\u001b[2J', address: '192.0.2.9', machineId: null, at: '2026-01-01T00:00:30.000Z' },
+    ];
+    const clone: CloneView = { kind: 'behind', since: '2026-01-01T00:00:00.000Z', count: 3, machines };
+    gateway.on('GET /v1/nodes/node-1', json({ ...DETAIL, clone, policy: true }));
+    const { stdout } = await world.run('nodes', 'show', 'node-1');
+    assert.match(stdout, /key used twice: +3 times, first 1m ago\n/);
+    assert.match(stdout, /one: +pi, 192\.0\.2\.1, machine 01234567, 1m ago\n/);
+    assert.match(stdout, /the other: +evil.*, 192\.0\.2\.9, 30s ago\n/);
+    assert.match(stdout, /policy: +its own/);
+    assert.ok(!stdout.includes('\u001b'));
+    gateway.on('POST /v1/nodes/node-1/reset', json(DETAIL));
+    assert.match((await world.run('nodes', 'reset', 'node-1')).stdout, /^node-1 is reset/);
   });
 
   test('only those with a label or status', async () => {
