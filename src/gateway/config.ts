@@ -14,6 +14,7 @@ import { addressSchema, durationSchema, intervalSchema, parseConfigSection } fro
 import { DEFAULT_HEALTH_THRESHOLDS } from './health/derive-status.ts';
 import { sshConfigSchema } from './ssh/ssh-config.ts';
 
+const LEAST_KEY_GRACE_MS = 10 * 60_000;
 /** Twice the life of a token, ms. */
 const DEFAULT_KEY_GRACE_MS = 48 * 3_600_000;
 
@@ -37,7 +38,10 @@ export const gatewayConfigSchema = z.strictObject({
   auditRetention: z
     .union([z.literal('forever').transform(() => undefined), intervalSchema])
     .default(DEFAULT_AUDIT_RETENTION_MS),
-  keyGrace: durationSchema.default(DEFAULT_KEY_GRACE_MS),
+  // Nodes must have had the time to hear of the new key.
+  keyGrace: durationSchema
+    .refine((ms) => ms >= LEAST_KEY_GRACE_MS, 'must be 10m or longer')
+    .default(DEFAULT_KEY_GRACE_MS),
   ssh: sshConfigSchema,
   thresholds: z
     .strictObject({

@@ -76,8 +76,8 @@ export function addNodeRoutes(app: App, options: NodeRoutesOptions): void {
     const { publicKey } = pairingPeer(request.caller);
     const subject = { id: session.nodeId, name: session.nodeName };
     await options.rotation.rotate(subject, publicKey, parseInput(rotateKeyRequest, request.body));
-    // The connection is one of a key that does not count any more.
-    reply.raw.once('close', () => sessions.close(session.nodeId, 'key_rotated'));
+    // The connection is one of a key that does not count any more. The node may be back with the new one already.
+    reply.raw.once('close', () => session.peer.close('key_rotated'));
     return { time: clock.now() };
   });
 

@@ -23,6 +23,7 @@ export class Heartbeats {
   readonly #options: HeartbeatsOptions;
   #timer: Timer | undefined;
   #rttMs: number | null = null;
+  #ticking = false;
   #closed = false;
 
   constructor(options: HeartbeatsOptions) {
@@ -35,7 +36,7 @@ export class Heartbeats {
     this.#arm(Math.min(SECOND_BEAT_MS, this.#options.tunnel.hello.heartbeatIntervalMs));
   }
 
-  /** Sends one now, to learn whether the tunnel still lives. */
+  /** Sends one now, unless one is under way, to learn whether the tunnel still lives. */
   check(): void {
     this.#timer?.cancel();
     void this.#tick();
@@ -48,12 +49,14 @@ export class Heartbeats {
 
   #arm(delayMs = this.#options.tunnel.hello.heartbeatIntervalMs): void {
     if (this.#closed) return;
-    // A check may have been under way beside the regular one; only one of them goes on.
     this.#timer?.cancel();
     this.#timer = this.#options.clock.after(delayMs, () => void this.#tick());
   }
 
+  /** One at a time: by the next heartbeat the gateway knows that the node has stored what the answer to the one before said. */
   async #tick(): Promise<void> {
+    if (this.#ticking) return;
+    this.#ticking = true;
     try {
       await this.#options.beforeBeat();
       await this.#beat();
@@ -63,6 +66,8 @@ export class Heartbeats {
       const { code, message } = toFleetError(error);
       this.#options.logger.warn({ code, reason: message }, 'heartbeat failed');
       this.#options.tunnel.connection.close();
+    } finally {
+      this.#ticking = false;
     }
   }
 

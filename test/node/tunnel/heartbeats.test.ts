@@ -103,6 +103,23 @@ test('checks, however many and whenever, do not make the heart beat faster', asy
   assert.equal(clock.pendingTimers, 0);
 });
 
+test('one at a time: a check while one is under way is answered by that one', async () => {
+  const { clock, heartbeats, state, hold } = setUp();
+  await heartbeats.start();
+  const release = hold();
+  heartbeats.check();
+  await settle(3);
+  for (let n = 0; n < 3; n += 1) heartbeats.check();
+  await clock.advance(60_000);
+  assert.equal(state.sent.length, 2);
+  release();
+  await settle(3);
+  await clock.advance(30_000);
+  await settle(3);
+  assert.equal(state.sent.length, 3, 'and the heart beats on');
+  heartbeats.close();
+});
+
 test('a check finds a dead tunnel at once', async () => {
   const { heartbeats, state } = setUp();
   await heartbeats.start();
