@@ -35,6 +35,7 @@ async function startNode(t: TestContext, gateway: TestGateway) {
       logger,
     }),
     paths,
+    shimEntry: path.join(import.meta.dirname, '../../src/node/shim/main.ts'),
     clock: systemClock,
     logger,
     random: Math.random,
