@@ -15,7 +15,6 @@ import { cleanUp, tempFolder } from '../support/temp-folder.ts';
 import { TestGateway } from './tunnel/real-gateway.ts';
 
 const HOUR_MS = 3_600_000;
-const SHIM_ENTRY = path.join(import.meta.dirname, '../../src/node/shim/main.ts');
 
 async function startNode(t: TestContext, gateway: TestGateway) {
   const paths = nodePaths(tempFolder(t), 'n');
@@ -40,7 +39,6 @@ async function startNode(t: TestContext, gateway: TestGateway) {
     logger,
     random: Math.random,
     baseEnv: process.env,
-    shimEntry: SHIM_ENTRY,
     onPending: () => {},
     onShutdownAsked: () => {},
   });

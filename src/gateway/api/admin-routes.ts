@@ -75,6 +75,7 @@ export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
       await request.act?.record();
       logger.warn({ by: request.caller.name }, 'rotation of the signing key asked');
       const { id, graceEndsAt } = options.rotateKey();
+      const actor = request.act?.actor ?? GATEWAY_ACTOR;
       // Signs the head of the audit log with the new key at once.
       await store.write(() =>
         store.audit.append({
