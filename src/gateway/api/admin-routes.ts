@@ -79,7 +79,7 @@ export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
       // Signs the head of the audit log with the new key at once.
       await store.write(() =>
         store.audit.append({
-          actor: GATEWAY_ACTOR,
+          actor,
           action: 'gateway.key-rotated',
           outcome: 'ok',
           details: { key: id },
