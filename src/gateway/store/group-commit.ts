@@ -1,8 +1,9 @@
-/** Group commit: all writes of one tick of the event loop share one transaction, hence one fsync. */
+/** Group commit: all writes of one tick of the event loop share one transaction, hence at most one fsync. */
 import { type Sqlite, storageError } from './database.ts';
 
 interface Write {
   work: () => unknown;
+  durable: boolean;
   resolve: (value: unknown) => void;
   reject: (error: Error) => void;
 }
@@ -21,12 +22,15 @@ export class GroupCommit {
   readonly #database: Sqlite;
   readonly #guest: TransactionGuest | undefined;
   readonly #savepoint: (work: () => unknown) => unknown;
+  readonly #onSoon: () => void;
   #writes: Write[] = [];
   #closed = false;
 
-  constructor(database: Sqlite, guest?: TransactionGuest) {
+  /** `onSoon` hears of every commit that a power cut can still take back. */
+  constructor(database: Sqlite, guest?: TransactionGuest, onSoon: () => void = () => {}) {
     this.#database = database;
     this.#guest = guest;
+    this.#onSoon = onSoon;
     // Inside the group's transaction this is a SAVEPOINT: one failing write takes back only itself.
     this.#savepoint = database.transaction((work: () => unknown) => work());
   }
@@ -36,11 +40,12 @@ export class GroupCommit {
    * Groups keep the order of calls. Rejects with what `work` threw, or `storage_failed` when the commit failed.
    */
   write<T>(work: () => T): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      if (this.#closed) return reject(storageError(new Error('the database is closed'), 'cannot write'));
-      this.#writes.push({ work, resolve: resolve as (value: unknown) => void, reject });
-      if (this.#writes.length === 1) setImmediate(() => this.#flush());
-    });
+    return this.#add(work, true);
+  }
+
+  /** {@link write}, but resolves when the end of this process cannot lose it any more; a power cut can until the next durable write. */
+  writeSoon<T>(work: () => T): Promise<T> {
+    return this.#add(work, false);
   }
 
   /** Writes what waits, then refuses further writes. */
@@ -49,12 +54,23 @@ export class GroupCommit {
     this.#closed = true;
   }
 
+  #add<T>(work: () => T, durable: boolean): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      if (this.#closed) return reject(storageError(new Error('the database is closed'), 'cannot write'));
+      this.#writes.push({ work, durable, resolve: resolve as (value: unknown) => void, reject });
+      if (this.#writes.length === 1) setImmediate(() => this.#flush());
+    });
+  }
+
   #flush(): void {
     const group = this.#writes;
     if (group.length === 0 || this.#closed) return;
     this.#writes = [];
+    const durable = group.some((write) => write.durable);
     const settle: (() => void)[] = [];
     try {
+      // Without the fsync at its end. It cannot be changed within a transaction (sqlite.org/pragma.html#pragma_synchronous).
+      if (!durable) this.#database.exec('PRAGMA synchronous = NORMAL');
       this.#database.exec('BEGIN IMMEDIATE');
       for (const { work, resolve, reject } of group) {
         const undo = this.#guest?.savepoint();
@@ -77,7 +93,10 @@ export class GroupCommit {
       const failure = storageError(error, 'cannot write to the database');
       for (const { reject } of group) reject(failure);
       return;
+    } finally {
+      if (!durable) this.#database.exec('PRAGMA synchronous = FULL');
     }
+    if (!durable) this.#onSoon();
     for (const done of settle) done();
   }
 }

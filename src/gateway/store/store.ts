@@ -14,6 +14,7 @@ import { NodesTable } from './nodes-table.ts';
 import { RetentionTable } from './retention-table.ts';
 import { RunsTable } from './runs-table.ts';
 import { SchedulesTable } from './schedules-table.ts';
+import { WalSync } from './wal-sync.ts';
 
 export interface StoreOptions {
   clock?: Clock;
@@ -34,6 +35,7 @@ export class Store {
   readonly schedules: SchedulesTable;
   readonly #database: Sqlite;
   readonly #commits: GroupCommit;
+  readonly #wal: WalSync;
   #closed = false;
 
   /** Opens the file at once. @throws FleetError `storage_failed`, `config_invalid`. */
@@ -46,7 +48,8 @@ export class Store {
       signer: options.signer ?? createTemporarySigner(),
       write: (work) => this.write(work),
     });
-    this.#commits = new GroupCommit(this.#database, this.audit);
+    this.#wal = new WalSync(file);
+    this.#commits = new GroupCommit(this.#database, this.audit, () => this.#wal.committedSoon());
     this.nodes = new NodesTable(this.#database);
     this.epochs = new EpochsTable(this.#database);
     this.invites = new InvitesTable(this.#database);
@@ -65,11 +68,25 @@ export class Store {
     return this.audit.writeWithAct(work, (whole) => this.#commits.write(whole));
   }
 
+  /**
+   * {@link write} without the wait for the disk: kept if this process is killed, but a power cut may take it until {@link sync}.
+   * For what somebody else keeps until then, as a node does with the log of a run.
+   */
+  writeSoon<T>(work: () => T): Promise<T> {
+    return this.#commits.writeSoon(work);
+  }
+
+  /** Resolves when all that was written survives a power cut. @throws FleetError `storage_failed`. */
+  sync(): Promise<void> {
+    return this.#wal.sync();
+  }
+
   /** Flushes what waits and closes the file. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#commits.close();
+    this.#wal.close();
     this.#database.close();
   }
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { readdirSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -115,6 +115,48 @@ test('a write inside a write goes into the next group', async (t) => {
   await within(inner ?? Promise.reject(new Error('no inner write')), 'inner write');
   assert.deepEqual(all(), [1, 2]);
   database.close();
+});
+
+test('a group waits for the disk if any of its writes must, and the connection waits again afterwards', async (t) => {
+  let soon = 0;
+  const { database, add, all } = table(path.join(tempFolder(t), 'x.db'));
+  cleanUp(t, () => database.close());
+  const commits = new GroupCommit(database, undefined, () => {
+    soon += 1;
+  });
+  const synchronous = () => database.pragma('synchronous', { simple: true });
+  const work = (n: number) => () => {
+    add(n);
+    return synchronous();
+  };
+  assert.equal(await commits.writeSoon(work(1)), 1);
+  assert.equal(synchronous(), 2);
+  assert.deepEqual(await Promise.all([commits.writeSoon(work(2)), commits.write(work(3))]), [2, 2]);
+  await assert.rejects(
+    commits.writeSoon(() => add(3)),
+    { code: 'storage_failed' },
+  );
+  assert.equal(synchronous(), 2);
+  assert.equal(await commits.write(synchronous), 2);
+  assert.equal(soon, 2, 'the first, and the one in which all failed');
+  assert.deepEqual(all(), [1, 2, 3]);
+});
+
+test('what did not wait for the disk outlives a process that is killed', async (t) => {
+  const file = path.join(tempFolder(t), 'x.db');
+  table(file).database.close();
+  const source = path.resolve(import.meta.dirname, '../../../src/gateway/store');
+  const script = `
+    const { openDatabase } = await import(${JSON.stringify(path.join(source, 'database.ts'))});
+    const { GroupCommit } = await import(${JSON.stringify(path.join(source, 'group-commit.ts'))});
+    const database = openDatabase(${JSON.stringify(file)});
+    await new GroupCommit(database).writeSoon(() => database.exec('INSERT INTO t (n) VALUES (9)'));
+    process.kill(process.pid, 'SIGKILL');`;
+  const killed = spawnSync(process.execPath, ['--input-type=module', '-e', script], { timeout: 60_000 });
+  assert.equal(killed.signal, 'SIGKILL', String(killed.stderr));
+  const again = table(file);
+  assert.deepEqual(again.all(), [9]);
+  again.database.close();
 });
 
 test('close writes what waits, then refuses', async (t) => {
