@@ -1,4 +1,10 @@
-/** What the command bus takes and carries: durable submissions, the way of one `true`, and jobs a second over one and many nodes. */
+/**
+ * What the command bus takes and carries: durable submissions, the way of one `true`, and jobs a second over one and many nodes.
+ * Beside the time stands the processor time, which says more on a machine that has other things to do.
+ */
+
+import type { ChildProcess } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
 import { performance } from 'node:perf_hooks';
@@ -38,25 +44,36 @@ async function rate(count: number, parallel: number, work: (index: number) => Pr
   return (count / (performance.now() - begun)) * 1000;
 }
 
+/** Processor time that the process has used, ms; in steps of 10 (proc_pid_stat(5): utime and stime, in ticks). */
+function processorMs({ pid }: ChildProcess): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
 function quantile(values: number[], share: number): string {
   const sorted = [...values].sort((a, b) => a - b);
   return (sorted[Math.floor(sorted.length * share)] ?? Number.NaN).toFixed(2);
 }
 
 try {
-  await world.startGateway();
+  const gateway = (await world.startGateway()).child;
   const sleeper = await world.startNode('sleeper');
   sleeper.child.kill('SIGTERM');
   await sleeper.exited;
   const waiting = { node: 'sleeper' };
   for (const parallel of [1, 64]) {
+    const before = processorMs(gateway);
     const perSecond = await rate(SUBMISSIONS, parallel, () => submit(waiting, { expiresMs: 3_600_000 }));
-    console.log(`durable submissions, ${parallel} at once: ${Math.round(perSecond)}/s`);
+    const each = ((processorMs(gateway) - before) / SUBMISSIONS).toFixed(2);
+    console.log(`durable submissions, ${parallel} at once: ${Math.round(perSecond)}/s, ${each} ms of processor each`);
   }
 
-  await world.startNode('node-1');
+  const node = (await world.startNode('node-1')).child;
   const times: number[] = [];
+  let before = { gateway: 0, node: 0 };
   for (let index = -20; index < LATENCY_RUNS; index += 1) {
+    if (index === 0) before = { gateway: processorMs(gateway), node: processorMs(node) };
     const begun = performance.now();
     await runToEnd({ node: 'node-1' });
     if (index >= 0) times.push(performance.now() - begun);
@@ -64,6 +81,8 @@ try {
   console.log(
     `submit → exit of true, one after another: p50 ${quantile(times, 0.5)} ms, p99 ${quantile(times, 0.99)} ms`,
   );
+  const used = [processorMs(gateway) - before.gateway, processorMs(node) - before.node];
+  console.log(`processor per run: gateway, node: ${used.map((ms) => (ms / LATENCY_RUNS).toFixed(2)).join(', ')} ms`);
   console.log(`jobs over 1 node, 16 at once: ${Math.round(await rate(600, 16, () => runToEnd({ node: 'node-1' })))}/s`);
 
   if (NODES > 1) {
