@@ -5,6 +5,9 @@
  * "go on from N" is a file read from N. The last frame of a finished run is `end`.
  */
 
+/** Media type of a log, or a part of one, as the body of an answer. */
+export const LOG_CONTENT_TYPE = 'application/octet-stream';
+
 export const FRAME_TYPE = {
   /** Bytes that the command wrote to stdout. */
   stdout: 1,

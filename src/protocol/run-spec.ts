@@ -114,4 +114,7 @@ export const runStatusSchema = z.object({
   logBytes: count,
 });
 
+/** Body of `POST /v1/acknowledge` on the node: the gateway has all of these runs. */
+export const acknowledgeRequest = z.object({ runs: z.array(z.string().max(64)) });
+
 export type RunStatus = z.infer<typeof runStatusSchema>;

@@ -38,13 +38,13 @@ export function addJobRoutes(app: App, options: JobRoutesOptions): void {
 
   app.post('/v1/jobs', run('job.submit'), async (request, reply) => {
     const asked = parseInput(submitJobRequest, request.body);
-    // Who is submitted again has a node already, and another one may be picked by now.
-    const known = 'any' in asked.target && isKnown(asked, request.caller.name);
+    // What is submitted again has its nodes already; by now others may be meant, or none.
+    const known = !('node' in asked.target) && isKnown(asked, request.caller.name);
     const nodes = known ? [] : resolveTarget(asked, options);
-    const job = await bus.submit(asked, nodes, describeTarget(asked), request.caller.name);
-    logger.info({ job: job.id, runs: nodes.length, by: request.caller.name }, 'job accepted');
+    const { job, runs } = await bus.submit(asked, nodes, describeTarget(asked), request.caller.name);
+    logger.info({ job: job.id, runs: runs.length, by: request.caller.name }, 'job accepted');
     if (asked.follow) return await follow(reply, job, {});
-    return reply.code(201).send(view(job));
+    return reply.code(201).send(jobView(job, runs));
   });
 
   app.get('/v1/jobs', read, (request) => {

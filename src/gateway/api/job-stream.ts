@@ -19,6 +19,8 @@ export interface JobStreamOptions {
   signal: AbortSignal;
 }
 
+const NOTHING = Buffer.alloc(0);
+
 interface Cursor {
   offset: number;
   state: RunState | undefined;
@@ -81,7 +83,7 @@ async function* step(store: Store, runId: string, cursor: Cursor): AsyncGenerato
   }
   if (run.state !== cursor.state && !isTerminal(run.state)) yield stateEvent(run);
   cursor.state = run.state;
-  const chunk = store.runs.readLog(run.seq, cursor.offset);
+  const chunk = cursor.offset < run.logBytes ? store.runs.readLog(run.seq, cursor.offset) : NOTHING;
   yield* logEvents(run, chunk, cursor);
   if (cursor.offset < run.logBytes && chunk.length > 0) return true;
   if (isTerminal(run.state)) {

@@ -1,22 +1,18 @@
 /** The command bus: accepts jobs durably, lets each node's queue carry them, and picks up where a former process stopped. */
-import { randomBytes } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import PQueue from 'p-queue';
 import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
 import { isTerminal } from '../../protocol/run-state.ts';
-import { randomBase32 } from '../../shared/base32.ts';
 import type { Clock } from '../../shared/clock.ts';
-import { FleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
-import { jobDetails } from '../audit/run-rows.ts';
 import type { Session, Sessions } from '../sessions.ts';
 import type { JobRecord } from '../store/jobs-table.ts';
 import type { NodeRecord } from '../store/nodes-table.ts';
 import type { RunRecord } from '../store/runs-table.ts';
 import type { Store } from '../store/store.ts';
+import { Acknowledger } from './acknowledger.ts';
 import { Deadlines } from './deadlines.ts';
 import { runFlow } from './job-flow.ts';
-import { jobOptions } from './job-options.ts';
 import { NodeClient } from './node-client.ts';
 import { NodeQueue } from './node-queue.ts';
 import { OnlineWaiters } from './online-waiters.ts';
@@ -25,9 +21,15 @@ import { groupByJob, hasFlow, notBegun, succeeded } from './run-facts.ts';
 import { RunFeed } from './run-feed.ts';
 import { buildRunSpec } from './run-spec.ts';
 import { forwardStdin } from './stdin-forward.ts';
+import { storeJob } from './store-job.ts';
 
-/** How long a run that was accepted while its node was online may wait for its turn, ms: a day. */
-const DEFAULT_QUEUE_LIFETIME_MS = 24 * 3_600_000;
+/** How a run that is being submitted waits for its turn. */
+interface Submission {
+  /** Resolves with whether the write that stores the run has held. */
+  stored: Promise<boolean>;
+  /** Called when its turn has come: at once, when there is room. */
+  onTurn?(): void;
+}
 
 export interface BusOptions {
   store: Store;
@@ -39,7 +41,7 @@ export interface BusOptions {
   maxRunsInFlight: number;
   /** Output of one run that is kept, bytes. */
   maxOutputBytes: number;
-  signTicket(run: { id: string; nodeId: string }, body: Buffer): Promise<string>;
+  signTicket(run: { id: string; nodeId: string }, body: Buffer): string;
 }
 
 export class Bus {
@@ -48,6 +50,7 @@ export class Bus {
   readonly #queues = new Map<string, NodeQueue>();
   readonly #carriers = new Map<string, RunCarrier>();
   readonly #deadlines: Deadlines;
+  readonly #acknowledger: Acknowledger;
   /** Runs that are being carried, of all nodes together. */
   readonly #inFlight: PQueue;
   readonly #carried = new Map<string, Promise<void>>();
@@ -58,9 +61,15 @@ export class Bus {
 
   constructor(options: BusOptions) {
     this.#options = options;
-    const { clock, maxRunsInFlight } = options;
+    const { clock, logger, store, maxRunsInFlight } = options;
     this.#inFlight = new PQueue({ concurrency: maxRunsInFlight });
     this.#deadlines = new Deadlines({ clock, expire: (id) => this.#expire(id), onFailure: this.#logFailure });
+    this.#acknowledger = new Acknowledger({
+      sync: () => store.sync(),
+      clientOf: (nodeId) => this.#clientOfNode(nodeId),
+      clock,
+      logger,
+    });
   }
 
   /** Takes up every run without an end, in the order in which it was accepted. */
@@ -85,6 +94,7 @@ export class Bus {
     for (const run of [...begun, ...others]) {
       const job = jobs.get(run.jobId);
       if (job === undefined) continue;
+      this.#deadlines.arm(run);
       if (!hasFlow(job)) this.#release(job, [run]);
       else if (flows.has(job.id)) this.#release(job, flows.get(job.id) ?? []);
       flows.delete(job.id);
@@ -100,52 +110,41 @@ export class Bus {
     nodes: readonly NodeRecord[],
     target: string,
     submitter: string,
-  ): Promise<JobRecord> {
-    const { store, clock } = this.#options;
-    const now = clock.now();
-    const { job, runs } = await store.write(() => {
-      const key = request.idempotencyKey ?? null;
-      const present = key === null ? undefined : store.jobs.byIdempotencyKey(submitter, key);
-      if (present !== undefined) {
-        store.audit.describe('job.repeat', { job: present.id, idempotencyKey: key }, submitter);
-        return { job: assertSameJob(present, request), runs: [] };
-      }
-      const id = randomBase32(12, randomBytes);
-      store.jobs.insert({
-        id,
-        kind: request.kind,
-        command: request.command,
-        options: jobOptions(request, this.#options.maxOutputBytes),
-        target,
-        createdAt: now,
-        createdBy: submitter,
-        idempotencyKey: key,
+  ): Promise<{ job: JobRecord; runs: RunRecord[] }> {
+    const { store } = this.#options;
+    const stored = Promise.withResolvers<boolean>();
+    try {
+      const accepted = await store.write(() => {
+        const { isNew, job, runs } = storeJob(request, nodes, target, submitter, this.#options);
+        return { isNew, job, runs: isNew ? this.#takePlaces(job, runs, stored.promise) : runs };
       });
-      store.audit.describe('job.submit', jobDetails(id, request, nodes, target), submitter);
-      nodes.forEach((node, index) => {
-        const expiresAt = now + (request.expiresMs ?? DEFAULT_QUEUE_LIFETIME_MS);
-        store.runs.insert({
-          id: `${id}.${index}`,
-          jobId: id,
-          index,
-          nodeId: node.id,
-          nodeName: node.name,
-          queuedAt: now,
-          expiresAt,
-        });
-        if (request.expiresMs === undefined && this.#options.sessions.online(node.id) === undefined) {
-          store.runs.move(`${id}.${index}`, 'expired', { reason: 'node_offline', endedAt: now });
-        }
-      });
-      const stored = store.jobs.byId(id);
-      if (stored === undefined) throw new FleetError('internal', 'a job vanished while it was stored');
-      return { job: stored, runs: store.runs.ofJob(id) };
+      if (accepted.isNew) for (const run of accepted.runs.filter(notBegun)) this.#deadlines.arm(run);
+      stored.resolve(true);
+      return accepted;
+    } catch (error) {
+      stored.resolve(false);
+      throw error;
+    }
+  }
+
+  /**
+   * Within the write that stores them, so that the order of the queues is the order of acceptance, and so that a run whose turn is now
+   * needs no write of its own for the note that its node may have it. They go on once `stored` says that the write has held.
+   */
+  #takePlaces(job: JobRecord, runs: readonly RunRecord[], stored: Promise<boolean>): RunRecord[] {
+    const { store, sessions, clock } = this.#options;
+    if (hasFlow(job)) {
+      this.#release(job, runs.filter(notBegun), stored);
+      return [...runs];
+    }
+    return runs.map((run) => {
+      if (isTerminal(run.state)) return run;
+      let isTurn = false;
+      this.#enqueue(job, run, { stored, onTurn: () => (isTurn = true) }).catch(this.#logFailure);
+      const session = sessions.online(run.nodeId);
+      if (!isTurn || session === undefined) return run;
+      return store.runs.noteHandOver(run, clock.now(), session.journal ?? '');
     });
-    this.#release(
-      job,
-      runs.filter((run) => !isTerminal(run.state)),
-    );
-    return job;
   }
 
   /** Asks for the end of the given runs. Those that no node has seen end at once; the others when their node confirms it. */
@@ -193,10 +192,7 @@ export class Bus {
     await forwardStdin(run, stream, {
       feed: this.feed,
       current: () => this.#options.store.runs.byId(run.id) ?? run,
-      client: () => {
-        const session = this.#options.sessions.online(run.nodeId);
-        return session === undefined ? undefined : this.#clientOf(session);
-      },
+      client: () => this.#clientOfNode(run.nodeId),
       cancel: (reason) => this.cancel([run], reason),
     });
   }
@@ -205,14 +201,14 @@ export class Bus {
   async close(): Promise<void> {
     this.#shutdown.abort();
     this.#deadlines.close();
+    this.#acknowledger.close();
     for (const queue of this.#queues.values()) queue.pause();
     this.#inFlight.pause();
     await Promise.all([...this.#carriers.keys()].map((id) => this.#carried.get(id)));
   }
 
-  #release(job: JobRecord, runs: RunRecord[]): void {
+  #release(job: JobRecord, runs: RunRecord[], stored?: Promise<boolean>): void {
     if (runs.length === 0) return;
-    for (const run of runs) this.#deadlines.arm(run);
     const { flow } = job.options;
     if (flow === undefined || !hasFlow(job)) {
       for (const run of runs) this.#enqueue(job, run).catch(this.#logFailure);
@@ -223,7 +219,7 @@ export class Bus {
       flow,
       totalRuns: all.length,
       failuresBefore: all.filter((run) => isTerminal(run.state) && !succeeded(run)).length,
-      release: (run) => this.#enqueue(job, run),
+      release: (run) => this.#enqueue(job, run, stored && { stored }),
       drop: (run) => this.#drop(run.id),
       signal: this.#shutdown.signal,
     }).catch(this.#logFailure);
@@ -241,16 +237,16 @@ export class Bus {
   }
 
   /** Resolves with whether the run succeeded, once it has ended or the gateway shuts down. */
-  async #enqueue(job: JobRecord, run: RunRecord): Promise<boolean> {
+  async #enqueue(job: JobRecord, run: RunRecord, submission?: Submission): Promise<boolean> {
     const { store } = this.#options;
-    const isOpen = (): boolean => !isTerminal(store.runs.byId(run.id)?.state ?? 'unknown');
-    if (isOpen()) {
+    if (!isTerminal(store.runs.byId(run.id)?.state ?? 'unknown')) {
       const early = Promise.withResolvers<void>();
       this.#endedEarly.set(run.id, early.resolve);
+      void submission?.stored.then((held) => held || early.resolve());
       const { lane, priority } = job.options;
       const turn = this.#queueOf(run.nodeId).add(
         lane,
-        () => this.#inFlight.add(() => this.#carry(job, run.id)),
+        () => this.#inFlight.add(() => this.#carry(job, run.id, submission)),
         priority,
       );
       // The queue of a node that is away stands still: nobody else's turn may wait for a run that has ended in it.
@@ -262,15 +258,18 @@ export class Bus {
     return ended !== undefined && succeeded(ended);
   }
 
-  async #carry(job: JobRecord, id: string): Promise<void> {
+  async #carry(job: JobRecord, id: string, submission?: Submission): Promise<void> {
     const { store, logger } = this.#options;
+    submission?.onTurn?.();
+    if (submission !== undefined && !(await submission.stored)) return;
     const run = store.runs.byId(id);
     if (run === undefined || isTerminal(run.state) || this.#shutdown.signal.aborted) return;
-    const carrier = new RunCarrier(run, this.#shutdown.signal, {
+    const carrier = new RunCarrier(run, this.#shutdown.signal, submission !== undefined, {
       ...this.#options,
       whenOnline: (nodeId, signal) => this.#whenOnline(nodeId, signal),
       clientOf: (session) => this.#clientOf(session),
       specOf: (current) => buildRunSpec(job, current),
+      acknowledge: (ended) => this.#acknowledger.add(ended),
       changed: (changed) => this.feed.changed(changed),
     });
     this.#carriers.set(id, carrier);
@@ -331,20 +330,18 @@ export class Bus {
   /** Lets the node drop logs whose acknowledgement was lost with a former tunnel. */
   async #acknowledgeStored(session: Session): Promise<void> {
     const client = this.#clientOf(session);
-    for (const id of await client.unacknowledged()) {
-      const run = this.#options.store.runs.byId(id);
-      if (run === undefined || isTerminal(run.state)) await client.acknowledge(id);
-    }
+    const stored = (await client.unacknowledged()).filter((id) =>
+      isTerminal(this.#options.store.runs.byId(id)?.state ?? 'unknown'),
+    );
+    await this.#acknowledger.acknowledge(client, stored);
+  }
+
+  #clientOfNode(nodeId: string): NodeClient | undefined {
+    const session = this.#options.sessions.online(nodeId);
+    return session && this.#clientOf(session);
   }
 
   #clientOf(session: Session): NodeClient {
     return new NodeClient({ agent: session.agent, signTicket: this.#options.signTicket });
   }
-}
-
-function assertSameJob(present: JobRecord, request: SubmitJobRequest): JobRecord {
-  if (present.command === request.command && present.options.agent === request.agent) return present;
-  throw new FleetError('conflict', `the idempotency key was used for another command, in job ${present.id}`, {
-    hint: 'Take a fresh key for a fresh command.',
-  });
 }

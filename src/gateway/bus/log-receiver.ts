@@ -24,7 +24,8 @@ export class LogTooLong extends Error {
 }
 
 /**
- * Stores what `stream` brings until the run's end frame, and the run's new state with it, in one transaction each time.
+ * Stores what `stream` brings until the run's end frame, and the run's new state with it, in one transaction each time. Only the last
+ * one is durable when it is told: before that a power cut may take some, and the node must send them again.
  * Resolves with the outcome; @throws FleetError `connection_lost` when the stream ends before the end frame,
  * `protocol_unsupported` when it is no log, `storage_failed`; LogTooLong.
  */
@@ -40,7 +41,10 @@ export async function receiveLog(stream: Readable, options: LogReceiverOptions):
       throw new LogTooLong(`the log of run ${options.run.id} is longer than ${options.maxLogBytes} bytes`);
     }
     const at = offset;
-    const outcome = await options.store.write(() => storeFrames(options, at, bytes, frames));
+    const work = (): RunOutcome | undefined => storeFrames(options, at, bytes, frames);
+    // The end has a row in the audit log, and followers take it for good.
+    const hasEnd = frames.some(({ type }) => type === FRAME_TYPE.end);
+    const outcome = await (hasEnd ? options.store.write(work) : options.store.writeSoon(work));
     offset += bytes.length;
     options.onStored();
     if (outcome !== undefined) return outcome;

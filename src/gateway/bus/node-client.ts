@@ -1,17 +1,18 @@
 /** The gateway's side of a node's API: hand over, ask, read on, cancel, acknowledge. */
 import type http from 'node:http';
 import type { Readable } from 'node:stream';
+import { LOG_CONTENT_TYPE } from '../../protocol/frames.ts';
 import { type RunSpec, type RunStatus, runStatusSchema } from '../../protocol/run-spec.ts';
 import { TICKET_HEADER } from '../../protocol/ticket.ts';
 import { FleetError } from '../../shared/errors.ts';
-import { openRequest, type RequestOptions, requestJson } from '../../shared/http/request.ts';
+import { openRequest, type RequestOptions, readJson, requestJson } from '../../shared/http/request.ts';
 
 /** A cancel is answered only when the process group is gone, which takes the kill grace and then some, ms. */
 const CANCEL_DEADLINE_MS = 60_000;
 
 export interface NodeClientOptions {
   agent: http.Agent;
-  signTicket(run: { id: string; nodeId: string }, body: Buffer): Promise<string>;
+  signTicket(run: { id: string; nodeId: string }, body: Buffer): string;
 }
 
 export class NodeClient {
@@ -21,12 +22,19 @@ export class NodeClient {
     this.#options = options;
   }
 
-  /** Idempotent: the node starts a run at most once, however often it is handed over. */
-  async handOver(spec: RunSpec): Promise<RunStatus> {
+  /**
+   * Idempotent: the node starts a run at most once, however often it is handed over. With the answer comes the run's log, live and from
+   * its beginning; undefined when the node has the run but sends no log along, which {@link openLog} then says more about.
+   */
+  async handOver(spec: RunSpec, signal: AbortSignal): Promise<http.IncomingMessage | undefined> {
     const bytes = Buffer.from(JSON.stringify(spec));
-    const ticket = await this.#options.signTicket({ id: spec.run, nodeId: spec.nodeId }, bytes);
+    const ticket = this.#options.signTicket({ id: spec.run, nodeId: spec.nodeId }, bytes);
     const headers = { [TICKET_HEADER]: ticket, 'content-type': 'application/json' };
-    return parseStatus(await this.#json({ method: 'PUT', path: runPath(spec.run), bytes, headers }));
+    const request = { method: 'PUT', path: `${runPath(spec.run)}?log=1` } as const;
+    const response = await this.#open({ ...request, bytes, headers, signal });
+    if (response.headers['content-type'] === LOG_CONTENT_TYPE) return response;
+    parseStatus(await readJson(response, request));
+    return undefined;
   }
 
   /** @throws FleetError `not_found` when the node's journal does not have the run. */
@@ -50,8 +58,10 @@ export class NodeClient {
     await this.#json({ method: 'POST', path: `${runPath(run)}/cancel`, answerDeadlineMs: CANCEL_DEADLINE_MS });
   }
 
-  async acknowledge(run: string): Promise<void> {
-    await this.#json({ method: 'POST', path: `${runPath(run)}/acknowledge` });
+  /** Everything of these runs is stored. Those that the node does not know, or that go on there, come back. */
+  async acknowledge(runs: string[]): Promise<string[]> {
+    const request = { method: 'POST', path: '/v1/acknowledge', body: { runs } } as const;
+    return (await this.#json<{ refused: string[] }>(request)).refused;
   }
 
   /** Sends all of `stream` to the command's stdin; resolves when the node has taken it. */

@@ -4,6 +4,7 @@
  * What makes it exactly once: before the first hand-over the store notes that the node *may* have the run; the node's
  * journal then decides. Only a node that has lost its journal, or says that it does not know how a run ended, makes it `unknown`.
  */
+import type { Readable } from 'node:stream';
 import { maxLogBytes } from '../../protocol/limits.ts';
 import type { RunSpec } from '../../protocol/run-spec.ts';
 import { isTerminal } from '../../protocol/run-state.ts';
@@ -16,6 +17,11 @@ import type { RunRecord } from '../store/runs-table.ts';
 import type { Store } from '../store/store.ts';
 import { LogTooLong, receiveLog } from './log-receiver.ts';
 import type { NodeClient } from './node-client.ts';
+
+interface HandedOver {
+  /** The run's log from its beginning, unless the node did not send it along. */
+  log: Readable | undefined;
+}
 
 /** Pauses between attempts while the tunnel stands, ms. */
 const RETRY = { initialMs: 100, maxMs: 5_000 } as const;
@@ -33,6 +39,8 @@ export interface RunCarrierOptions {
   whenOnline(nodeId: string, signal: AbortSignal): Promise<Session | undefined>;
   clientOf(session: Session): NodeClient;
   specOf(run: RunRecord): RunSpec;
+  /** All of the run is stored: its node may drop it. */
+  acknowledge(run: RunRecord): void;
   /** Tells followers that the store has something new about the run. */
   changed(run: RunRecord): void;
 }
@@ -45,9 +53,13 @@ export class RunCarrier {
   /** Ends the wait for an absent node when the run has ended without it. */
   readonly #settled = new AbortController();
   #client: NodeClient | undefined;
+  /** Whether the node may have the run: a hand-over was begun, by this process or a former one. */
+  #handOverBegun: boolean;
 
-  constructor(run: RunRecord, shutdown: AbortSignal, options: RunCarrierOptions) {
+  /** `isNew` when this process has accepted the run just now: whatever is noted of a hand-over, none was begun. */
+  constructor(run: RunRecord, shutdown: AbortSignal, isNew: boolean, options: RunCarrierOptions) {
     this.#options = options;
+    this.#handOverBegun = run.handedOverAt !== null && !isNew;
     this.#id = run.id;
     this.#shutdown = shutdown;
     this.#logger = options.logger.child({ run: run.id, node: run.nodeName });
@@ -88,9 +100,10 @@ export class RunCarrier {
     const client = this.#options.clientOf(session);
     this.#client = client;
     let run = this.#run();
+    let handed: HandedOver | undefined;
     if (run.state === 'queued') {
-      const ended = await this.#handOver(client, session);
-      if (ended) return;
+      handed = await this.#handOver(client, session);
+      if (handed === undefined) return;
     } else if (run.journal !== (session.journal ?? null)) {
       return await this.#unknown('node_lost_journal: the node cannot say what became of it');
     }
@@ -102,7 +115,7 @@ export class RunCarrier {
         .catch((error: unknown) => this.#logger.info({ err: error }, 'cancel did not reach the node'));
     }
     try {
-      const stream = await client.openLog(run.id, run.logBytes, this.#shutdown);
+      const stream = handed?.log ?? (await client.openLog(run.id, run.logBytes, this.#shutdown));
       const { store, specOf, changed } = this.#options;
       const limit = maxLogBytes(specOf(run).maxOutputBytes);
       await receiveLog(stream, { store, run, maxLogBytes: limit, onStored: () => changed(run) });
@@ -112,9 +125,7 @@ export class RunCarrier {
       if (failure.code === 'not_found') return await this.#unknown('node_lost_run: the node no longer knows it');
       if (this.#shutdown.aborted || !(await this.#endWithoutLog(client, failure))) throw failure;
     }
-    client
-      .acknowledge(run.id)
-      .catch((error: unknown) => this.#logger.info({ err: error }, 'acknowledgement did not reach the node'));
+    this.#options.acknowledge(run);
   }
 
   /**
@@ -129,11 +140,11 @@ export class RunCarrier {
     return true;
   }
 
-  /** Hands a queued run over; true when the run has ended by that: refused, expired, canceled, or nobody can know. */
-  async #handOver(client: NodeClient, session: Session): Promise<boolean> {
-    const { store, clock } = this.#options;
+  /** Hands a queued run over; undefined when the run has ended by that: refused, expired, canceled, or nobody can know. */
+  async #handOver(client: NodeClient, session: Session): Promise<HandedOver | undefined> {
+    const { store } = this.#options;
     const run = this.#run();
-    const again = run.handedOverAt !== null;
+    const again = this.#handOverBegun;
     if (again && run.journal !== (session.journal ?? null)) {
       await this.#end(() => {
         store.runs.move(run.id, 'delivered');
@@ -143,43 +154,67 @@ export class RunCarrier {
           this.#endNow('node_lost_journal: the node cannot say whether it ran'),
         );
       });
-      return true;
+      return undefined;
     }
     if (again && run.cancelReason !== null && !(await this.#nodeHas(client))) {
       await this.#end(() => store.runs.move(run.id, 'canceled', this.#endNow(run.cancelReason)));
-      return true;
+      return undefined;
     }
-    if (!again && !(await this.#noteHandOver(session))) return true;
+    if (!again && !(await this.#noteHandOver(session))) return undefined;
+    this.#handOverBegun = true;
+    let log: Readable | undefined;
     try {
-      await client.handOver(this.#options.specOf(run));
+      log = await client.handOver(this.#options.specOf(run), this.#shutdown);
     } catch (error) {
       const failure = toFleetError(error);
-      if (failure.code === 'busy' && !again && (await this.#takeBack())) return true;
+      if (failure.code === 'busy' && !again && (await this.#takeBack())) return undefined;
       if (failure.code === 'not_running' || (failure.retryable && failure.code !== 'storage_failed')) throw failure;
       // A refusal says nothing about an earlier hand-over whose answer was lost, and an unreadable answer is none.
       const mayHave = again || failure.code === 'protocol_unsupported';
       if (!mayHave || !(await this.#nodeHas(client))) {
         await this.#refused(failure);
-        return true;
+        return undefined;
       }
     }
-    await this.#end(() => store.runs.move(run.id, 'delivered', { deliveredAt: clock.now() }));
-    return false;
+    return await this.#delivered(log);
+  }
+
+  /** The node has the run. That is stored while its log comes; the log is of no use if it cannot be. */
+  async #delivered(log: Readable | undefined): Promise<HandedOver> {
+    const { store, clock } = this.#options;
+    const deliveredAt = clock.now();
+    // Need not outlive a power cut: the run is then handed over again, and the node says that it has it.
+    const stored = store
+      .writeSoon(() => store.runs.move(this.#id, 'delivered', { deliveredAt }))
+      .then((run) => this.#options.changed(run));
+    if (log === undefined) await stored;
+    else {
+      // Whoever reads it hears of it; by then it may have been read to its end.
+      log.on('error', () => {});
+      stored.catch((error: Error) => log.destroy(error));
+    }
+    return { log };
   }
 
   /** Notes, before the first hand-over, that the node may have the run from now on. False when the run has ended instead. */
   async #noteHandOver(session: Session): Promise<boolean> {
     const { store, clock } = this.#options;
+    const journal = session.journal ?? '';
+    const { handedOverAt, cancelReason, journal: noted } = this.#run();
+    // The submission's own write has noted it already.
+    if (handedOverAt !== null && noted === journal && cancelReason === null) return true;
     const run = await store.write(() => {
       const present = this.#run();
       if (present.state !== 'queued') return present;
+      if (present.cancelReason !== null) {
+        return store.runs.move(this.#id, 'canceled', this.#endNow(present.cancelReason));
+      }
       const now = clock.now();
       // The timer of the deadline stands still while the gateway's machine sleeps.
       if (present.expiresAt !== null && present.expiresAt <= now) {
         return store.runs.move(this.#id, 'expired', this.#endNow(EXPIRED));
       }
-      store.runs.noteHandOver(present.seq, now, session.journal ?? '');
-      return present;
+      return store.runs.noteHandOver(present, now, journal);
     });
     if (!isTerminal(run.state)) return true;
     this.#options.changed(run);
@@ -195,6 +230,7 @@ export class RunCarrier {
       store.runs.takeBackHandOver(seq);
       return undefined;
     });
+    this.#handOverBegun = false;
     if (run !== undefined) this.#options.changed(run);
     return run !== undefined;
   }

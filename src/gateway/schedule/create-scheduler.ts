@@ -33,7 +33,7 @@ export function createScheduler(options: CreateSchedulerOptions): Scheduler {
       if (schedule !== undefined) onEnd?.(schedule.name, state === 'succeeded');
     },
     submit: async (request, submitter) => {
-      const job = await bus.submit(request, resolveTarget(request, options), describeTarget(request), submitter);
+      const { job } = await bus.submit(request, resolveTarget(request, options), describeTarget(request), submitter);
       return job.id;
     },
     writeReport: ({ format, sinceMs, out }) =>

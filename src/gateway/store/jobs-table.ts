@@ -61,9 +61,10 @@ export class JobsTable {
     };
   }
 
-  insert(job: Omit<JobRecord, 'seq'>): void {
+  /** Returns what is stored now. */
+  insert(job: Omit<JobRecord, 'seq'>): JobRecord {
     const { id, kind, command, options, target, createdAt, createdBy, idempotencyKey } = job;
-    this.#statements.insert.run(
+    const { lastInsertRowid } = this.#statements.insert.run(
       id,
       kind,
       command,
@@ -73,6 +74,7 @@ export class JobsTable {
       createdBy,
       idempotencyKey,
     );
+    return { ...job, seq: Number(lastInsertRowid) };
   }
 
   byId(id: string): JobRecord | undefined {

@@ -2,11 +2,12 @@
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { LOG_CONTENT_TYPE } from '../../protocol/frames.ts';
 import { MAX_BODY_BYTES } from '../../protocol/limits.ts';
-import { runSpecSchema } from '../../protocol/run-spec.ts';
+import { acknowledgeRequest, runSpecSchema } from '../../protocol/run-spec.ts';
 import { TICKET_HEADER } from '../../protocol/ticket.ts';
-import { FleetError } from '../../shared/errors.ts';
-import { type App, createApp, parseInput, queryInteger } from '../../shared/http/fastify-app.ts';
+import { FleetError, toFleetError } from '../../shared/errors.ts';
+import { type App, createApp, parseInput, queryInteger, queryText } from '../../shared/http/fastify-app.ts';
 import { sendStream } from '../../shared/http/send-stream.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { PolicyFile } from '../policy/policy-file.ts';
@@ -32,7 +33,7 @@ export function createNodeApi(options: NodeApiOptions): App {
 
   app.put('/v1/runs/:run', async (request, reply) => {
     const run = runOf(request);
-    const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
+    const body = bytesOf(request.body);
     const pairing = options.pairing();
     if (pairing === undefined) throw new FleetError('not_paired', 'this node is not paired');
     const ticket = request.headers[TICKET_HEADER];
@@ -44,14 +45,22 @@ export function createNodeApi(options: NodeApiOptions): App {
       signingKeys: pairing.signingKeys,
       now: options.gatewayNow(),
     });
-    const spec = parseInput(runSpecSchema, parseJson(body), 'the spec of the run');
+    const spec = parseInput(runSpecSchema, parseJson(request.body), 'the spec of the run');
     if (spec.run !== run || spec.nodeId !== pairing.id)
       throw new FleetError('forbidden', 'the spec is for another run or node');
     // A repetition of what was accepted starts nothing, so there is nothing to decide.
     if (runner.status(run) === undefined) await options.policy.check(spec);
     // Asked again: the same run may have come twice at once. Nothing is awaited from here on, so the count holds.
     if (runner.status(run) === undefined) options.policy.requireFree(runner.active);
-    return reply.code(201).send(runner.accept(spec));
+    const status = runner.accept(spec);
+    // With its log the run comes back in one round trip. A log that is gone is told to those who ask for it by itself.
+    if (queryText(request, 'log') !== '1') return reply.code(201).send(status);
+    try {
+      return await sendLog(reply, run, { from: 0, statusCode: 201 });
+    } catch (error) {
+      logger.info({ err: error, run }, 'a run was handed over again, and its log is gone');
+      return reply.code(201).send(status);
+    }
   });
 
   app.get('/v1/runs', () => ({ runs: endedRuns(runner) }));
@@ -67,21 +76,14 @@ export function createNodeApi(options: NodeApiOptions): App {
     const run = runOf(request);
     if (runner.status(run) === undefined) throw new FleetError('not_found', `no run ${run}`);
     const from = queryInteger(request, 'from') ?? 0;
-    try {
-      await sendLog(reply, (signal) => runner.readLog(run, from, signal));
-    } catch (error) {
-      // Once the answer has begun, nobody else tells it.
-      if (!reply.sent) throw error;
-      logger.info({ err: error, run }, 'the log of a run broke off');
-    }
-    return reply;
+    return await sendLog(reply, run, { from, statusCode: 200 });
   });
 
   app.post('/v1/runs/:run/cancel', (request) => runner.cancel(runOf(request)));
 
-  app.post('/v1/runs/:run/acknowledge', (request, reply) => {
-    runner.acknowledge(runOf(request));
-    return reply.code(204).send();
+  app.post('/v1/acknowledge', (request) => {
+    const { runs } = parseInput(acknowledgeRequest, parseJson(request.body), 'the acknowledgement');
+    return { refused: runs.filter((run) => !acknowledge(run)) };
   });
 
   app.post('/v1/runs/:run/stdin', async (request, reply) => {
@@ -98,11 +100,39 @@ export function createNodeApi(options: NodeApiOptions): App {
     return reply.code(204).send();
   });
 
-  return app;
-}
+  /** False when the run is unknown here, or has not ended. */
+  function acknowledge(run: string): boolean {
+    try {
+      runner.acknowledge(run);
+      return true;
+    } catch (error) {
+      const { code } = toFleetError(error);
+      if (code === 'not_found' || code === 'conflict') return false;
+      throw error;
+    }
+  }
 
-function sendLog(reply: FastifyReply, open: (signal: AbortSignal) => AsyncIterable<Buffer>): Promise<void> {
-  return sendStream(reply, { contentType: 'application/octet-stream', open });
+  /** @throws what {@link Runner.readLog} throws at once. */
+  async function sendLog(
+    reply: FastifyReply,
+    run: string,
+    { from, statusCode }: { from: number; statusCode: number },
+  ): Promise<FastifyReply> {
+    try {
+      await sendStream(reply, {
+        contentType: LOG_CONTENT_TYPE,
+        statusCode,
+        open: (signal) => runner.readLog(run, from, signal),
+      });
+    } catch (error) {
+      // Once the answer has begun, nobody else tells it.
+      if (!reply.sent) throw error;
+      logger.info({ err: error, run }, 'the log of a run broke off');
+    }
+    return reply;
+  }
+
+  return app;
 }
 
 /** Those whose end the gateway may not have stored yet. */
@@ -117,9 +147,13 @@ function runOf(request: FastifyRequest): string {
   return (request.params as { run: string }).run;
 }
 
-function parseJson(body: Buffer): unknown {
+function bytesOf(body: unknown): Buffer {
+  return Buffer.isBuffer(body) ? body : Buffer.alloc(0);
+}
+
+function parseJson(body: unknown): unknown {
   try {
-    return JSON.parse(body.toString('utf8'));
+    return JSON.parse(bytesOf(body).toString('utf8'));
   } catch (error) {
     throw new FleetError('bad_request', 'the body cannot be read as JSON', { cause: error });
   }

@@ -75,7 +75,14 @@ export function openRequest(options: RequestOptions): Promise<http.IncomingMessa
 
 /** {@link openRequest}, and the whole answer as JSON. */
 export async function requestJson<T>(options: RequestOptions): Promise<T> {
-  const response = await openRequest(options);
+  return await readJson<T>(await openRequest(options), options);
+}
+
+/** The whole answer to that request as JSON; undefined when it is empty. */
+export async function readJson<T>(
+  response: http.IncomingMessage,
+  { method, path }: Pick<RequestOptions, 'method' | 'path'>,
+): Promise<T> {
   let bytes: Buffer;
   try {
     bytes = await readAll(response);
@@ -86,9 +93,7 @@ export async function requestJson<T>(options: RequestOptions): Promise<T> {
   try {
     return JSON.parse(bytes.toString('utf8')) as T;
   } catch (error) {
-    throw new FleetError('connection_lost', `the answer to ${options.method} ${options.path} is not JSON`, {
-      cause: error,
-    });
+    throw new FleetError('connection_lost', `the answer to ${method} ${path} is not JSON`, { cause: error });
   }
 }
 

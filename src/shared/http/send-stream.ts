@@ -4,6 +4,8 @@ import type { FastifyReply } from 'fastify';
 
 export interface SendStreamOptions {
   contentType: string;
+  /** 200 unless told. */
+  statusCode?: number;
   /** The body; gets a signal that aborts when the reader is gone. */
   open(signal: AbortSignal): AsyncIterable<Buffer | string>;
   /** Sent again and again while the iterator has nothing; only for bodies that may hold it anywhere between two chunks. */
@@ -23,7 +25,7 @@ export async function sendStream(reply: FastifyReply, options: SendStreamOptions
   raw.once('close', () => gone.abort());
   // A reader that leaves is no error; without this, a write after its end would be one.
   raw.on('error', () => gone.abort());
-  raw.writeHead(200, { 'content-type': options.contentType });
+  raw.writeHead(options.statusCode ?? 200, { 'content-type': options.contentType });
   raw.flushHeaders();
   const { ping } = options;
   const timer = ping && setInterval(() => raw.write(ping.text), ping.intervalMs);

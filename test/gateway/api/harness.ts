@@ -87,7 +87,7 @@ export async function testApi(
     concurrencyPerNode: 4,
     maxRunsInFlight: 100,
     maxOutputBytes: 64 * 1024 * 1024,
-    signTicket: async () => 'ticket',
+    signTicket: () => 'ticket',
   });
   bus.start();
   const origins = new Origins();

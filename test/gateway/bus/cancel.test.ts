@@ -58,9 +58,11 @@ test('in the very tick of the hand-over: either the node never gets it, or it is
 });
 
 test('a cancel and a hand-over in one group of writes: the node never gets what the store calls canceled', async (t) => {
-  const fleet = new TestBus(t);
+  const fleet = new TestBus(t, { concurrency: 1 });
   const node = await fleet.addNode('a');
   await node.connect();
+  const first = await fleet.submit(['a']);
+  await fleet.untilState(first, 'delivered');
   let canceling: Promise<void> | undefined;
   const write = fleet.store.write.bind(fleet.store);
   // The cancel is asked between the moment at which the hand-over wants to be noted and the one at which it is.
@@ -74,6 +76,7 @@ test('a cancel and a hand-over in one group of writes: the node never gets what 
     return write(work);
   }) as typeof fleet.store.write;
   const job = await fleet.submit(['a']);
+  node.end(`${first}.0`);
   await until(() => canceling !== undefined, 'the hand-over');
   await within(canceling ?? Promise.resolve(), 'the cancel');
   await fleet.untilState(job, 'canceled');

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import http from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Session, SessionPeer, Sessions } from '../../../src/gateway/sessions.ts';
-import { encodeFrame, FRAME_TYPE } from '../../../src/protocol/frames.ts';
+import { encodeFrame, FRAME_TYPE, LOG_CONTENT_TYPE } from '../../../src/protocol/frames.ts';
 import type { RunOutcome, RunSpec } from '../../../src/protocol/run-spec.ts';
 import { FleetError } from '../../../src/shared/errors.ts';
 import { socketPair } from '../../support/socket-pair.ts';
@@ -61,6 +61,12 @@ export class FakeNode {
   /** Every request in order, as `route run`. */
   readonly requests: string[] = [];
   readonly stdin = new Map<string, { bytes: Buffer; end: 'open' | 'whole' | 'cut' }>();
+  /** Whether a hand-over is answered with the log, if asked for. */
+  sendsLogAlong = true;
+  /** Runs are dropped when they have been acknowledged, and their ids forgotten. */
+  forgetsAcknowledged = false;
+  /** Ids of the runs that were started, in order. */
+  readonly started: string[] = [];
   /** Runs end at once, with code 0, when this is set. */
   endsAtOnce = false;
   script: Script | undefined;
@@ -161,27 +167,34 @@ export class FakeNode {
   async #handle(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '', 'http://fleet');
     const [, , , run = '', action = ''] = url.pathname.split('/');
-    const route = routeOf(request.method ?? '', run, action);
-    this.requests.push(`${route} ${run}`);
+    const route = url.pathname === '/v1/acknowledge' ? 'acknowledge' : routeOf(request.method ?? '', run, action);
+    const acknowledged = route === 'acknowledge' ? (await readJson<{ runs: string[] }>(request)).runs : undefined;
+    for (const id of acknowledged ?? [run]) this.requests.push(`${route} ${id}`);
     if (await this.script?.(route, run, request, response)) return;
+    if (this.forgetsAcknowledged) for (const id of acknowledged ?? []) this.runs.delete(id);
+    if (acknowledged !== undefined) return answer(response, 200, { refused: [] });
     if (route === 'list') {
       const ended = [...this.runs].filter(([, { outcome }]) => outcome !== null).map(([id]) => id);
       return answer(response, 200, { runs: ended });
     }
-    if (route === 'accept') return answer(response, 201, this.accept(run, await readJson(request)));
+    if (route === 'accept') {
+      const status = this.accept(run, await readJson(request));
+      if (url.searchParams.get('log') !== '1' || !this.sendsLogAlong) return answer(response, 201, status);
+      return await this.#sendLog(this.#runOf(run), 0, response, 201);
+    }
     const entry = this.runs.get(run);
     if (entry === undefined) return refuse(response, 404, 'not_found');
     if (route === 'log') return await this.#sendLog(entry, Number(url.searchParams.get('from')), response);
     if (route === 'stdin') return await this.#takeStdin(run, request, response);
     if (route === 'cancel' && entry.outcome === null)
       this.end(run, { state: 'canceled', exitCode: null, reason: 'canceled: on request' });
-    if (route === 'acknowledge') return void response.writeHead(204).end();
     answer(response, 200, this.statusOf(run));
   }
 
   /** Journals the run as a hand-over does. */
   accept(run: string, spec: RunSpec): object {
     if (!this.runs.has(run)) {
+      this.started.push(run);
       this.runs.set(run, { spec, log: Buffer.alloc(0), outcome: null, changed: new Set() });
       if (this.endsAtOnce) this.end(run);
     }
@@ -193,9 +206,9 @@ export class FakeNode {
     return { run, state: outcome?.state ?? 'delivered', outcome, logBytes: log.length };
   }
 
-  async #sendLog(entry: FakeRun, from: number, response: http.ServerResponse): Promise<void> {
+  async #sendLog(entry: FakeRun, from: number, response: http.ServerResponse, status = 200): Promise<void> {
     if (from > entry.log.length) return refuse(response, 400, 'bad_request');
-    response.writeHead(200).flushHeaders();
+    response.writeHead(status, { 'content-type': LOG_CONTENT_TYPE }).flushHeaders();
     let sent = from;
     while (!response.destroyed) {
       if (sent < entry.log.length) response.write(entry.log.subarray(sent));
@@ -228,10 +241,10 @@ function routeOf(method: string, run: string, action: string): Route {
   return action === '' ? 'status' : (action as Route);
 }
 
-async function readJson(request: http.IncomingMessage): Promise<RunSpec> {
+export async function readJson<T = RunSpec>(request: http.IncomingMessage): Promise<T> {
   let text = '';
   for await (const chunk of request) text += chunk;
-  return JSON.parse(text) as RunSpec;
+  return JSON.parse(text) as T;
 }
 
 export function answer(response: http.ServerResponse, status: number, body: object): void {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { encodeFrame, FRAME_TYPE } from '../../../src/protocol/frames.ts';
+import { encodeFrame, FRAME_TYPE, LOG_CONTENT_TYPE } from '../../../src/protocol/frames.ts';
 import { maxLogBytes } from '../../../src/protocol/limits.ts';
 import { settle, until } from '../../support/deadline.ts';
-import { endFrame, refuse, startedFrame, stdoutFrame } from './fake-node.ts';
+import { endFrame, readJson, refuse, startedFrame, stdoutFrame } from './fake-node.ts';
 import { TestBus } from './harness.ts';
 
 test('a run goes to its node once, its log and its end come back, and the node hears that they are stored', async (t) => {
@@ -34,7 +34,10 @@ test('a run goes to its node once, its log and its end come back, and the node h
   node.end(id, { exitCode: 3, stdoutBytes: 3 });
   const run = await fleet.untilState(job, 'exited');
   assert.deepEqual([run.exitCode, run.stdoutBytes, run.startedAt, run.endedAt], [3, 3, 1000, 2000]);
-  await until(() => node.count('acknowledge') === 1, 'the acknowledgement');
+  await until(async () => {
+    await fleet.clock.advance(200);
+    return node.count('acknowledge') > 0;
+  }, 'the acknowledgement');
   assert.equal(node.count('accept'), 1);
   const events = (await following).map((event) =>
     event.type === 'state' || event.type === 'end' ? event.state : event.type,
@@ -290,20 +293,21 @@ test('garbage in a log does not end a run that has not ended; it is looked at ag
   const fleet = new TestBus(t);
   const node = await fleet.addNode('a');
   await node.connect();
-  let garbage = 3;
-  node.script = (route, _run, _request, response) => {
-    if (route !== 'log' || garbage === 0) return false;
+  let garbage = 4;
+  node.script = async (route, run, request, response) => {
+    if ((route !== 'accept' && route !== 'log') || garbage === 0) return false;
     garbage -= 1;
-    response.end(Buffer.from([99, 0, 0, 0, 1, 1]));
+    if (route === 'accept') node.accept(run, await readJson(request));
+    response.writeHead(200, { 'content-type': LOG_CONTENT_TYPE }).end(Buffer.from([99, 0, 0, 0, 1, 1]));
     return true;
   };
   const job = await fleet.submit(['a']);
   await until(async () => {
     await fleet.clock.advance(200);
     return garbage === 0;
-  }, 'three looks');
+  }, 'four looks');
   assert.equal(fleet.run(job).state, 'delivered');
-  await until(() => node.runs.size === 1, 'the run');
+  assert.equal(node.count('accept'), 1);
   node.end(`${job}.0`);
   await fleet.untilState(job, 'exited');
 });
@@ -320,6 +324,10 @@ test('acknowledgements that were lost are repeated when the node is back, for en
   await fleet.untilState(job, 'delivered');
   node.end(`${job}.0`);
   await fleet.untilState(job, 'exited');
+  await until(async () => {
+    await fleet.clock.advance(200);
+    return node.count('acknowledge') > 0;
+  }, 'the first acknowledgement');
   await settle();
   node.script = undefined;
   node.cut();
@@ -335,16 +343,18 @@ test('a full disk of the gateway in the middle loses nothing', async (t) => {
   const job = await fleet.submit(['a']);
   const id = `${job}.0`;
   await fleet.untilState(job, 'delivered');
-  const write = fleet.store.write.bind(fleet.store);
   let failures = 3;
-  fleet.store.write = ((work: () => unknown) => {
-    if (failures === 0) return write(work);
-    failures -= 1;
-    return write(() => {
-      work();
-      throw new Error('the disk is full');
-    });
-  }) as typeof fleet.store.write;
+  const failing = (write: typeof fleet.store.write): typeof fleet.store.write =>
+    ((work: () => unknown) => {
+      if (failures === 0) return write(work);
+      failures -= 1;
+      return write(() => {
+        work();
+        throw new Error('the disk is full');
+      });
+    }) as typeof fleet.store.write;
+  fleet.store.write = failing(fleet.store.write.bind(fleet.store));
+  fleet.store.writeSoon = failing(fleet.store.writeSoon.bind(fleet.store));
   node.write(id, startedFrame(), stdoutFrame('kept'));
   node.end(id);
   const run = await fleet.untilState(job, 'exited');

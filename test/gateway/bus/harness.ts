@@ -1,5 +1,6 @@
 /** A bus on a real store, with tunnels to fake nodes, and time that a test turns. */
 import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { followJob } from '../../../src/gateway/api/job-stream.ts';
@@ -24,11 +25,17 @@ export class TestBus {
   readonly maxRunsInFlight: number;
   readonly maxOutputBytes: number;
   readonly #file: string;
+  /** What the disk must keep of each file; undefined unless somebody wants to know. */
+  #durable: [file: string, bytes: Buffer | undefined][] | undefined;
   store: Store;
   sessions: Sessions;
   bus: Bus;
 
-  constructor(t: TestContext, { concurrency = 4, maxRunsInFlight = 1000, maxOutputBytes = 64 * 1024 * 1024 } = {}) {
+  constructor(
+    t: TestContext,
+    { concurrency = 4, maxRunsInFlight = 1000, maxOutputBytes = 64 * 1024 * 1024, powerCuts = false } = {},
+  ) {
+    if (powerCuts) this.#durable = [];
     this.maxOutputBytes = maxOutputBytes;
     this.maxRunsInFlight = maxRunsInFlight;
     this.#file = path.join(tempFolder(t), 'fleet.db');
@@ -46,8 +53,9 @@ export class TestBus {
       child: () => logger,
     };
     const store = new Store(this.#file);
+    if (this.#durable !== undefined) this.#watchDisk(store);
     const sessions = new Sessions({ store, clock, logger });
-    const signTicket = async (): Promise<string> => 'ticket';
+    const signTicket = (): string => 'ticket';
     const bus = new Bus({
       store,
       sessions,
@@ -82,7 +90,7 @@ export class TestBus {
   async submit(names: string[], request: Partial<SubmitJobRequest> = {}): Promise<string> {
     const nodes = names.map((name) => this.store.nodes.byName(name)).filter((node) => node !== undefined);
     const full: SubmitJobRequest = { kind: 'shell', command: 'true', target: { node: names[0] ?? '' }, ...request };
-    return (await this.bus.submit(full, nodes, names.join(','), 'test')).id;
+    return (await this.bus.submit(full, nodes, names.join(','), 'test')).job.id;
   }
 
   run(job: string, index = 0): RunRecord {
@@ -132,6 +140,34 @@ export class TestBus {
       this.store.runs.ofJob(job).filter(({ state }) => !isTerminal(state)),
       reason,
     );
+  }
+
+  /** The gateway's machine loses its power; another process takes up what its disk had to keep, and not a byte more. */
+  async powerCut(): Promise<void> {
+    const kept = this.#durable;
+    this.#durable = undefined;
+    await this.stop();
+    for (const [file, bytes] of kept ?? []) {
+      if (bytes === undefined) rmSync(file, { force: true });
+      else writeFileSync(file, bytes);
+    }
+    this.#durable = kept;
+    [this.store, this.sessions, this.bus] = this.#open();
+    this.bus.start();
+  }
+
+  /** Remembers the files as they are after each write that must be durable. */
+  #watchDisk(store: Store): void {
+    const files = [this.#file, `${this.#file}-wal`];
+    const remember = (): void => {
+      if (this.#durable === undefined) return;
+      this.#durable = files.map((file) => [file, existsSync(file) ? readFileSync(file) : undefined]);
+    };
+    const write = store.write.bind(store);
+    const sync = store.sync.bind(store);
+    store.write = (work) => write(work).finally(remember);
+    store.sync = () => sync().finally(remember);
+    remember();
   }
 
   async stop(): Promise<void> {

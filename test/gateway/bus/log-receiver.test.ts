@@ -168,12 +168,12 @@ test('a stream that had ended before anybody listened is not waited for', async 
 test('while the disk is slow, the sender is held up instead of the memory filled', async (t) => {
   const store = openStore(t);
   const { fresh } = deliveredRun(store);
-  const write = store.write.bind(store);
+  const write = store.writeSoon.bind(store);
   const gate = Promise.withResolvers<void>();
-  store.write = (async (work: () => unknown) => {
+  store.writeSoon = (async (work: () => unknown) => {
     await gate.promise;
     return await write(work);
-  }) as typeof store.write;
+  }) as typeof store.writeSoon;
   let sent = 0;
   const frame = stdoutFrame('x'.repeat(64 * 1024));
   const sender = new Readable({

@@ -36,7 +36,7 @@ test('a crash between the note of a hand-over and the hand-over: the node decide
     const fleet = new TestBus(t);
     const node = await fleet.addNode('a');
     const job = await fleet.submit(['a'], { expiresMs: 3_600_000 });
-    await fleet.restart((store) => store.runs.noteHandOver(fleet.run(job).seq, 1, 'journal-1'));
+    await fleet.restart((store) => void store.runs.noteHandOver(fleet.run(job), 1, 'journal-1'));
     if (arrived) node.accept(`${job}.0`, {} as never);
     await node.connect();
     await fleet.untilState(job, 'delivered');

@@ -48,7 +48,7 @@ test('a token of another gateway, another key, another purpose, or without a sig
   const forged = [
     (await foreignId.issue(claims)).token,
     (await foreignKey.issue(claims)).token,
-    await issueTicket({ signingKey, clock }, { id: 'r', nodeId: 'this gateway' }, Buffer.alloc(0)),
+    issueTicket({ signingKey, clock }, { id: 'r', nodeId: 'this gateway' }, Buffer.alloc(0)),
     await new SignJWT(payload)
       .setProtectedHeader({ alg: 'EdDSA', typ: 'fleet-token+jwt', kid: signingKey.id })
       .sign(signingKey.privateKey),
@@ -65,7 +65,7 @@ test('a token of another gateway, another key, another purpose, or without a sig
 test('a ticket is good for one node, one run and these very bytes', async (t) => {
   const { clock, signingKey, folder } = testGateway(t);
   const body = Buffer.from('{"command":"true"}');
-  const ticket = await issueTicket({ signingKey, clock }, { id: 'job.0', nodeId: 'n1' }, body);
+  const ticket = issueTicket({ signingKey, clock }, { id: 'job.0', nodeId: 'n1' }, body);
   const good = {
     ticket,
     run: 'job.0',
@@ -108,7 +108,7 @@ test('a ticket is over after its life and thirty seconds of tolerance, in which 
   const body = Buffer.from('x');
   const issuedAt = clock.now();
   const check = {
-    ticket: await issueTicket({ signingKey, clock }, { id: 'r', nodeId: 'n' }, body),
+    ticket: issueTicket({ signingKey, clock }, { id: 'r', nodeId: 'n' }, body),
     run: 'r',
     nodeId: 'n',
     body,

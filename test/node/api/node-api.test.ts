@@ -5,11 +5,12 @@ import { type TestContext, test } from 'node:test';
 import { loadOrCreateKeyFile, toSigningKey } from '../../../src/gateway/identity/signing-key.ts';
 import { issueTicket } from '../../../src/gateway/identity/tickets.ts';
 import { createNodeApi, type NodeApiOptions } from '../../../src/node/api/node-api.ts';
+import { LOG_CONTENT_TYPE } from '../../../src/protocol/frames.ts';
 import type { RunSpec, RunStatus } from '../../../src/protocol/run-spec.ts';
 import { TICKET_HEADER } from '../../../src/protocol/ticket.ts';
 import { systemClock } from '../../../src/shared/clock.ts';
 import { FleetError } from '../../../src/shared/errors.ts';
-import { openRequest, type RequestOptions, requestJson } from '../../../src/shared/http/request.ts';
+import { openRequest, type RequestOptions, readJson, requestJson } from '../../../src/shared/http/request.ts';
 import { createStreamAgent } from '../../../src/shared/http/stream-agent.ts';
 import { StreamAcceptor } from '../../../src/shared/http/stream-server.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
@@ -20,9 +21,9 @@ import { cleanUp, makeSpec, parseLog, readWhole, startRunner, until, untilSaid }
 /** Allows everything, as a node without a policy. */
 const NO_POLICY: NodeApiOptions['policy'] = { check: async () => {}, requireFree: () => {} };
 
-async function setUp(t: TestContext, policy = NO_POLICY) {
+async function setUp(t: TestContext, policy = NO_POLICY, changes: Parameters<typeof startRunner>[1] = {}) {
   const signingKey = toSigningKey(loadOrCreateKeyFile(path.join(tempFolder(t), 'k'), 'x'));
-  const runner = await startRunner(t);
+  const runner = await startRunner(t, changes);
   const pairing = { id: 'n1', signingKeys: [signingKey.rawPublicKey.toString('base64url')] };
   const state = { paired: true };
   const api = createNodeApi({
@@ -57,13 +58,14 @@ async function setUp(t: TestContext, policy = NO_POLICY) {
     });
   const openLog = (run: string, from: number | string) =>
     openRequest({ agent, method: 'GET', path: `/v1/runs/${run}/log?from=${from}` });
-  return { runner, state, json, handOver, ticketFor, bytesOf, openLog, agent };
+  const acknowledge = (...runs: string[]) => json('POST', '/v1/acknowledge', { body: { runs } });
+  return { runner, state, acknowledge, json, handOver, ticketFor, bytesOf, openLog, agent };
 }
 
 const DEADLINE = { timeout: 20_000 };
 
 test('handed over once or often, a run starts once; its log is read live from any frame on', DEADLINE, async (t) => {
-  const { handOver, openLog, json, runner } = await setUp(t);
+  const { handOver, openLog, acknowledge, json, runner } = await setUp(t);
   const folder = tempFolder(t);
   const spec = makeSpec(`echo x >> ${folder}/count; echo first; sleep 0.1; cat ${folder}/count`);
   const answers = await Promise.all([handOver(spec), handOver(spec), handOver(spec)]);
@@ -79,11 +81,50 @@ test('handed over once or often, a run starts once; its log is read live from an
   for await (const chunk of await openLog(spec.run, 100)) rest.push(chunk as Buffer);
   assert.deepEqual(Buffer.concat(rest), whole.log.subarray(100));
   assert.deepEqual(await json('GET', '/v1/runs'), { runs: [spec.run] });
-  await json('POST', `/v1/runs/${spec.run}/acknowledge`);
+  assert.deepEqual(await acknowledge(spec.run, 'nothing'), { refused: ['nothing'] });
   assert.deepEqual(await json('GET', '/v1/runs'), { runs: [] });
   assert.equal((await json<RunStatus>('GET', `/v1/runs/${spec.run}`)).outcome?.exitCode, 0);
   assert.equal(runner.active, 0);
 });
+
+test(
+  'asked to, a hand-over answers with the whole log, live; or with the status, when the log is gone',
+  DEADLINE,
+  async (t) => {
+    const { bytesOf, ticketFor, acknowledge, agent, runner } = await setUp(t, NO_POLICY, { maxSpoolBytes: 100_000 });
+    const spec = makeSpec('echo said; head -c 60000 /dev/zero; sleep 0.2; echo end');
+    const handOverWithLog = async (handed: RunSpec) =>
+      await openRequest({
+        agent,
+        method: 'PUT',
+        path: `/v1/runs/${handed.run}?log=1`,
+        bytes: bytesOf(handed),
+        headers: { [TICKET_HEADER]: await ticketFor(handed), 'content-type': 'application/json' },
+      });
+    const readAll = async (handed: RunSpec): Promise<Buffer> => {
+      const answer = await handOverWithLog(handed);
+      assert.deepEqual([answer.statusCode, answer.headers['content-type']], [201, LOG_CONTENT_TYPE]);
+      const chunks: Buffer[] = [];
+      for await (const chunk of answer) chunks.push(chunk as Buffer);
+      return Buffer.concat(chunks);
+    };
+    const [first, second] = await Promise.all([readAll(spec), readAll(spec)]);
+    const { stdout, outcome } = parseLog(first);
+    assert.equal(outcome.exitCode, 0);
+    assert.ok(stdout.toString().startsWith('said') && stdout.toString().endsWith('end\n'));
+    assert.ok(first.equals(second));
+    assert.ok(first.equals(await readAll(spec)));
+    await acknowledge(spec.run);
+    const other = makeSpec('head -c 60000 /dev/zero');
+    await readAll(other);
+    await acknowledge(other.run);
+    const repeated = await handOverWithLog(spec);
+    assert.equal(repeated.statusCode, 201);
+    assert.equal((await readJson<RunStatus>(repeated, { method: 'PUT', path: '' })).outcome?.exitCode, 0);
+    await assert.rejects(handOverWithLog({ ...spec, command: 'false' }), { code: 'conflict' });
+    assert.equal(runner.active, 0);
+  },
+);
 
 test('nothing runs without a ticket for exactly this', DEADLINE, async (t) => {
   const { handOver, ticketFor, bytesOf, state, runner } = await setUp(t);
@@ -123,16 +164,15 @@ test('another spec under the same id is a conflict, and runs nothing', DEADLINE,
 });
 
 test('what cannot be read is refused with its code, not with a stream that breaks', DEADLINE, async (t) => {
-  const { handOver, openLog, json, runner } = await setUp(t);
+  const { handOver, openLog, acknowledge, json, runner } = await setUp(t);
   await assert.rejects(openLog('nothing', 0), { code: 'not_found' });
   await assert.rejects(json('GET', '/v1/runs/nothing'), { code: 'not_found' });
   await assert.rejects(json('POST', '/v1/runs/nothing/cancel'), { code: 'not_found' });
-  await assert.rejects(json('POST', '/v1/runs/nothing/acknowledge'), { code: 'not_found' });
   const spec = makeSpec('sleep 30');
   await handOver(spec);
   await assert.rejects(openLog(spec.run, 1e9), { code: 'bad_request' });
   for (const from of ['-1', 'x', '1.5']) await assert.rejects(openLog(spec.run, from), { code: 'bad_request' }, from);
-  await assert.rejects(json('POST', `/v1/runs/${spec.run}/acknowledge`), { code: 'conflict' });
+  assert.deepEqual(await acknowledge(spec.run), { refused: [spec.run] });
   const canceled = await json<RunStatus>('POST', `/v1/runs/${spec.run}/cancel`);
   assert.equal(canceled.state, 'canceled');
   assert.equal((await readWhole(runner, spec.run)).outcome.state, 'canceled');

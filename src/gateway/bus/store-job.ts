@@ -1,0 +1,74 @@
+/** Writes a submission down: the job, one run for each node, and the end of those that may not wait for an absent node. */
+import { randomBytes } from 'node:crypto';
+import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
+import { randomBase32 } from '../../shared/base32.ts';
+import type { Clock } from '../../shared/clock.ts';
+import { FleetError } from '../../shared/errors.ts';
+import { jobDetails } from '../audit/run-rows.ts';
+import type { Sessions } from '../sessions.ts';
+import type { JobRecord } from '../store/jobs-table.ts';
+import type { NodeRecord } from '../store/nodes-table.ts';
+import type { RunRecord } from '../store/runs-table.ts';
+import type { Store } from '../store/store.ts';
+import { jobOptions } from './job-options.ts';
+
+/** How long a run that was accepted while its node was online may wait for its turn, ms: a day. */
+const DEFAULT_QUEUE_LIFETIME_MS = 24 * 3_600_000;
+
+export interface StoreJobOptions {
+  store: Store;
+  sessions: Sessions;
+  clock: Clock;
+  maxOutputBytes: number;
+}
+
+export interface StoredJob {
+  /** False when the idempotency key was known: nothing was stored then. */
+  isNew: boolean;
+  job: JobRecord;
+  runs: RunRecord[];
+}
+
+/** To be called within a write. @throws FleetError `conflict` when the idempotency key belongs to another command. */
+export function storeJob(
+  request: SubmitJobRequest,
+  nodes: readonly NodeRecord[],
+  target: string,
+  submitter: string,
+  { store, sessions, clock, maxOutputBytes }: StoreJobOptions,
+): StoredJob {
+  const key = request.idempotencyKey ?? null;
+  const present = key === null ? undefined : store.jobs.byIdempotencyKey(submitter, key);
+  if (present !== undefined) {
+    store.audit.describe('job.repeat', { job: present.id, idempotencyKey: key }, submitter);
+    return { isNew: false, job: assertSameJob(present, request), runs: store.runs.ofJob(present.id) };
+  }
+  const now = clock.now();
+  const job = store.jobs.insert({
+    id: randomBase32(12, randomBytes),
+    kind: request.kind,
+    command: request.command,
+    options: jobOptions(request, maxOutputBytes),
+    target,
+    createdAt: now,
+    createdBy: submitter,
+    idempotencyKey: key,
+  });
+  store.audit.describe('job.submit', jobDetails(job.id, request, nodes, target), submitter);
+  const expiresAt = now + (request.expiresMs ?? DEFAULT_QUEUE_LIFETIME_MS);
+  const runs = nodes.map((node, index) => {
+    const id = `${job.id}.${index}`;
+    const ids = { id, jobId: job.id, index, nodeId: node.id, nodeName: node.name };
+    const run = store.runs.insert({ ...ids, queuedAt: now, expiresAt });
+    const isTooLate = request.expiresMs === undefined && sessions.online(node.id) === undefined;
+    return isTooLate ? store.runs.move(id, 'expired', { reason: 'node_offline', endedAt: now }) : run;
+  });
+  return { isNew: true, job, runs };
+}
+
+function assertSameJob(present: JobRecord, request: SubmitJobRequest): JobRecord {
+  if (present.command === request.command && present.options.agent === request.agent) return present;
+  throw new FleetError('conflict', `the idempotency key was used for another command, in job ${present.id}`, {
+    hint: 'Take a fresh key for a fresh command.',
+  });
+}
