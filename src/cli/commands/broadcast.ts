@@ -95,7 +95,6 @@ async function conduct(
     request,
     output: {
       handle(event) {
-        if (event.type === 'job' && event.runs.length === 0) throw nobodyMeant(options);
         for (const output of outputs) output.handle(event);
       },
     },
@@ -126,22 +125,6 @@ function summarize(
   const allWell = exitCodeOfBroadcast(runs) === 0;
   if (runs.length === 0 || (allWell && !err.isTerminal)) return;
   for (const line of summarizeRuns(runs)) err.write(`${line}\n`);
-}
-
-function nobodyMeant({ on, exclude }: Options): FleetError {
-  const but = exclude === undefined ? '' : ` but ${exclude}`;
-  if (on === undefined) {
-    return new FleetError(
-      'node_offline',
-      `no node is connected${exclude === undefined ? '' : `, leaving out ${exclude}`}`,
-      {
-        hint: 'See them all: fleet nodes',
-      },
-    );
-  }
-  return new FleetError('not_found', `no node is meant by ${on}${but}`, {
-    hint: 'Try a selector without running anything: fleet broadcast --on SELECTOR --dry-run',
-  });
 }
 
 async function dryRun(context: CliContext, selector: string, exclude: string | undefined): Promise<number> {

@@ -12,7 +12,7 @@ import { nodeDetailView, nodeView, type ViewSources } from './views.ts';
 export type TargetSources = ViewSources & { store: Store };
 type Asked = Pick<SubmitJobRequest, 'target' | 'agent'>;
 
-/** @throws FleetError `not_found`, `ambiguous`, `bad_selector`, `key_revoked`; `node_offline` when there is none to pick. */
+/** At least one. @throws FleetError `not_found`, `ambiguous`, `bad_selector`, `key_revoked`; `node_offline` when there is none to pick. */
 export function resolveTarget({ target, agent }: Asked, sources: TargetSources): NodeRecord[] {
   if ('node' in target) {
     const node = findNode(sources.store, target.node);
@@ -21,8 +21,10 @@ export function resolveTarget({ target, agent }: Asked, sources: TargetSources):
   }
   if ('any' in target) return [pickAny(target, agent ?? '', sources)];
   const select = selection(sources);
-  const excluded = target.exclude === undefined ? [] : select(target.exclude);
-  return select(target.selector).filter((node) => !excluded.includes(node));
+  const excluded = new Set(target.exclude === undefined ? [] : select(target.exclude));
+  const nodes = select(target.selector).filter((node) => !excluded.has(node));
+  if (nodes.length === 0) throw nobodyMeant(target);
+  return nodes;
 }
 
 export function describeTarget({ target }: Asked): string {
@@ -31,6 +33,18 @@ export function describeTarget({ target }: Asked): string {
   const { exclude } = target;
   const selector = target.selector === ALL_CONNECTED ? 'all online' : target.selector;
   return exclude === undefined ? selector : `${selector} without ${exclude}`;
+}
+
+/** Said at once, and nothing stored: a job without runs is of no use to anybody. */
+function nobodyMeant({ selector, exclude }: { selector: string; exclude?: string | undefined }): FleetError {
+  if (selector === ALL_CONNECTED) {
+    const others = exclude === undefined ? '' : `, leaving out ${exclude}`;
+    return new FleetError('node_offline', `no node is connected${others}`, { hint: 'See them all: fleet nodes' });
+  }
+  const others = exclude === undefined ? '' : ` but ${exclude}`;
+  return new FleetError('not_found', `no node is meant by ${selector}${others}`, {
+    hint: 'Try a selector without running anything: fleet broadcast --on SELECTOR --dry-run',
+  });
 }
 
 function pickAny(

@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline';
 import { PassThrough, Readable } from 'node:stream';
 import { test } from 'node:test';
 import type { JobEvent, JobView } from '../../../src/protocol/job-messages.ts';
+import { ALL_CONNECTED } from '../../../src/protocol/selector.ts';
 import { settle, until, within } from '../../support/deadline.ts';
 import { startedFrame, stdoutFrame } from '../bus/fake-node.ts';
 import { type TestApi, testApi } from './harness.ts';
@@ -59,6 +60,9 @@ test('wrong requests are refused before anything is stored', async (t) => {
     [job({ target: { node: 'nobody' } }), 'not_found'],
     [job({ target: { selector: 'a,b' } }), 'not_found'],
     [job({ target: { selector: '(' } }), 'bad_selector'],
+    [job({ target: { selector: 'web-*' } }), 'not_found'],
+    [job({ target: { selector: '*', exclude: 'a' } }), 'not_found'],
+    [job({ target: { selector: ALL_CONNECTED, exclude: 'a' } }), 'node_offline'],
     [job({ env: { 'A B': 'x' } }), 'bad_request'],
     [job({ more: 1 }), 'bad_request'],
   ];
@@ -198,4 +202,21 @@ test('a broadcast to a selector, without some', async (t) => {
     [['b', 'expired', 'node_offline']],
   );
   assert.equal(view.target, '* without a');
+});
+
+test('a broadcast that is submitted again gives its job, whoever is meant by now', async (t) => {
+  const { api, node } = await connected(t);
+  const body = job({ target: { selector: ALL_CONNECTED }, idempotencyKey: 'once' });
+  const first = await api.admin.json<JobView>('POST', '/v1/jobs', body);
+  node.cut();
+  await until(() => api.sessions.size === 0, 'the end of the session');
+  const second = await api.admin.json<JobView>('POST', '/v1/jobs', body);
+  assert.equal(second.job, first.job);
+  assert.deepEqual(
+    second.runs.map((run) => run.node),
+    ['a'],
+  );
+  await assert.rejects(api.admin.json('POST', '/v1/jobs', { ...body, idempotencyKey: 'twice' }), {
+    code: 'node_offline',
+  });
 });
