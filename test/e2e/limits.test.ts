@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { FleetWorld, kill9, type Service, until } from '../support/fleet-processes.ts';
+import { FleetWorld, findShims, kill9, type Service, until } from '../support/fleet-processes.ts';
 
 /** Bytes; `seq` below writes lines of seven. */
 const LIMIT = 70_000;
@@ -80,13 +80,15 @@ describe('a limit for output', () => {
     assert.ok(run.stdout.startsWith('123456\n123456\n') && run.stdout.endsWith('\n123456\n123456end\n'));
   });
 
-  it('says so, too, when a killed node has lost a part of it', async () => {
+  it('says so, too, when the shim of a killed node has lost a part of it', async () => {
     const there = path.join(world.folder, 'there');
     const go = path.join(world.folder, 'go');
     const wait = `touch ${there}; while [ ! -e ${go} ]; do sleep 0.05; done`;
     const running = world.fleet(['run', 'node-1', `seq 100000 119999; ${wait}; echo last`]);
     await until(async () => (await world.fleet(['run', 'node-1', `test -e ${there}`])).code === 0, 'the first part');
+    const shims = await findShims(world.nodeHome('node-1'));
     await kill9(node);
+    for (const pid of shims) process.kill(pid, 'SIGKILL');
     node = await world.resumeNode('node-1');
     await writeFile(go, '');
     const run = await running;

@@ -123,7 +123,7 @@ test('overlap replace: the one before is canceled, and the new one begins when i
   const { api, fake, history, jobs, reach } = await world(t, { overlap: 'replace' });
   await api.clock.advance(HOUR);
   await reach(['started']);
-  await until(() => fake.count('log', `${jobs()[0]?.id}.0`) > 0, 'the first on its node');
+  await until(() => fake.runs.has(`${jobs()[0]?.id}.0`), 'the first on its node');
   const run = `${jobs()[0]?.id}.0`;
   await api.clock.advance(HOUR);
   await reach(['started', 'waiting']);
