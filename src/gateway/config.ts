@@ -11,13 +11,17 @@ import {
   LEAST_MAX_OUTPUT_BYTES,
 } from '../protocol/limits.ts';
 import { addressSchema, durationSchema, intervalSchema, parseConfigSection } from '../shared/config.ts';
-import { DEFAULT_HEALTH_THRESHOLDS } from './health/derive-status.ts';
+import { DEFAULT_HEALTH_THRESHOLDS, SETTLE_HEARTBEATS } from './health/derive-status.ts';
+import type { HistoryRetention } from './history/history-keeper.ts';
 import { sshConfigSchema } from './ssh/ssh-config.ts';
 
 const LEAST_KEY_GRACE_MS = 10 * 60_000;
 /** Twice the life of a token, ms. */
 const DEFAULT_KEY_GRACE_MS = 48 * 3_600_000;
 
+const DAY_MS = 86_400_000;
+/** Of disks, from which it is told when they will be full, ms. */
+const DISK_HISTORY_MS = 14 * DAY_MS;
 /** `off`: a threshold that nothing reaches. */
 const off = z.literal('off').transform(() => Number.POSITIVE_INFINITY);
 const percent = z.union([z.number().min(0).max(100), off], 'a percentage, or off');
@@ -28,7 +32,9 @@ export const gatewayConfigSchema = z.strictObject({
   advertise: z.string().min(1).optional(),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   heartbeatInterval: intervalSchema.default(DEFAULT_HEARTBEAT_INTERVAL_MS),
-  heartbeatRetention: durationSchema.default(7 * 24 * 3_600_000),
+  heartbeatRetention: intervalSchema.default(DAY_MS),
+  fiveMinuteRetention: intervalSchema.default(30 * DAY_MS),
+  hourlyRetention: intervalSchema.default(365 * DAY_MS),
   /** Of all nodes together. */
   maxRunsInFlight: z.number().int().min(1).default(2_000),
   // Below a node's 64 channels, of which each run takes one or two.
@@ -58,9 +64,24 @@ export const gatewayConfigSchema = z.strictObject({
 
 export type GatewayConfig = Readonly<z.output<typeof gatewayConfigSchema>>;
 
+/** How long each part of the health history is kept, ms. */
+export function historyRetentionOf(config: GatewayConfig): HistoryRetention {
+  return {
+    raw: config.heartbeatRetention,
+    '5m': config.fiveMinuteRetention,
+    '1h': config.hourlyRetention,
+    disks: DISK_HISTORY_MS,
+  };
+}
+
 /** Silence after which a node counts as offline, ms. */
 export function offlineAfterMs(config: GatewayConfig): number {
   return config.heartbeatInterval * HEARTBEATS_UNTIL_OFFLINE;
+}
+
+/** So long a figure must be over its limit, or clear of it, before the status follows, ms. */
+export function settleMs(config: GatewayConfig): number {
+  return config.heartbeatInterval * SETTLE_HEARTBEATS;
 }
 
 /** Flags over file over default. @throws FleetError `config_invalid` with all faults at once. */

@@ -30,8 +30,9 @@ import { createRotatingHeadSigner } from './audit/head-signer.ts';
 import { Refusals } from './audit/refusals.ts';
 import { Bus } from './bus/bus.ts';
 import { Retention } from './bus/retention.ts';
-import { type GatewayConfig, offlineAfterMs } from './config.ts';
+import { type GatewayConfig, historyRetentionOf, offlineAfterMs, settleMs } from './config.ts';
 import { HealthMonitor } from './health/monitor.ts';
+import { HistoryKeeper } from './history/history-keeper.ts';
 import { ConnectEpochs } from './identity/connect-epochs.ts';
 import { Invites } from './identity/invites.ts';
 import { NodeKeyRotation } from './identity/key-rotation.ts';
@@ -113,7 +114,10 @@ export class Gateway {
     await store.write(() => store.audit.noteStart({ version: FLEET_VERSION, pid: process.pid }));
     const refusals = new Refusals({ store, clock, logger });
     this.#closers.push(() => refusals.close());
-    await store.write(() => store.health.closeStaleSessions());
+    await store.write(() => {
+      store.health.closeStaleSessions();
+      store.incidents.endStale();
+    });
 
     const sessions = new Sessions({ store, clock, logger });
     const epochs = new ConnectEpochs({ store, clock, logger, randomBytes });
@@ -124,7 +128,6 @@ export class Gateway {
       clock,
       logger,
       thresholds: thresholdsOf(config),
-      retentionMs: config.heartbeatRetention,
     });
     const bus = new Bus({
       store,
@@ -156,7 +159,7 @@ export class Gateway {
     const health = { ...sources, limits: config.thresholds };
     addHealthRoutes(app, health);
     const places = { home: paths.home, reports: paths.reports };
-    const report = (format: string, from: number): string => renderReport(health, format, from).text;
+    const report = async (format: string, from: number) => (await renderReport(health, format, from)).text;
     const metrics = new GatewayMetrics();
     store.runs.onEnd = (run) => metrics.runEnded(run);
     const scheduler = createScheduler({
@@ -224,11 +227,13 @@ export class Gateway {
     auditRetention.start();
     scheduler.start();
     metrics.start();
+    const history = new HistoryKeeper({ store, clock, logger, retention: historyRetentionOf(config) });
+    history.start();
     this.#closers.push(
       () => auditRetention.close(),
       () => metrics.close(),
       () => retention.close(),
-      () => monitor.close(),
+      () => history.close(),
       () => ssh.close(),
       () => sessions.closeAll('gateway_stopping'),
       () => bus.close(),
@@ -305,5 +310,11 @@ function loadOrCreateApiToken(file: string): string {
 
 function thresholdsOf(config: GatewayConfig) {
   const { skew, eventLoopLag, ...rest } = config.thresholds;
-  return { ...rest, skewMs: skew, eventLoopLagMs: eventLoopLag, offlineAfterMs: offlineAfterMs(config) };
+  return {
+    ...rest,
+    skewMs: skew,
+    eventLoopLagMs: eventLoopLag,
+    offlineAfterMs: offlineAfterMs(config),
+    settleMs: settleMs(config),
+  };
 }

@@ -215,11 +215,17 @@ export class FleetNode {
     const opened = await options.connector.connect(options);
     if ('pendingCode' in opened) return opened;
     const { clock, logger, state } = options;
+    let toldLost = 0;
+    const takeLostKeepalives = (): number => {
+      const lost = opened.connection.lostKeepalives - toldLost;
+      toldLost += lost;
+      return lost;
+    };
     const heartbeats = new Heartbeats({
       tunnel: opened,
       clock,
       logger,
-      sample: (rttMs) => this.#sample(rttMs),
+      sample: (rttMs) => this.#sample(rttMs, takeLostKeepalives()),
       beforeBeat: () => this.#renewInTime(options, opened),
       onAnswer: ({ name, rttMs, signingKeys }) => {
         this.#rttMs = rttMs;
@@ -257,12 +263,13 @@ export class FleetNode {
     await this.#renewing;
   }
 
-  async #sample(rttMs: number | null): Promise<Heartbeat> {
+  async #sample(rttMs: number | null, lostKeepalives: number): Promise<Heartbeat> {
     const fromRunner = this.#runner?.faults() ?? [];
     return {
       ...(await this.#metrics.sample()),
       runsActive: this.#runner?.active ?? 0,
       rttMs,
+      tunnel: { lostKeepalives },
       // What the gateway has told itself, it need not hear again.
       faults: boundFaults([...fromRunner, ...this.#options.policy.faults()]),
       accepting: fromRunner.length === 0,

@@ -29,6 +29,8 @@ const diskSchema = z.object({
   usedBytes: amount,
   /** As df counts it: used of what unprivileged users can ever use, so 100 means that writes fail. */
   usedPct: percent,
+  /** Of the files that there can be; left out where there is no such limit, and by older nodes. */
+  inodesUsedPct: percentOrNull.optional(),
 });
 
 /** Of one physical filesystem; no network or pseudo filesystem is among them. */
@@ -39,7 +41,19 @@ const batterySchema = z.object({ percent, charging: z.boolean() });
 export type Battery = z.infer<typeof batterySchema>;
 
 /** Since the heartbeat before; all interfaces that lead off the machine together. */
-const networkSchema = z.object({ rxBytesPerS: amountOrNull, txBytesPerS: amountOrNull });
+const networkSchema = z.object({
+  rxBytesPerS: amountOrNull,
+  txBytesPerS: amountOrNull,
+  /** Packets, both directions together; left out by older nodes. */
+  errorsPerS: amountOrNull.optional(),
+  dropsPerS: amountOrNull.optional(),
+});
+
+/** Since the heartbeat before, or since the tunnel was opened. */
+const tunnelSchema = z.object({
+  /** Keepalive intervals in which nothing came from the gateway although it was asked. */
+  lostKeepalives: amountOrNull,
+});
 
 /** Of the node's own process. */
 const agentSchema = z.object({
@@ -78,6 +92,8 @@ export const heartbeatSchema = z.object({
   runsActive: z.number().int().nonnegative(),
   /** Round trip to the gateway through the tunnel, as the node measured it. */
   rttMs: amountOrNull,
+  /** Left out by older nodes. */
+  tunnel: tunnelSchema.nullable().catch(null).optional(),
   /** What the agent itself finds wrong (spool not writable, …). Not empty means status `error`. */
   faults: z.array(z.string().min(1).max(MAX_FAULT_LENGTH)).max(MAX_HEARTBEAT_FAULTS),
   /** Whether the node takes new runs. */
@@ -89,7 +105,7 @@ export const heartbeatSchema = z.object({
 export type Heartbeat = z.infer<typeof heartbeatSchema>;
 
 /** The part of a heartbeat that is read from the machine; the node's tunnel and runner know the rest. */
-export type MetricsSample = Omit<Heartbeat, 'runsActive' | 'rttMs' | 'faults' | 'accepting' | 'policy'>;
+export type MetricsSample = Omit<Heartbeat, 'runsActive' | 'rttMs' | 'tunnel' | 'faults' | 'accepting' | 'policy'>;
 
 /** Faults cut to what a heartbeat may carry: a long complaint must not cost the node its heartbeat. Empty ones are dropped. */
 export function boundFaults(faults: readonly string[]): string[] {
@@ -104,6 +120,12 @@ export function memUsedPct(sample: Pick<Heartbeat, 'memTotalBytes' | 'memUsedByt
   const { memTotalBytes, memUsedBytes } = sample;
   if (memUsedBytes === null || !memTotalBytes) return null;
   return Math.min(100, (memUsedBytes / memTotalBytes) * 100);
+}
+
+/** The largest share of the inodes of one disk in percent; null when none is known. */
+export function mostInodesPct(sample: Pick<Heartbeat, 'disks'>): number | null {
+  const shares = (sample.disks ?? []).map((disk) => disk.inodesUsedPct ?? null).filter((share) => share !== null);
+  return shares.length === 0 ? null : Math.max(...shares);
 }
 
 /** The fullest disk in percent; null when no disk is known. */

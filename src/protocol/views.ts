@@ -79,12 +79,57 @@ export interface HealthNodeView {
   lastSeenAt: string | null;
   /** Runs that it works on; null while it is not connected. */
   runsActive?: number | null;
+  /** 0 (useless) to 100, of the tunnel and of the machine; docs/health.md has the formulas. */
+  linkScore: number | null;
+  machineScore: number | null;
+  jitterMs: number | null;
+  /** Of keepalives and heartbeats of about the last hour. */
+  lostPct: number | null;
+  reconnectsPerHour: number;
+}
+
+interface StatisticsView {
+  min: number;
+  avg: number;
+  max: number;
+  p95: number;
+}
+
+/** How one node was over the last 24 hours. */
+export interface HealthDayView {
+  uptimePct: number | null;
+  outages: number;
+  /** Times at which it was not online, by start; `end` is null while it goes on. */
+  incidents: {
+    status: Exclude<NodeStatus, 'online'>;
+    start: string;
+    end: string | null;
+    durationMs: number;
+    reasons: string[];
+  }[];
+  /** Disks that will be full, soonest first. */
+  forecasts: { mount: string; fullAt: string; fullInMs: number; risePctPerDay: number }[];
+  cpuPct: StatisticsView | null;
+  memUsedPct: StatisticsView | null;
+  diskUsedPct: StatisticsView | null;
+  rttMs: StatisticsView | null;
+  /** Means of equal parts, oldest first; null where nothing is known. */
+  series: {
+    partMs: number;
+    cpuPct: (number | null)[];
+    memUsedPct: (number | null)[];
+    diskUsedPct: (number | null)[];
+    rttMs: (number | null)[];
+    onlinePct: (number | null)[];
+  };
 }
 
 export interface HealthView {
   /** The worst of all nodes; `unknown` when there is none. */
   status: NodeStatus | 'unknown';
   nodes: HealthNodeView[];
+  /** Only when one node was asked for. */
+  day?: HealthDayView;
   alerts: never[];
 }
 

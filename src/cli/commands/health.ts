@@ -3,6 +3,7 @@ import type { HealthView } from '../../protocol/views.ts';
 import { formatDuration } from '../../shared/duration.ts';
 import { defineCommand } from '../command.ts';
 import { openGateway, printJson } from '../context.ts';
+import { formatHealthDay } from '../health/format-health-day.ts';
 import { exitCodeOfHealth } from '../health/health-exit-code.ts';
 import { unknownWithoutGateway } from '../health/unknown-health.ts';
 import { paintStatus } from '../output/paint-status.ts';
@@ -14,7 +15,8 @@ export const healthCommand = defineCommand({
   name: 'health',
   usage: '[NODE]',
   describe: [
-    'Shows how the nodes are now, one line a node, the worst first.',
+    'Shows how the nodes are now, one line a node, the worst first; of a single node also how it was over the last 24 hours.',
+    'LINK and MACHINE are scores from 0 to 100. docs/health.md',
     'Exit code, as Nagios has it: 0 all well, 1 limited, 2 error or offline, 3 unknown.',
   ].join('\n'),
   positionals: [{ name: 'NODE', describe: 'Only this one', optional: true }],
@@ -29,7 +31,10 @@ export const healthCommand = defineCommand({
       if (context.json) printJson(context, view);
       else if (view.nodes.length === 0)
         context.err.write('There are no nodes yet. Make a code for one: fleet invite\n');
-      else context.out.write(formatHealth(view, context.clock.now(), context.out.style));
+      else {
+        context.out.write(formatHealth(view, context.clock.now(), context.out.style));
+        if (view.day !== undefined) context.out.write(`\n${formatHealthDay(view.day, context.clock.now())}`);
+      }
       return exitCodeOfHealth(view.status);
     });
   },
@@ -43,6 +48,8 @@ const COLUMNS = [
   { header: 'MEM', align: 'right' },
   { header: 'DISK', align: 'right' },
   { header: 'RTT', align: 'right' },
+  { header: 'LINK', align: 'right' },
+  { header: 'MACHINE', align: 'right' },
   { header: 'UP', align: 'right' },
   { header: 'LAST SEEN' },
   { header: 'WHY' },
@@ -57,6 +64,8 @@ function formatHealth({ nodes }: HealthView, now: number, style: TerminalStyle):
     percent(node.memUsedPct),
     percent(node.diskUsedPct),
     node.rttMs === null ? '' : `${node.rttMs < 10 ? node.rttMs.toFixed(1) : Math.round(node.rttMs)} ms`,
+    node.linkScore === null ? '' : String(node.linkScore),
+    node.machineScore === null ? '' : String(node.machineScore),
     node.uptimeS === null ? '' : formatDuration(node.uptimeS * 1000),
     formatRelativeTime(node.lastSeenAt === null ? null : Date.parse(node.lastSeenAt), now),
     node.reasons.join(', '),

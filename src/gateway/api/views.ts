@@ -4,6 +4,7 @@ import type { JobView, RunView } from '../../protocol/job-messages.ts';
 import { type NodeStatus, worstFirst, worstStatus } from '../../protocol/node-status.ts';
 import type {
   CloneView,
+  HealthDayView,
   HealthNodeView,
   HealthView,
   NodeDetailView,
@@ -13,6 +14,7 @@ import type {
 } from '../../protocol/views.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
 import type { HealthMonitor } from '../health/monitor.ts';
+import type { NodeReport } from '../health/report-types.ts';
 import type { ConnectEpochs } from '../identity/connect-epochs.ts';
 import type { PendingNode } from '../identity/pending-nodes.ts';
 import type { Sessions } from '../sessions.ts';
@@ -90,7 +92,7 @@ export function pendingView(pending: PendingNode): PendingView {
 /** Worst first, then by name. */
 export function healthView(nodes: readonly NodeRecord[], monitor: HealthMonitor): HealthView {
   const views = nodes.map((node): HealthNodeView => {
-    const { status, reasons, latest } = monitor.healthOf(node);
+    const { status, reasons, latest, link, machineScore } = monitor.healthOf(node);
     const beat = latest?.beat;
     return {
       name: node.name,
@@ -105,11 +107,21 @@ export function healthView(nodes: readonly NodeRecord[], monitor: HealthMonitor)
       uptimeS: beat?.uptimeS ?? null,
       lastSeenAt: isoOrNull(node.lastSeenAt),
       runsActive: status === 'offline' ? null : (beat?.runsActive ?? null),
+      linkScore: link.score,
+      machineScore,
+      jitterMs: tenths(link.jitterMs),
+      lostPct: tenths(link.lostPct),
+      reconnectsPerHour: link.reconnectsPerHour,
     };
   });
   views.sort((a, b) => worstFirst(a.status, b.status) || (a.name < b.name ? -1 : 1));
   const statuses: NodeStatus[] = views.map((view) => view.status);
   return { status: worstStatus(statuses) ?? 'unknown', nodes: views, alerts: [] };
+}
+
+export function dayView(node: NodeReport): HealthDayView {
+  const { uptimePct, outages, incidents, forecasts, cpuPct, memUsedPct, diskUsedPct, rttMs, series } = node;
+  return { uptimePct, outages, incidents, forecasts, cpuPct, memUsedPct, diskUsedPct, rttMs, series };
 }
 
 export function runView(run: RunRecord): RunView {

@@ -1,20 +1,25 @@
 /** Takes heartbeats in, keeps them, and says how each node is. */
-import { fullestDiskPct, type Heartbeat, heartbeatSchema, memUsedPct } from '../../protocol/heartbeat.ts';
-import type { NodeStatus } from '../../protocol/node-status.ts';
-import type { Clock, Timer } from '../../shared/clock.ts';
+import { type Heartbeat, heartbeatSchema } from '../../protocol/heartbeat.ts';
+import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
+import { figuresOf } from '../history/figures.ts';
 import { type ConnectEpochs, describeSuspicion } from '../identity/connect-epochs.ts';
 import type { Session, Sessions } from '../sessions.ts';
+import { HOUR_MS } from '../store/history-table.ts';
+import type { IncidentRow } from '../store/incidents-table.ts';
 import type { NodeRecord } from '../store/nodes-table.ts';
 import type { Store } from '../store/store.ts';
-import { clockSkewMs, type DerivedStatus, deriveStatus, type HealthThresholds } from './derive-status.ts';
-
-/** Between two looks for heartbeats that are too old, ms. */
-const PRUNE_INTERVAL_MS = 60_000;
-/** Rows deleted at once, so that no reader or writer waits for it. */
-const PRUNE_ROWS = 2_000;
-/** Pause when there was more to delete, ms: a large fleet beats faster than one batch a minute can delete. */
-const PRUNE_PAUSE_MS = 100;
+import {
+  clockSkewMs,
+  type DerivedStatus,
+  deriveStatus,
+  type HealthThresholds,
+  statusOfState,
+} from './derive-status.ts';
+import { type HealthState, judgeHeartbeat } from './judge-heartbeat.ts';
+import { type LinkState, linkAfterHeartbeat, linkAfterReconnect, lostPct, reconnectsPerHour } from './link-quality.ts';
+import { formatSavedState, parseSavedState } from './saved-state.ts';
+import { linkScore, machineScore } from './scores.ts';
 
 export interface LatestHeartbeat {
   /** When the gateway received it, ms. */
@@ -23,9 +28,22 @@ export interface LatestHeartbeat {
   beat: Heartbeat;
 }
 
+export interface LinkHealth {
+  /** 0 to 100; null when nothing is known yet. */
+  score: number | null;
+  /** Running mean of the round trips, ms. */
+  meanRttMs: number | null;
+  jitterMs: number | null;
+  /** Of keepalives and heartbeats of about the last hour, percent. */
+  lostPct: number | null;
+  reconnectsPerHour: number;
+}
+
 export interface NodeHealth extends DerivedStatus {
-  status: NodeStatus;
   latest: LatestHeartbeat | undefined;
+  link: LinkHealth;
+  /** Of the machine, 0 to 100, as of the last heartbeat; null before the first. */
+  machineScore: number | null;
 }
 
 export interface HealthMonitorOptions {
@@ -35,49 +53,72 @@ export interface HealthMonitorOptions {
   clock: Clock;
   logger: Logger;
   thresholds: HealthThresholds;
-  /** Raw heartbeats are kept so long, ms. */
-  retentionMs: number;
+}
+
+/** What is in memory of one node. */
+interface Entry {
+  latest: LatestHeartbeat | undefined;
+  state: HealthState | null;
+  link: LinkState;
+  /** The last session that the link has counted. */
+  session: Session | undefined;
+  /** As stored. */
+  incident: IncidentRow['status'] | null;
+  /** The hour for which disks were stored last. */
+  disksHour: number | undefined;
 }
 
 export class HealthMonitor {
   readonly #options: HealthMonitorOptions;
-  readonly #latest = new Map<string, LatestHeartbeat | undefined>();
-  #pruneTimer: Timer | undefined;
-  #closed = false;
+  readonly #entries = new Map<string, Entry>();
 
   constructor(options: HealthMonitorOptions) {
     this.#options = options;
   }
 
+  /** Notes from now on when a node goes offline. */
   start(): void {
-    this.#pruneAfter(PRUNE_INTERVAL_MS);
-  }
-
-  close(): void {
-    this.#closed = true;
-    this.#pruneTimer?.cancel();
+    this.#options.sessions.subscribe({ online: () => undefined, offline: ({ nodeId }) => this.#endIncident(nodeId) });
   }
 
   /** Stores one heartbeat; resolves once it is durable. */
   async accept(session: Session, beat: Heartbeat): Promise<void> {
-    const { store, sessions, clock } = this.#options;
+    const { store, sessions, clock, thresholds } = this.#options;
     const at = clock.now();
     const skewMs = Math.round(clockSkewMs(beat.at, at, beat.rttMs));
-    this.#latest.set(session.nodeId, { at, skewMs, beat });
+    const entry = this.#entryOf(session.nodeId);
+    if (entry.session !== session) {
+      const isFirst = entry.session === undefined && entry.latest === undefined;
+      if (!isFirst) entry.link = linkAfterReconnect(entry.link, at);
+      entry.session = session;
+    }
+    const state = judgeHeartbeat(entry.state, { beat, skewMs }, thresholds, at);
+    entry.state = state;
+    entry.link = linkAfterHeartbeat(
+      entry.link,
+      { rttMs: beat.rttMs, lostKeepalives: beat.tunnel?.lostKeepalives ?? null },
+      at,
+    );
+    entry.latest = { at, skewMs, beat };
+    const figures = figuresOf({ beat, skewMs, jitterMs: entry.link.jitterMs });
+    const incident = this.#incidentChange(entry, session);
+    const disks = hourOf(at) === entry.disksHour ? null : beat.disks;
+    entry.disksHour = hourOf(at);
     await store.write(() => {
-      store.health.insertHeartbeat({
-        nodeId: session.nodeId,
+      const { nodeId } = session;
+      store.health.putHeartbeat({
+        nodeId,
         at,
-        cpuPct: beat.cpuPct,
-        load1: beat.load1,
-        memUsedPct: memUsedPct(beat),
-        diskUsedPct: fullestDiskPct(beat),
         rttMs: beat.rttMs,
         skewMs,
         sample: JSON.stringify(beat),
+        state: formatSavedState({ state, link: entry.link }),
       });
+      store.history.insert(nodeId, at, figures);
+      if (disks !== null) store.history.insertDisks(nodeId, at, disks);
+      if (incident !== undefined) store.incidents.change(nodeId, at, incident);
       store.health.sessionSeen(session.row, at);
-      store.nodes.setSeen(session.nodeId, at);
+      store.nodes.setSeen(nodeId, at);
     });
     sessions.heartbeat(session, at);
   }
@@ -87,52 +128,83 @@ export class HealthMonitor {
     const { sessions, clock, thresholds } = this.#options;
     const now = clock.now();
     const session = sessions.get(node.id);
-    const latest = this.#latestOf(node.id);
+    const { latest, state, link } = this.#entryOf(node.id);
     const derived = deriveStatus(
       {
         sessionAgeMs: session === undefined ? null : now - session.connectedAt,
-        heartbeat: latest?.beat ?? null,
         heartbeatAgeMs: latest === undefined ? null : now - latest.at,
-        skewMs: latest?.skewMs ?? null,
+        state,
       },
       thresholds,
     );
     const suspicion = this.#options.epochs.suspicionOf(node.id);
-    if (suspicion === undefined) return { ...derived, latest };
-    const status = derived.status === 'online' ? 'limited' : derived.status;
-    return { status, reasons: [...derived.reasons, describeSuspicion(suspicion)], latest };
+    const suspected =
+      suspicion === undefined
+        ? derived
+        : {
+            status: derived.status === 'online' ? ('limited' as const) : derived.status,
+            reasons: [...derived.reasons, describeSuspicion(suspicion)],
+          };
+    return {
+      ...suspected,
+      latest,
+      link: {
+        score: linkScore(link, session !== undefined, now),
+        meanRttMs: link.meanRttMs,
+        jitterMs: link.jitterMs,
+        lostPct: lostPct(link),
+        reconnectsPerHour: reconnectsPerHour(link, now),
+      },
+      machineScore: latest === undefined ? null : machineScore(latest.beat, latest.skewMs, thresholds),
+    };
   }
 
   forget(nodeId: string): void {
-    this.#latest.delete(nodeId);
+    this.#entries.delete(nodeId);
   }
 
   /** From memory; after a start of the gateway, once from the store. */
-  #latestOf(nodeId: string): LatestHeartbeat | undefined {
-    if (this.#latest.has(nodeId)) return this.#latest.get(nodeId);
-    const row = this.#options.store.health.lastHeartbeat(nodeId);
+  #entryOf(nodeId: string): Entry {
+    const known = this.#entries.get(nodeId);
+    if (known !== undefined) return known;
+    const { store } = this.#options;
+    const row = store.health.lastHeartbeat(nodeId);
     const parsed = row === undefined ? undefined : heartbeatSchema.safeParse(JSON.parse(row.sample));
     const latest =
       row !== undefined && parsed?.success ? { at: row.at, skewMs: row.skewMs, beat: parsed.data } : undefined;
-    this.#latest.set(nodeId, latest);
-    return latest;
+    const entry: Entry = {
+      ...parseSavedState(row?.state ?? null),
+      latest,
+      session: undefined,
+      incident: store.incidents.open(nodeId)?.status ?? null,
+      disksHour: undefined,
+    };
+    this.#entries.set(nodeId, entry);
+    return entry;
   }
 
-  #pruneAfter(delayMs: number): void {
-    if (this.#closed) return;
-    this.#pruneTimer = this.#options.clock.after(delayMs, () => this.#prune(), { unref: true });
+  /** What to store if the status is another one than was stored last: null for the end of trouble, undefined for no change. */
+  #incidentChange(entry: Entry, session: Session): Pick<IncidentRow, 'status' | 'reasons'> | null | undefined {
+    const { status, reasons } =
+      entry.state === null || session.ended ? { status: 'online' as const, reasons: [] } : statusOfState(entry.state);
+    const next = status === 'online' || status === 'offline' ? null : status;
+    if (next === entry.incident) return undefined;
+    entry.incident = next;
+    return next === null ? null : { status: next, reasons };
   }
 
-  #prune(): void {
-    const { store, clock, logger, retentionMs } = this.#options;
+  #endIncident(nodeId: string): void {
+    const { store, clock, logger } = this.#options;
+    const entry = this.#entryOf(nodeId);
+    if (entry.incident === null) return;
+    entry.incident = null;
+    const at = clock.now();
     store
-      .write(() => store.health.pruneHeartbeats(clock.now() - retentionMs, PRUNE_ROWS))
-      .then(
-        (deleted) => this.#pruneAfter(deleted < PRUNE_ROWS ? PRUNE_INTERVAL_MS : PRUNE_PAUSE_MS),
-        (error: unknown) => {
-          logger.error({ err: error }, 'could not delete old heartbeats');
-          this.#pruneAfter(PRUNE_INTERVAL_MS);
-        },
-      );
+      .write(() => store.incidents.change(nodeId, at, null))
+      .catch((error: unknown) => logger.error({ err: error }, 'could not store the end of an incident'));
   }
+}
+
+function hourOf(at: number): number {
+  return Math.floor(at / HOUR_MS);
 }

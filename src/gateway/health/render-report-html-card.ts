@@ -4,7 +4,7 @@ import type { Html } from './html.ts';
 import { html } from './html.ts';
 import { onlineStrip, percentChart } from './report-charts.ts';
 import type { HealthReport, NodeReport } from './report-types.ts';
-import { count, incidentWords, longestIncidents, percentWords, timeWords, uptimeWords } from './report-words.ts';
+import { nodeFacts, percentWords, timeWords, uptimeWords } from './report-words.ts';
 
 const MOST_INCIDENTS = 6;
 
@@ -22,15 +22,20 @@ export function statusPill(status: NodeStatus, size: 'normal' | 'large' = 'norma
 }
 
 export function renderNodeCard(node: NodeReport, period: HealthReport['period']): Html {
-  const { shown, more } = longestIncidents(node.incidents, MOST_INCIDENTS);
-  const facts = [...node.reasons, ...shown.map(incidentWords)];
-  if (more > 0) facts.push(`and ${count(more, 'shorter outage')}`);
-  if (node.joinedAt !== null) facts.push(`paired ${timeWords(node.joinedAt)}`);
+  const facts = nodeFacts(node, MOST_INCIDENTS);
+  if (node.joinedAt !== null) facts.push(`first connected ${timeWords(node.joinedAt)}`);
   return html`<article class="card ${node.status}">
-<header><h3>${node.name}</h3>${statusPill(node.status)}<span class="soft">uptime ${uptimeWords(node.uptimePct)}</span></header>
+<header><h3>${node.name}</h3>${statusPill(node.status)}<span class="soft">${headWords(node)}</span></header>
 <div class="body"><ul>${facts.map((fact) => html`<li>${fact}</li>`)}</ul>${chart(node, period)}</div>
 </article>
 `;
+}
+
+function headWords({ uptimePct, linkScore, machineScore }: NodeReport): string {
+  const words = [`uptime ${uptimeWords(uptimePct)}`];
+  if (linkScore !== null) words.push(`link ${linkScore}`);
+  if (machineScore !== null) words.push(`machine ${machineScore}`);
+  return words.join(' · ');
 }
 
 function chart(node: NodeReport, period: HealthReport['period']): Html {

@@ -40,6 +40,8 @@ p { margin: 0; }
 .tile dd { margin: 0; }
 .tile .figure { font-size: 28px; font-weight: 650; line-height: 1.25; font-variant-numeric: tabular-nums; }
 .cards { display: grid; gap: 12px; }
+.others { margin: 14px 0 0; padding: 0; list-style: none; columns: 2 420px; column-gap: 28px; font-size: 13.5px; }
+.others li { padding: 3px 0; break-inside: avoid; overflow-wrap: anywhere; }
 .card { padding: 16px 20px 18px; border-left: 4px solid var(--rule); break-inside: avoid; }
 .card.limited { border-left-color: var(--limited); }
 .card.error { border-left-color: var(--error); }
@@ -103,8 +105,29 @@ footer { margin-top: 28px; font-size: 13px; color: var(--soft); }
   :root { --page: #ffffff; --card: #ffffff; --ink: #000000; --soft: #444444; }
   body { font-size: 11px; -webkit-print-color-adjust: exact; print-color-adjust: exact; }
   main { max-width: none; padding: 0; }
+  h1 { font-size: 18px; }
+  h2 { font-size: 13px; margin: 16px 0 6px; break-after: avoid; }
+  h3 { font-size: 12px; }
+  .tiles { margin-top: 12px; gap: 8px; grid-template-columns: repeat(5, 1fr); }
+  .tile { padding: 6px 12px; }
+  .tile .figure { font-size: 17px; }
+  .pill { font-size: 9.5px; padding: 0 7px; }
+  .pill.large { font-size: 12px; padding: 3px 12px; }
+  .pill svg { width: 7px; height: 7px; }
+  .cards { gap: 8px; }
+  .card { padding: 8px 12px 10px; }
+  .card header { margin-bottom: 4px; }
+  .chart { height: 76px; }
+  .under { margin-top: 4px; }
+  .strip { height: 10px; }
+  .tile dt, .legend, .axis, .others, caption, footer { font-size: 9.5px; }
   .sheet { overflow: visible; }
   table { font-size: 10px; }
+  thead th, thead small, .cell small { font-size: 9px; }
+  th, td { padding: 2px 8px; }
+  .cell { grid-template-rows: 13px auto; gap: 0; }
+  .cell .strip { height: 8px; }
+  .spark { height: 13px; }
   thead { display: table-header-group; }
   tr { break-inside: avoid; }
 }

@@ -5,19 +5,23 @@ import type { Html } from './html.ts';
 import { html, trusted } from './html.ts';
 import { renderNodeCard, statusPill } from './render-report-html-card.ts';
 import { REPORT_STYLE } from './render-report-html-style.ts';
+import { needsAttention } from './report.ts';
 import { levelBar, onlineStrip, sparkline } from './report-charts.ts';
 import type { HealthReport, NodeReport } from './report-types.ts';
 import {
   count,
   millisecondsWords,
-  needsAttention,
   nodeCountWords,
+  nodeFacts,
   percentWords,
   periodWords,
   runWords,
   uptimeWords,
 } from './report-words.ts';
 import { statisticsOf } from './statistics.ts';
+
+/** Nodes that are shown with a chart of their own. */
+const MOST_CARDS = 10;
 
 export function renderReportHtml(report: HealthReport): string {
   const attention = report.nodes.filter(needsAttention);
@@ -39,14 +43,23 @@ export function renderReportHtml(report: HealthReport): string {
 ${report.status === null ? null : statusPill(report.status, 'large', headline(report, report.status))}
 </header>
 ${tiles(report, attention.length)}
-${attention.length === 0 ? null : html`<section><h2>What needs a look</h2><div class="cards">${attention.map((node) => renderNodeCard(node, report.period))}</div></section>`}
+${attentionSection(report, attention)}
 <section><h2>All nodes</h2>${report.nodes.length === 0 ? html`<p>No node is paired yet.</p>` : nodeTable(report)}</section>
-<footer><p>Times are UTC. Uptime is the share of the period with a live session, for a new node since it was paired. CPU, memory and round trip show the mean and the 95th percentile; disk shows the highest level of the fullest disk.</p></footer>
+<footer><p>Times are UTC. Uptime is the share of the period with a live session, for a new node since it first connected. CPU, memory and round trip show the mean and the 95th percentile; disk shows the highest level of the fullest disk.</p></footer>
 </main>
 </body>
 </html>
 `;
   return page.toString();
+}
+
+/** A card for each of the worst, and a line for each of the others: when a gateway was down, every node had an outage. */
+function attentionSection(report: HealthReport, attention: readonly NodeReport[]): Html | null {
+  if (attention.length === 0) return null;
+  const cards = attention.slice(0, MOST_CARDS);
+  const others = attention.slice(MOST_CARDS);
+  return html`<section><h2>What needs a look</h2><div class="cards">${cards.map((node) => renderNodeCard(node, report.period))}</div>
+${others.length === 0 ? null : html`<ul class="others">${others.map((node) => html`<li><b>${node.name}</b> ${statusPill(node.status)} <span class="soft">${nodeFacts(node, 1).join('; ')}</span></li>`)}</ul>`}</section>`;
 }
 
 function headline({ totals }: HealthReport, status: NodeStatus): string {
@@ -60,9 +73,22 @@ function tiles(report: HealthReport, attention: number): Html {
   return html`<dl class="tiles">
 ${tile('Nodes', String(totals.nodes), attention === 0 ? nodeCountWords(report) : `${count(attention, 'node')} to look at`)}
 ${tile('Mean uptime', uptimeWords(totals.uptimePct), `over ${formatDuration(report.period.durationMs)}`)}
-${tile('Outages', String(totals.incidents), totals.incidents === 0 ? 'none' : `${formatDuration(totals.offlineMs)} offline, all nodes together`)}
+${tile('Outages', String(totals.outages), totals.outages === 0 ? 'none' : `${formatDuration(totals.offlineMs)} offline, all nodes together`)}
+${diskTile(report)}
 ${tile('Runs', String(totals.runs.total), ended === 0 ? runWords(totals.runs) : `${failed} failed (${percentWords((failed / ended) * 100)} of those ended)`)}
 </dl>`;
+}
+
+/** Only when there is something to say: most fleets have no disk that fills. */
+function diskTile({ nodes }: HealthReport): Html | null {
+  const forecasts = nodes.flatMap(({ name, forecasts }) => forecasts.map((forecast) => ({ name, ...forecast })));
+  const [soonest] = forecasts.sort((a, b) => a.fullInMs - b.fullInMs);
+  if (soonest === undefined) return null;
+  return tile(
+    'Disks filling',
+    String(forecasts.length),
+    `${soonest.name}: full in ${formatDuration(soonest.fullInMs)}`,
+  );
 }
 
 function tile(name: string, figure: string, note: string): Html {
@@ -80,9 +106,9 @@ ${report.nodes.map((node) => nodeRow(node, rttScaleMs, report.limits.diskUsedPct
 </table></div>`;
 }
 
-function nodeRow(node: NodeReport, rttScaleMs: number, diskLimitPct: number): Html {
+function nodeRow(node: NodeReport, rttScaleMs: number, diskLimitPct: number | null): Html {
   const { series, cpuPct, memUsedPct, diskUsedPct, rttMs, runs } = node;
-  const uptime = `${uptimeWords(node.uptimePct)}${node.incidents.length === 0 ? '' : `, ${count(node.incidents.length, 'outage')}`}`;
+  const uptime = `${uptimeWords(node.uptimePct)}${node.outages === 0 ? '' : `, ${count(node.outages, 'outage')}`}`;
   const cpu = `${percentWords(cpuPct?.avg)} / ${percentWords(cpuPct?.p95)}`;
   const mem = `${percentWords(memUsedPct?.avg)} / ${percentWords(memUsedPct?.p95)}`;
   const rtt = `${millisecondsWords(rttMs?.avg)} / ${millisecondsWords(rttMs?.p95)}`;

@@ -1,32 +1,25 @@
 /** The health report as GitHub-flavoured Markdown, for an issue, a chat or a wiki. */
-
+import { needsAttention } from './report.ts';
 import type { HealthReport, NodeReport } from './report-types.ts';
 import {
-  count,
-  incidentWords,
-  longestIncidents,
   millisecondsWords,
-  needsAttention,
-  nodeCountWords,
+  nodeFacts,
   percentWords,
   periodWords,
-  runWords,
   safe,
+  summaryWords,
   uptimeWords,
 } from './report-words.ts';
 
 const MOST_INCIDENTS = 10;
 
 export function renderReportMarkdown(report: HealthReport): string {
-  const { totals } = report;
   const lines = [
     `# Fleet health: ${report.status ?? 'no nodes'}`,
     '',
     periodWords(report.period),
     '',
-    `- ${nodeCountWords(report)}`,
-    `- mean uptime ${uptimeWords(totals.uptimePct)}, ${count(totals.incidents, 'outage')}`,
-    `- ${runWords(totals.runs)}`,
+    ...summaryWords(report).map((sentence) => `- ${escapeMarkdown(sentence)}`),
   ];
   if (report.nodes.length > 0) {
     lines.push(
@@ -58,10 +51,8 @@ function tableRow(node: NodeReport): string {
 }
 
 function details(node: NodeReport): string[] {
-  const { shown, more } = longestIncidents(node.incidents, MOST_INCIDENTS);
-  const facts = [...node.reasons.map(escapeMarkdown), ...shown.map(incidentWords)];
-  if (more > 0) facts.push(`and ${count(more, 'shorter outage')}`);
-  return ['', `### ${escapeMarkdown(node.name)} (${node.status})`, '', ...facts.map((fact) => `- ${fact}`)];
+  const facts = nodeFacts(node, MOST_INCIDENTS).map((fact) => `- ${escapeMarkdown(fact)}`);
+  return ['', `### ${escapeMarkdown(node.name)} (${node.status})`, '', ...facts];
 }
 
 /**

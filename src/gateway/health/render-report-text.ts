@@ -1,17 +1,13 @@
 /** The health report for a mail from cron or a terminal: plain text, at most 80 columns. */
-
+import { needsAttention } from './report.ts';
 import type { HealthReport, NodeReport } from './report-types.ts';
 import {
-  count,
-  incidentWords,
-  longestIncidents,
   millisecondsWords,
-  needsAttention,
-  nodeCountWords,
+  nodeFacts,
   percentWords,
   periodWords,
-  runWords,
   safe,
+  summaryWords,
   uptimeWords,
 } from './report-words.ts';
 import { fit, wrap } from './text-columns.ts';
@@ -42,16 +38,11 @@ const COLUMNS: readonly Column[] = [
 ];
 
 export function renderReportText(report: HealthReport): string {
-  const { totals } = report;
   const lines = [
     `Fleet health: ${report.status ?? 'no nodes'}`,
     periodWords(report.period),
     '',
-    ...wrap(
-      `${nodeCountWords(report)}; mean uptime ${uptimeWords(totals.uptimePct)}; ${count(totals.incidents, 'outage')}.`,
-      WIDTH,
-    ),
-    ...wrap(`${runWords(totals.runs)}.`, WIDTH),
+    ...summaryWords(report).flatMap((sentence) => wrap(safe(sentence), WIDTH)),
   ];
   if (report.nodes.length > 0) {
     lines.push('', row(COLUMNS.map(({ title }) => title)));
@@ -70,9 +61,7 @@ function row(cells: readonly string[]): string {
 }
 
 function details(node: NodeReport): string[] {
-  const { shown, more } = longestIncidents(node.incidents, MOST_INCIDENTS);
-  const facts = [...node.reasons.map(safe), ...shown.map(incidentWords)];
-  if (more > 0) facts.push(`and ${count(more, 'shorter outage')}`);
+  const facts = nodeFacts(node, MOST_INCIDENTS).map(safe);
   return [
     '',
     ...wrap(`${safe(node.name)} (${node.status})`, WIDTH),

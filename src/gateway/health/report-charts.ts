@@ -13,11 +13,11 @@ export function sparkline(values: Values, max: number, label: string): Html {
   return html`<svg class="spark" viewBox="0 0 ${SPARK_WIDTH} ${SPARK_HEIGHT}" preserveAspectRatio="none" role="img" aria-label="${label}"><path class="area" d="${areaPath(values, scale)}"/><path class="line" d="${linePath(values, scale)}"/></svg>`;
 }
 
-/** One bar from 0 to 100 with its value in words next to it by the caller; `limit` draws a mark. */
-export function levelBar(percent: number | null, limit: number, label: string): Html {
+/** One bar from 0 to 100 with its value in words next to it by the caller; `limit` draws a mark, null none. */
+export function levelBar(percent: number | null, limit: number | null, label: string): Html {
   const width = percent === null ? 0 : Math.min(100, percent);
-  const level = percent !== null && percent >= limit ? 'high' : 'normal';
-  return html`<svg class="bar ${level}" viewBox="0 0 100 8" preserveAspectRatio="none" role="img" aria-label="${label}"><rect class="track" width="100" height="8" rx="2"/><rect class="fill" width="${short(width)}" height="8" rx="2"/><path class="mark" d="M${limit} 0V8"/></svg>`;
+  const level = percent !== null && limit !== null && percent >= limit ? 'high' : 'normal';
+  return html`<svg class="bar ${level}" viewBox="0 0 100 8" preserveAspectRatio="none" role="img" aria-label="${label}"><rect class="track" width="100" height="8" rx="2"/><rect class="fill" width="${short(width)}" height="8" rx="2"/>${limit === null ? null : html`<path class="mark" d="M${limit} 0V8"/>`}</svg>`;
 }
 
 /** Availability over time: each part is as high as the share of it that the node was online; what is missing stands out. */

@@ -1,14 +1,13 @@
 /** A period cut into equal parts, so that a chart has a few dozen points whether the period is an hour or a month. */
 import type { Interval } from './intervals.ts';
 import { mergeWithin, totalMs } from './intervals.ts';
-import type { ReportSample, ReportSeries } from './report-types.ts';
-import { meanOf } from './statistics.ts';
+import type { ReportHistory, ReportSeries } from './report-types.ts';
 
 /** Parts of one period: half an hour each in a report of one day. */
 export const SERIES_PARTS = 48;
 
 export interface SeriesInput {
-  samples: readonly ReportSample[];
+  history: ReportHistory;
   /** Merged times with a session. */
   online: readonly Interval[];
   /** The node's part of the period. */
@@ -16,29 +15,18 @@ export interface SeriesInput {
   period: Interval;
 }
 
-export function buildSeries({ samples, online, window, period }: SeriesInput): ReportSeries {
+export function buildSeries({ history, online, window, period }: SeriesInput): ReportSeries {
   const partMs = (period.to - period.from) / SERIES_PARTS;
   const parts = Array.from({ length: SERIES_PARTS }, (_, index) => ({
     from: period.from + index * partMs,
     to: period.from + (index + 1) * partMs,
   }));
-  const series = (key: Exclude<keyof ReportSample, 'at'>): (number | null)[] => {
-    const sums = parts.map(() => ({ sum: 0, count: 0 }));
-    for (const sample of samples) {
-      const value = meanOf(sample[key]);
-      const slot = sums[Math.min(SERIES_PARTS - 1, Math.floor((sample.at - period.from) / partMs))];
-      if (value === null || slot === undefined) continue;
-      slot.sum += value;
-      slot.count += 1;
-    }
-    return sums.map(({ sum, count }) => (count === 0 ? null : round(sum / count)));
-  };
   return {
     partMs,
-    cpuPct: series('cpuPct'),
-    memUsedPct: series('memUsedPct'),
-    diskUsedPct: series('diskUsedPct'),
-    rttMs: series('rttMs'),
+    cpuPct: history.series('cpuPct'),
+    memUsedPct: history.series('memUsedPct'),
+    diskUsedPct: history.series('diskUsedPct'),
+    rttMs: history.series('rttMs'),
     onlinePct: parts.map((part) => onlinePct(part, online, window)),
   };
 }

@@ -1,17 +1,15 @@
 /** What goes into a health report and what comes out; the latter is what `fleet health report --format json` prints. */
 import type { NodeStatus } from '../../protocol/node-status.ts';
 import type { RunState } from '../../protocol/run-state.ts';
-import type { Figure, Statistics } from './statistics.ts';
+import type { FigureName } from '../history/figures.ts';
+import type { DiskForecast } from './forecast-disk.ts';
+import type { Statistics } from './statistics.ts';
 
-/** One heartbeat, or a roll-up of many, as the store keeps it. */
-export interface ReportSample {
-  /** ms since the epoch, gateway's clock; the start of the span when rolled up. */
-  at: number;
-  cpuPct: Figure;
-  memUsedPct: Figure;
-  /** Of the fullest disk. */
-  diskUsedPct: Figure;
-  rttMs: Figure;
+/** Figures of one node over the period of the report. */
+export interface ReportHistory {
+  statistics(name: FigureName): Statistics | null;
+  /** Means of {@link SERIES_PARTS} equal parts, oldest first. */
+  series(name: FigureName): (number | null)[];
 }
 
 /** What the store knows of one node. Times are ms since the epoch on the gateway's clock. */
@@ -20,18 +18,25 @@ export interface ReportRow {
   /** Now, with the reasons for it. */
   status: NodeStatus;
   reasons: readonly string[];
-  /** When the node was paired. */
-  joinedAt: number;
-  samples: readonly ReportSample[];
-  /** Times with a live session; `to` is null while it lives. May overlap. */
-  sessions: readonly { from: number; to: number | null }[];
+  /** 0 to 100, now; null when not known. */
+  linkScore: number | null;
+  machineScore: number | null;
+  /** When the node's first session began: before that it cannot have been away. Null when it had none yet. */
+  firstSessionAt: number | null;
+  history: ReportHistory;
+  /** Times with a live session; `to` is null while it lives. May overlap. `awayMs` of it the node was away after all. */
+  sessions: readonly { from: number; to: number | null; awayMs?: number }[];
+  /** Times at which the node was there, but not well; `to` is null while it goes on. */
+  troubles: readonly { from: number; to: number | null; status: 'limited' | 'error'; reasons: readonly string[] }[];
+  /** Disks that will be full. */
+  forecasts: readonly (DiskForecast & { mount: string })[];
   /** Runs of the period by state. */
   runs: Readonly<Partial<Record<RunState, number>>>;
   /** How many of the `exited` runs ended with another code than 0. */
   exitedNonZero: number;
 }
 
-/** Percent. */
+/** Percent; infinite when off. */
 export interface ReportLimits {
   cpuPct: number;
   memUsedPct: number;
@@ -48,14 +53,26 @@ export interface ReportInput {
   limits?: ReportLimits;
 }
 
-/** A time without a session, after the node joined. */
+/** A time at which a node was not online, after its first session. */
 export interface Incident {
-  /** ISO 8601; the period's start when the node was already gone. */
+  status: Exclude<NodeStatus, 'online'>;
+  /** ISO 8601; the period's start when it had begun before. */
   start: string;
   /** Null when it goes on past the period. */
   end: string | null;
   /** Within the period. */
   durationMs: number;
+  /** Why, as far as it is known; empty for a node that was offline. */
+  reasons: string[];
+}
+
+export interface ReportForecast {
+  mount: string;
+  /** ISO 8601. */
+  fullAt: string;
+  fullInMs: number;
+  /** Percentage points. */
+  risePctPerDay: number;
 }
 
 export interface RunTotals {
@@ -73,16 +90,23 @@ export interface NodeReport {
   name: string;
   status: NodeStatus;
   reasons: string[];
-  /** ISO 8601; null when the node is older than the period. */
+  linkScore: number | null;
+  machineScore: number | null;
+  /** ISO 8601: the node's first session, if that was within the period; else null. */
   joinedAt: string | null;
-  /** Share of the period, or of the part since the node joined, with a live session; null for a node without any such time. */
+  /** Share of the period, or of the part since the node's first session, with a live session; null without any such time. */
   uptimePct: number | null;
+  /** How often it was offline. */
+  outages: number;
   offlineMs: number;
   cpuPct: Statistics | null;
   memUsedPct: Statistics | null;
   diskUsedPct: Statistics | null;
   rttMs: Statistics | null;
+  /** By start. */
   incidents: Incident[];
+  /** Soonest first. */
+  forecasts: ReportForecast[];
   runs: RunTotals;
   series: ReportSeries;
 }
@@ -92,19 +116,26 @@ export interface HealthReport {
   period: { from: string; to: string; durationMs: number };
   /** The worst of all nodes; null when there is no node. */
   status: NodeStatus | null;
-  limits: ReportLimits;
+  /** Percent; null for a limit that is off. */
+  limits: Record<keyof ReportLimits, number | null>;
   totals: {
     nodes: number;
     byStatus: Record<NodeStatus, number>;
     /** Mean over the nodes that have one. */
     uptimePct: number | null;
     incidents: number;
+    outages: number;
     offlineMs: number;
     runs: RunTotals;
   };
+  /** Names of the nodes that most need a look, the worst first; at most {@link MOST_WORST}. */
+  worst: string[];
   /** Worst status first, then least uptime, then most failed runs, then by name. */
   nodes: NodeReport[];
 }
+
+/** Names in {@link HealthReport.worst}. */
+export const MOST_WORST = 5;
 
 /** A period cut into equal parts, for charts. One entry for each part, oldest first; null where nothing is known. */
 export interface ReportSeries {
@@ -115,6 +146,6 @@ export interface ReportSeries {
   memUsedPct: (number | null)[];
   diskUsedPct: (number | null)[];
   rttMs: (number | null)[];
-  /** Share of the part with a live session; null before the node joined. */
+  /** Share of the part with a live session; null before the node's first. */
   onlinePct: (number | null)[];
 }

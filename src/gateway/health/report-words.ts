@@ -1,7 +1,7 @@
 /** Figures, times and names of a health report as people read them, the same in text, Markdown and HTML. */
 import { formatDuration } from '../../shared/duration.ts';
 import { stripControl } from '../../shared/strip-control.ts';
-import type { HealthReport, Incident, NodeReport } from './report-types.ts';
+import type { HealthReport, Incident, NodeReport, ReportForecast } from './report-types.ts';
 
 /** Stands for a figure that is not known. */
 export const NO_FIGURE = '-';
@@ -51,20 +51,48 @@ export function runWords({ total, failed, canceled, active }: HealthReport['tota
   return `${count(total, 'run')}: ${parts.join(', ')}`;
 }
 
-/** `offline from 2026-01-31 07:10 UTC for 2h 20m`, or `… until now`. */
-export function incidentWords({ start, end, durationMs }: Incident): string {
-  const length = formatDuration(durationMs);
-  return `offline from ${timeWords(start)} for ${length}${end === null ? ', not back yet' : ''}`;
+/** `offline from 2026-01-31 07:10 UTC for 2h 20m, not back yet`, or `limited from … for 5m: disk / 93% (limit 90%)`. */
+export function incidentWords({ status, start, end, durationMs, reasons }: Incident): string {
+  const goesOn = status === 'offline' ? ', not back yet' : ', still';
+  const why = reasons.length === 0 ? '' : `: ${reasons.join(', ')}`;
+  return `${status} from ${timeWords(start)} for ${formatDuration(durationMs)}${end === null ? goesOn : ''}${why}`;
+}
+
+/** `disk /data full in 6d 2h (rises 1.4% a day)`. */
+export function forecastWords({ mount, fullInMs, risePctPerDay }: ReportForecast): string {
+  const when = fullInMs < 60_000 ? 'full about now' : `full in ${formatDuration(fullInMs)}`;
+  return `disk ${mount} ${when} (rises ${risePctPerDay.toFixed(1)}% a day)`;
+}
+
+/** All that is to be said of one node beside its figures: why, what comes, and the longest of what was. As text from a node. */
+export function nodeFacts(node: NodeReport, mostIncidents: number): string[] {
+  const { shown, more } = longestIncidents(node.incidents, mostIncidents);
+  const facts = [...node.reasons, ...node.forecasts.map(forecastWords), ...shown.map(incidentWords)];
+  if (more > 0) facts.push(`and ${count(more, 'shorter incident')}`);
+  return facts;
+}
+
+/** What is to be said of all nodes together, a sentence each. */
+export function summaryWords(report: HealthReport): string[] {
+  const { totals, worst } = report;
+  const sentences = [
+    nodeCountWords(report),
+    `mean uptime ${uptimeWords(totals.uptimePct)}, ${outageWords(report)}`,
+    runWords(totals.runs),
+  ];
+  if (worst.length > 0) sentences.push(`worst: ${worst.join(', ')}`);
+  return sentences;
+}
+
+/** `2 outages (7h 10m)`, or `no outage`. */
+export function outageWords({ totals }: HealthReport): string {
+  if (totals.outages === 0) return 'no outage';
+  return `${count(totals.outages, 'outage')} (${formatDuration(totals.offlineMs)})`;
 }
 
 /** `1 node`, `2 nodes`. */
 export function count(amount: number, noun: string): string {
   return `${amount} ${noun}${amount === 1 ? '' : 's'}`;
-}
-
-/** Nodes that a person has to look at: not online now, or away for a while. */
-export function needsAttention(node: NodeReport): boolean {
-  return node.status !== 'online' || node.incidents.length > 0;
 }
 
 /** The longest incidents, by time, and how many more there were. */

@@ -6,58 +6,130 @@ import { DEFAULT_HEALTH_THRESHOLDS } from './derive-status.ts';
 import type { Interval } from './intervals.ts';
 import { gapsWithin, mergeWithin, totalMs } from './intervals.ts';
 import { buildSeries } from './report-series.ts';
-import type { HealthReport, NodeReport, ReportInput, ReportRow, RunTotals } from './report-types.ts';
+import type {
+  HealthReport,
+  Incident,
+  NodeReport,
+  ReportInput,
+  ReportLimits,
+  ReportRow,
+  RunTotals,
+} from './report-types.ts';
+import { MOST_WORST } from './report-types.ts';
 import { statisticsOf } from './statistics.ts';
 
 /** @throws RangeError when the period is empty. */
-export function buildReport({ from, to, rows, limits = DEFAULT_HEALTH_THRESHOLDS }: ReportInput): HealthReport {
+export function buildReport({ from, to, rows, limits }: ReportInput): HealthReport {
+  return assembleReport(
+    { from, to },
+    rows.map((row) => buildNode(row, { from, to })),
+    limits,
+  );
+}
+
+/** The report of nodes that were built one by one. @throws RangeError when the period is empty. */
+export function assembleReport(
+  { from, to }: Interval,
+  unsorted: readonly NodeReport[],
+  limits: ReportLimits = DEFAULT_HEALTH_THRESHOLDS,
+): HealthReport {
   if (!(from < to)) throw new RangeError('the period of a report must end after it starts');
-  const nodes = rows.map((row) => buildNode(row, { from, to })).sort(compareNodes);
-  const uptimes = nodes.map((node) => node.uptimePct);
+  const nodes = [...unsorted].sort(compareNodes);
+  const sum = (of: (node: NodeReport) => number): number => nodes.reduce((total, node) => total + of(node), 0);
   return {
     period: { from: iso(from), to: iso(to), durationMs: to - from },
     status: worstStatus(nodes.map((node) => node.status)),
-    limits: { cpuPct: limits.cpuPct, memUsedPct: limits.memUsedPct, diskUsedPct: limits.diskUsedPct },
+    limits: {
+      cpuPct: finiteOrNull(limits.cpuPct),
+      memUsedPct: finiteOrNull(limits.memUsedPct),
+      diskUsedPct: finiteOrNull(limits.diskUsedPct),
+    },
     totals: {
       nodes: nodes.length,
       byStatus: countByStatus(nodes),
-      uptimePct: statisticsOf(uptimes)?.avg ?? null,
-      incidents: nodes.reduce((sum, node) => sum + node.incidents.length, 0),
-      offlineMs: nodes.reduce((sum, node) => sum + node.offlineMs, 0),
+      uptimePct: statisticsOf(nodes.map((node) => node.uptimePct))?.avg ?? null,
+      incidents: sum((node) => node.incidents.length),
+      outages: sum((node) => node.outages),
+      offlineMs: sum((node) => node.offlineMs),
       runs: addRuns(nodes.map((node) => node.runs)),
     },
+    worst: nodes
+      .filter((node) => needsAttention(node))
+      .slice(0, MOST_WORST)
+      .map((node) => node.name),
     nodes,
   };
 }
 
-function buildNode(row: ReportRow, period: Interval): NodeReport {
-  const window = { from: Math.min(Math.max(period.from, row.joinedAt), period.to), to: period.to };
-  const online = mergeWithin(
-    row.sessions.map((session) => ({ from: session.from, to: session.to ?? period.to })),
-    window,
-  );
+/** Whether a person has to look at it: not online now, was not for a while, or will not be. */
+export function needsAttention(node: NodeReport): boolean {
+  return node.status !== 'online' || node.incidents.length > 0 || node.forecasts.length > 0;
+}
+
+/** One node of the report; {@link assembleReport} puts them together. */
+export function buildNode(row: ReportRow, period: Interval): NodeReport {
+  const since = row.firstSessionAt ?? period.to;
+  const window = { from: Math.min(Math.max(period.from, since), period.to), to: period.to };
+  const sessions = row.sessions.map(({ from, to, awayMs = 0 }) => ({ from, to: to ?? period.to, awayMs }));
+  const online = mergeWithin(sessions, window);
   const gaps = gapsWithin(online, window);
   const windowMs = window.to - window.from;
-  const samples = row.samples.filter(({ at }) => at >= period.from && at < period.to);
+  const awayMs = Math.min(
+    totalMs(online),
+    sessions.reduce((sum, session) => sum + awayWithin(session, window), 0),
+  );
   return {
     name: row.name,
     status: row.status,
     reasons: [...row.reasons],
-    joinedAt: row.joinedAt > period.from ? iso(row.joinedAt) : null,
-    uptimePct: windowMs > 0 ? (totalMs(online) / windowMs) * 100 : null,
-    offlineMs: totalMs(gaps),
-    cpuPct: statisticsOf(samples.map((sample) => sample.cpuPct)),
-    memUsedPct: statisticsOf(samples.map((sample) => sample.memUsedPct)),
-    diskUsedPct: statisticsOf(samples.map((sample) => sample.diskUsedPct)),
-    rttMs: statisticsOf(samples.map((sample) => sample.rttMs)),
-    incidents: gaps.map((gap) => ({
-      start: iso(gap.from),
-      end: gap.to < period.to ? iso(gap.to) : null,
-      durationMs: gap.to - gap.from,
-    })),
+    linkScore: row.linkScore,
+    machineScore: row.machineScore,
+    joinedAt: since > period.from && row.firstSessionAt !== null ? iso(since) : null,
+    uptimePct: windowMs > 0 ? ((totalMs(online) - awayMs) / windowMs) * 100 : null,
+    outages: gaps.length,
+    offlineMs: totalMs(gaps) + awayMs,
+    cpuPct: row.history.statistics('cpuPct'),
+    memUsedPct: row.history.statistics('memUsedPct'),
+    diskUsedPct: row.history.statistics('diskUsedPct'),
+    rttMs: row.history.statistics('rttMs'),
+    incidents: incidentsOf(gaps, row, window),
+    forecasts: row.forecasts
+      .map(({ mount, fullAt, risePctPerDay }) => ({
+        mount,
+        fullAt: iso(fullAt),
+        fullInMs: fullAt - period.to,
+        risePctPerDay,
+      }))
+      .sort((a, b) => a.fullInMs - b.fullInMs),
     runs: countRuns(row),
-    series: buildSeries({ samples, online, window, period }),
+    series: buildSeries({ history: row.history, online, window, period }),
   };
+}
+
+/** The time away that a joined session holds, as if it were spread evenly over it. */
+function awayWithin({ from, to, awayMs }: Interval & { awayMs: number }, window: Interval): number {
+  if (awayMs === 0 || !(to > from)) return 0;
+  return (awayMs * Math.max(0, Math.min(to, window.to) - Math.max(from, window.from))) / (to - from);
+}
+
+function incidentsOf(gaps: readonly Interval[], { troubles }: ReportRow, window: Interval): Incident[] {
+  const offline = gaps.map((gap) => ({ ...gap, status: 'offline' as const, reasons: [] }));
+  const others = troubles
+    .map(({ from, to, ...rest }) => ({
+      ...rest,
+      from: Math.max(from, window.from),
+      to: Math.min(to ?? window.to, window.to),
+    }))
+    .filter(({ from, to }) => from < to);
+  return [...offline, ...others]
+    .sort((a, b) => a.from - b.from)
+    .map(({ from, to, status, reasons }) => ({
+      status,
+      start: iso(from),
+      end: to < window.to ? iso(to) : null,
+      durationMs: to - from,
+      reasons: [...reasons],
+    }));
 }
 
 function countRuns({ runs, exitedNonZero }: ReportRow): RunTotals {
@@ -100,6 +172,10 @@ function compareNodes(a: NodeReport, b: NodeReport): number {
     b.runs.failed - a.runs.failed ||
     (a.name < b.name ? -1 : Number(a.name > b.name))
   );
+}
+
+function finiteOrNull(limit: number): number | null {
+  return Number.isFinite(limit) ? limit : null;
 }
 
 function iso(ms: number): string {

@@ -16,7 +16,7 @@ export interface CreateSchedulerOptions extends ViewSources {
   logger: Logger;
   places: ReportPlaces;
   /** The finished document about what was from `from` until now, ms. */
-  renderReport(format: string, from: number): string;
+  renderReport(format: string, from: number): Promise<string>;
   /** Called for each time of a schedule that was done. */
   onEnd?(schedule: string, succeeded: boolean): void;
 }
@@ -36,8 +36,8 @@ export function createScheduler(options: CreateSchedulerOptions): Scheduler {
       const { job } = await bus.submit(request, resolveTarget(request, options), describeTarget(request), submitter);
       return job.id;
     },
-    writeReport: ({ format, sinceMs, out }) =>
-      writeReportFile(out, renderReport(format, clock.now() - sinceMs), places),
+    writeReport: async ({ format, sinceMs, out }) =>
+      await writeReportFile(out, await renderReport(format, clock.now() - sinceMs), places),
   });
   return new Scheduler({ store, runner, clock, logger });
 }

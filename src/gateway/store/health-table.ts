@@ -1,16 +1,16 @@
-/** Heartbeats and the intervals in which each node had a live session. */
+/** The last heartbeat of each node, and the intervals in which each node had a live session. */
 import type { Sqlite } from './database.ts';
 
 export interface HeartbeatRow {
   nodeId: string;
   /** When the gateway received it, ms. */
   at: number;
-  cpuPct: number | null;
-  load1: number | null;
-  memUsedPct: number | null;
-  diskUsedPct: number | null;
   rttMs: number | null;
   skewMs: number | null;
+  /** The heartbeat as JSON. */
+  sample: string;
+  /** What the monitor remembers of the node, as JSON; null when an earlier version stored the row. */
+  state: string | null;
 }
 
 export interface SessionRow {
@@ -18,28 +18,34 @@ export interface SessionRow {
   connectedAt: number;
   seenAt: number;
   endedAt: number | null;
+  /** Of an old row that stands for several sessions: how long the node was away between them, ms. */
+  awayMs: number;
 }
 
-const BEAT_COLUMNS = `node_id AS nodeId, at, cpu_pct AS cpuPct, load1, mem_used_pct AS memUsedPct, disk_used_pct AS diskUsedPct,
-  rtt_ms AS rttMs, skew_ms AS skewMs`;
+interface JoinableRow {
+  id: number;
+  connectedAt: number;
+  endedAt: number;
+  awayMs: number;
+}
+
+/** Most sessions of one node that one step joins or deletes. */
+const STEP_SESSIONS = 500;
 
 export class HealthTable {
   readonly #statements;
 
   constructor(database: Sqlite) {
     this.#statements = {
-      insertBeat: database.prepare(
-        `INSERT OR REPLACE INTO heartbeats (node_id, at, cpu_pct, load1, mem_used_pct, disk_used_pct, rtt_ms, skew_ms, sample)
-         VALUES (@nodeId, @at, @cpuPct, @load1, @memUsedPct, @diskUsedPct, @rttMs, @skewMs, @sample)`,
+      putBeat: database.prepare(
+        `INSERT INTO latest_heartbeats (node_id, at, skew_ms, rtt_ms, sample, state)
+         VALUES (@nodeId, @at, @skewMs, @rttMs, @sample, @state)
+         ON CONFLICT DO UPDATE SET at = excluded.at, skew_ms = excluded.skew_ms, rtt_ms = excluded.rtt_ms,
+           sample = excluded.sample, state = excluded.state`,
       ),
       lastBeat: database.prepare(
-        'SELECT at, skew_ms AS skewMs, rtt_ms AS rttMs, sample FROM heartbeats WHERE node_id = ? ORDER BY at DESC LIMIT 1',
-      ),
-      beats: database.prepare(
-        `SELECT ${BEAT_COLUMNS} FROM heartbeats WHERE node_id = ? AND at >= ? AND at < ? ORDER BY at`,
-      ),
-      pruneBeats: database.prepare(
-        'DELETE FROM heartbeats WHERE (node_id, at) IN (SELECT node_id, at FROM heartbeats WHERE at < ? LIMIT ?)',
+        `SELECT node_id AS nodeId, at, skew_ms AS skewMs, rtt_ms AS rttMs, sample, state FROM latest_heartbeats
+         WHERE node_id = ?`,
       ),
       openSession: database.prepare(
         'INSERT INTO sessions (node_id, address, connected_at, seen_at) VALUES (?, ?, ?, ?)',
@@ -52,30 +58,31 @@ export class HealthTable {
         `UPDATE sessions SET ended_at = seen_at, end_reason = 'gateway_stopped' WHERE ended_at IS NULL`,
       ),
       sessions: database.prepare(
-        `SELECT node_id AS nodeId, connected_at AS connectedAt, seen_at AS seenAt, ended_at AS endedAt FROM sessions
-         WHERE node_id = ? AND connected_at < ? AND (ended_at IS NULL OR ended_at >= ?) ORDER BY connected_at`,
+        `SELECT node_id AS nodeId, connected_at AS connectedAt, seen_at AS seenAt, ended_at AS endedAt, away_ms AS awayMs
+         FROM sessions WHERE node_id = ? AND connected_at < ? AND (ended_at IS NULL OR ended_at >= ?) ORDER BY connected_at`,
+      ),
+      firstSession: database.prepare('SELECT min(connected_at) FROM sessions WHERE node_id = ?').pluck(),
+      joinable: database.prepare(
+        `SELECT id, connected_at AS connectedAt, ended_at AS endedAt, away_ms AS awayMs FROM sessions
+         WHERE node_id = ? AND connected_at >= ? AND ended_at < ? ORDER BY connected_at, id LIMIT ${STEP_SESSIONS}`,
+      ),
+      lengthen: database.prepare('UPDATE sessions SET ended_at = ?, seen_at = ?, away_ms = ? WHERE id = ?'),
+      deleteSession: database.prepare('DELETE FROM sessions WHERE id = ?'),
+      forget: database.prepare(
+        `DELETE FROM sessions WHERE id IN (
+           SELECT id FROM sessions WHERE node_id = ? AND connected_at < ? AND ended_at < ? LIMIT ${STEP_SESSIONS})`,
       ),
     };
   }
 
-  insertHeartbeat(beat: HeartbeatRow & { sample: string }): void {
-    this.#statements.insertBeat.run(beat);
+  /** Takes the place of the node's heartbeat before. */
+  putHeartbeat(beat: HeartbeatRow): void {
+    this.#statements.putBeat.run(beat);
   }
 
-  /** The latest heartbeat of the node, its sample still as JSON. */
-  lastHeartbeat(
-    nodeId: string,
-  ): { at: number; skewMs: number | null; rttMs: number | null; sample: string } | undefined {
-    return this.#statements.lastBeat.get(nodeId) as ReturnType<HealthTable['lastHeartbeat']>;
-  }
-
-  heartbeats(nodeId: string, from: number, to: number): HeartbeatRow[] {
-    return this.#statements.beats.all(nodeId, from, to) as HeartbeatRow[];
-  }
-
-  /** Deletes at most `limit` heartbeats from before `before`; how many went. */
-  pruneHeartbeats(before: number, limit: number): number {
-    return this.#statements.pruneBeats.run(before, limit).changes;
+  /** The latest heartbeat of the node. */
+  lastHeartbeat(nodeId: string): HeartbeatRow | undefined {
+    return this.#statements.lastBeat.get(nodeId) as HeartbeatRow | undefined;
   }
 
   /** The new session's row. */
@@ -99,5 +106,37 @@ export class HealthTable {
   /** Sessions of the node that touch the period. */
   sessions(nodeId: string, from: number, to: number): SessionRow[] {
     return this.#statements.sessions.all(nodeId, to, from) as SessionRow[];
+  }
+
+  /** When the node's oldest known session began, ms; null when it never had one. */
+  firstSessionAt(nodeId: string): number | null {
+    return this.#statements.firstSession.get(nodeId) as number | null;
+  }
+
+  /**
+   * Makes one row of sessions of the node that ended before `before`, began at or after `from`, and follow each other within
+   * `gapMs`; the time away in between is kept as a sum, so no uptime changes. Where the next step goes on; null at the end.
+   */
+  joinSessions(nodeId: string, from: number, before: number, gapMs: number): number | null {
+    const { joinable, lengthen, deleteSession } = this.#statements;
+    const rows = joinable.all(nodeId, from, before) as JoinableRow[];
+    let [whole] = rows;
+    if (whole === undefined) return null;
+    for (const row of rows.slice(1)) {
+      if (row.connectedAt - whole.endedAt >= gapMs) {
+        whole = row;
+        continue;
+      }
+      whole.awayMs += row.awayMs + Math.max(0, row.connectedAt - whole.endedAt);
+      whole.endedAt = Math.max(whole.endedAt, row.endedAt);
+      lengthen.run(whole.endedAt, whole.endedAt, whole.awayMs, whole.id);
+      deleteSession.run(row.id);
+    }
+    return rows.length === STEP_SESSIONS ? whole.connectedAt : null;
+  }
+
+  /** Deletes some sessions of the node that ended before `before`, ms; how many went. */
+  forgetSessions(nodeId: string, before: number): number {
+    return this.#statements.forget.run(nodeId, before, before).changes;
   }
 }

@@ -8,6 +8,8 @@ import { openDatabase, type Sqlite } from './database.ts';
 import { EpochsTable } from './epochs-table.ts';
 import { GroupCommit } from './group-commit.ts';
 import { HealthTable } from './health-table.ts';
+import { HistoryTable } from './history-table.ts';
+import { IncidentsTable } from './incidents-table.ts';
 import { InvitesTable } from './invites-table.ts';
 import { JobsTable } from './jobs-table.ts';
 import { NodesTable } from './nodes-table.ts';
@@ -29,6 +31,8 @@ export class Store {
   readonly jobs: JobsTable;
   readonly runs: RunsTable;
   readonly health: HealthTable;
+  readonly history: HistoryTable;
+  readonly incidents: IncidentsTable;
   readonly retention: RetentionTable;
   readonly audit: AuditLog;
   readonly auditRows: AuditTable;
@@ -56,6 +60,8 @@ export class Store {
     this.jobs = new JobsTable(this.#database);
     this.runs = new RunsTable(this.#database, (run) => this.audit.append(runEndRow(run)));
     this.health = new HealthTable(this.#database);
+    this.history = new HistoryTable(this.#database);
+    this.incidents = new IncidentsTable(this.#database);
     this.retention = new RetentionTable(this.#database);
     this.schedules = new SchedulesTable(this.#database);
   }

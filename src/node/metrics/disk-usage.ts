@@ -9,10 +9,13 @@ export interface DiskFigures {
   usedBytes: number;
   /** What unprivileged users can still write; less than size minus used where blocks are reserved. */
   availableBytes: number;
+  /** Files that there can be, and that there can still be; left out where the system does not say. */
+  inodes?: { total: number; free: number };
 }
 
 /** The disk, or null when it has no size (an empty card reader) or its figures make no sense. */
-export function diskUsage({ mount, fsType, sizeBytes, usedBytes, availableBytes }: DiskFigures): DiskUsage | null {
+export function diskUsage(figures: DiskFigures): DiskUsage | null {
+  const { mount, fsType, sizeBytes, usedBytes, availableBytes, inodes } = figures;
   const usableBytes = usedBytes + availableBytes;
   if (!(sizeBytes > 0 && usedBytes >= 0 && availableBytes >= 0 && usableBytes > 0)) return null;
   return {
@@ -21,7 +24,14 @@ export function diskUsage({ mount, fsType, sizeBytes, usedBytes, availableBytes 
     sizeBytes,
     usedBytes,
     usedPct: Math.min(100, (usedBytes / usableBytes) * 100),
+    ...inodeShare(inodes),
   };
+}
+
+/** Nothing for a filesystem that makes inodes as it needs them (btrfs, vfat), which says that it has 0. */
+function inodeShare(inodes: DiskFigures['inodes']): { inodesUsedPct?: number } {
+  if (inodes === undefined || !(inodes.total > 0 && inodes.free >= 0 && inodes.free <= inodes.total)) return {};
+  return { inodesUsedPct: ((inodes.total - inodes.free) / inodes.total) * 100 };
 }
 
 /** As many disks as a heartbeat may carry, the fullest if there are more; by mount point. */

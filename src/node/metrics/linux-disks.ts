@@ -30,13 +30,14 @@ export async function readLinuxDisks(mountinfo: string): Promise<DiskUsage[]> {
 
 async function readDisk({ mount, fsType }: Mount): Promise<DiskUsage | null> {
   try {
-    const { bsize, blocks, bfree, bavail } = await statfs(mount);
+    const { bsize, blocks, bfree, bavail, files, ffree } = await statfs(mount);
     return diskUsage({
       mount,
       fsType,
       sizeBytes: blocks * bsize,
       usedBytes: (blocks - bfree) * bsize,
       availableBytes: bavail * bsize,
+      inodes: { total: files, free: ffree },
     });
   } catch (error) {
     // Unmounted since the table was read, or behind a folder that is closed to us.

@@ -2,7 +2,7 @@
 import { readFile, readlink } from 'node:fs/promises';
 import path from 'node:path';
 import { systemErrorCode } from '../../shared/errors.ts';
-import type { NetworkCounters } from './source.ts';
+import type { InterfaceCounters, NetworkCounters } from './source.ts';
 import { listFolder } from './sysfs.ts';
 
 /**
@@ -17,9 +17,9 @@ export async function readLinuxNetwork(roots: { proc: string; sys: string }): Pr
   return counted.size > 0 ? counted : all;
 }
 
-/** /proc/net/dev (proc_pid_net(5)): two lines of headings, then `name: rxBytes 7 others txBytes …`. */
-export function parseNetDev(text: string): Map<string, { rxBytes: number; txBytes: number }> {
-  const counters = new Map<string, { rxBytes: number; txBytes: number }>();
+/** /proc/net/dev (proc_pid_net(5)): two lines of headings, then `name: bytes packets errs drop 4 others`, once for each direction. */
+export function parseNetDev(text: string): Map<string, InterfaceCounters> {
+  const counters = new Map<string, InterfaceCounters>();
   for (const line of text.split('\n').slice(2)) {
     const colon = line.lastIndexOf(':');
     if (colon === -1) continue;
@@ -28,9 +28,10 @@ export function parseNetDev(text: string): Map<string, { rxBytes: number; txByte
       .trim()
       .split(/\s+/)
       .map(Number);
-    const [rxBytes, txBytes] = [fields[0], fields[8]];
-    if (rxBytes === undefined || txBytes === undefined || Number.isNaN(rxBytes + txBytes)) continue;
-    counters.set(line.slice(0, colon).trim(), { rxBytes, txBytes });
+    const [rxBytes = 0, , rxErrors = 0, rxDrops = 0, , , , , txBytes, , txErrors = 0, txDrops = 0] = fields;
+    if (txBytes === undefined || fields.some(Number.isNaN)) continue;
+    const [errors, drops] = [rxErrors + txErrors, rxDrops + txDrops];
+    counters.set(line.slice(0, colon).trim(), { rxBytes, txBytes, errors, drops });
   }
   return counters;
 }

@@ -3,12 +3,14 @@
  * systeminformation 5.33 runs shells for load, disks, network and temperature, some of them synchronously (docs/adr/0005).
  */
 import { readFile } from 'node:fs/promises';
+import os from 'node:os';
 import path from 'node:path';
 import { readLinuxBattery } from './linux-battery.ts';
+import { type CgroupMemory, readCgroupCpu, readCgroupMemory } from './linux-cgroup.ts';
 import { readLinuxDisks } from './linux-disks.ts';
 import { readLinuxNetwork } from './linux-network.ts';
 import { readLinuxTemperatureC } from './linux-temperature.ts';
-import type { CpuTimes, MetricsSource } from './source.ts';
+import type { CpuTimes, MemoryUsage, MetricsSource } from './source.ts';
 import { createSysteminformationSource } from './systeminformation-source.ts';
 
 export interface LinuxRoots {
@@ -21,12 +23,33 @@ export interface LinuxRoots {
 export function createLinuxSource(roots: LinuxRoots = { proc: '/proc', sys: '/sys' }): MetricsSource {
   const systeminformation = createSysteminformationSource();
   return {
-    readCpuTimes: async () => parseCpuTimes(await readFile(path.join(roots.proc, 'stat'), 'utf8')),
-    readMemory: () => systeminformation.readMemory(),
+    readCpuTimes: () => readCpuTimes(roots),
+    readCpuLimitCores: async () => (await readCgroupCpu(roots))?.limitCores ?? null,
+    readMemory: async () => withinLimit(await systeminformation.readMemory(), await readCgroupMemory(roots)),
     readNetwork: () => readLinuxNetwork(roots),
     readDisks: () => readLinuxDisks(path.join(roots.proc, 'self/mountinfo')),
     readTemperatureC: () => readLinuxTemperatureC(roots.sys),
     readBattery: () => readLinuxBattery(roots.sys),
+  };
+}
+
+/** Of the whole machine; under a limit that is smaller than it, what was used of what was allowed. */
+async function readCpuTimes(roots: LinuxRoots): Promise<CpuTimes> {
+  const cgroup = await readCgroupCpu(roots);
+  if (cgroup === null || cgroup.limitCores >= os.availableParallelism()) {
+    return parseCpuTimes(await readFile(path.join(roots.proc, 'stat'), 'utf8'));
+  }
+  const { limitCores, usedMs } = cgroup;
+  return { busy: usedMs, total: performance.now() * limitCores, basis: `cgroup ${limitCores}` };
+}
+
+/** Memory under a limit that is smaller than the machine. Swap stays the machine's. */
+export function withinLimit(memory: MemoryUsage, limit: CgroupMemory | null): MemoryUsage {
+  if (limit === null || limit.limitBytes >= memory.memTotalBytes) return memory;
+  return {
+    ...memory,
+    memTotalBytes: limit.limitBytes,
+    memUsedBytes: Math.min(limit.limitBytes, limit.usedBytes),
   };
 }
 

@@ -15,6 +15,7 @@ import { createSysteminformationSource } from './systeminformation-source.ts';
 /** The first sample stands between a person and "usable": what is not there by then comes with the second, ms. */
 const FIRST_DEADLINE_MS = 250;
 const DEADLINE_MS = 2_000;
+const CPU_LIMIT_MAX_AGE_MS = 60_000;
 const DISKS_MAX_AGE_MS = 60_000;
 const BATTERY_MAX_AGE_MS = 60_000;
 const TEMPERATURE_MAX_AGE_MS = 60_000;
@@ -43,6 +44,7 @@ export function createMetrics({ clock, logger, source = defaultMetricsSource() }
   const probe = <T>(name: string, read: () => Promise<T>, maxAgeMs: number): Probe<T> =>
     new Probe({ name, read, maxAgeMs, clock, logger });
   const cpuTimes = probe('cpu', () => source.readCpuTimes(), 0);
+  const cpuLimit = probe('cpu limit', async () => (await source.readCpuLimitCores?.()) ?? null, CPU_LIMIT_MAX_AGE_MS);
   const memory = probe('memory', () => source.readMemory(), 0);
   const network = probe('network', () => source.readNetwork(), 0);
   const disks = probe('disks', () => source.readDisks(), DISKS_MAX_AGE_MS);
@@ -70,8 +72,9 @@ export function createMetrics({ clock, logger, source = defaultMetricsSource() }
       watchEventLoop();
       const deadlineMs = sampled ? DEADLINE_MS : FIRST_DEADLINE_MS;
       sampled = true;
-      const [cpu, mem, rates, diskUsages, temperatureC, charge] = await Promise.all([
+      const [cpu, limitCores, mem, rates, diskUsages, temperatureC, charge] = await Promise.all([
         readCpuPct(deadlineMs),
+        cpuLimit.get(deadlineMs),
         memory.get(deadlineMs),
         readNetworkRates(deadlineMs),
         disks.get(deadlineMs),
@@ -86,7 +89,7 @@ export function createMetrics({ clock, logger, source = defaultMetricsSource() }
         uptimeS,
         cpuPct: cpu,
         ...loadAverages(),
-        cores: os.availableParallelism(),
+        cores: coresWithin(limitCores),
         memTotalBytes: mem?.memTotalBytes ?? null,
         memUsedBytes: mem?.memUsedBytes ?? null,
         swapTotalBytes: mem?.swapTotalBytes ?? null,
@@ -108,6 +111,12 @@ export function createMetrics({ clock, logger, source = defaultMetricsSource() }
       lag?.close();
     },
   };
+}
+
+/** Whole cores: part of one counts as one. */
+function coresWithin(limitCores: number | null): number {
+  const cores = os.availableParallelism();
+  return limitCores === null ? cores : Math.min(cores, Math.max(1, Math.ceil(limitCores)));
 }
 
 /** Windows has none, and Node.js answers zeros there (nodejs.org/api/os.html#osloadavg). */

@@ -4,10 +4,14 @@ import type { CpuTimes, NetworkCounters } from './source.ts';
 export interface NetworkRates {
   rxBytesPerS: number;
   txBytesPerS: number;
+  /** Null where the system does not count them. */
+  errorsPerS: number | null;
+  dropsPerS: number | null;
 }
 
 /** Percent of all cores that was busy between two readings; null when the counters did not advance or went back. */
 export function cpuPctBetween(before: CpuTimes, after: CpuTimes): number | null {
+  if (after.basis !== before.basis) return null;
   const total = after.total - before.total;
   const busy = after.busy - before.busy;
   // iowait, which counts as idle, may run backwards (proc(5)), so the busy part can pass the whole by a little.
@@ -25,16 +29,31 @@ export function networkRatesBetween(
 ): NetworkRates | null {
   let rxBytes = 0;
   let txBytes = 0;
+  let errors: number | null = null;
+  let drops: number | null = null;
   let interfaces = 0;
   for (const [name, now] of after) {
     const then = before.get(name);
     if (then === undefined || now.rxBytes < then.rxBytes || now.txBytes < then.txBytes) continue;
     rxBytes += now.rxBytes - then.rxBytes;
     txBytes += now.txBytes - then.txBytes;
+    errors = grown(errors, then.errors, now.errors);
+    drops = grown(drops, then.drops, now.drops);
     interfaces += 1;
   }
   if (interfaces === 0 || !(elapsedMs > 0)) return null;
-  return { rxBytesPerS: (rxBytes / elapsedMs) * 1000, txBytesPerS: (txBytes / elapsedMs) * 1000 };
+  const perS = (amount: number): number => (amount / elapsedMs) * 1000;
+  return {
+    rxBytesPerS: perS(rxBytes),
+    txBytesPerS: perS(txBytes),
+    errorsPerS: errors === null ? null : perS(errors),
+    dropsPerS: drops === null ? null : perS(drops),
+  };
+}
+
+function grown(sum: number | null, before: number | undefined, after: number | undefined): number | null {
+  if (before === undefined || after === undefined) return sum;
+  return (sum ?? 0) + Math.max(0, after - before);
 }
 
 /** Shorter spans give noise: the kernel counts CPU time in ticks of 10 ms. */

@@ -5,8 +5,15 @@ import type { AcceptConnection, Client, RejectConnection, TcpConnectionDetails }
 import { FleetError } from '../errors.ts';
 import type { GuardedConnection } from './harden-connection.ts';
 import { openChannel } from './open-channel.ts';
+import { SilenceCounter } from './silence-counter.ts';
 import type { SshConnection } from './ssh-connection.ts';
 import type { RawChannel } from './ssh2-internals.ts';
+
+export interface ClientConnectionFacts {
+  /** Blob of the key that the gateway proved to have. */
+  hostKey: Buffer;
+  keepaliveIntervalMs: number;
+}
 
 export class ClientConnection implements SshConnection {
   readonly hostKey: Buffer;
@@ -16,9 +23,10 @@ export class ClientConnection implements SshConnection {
   readonly #client: Client;
   readonly #guarded: GuardedConnection;
   readonly #socket: Socket;
+  readonly #silences: SilenceCounter;
   readonly #forwards = new Map<string, (channel: Duplex) => void>();
 
-  constructor(client: Client, guarded: GuardedConnection, hostKey: Buffer) {
+  constructor(client: Client, guarded: GuardedConnection, { hostKey, keepaliveIntervalMs }: ClientConnectionFacts) {
     this.#client = client;
     this.#guarded = guarded;
     this.#socket = guarded.internals._sock;
@@ -28,7 +36,15 @@ export class ClientConnection implements SshConnection {
     this.closed = guarded.closed.then(({ reason, error }) => (error === undefined ? { reason } : { reason, error }));
     client.on('tcp connection', (details, accept, reject) => this.#onForwarded(details, accept, reject));
     // ssh2's client counts only answers to keepalives as life; on a slow line they queue behind megabytes of data.
-    this.#socket.on('data', () => guarded.internals._resetKA?.());
+    this.#silences = new SilenceCounter(guarded.clock, keepaliveIntervalMs);
+    this.#socket.on('data', () => {
+      guarded.internals._resetKA?.();
+      this.#silences.heard();
+    });
+  }
+
+  get lostKeepalives(): number {
+    return this.#silences.count;
   }
 
   get bytesIn(): number {

@@ -61,6 +61,8 @@ export interface SshConnection {
   readonly closed: Promise<{ reason: string; error?: Error }>;
   readonly bytesIn: number;
   readonly bytesOut: number;
+  /** Keepalive intervals so far in which nothing came although the gateway was asked. */
+  readonly lostKeepalives: number;
   /** Says goodbye, and destroys the socket at the latest after 2 s. Idempotent. */
   close(): void;
 }
@@ -101,7 +103,10 @@ export async function connectSsh(options: SshConnectOptions): Promise<SshConnect
 
   const end = await Promise.race([closed, observed.whenReady]);
   timer.cancel();
-  if (end === undefined) return new ClientConnection(client, guarded, hostKey.accepted);
+  if (end === undefined) {
+    const intervalMs = options.keepaliveIntervalMs ?? limits.keepaliveIntervalMs;
+    return new ClientConnection(client, guarded, { hostKey: hostKey.accepted, keepaliveIntervalMs: intervalMs });
+  }
   const identified = guarded.internals._remoteVer !== undefined;
   const { reason, error } = end;
   throw connectFailure({

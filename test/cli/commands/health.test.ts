@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import type { HealthNodeView } from '../../../src/protocol/views.ts';
+import type { HealthDayView, HealthNodeView } from '../../../src/protocol/views.ts';
 import { FakeGateway, fail, json } from '../../client/fake-gateway.ts';
 import { TestWorld } from '../test-world.ts';
 
@@ -18,6 +18,11 @@ const NODE: HealthNodeView = {
   skewMs: 1,
   uptimeS: 7200,
   lastSeenAt: '2026-01-01T00:00:00.000Z',
+  linkScore: 97,
+  machineScore: 65,
+  jitterMs: 2,
+  lostPct: 0,
+  reconnectsPerHour: 0,
 };
 
 describe('fleet health', { timeout: 20_000 }, () => {
@@ -43,12 +48,61 @@ describe('fleet health', { timeout: 20_000 }, () => {
     gateway.on('GET /v1/health', json({ status: 'limited', nodes: [NODE], alerts: [] }));
     const { stdout } = await world.run('health', 'node-1');
     assert.equal(gateway.seen[0]?.url, '/v1/health?node=node-1');
-    assert.match(stdout, /\nnode-1 +limited +12 % +0\.50 +40 % +95 % +30 ms +2h +1m ago +disk 95% \(limit 90%\)\n$/);
+    assert.match(
+      stdout,
+      /\nnode-1 +limited +12 % +0\.50 +40 % +95 % +30 ms +97 +65 +2h +1m ago +disk 95% \(limit 90%\)\n$/,
+    );
     assert.deepEqual(JSON.parse((await world.run('health', '--json')).stdout), {
       status: 'limited',
       nodes: [NODE],
       alerts: [],
     });
+  });
+
+  test('of a single node, also the last 24 hours: a chart of each figure, and what went wrong', async () => {
+    const figures = { min: 1, avg: 12.4, max: 97, p95: 41 };
+    const day: HealthDayView = {
+      uptimePct: 99.999,
+      outages: 1,
+      incidents: [
+        {
+          status: 'offline',
+          start: '2025-12-31T22:01:00.000Z',
+          end: '2025-12-31T22:11:00.000Z',
+          durationMs: 600_000,
+          reasons: [],
+        },
+        {
+          status: 'limited',
+          start: '2025-12-31T23:01:00.000Z',
+          end: null,
+          durationMs: 3_600_000,
+          reasons: ['disk / 95%'],
+        },
+      ],
+      forecasts: [{ mount: '/', fullAt: '2026-01-07T00:00:00.000Z', fullInMs: 6 * 86_400_000, risePctPerDay: 0.84 }],
+      cpuPct: figures,
+      memUsedPct: figures,
+      diskUsedPct: null,
+      rttMs: { min: 8, avg: 9.4, max: 40, p95: 20 },
+      series: {
+        partMs: 1_800_000,
+        cpuPct: [0, 50, null, 100],
+        memUsedPct: [40, 40, 40, 40],
+        diskUsedPct: [],
+        rttMs: [10, 40],
+        onlinePct: [100, 0],
+      },
+    };
+    gateway.on('GET /v1/health', json({ status: 'limited', nodes: [NODE], alerts: [], day }));
+    const { stdout } = await world.run('health', 'node-1');
+    assert.match(stdout, /^last 24 hours: +uptime 99\.99 %, 1 outage$/m);
+    assert.match(stdout, /^cpu: +▁▅ █ {2}mean 12 %, 95 % below 41 %, most 97 %$/m);
+    assert.match(stdout, /^disk: +-$/m);
+    assert.match(stdout, /^round trip: +▃█ {2}mean 9\.4 ms, 95 % below 20 ms, most 40 ms$/m);
+    assert.match(stdout, /^will be full: +\/ in 6d \(rises 0\.8 % a day\)$/m);
+    assert.match(stdout, /^offline: +2h ago, for 10m$/m);
+    assert.match(stdout, /^limited: +1h ago, still, disk \/ 95%$/m);
   });
 
   test('without a gateway health is unknown; a wrong command line is a wrong command line', async () => {

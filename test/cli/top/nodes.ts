@@ -15,6 +15,11 @@ export function nodeView(name: string, changes: Partial<HealthNodeView> = {}): H
     uptimeS: 7_200,
     lastSeenAt: '2026-01-01T00:00:00.000Z',
     runsActive: 0,
+    linkScore: 100,
+    machineScore: 90,
+    jitterMs: 0.3,
+    lostPct: 0,
+    reconnectsPerHour: 0,
     ...changes,
   };
 }

@@ -77,7 +77,7 @@ export async function testApi(
   const logger = silentLogger;
   const sessions = new Sessions({ store, clock, logger });
   const thresholds = { ...DEFAULT_HEALTH_THRESHOLDS, offlineAfterMs: 90_000 };
-  const monitor = new HealthMonitor({ store, sessions, epochs, clock, logger, thresholds, retentionMs: 1_000_000 });
+  const monitor = new HealthMonitor({ store, sessions, epochs, clock, logger, thresholds });
   const bus = new Bus({
     store,
     sessions,
@@ -89,6 +89,7 @@ export async function testApi(
     maxOutputBytes: 64 * 1024 * 1024,
     signTicket: () => 'ticket',
   });
+  monitor.start();
   bus.start();
   const origins = new Origins();
   const refusals = new Refusals({ store, clock, logger });
@@ -112,7 +113,7 @@ export async function testApi(
     ...sources,
     bus,
     places,
-    renderReport: (format, from) => renderReport(health, format, from).text,
+    renderReport: async (format, from) => (await renderReport(health, format, from)).text,
   });
   const metrics = new GatewayMetrics();
   store.runs.onEnd = (run) => metrics.runEnded(run);

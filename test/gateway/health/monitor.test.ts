@@ -4,13 +4,16 @@ import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { DEFAULT_HEALTH_THRESHOLDS } from '../../../src/gateway/health/derive-status.ts';
 import { HealthMonitor } from '../../../src/gateway/health/monitor.ts';
+import { readHistory } from '../../../src/gateway/history/read-history.ts';
 import { Sessions } from '../../../src/gateway/sessions.ts';
 import { Store } from '../../../src/gateway/store/store.ts';
+import type { Heartbeat } from '../../../src/protocol/heartbeat.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
 import { settle } from '../../support/deadline.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { cleanUp, tempFolder } from '../../support/temp-folder.ts';
 import { FACTS } from '../identity/fixtures.ts';
+import { disk, HEALTHY } from './healthy-heartbeat.ts';
 
 function setUp(t: TestContext) {
   const clock = new FakeClock();
@@ -34,65 +37,113 @@ function setUp(t: TestContext) {
     clock,
     logger: { ...silentLogger, error: (_facts, message) => void errors.push(message) },
     thresholds: { ...DEFAULT_HEALTH_THRESHOLDS, offlineAfterMs: 90_000 },
-    retentionMs: 3_600_000,
   });
-  const count = () => store.health.heartbeats('n', 0, Number.MAX_SAFE_INTEGER).length;
-  return { clock, store, monitor, errors, count };
+  monitor.start();
+  const connect = async () => {
+    const closed = Promise.withResolvers<string>();
+    const peer = {
+      id: randomBytes(4).toString('hex'),
+      remoteAddress: '192.0.2.1',
+      connectedAt: clock.now(),
+      openForwarded: () => Promise.reject(new Error('no forward')),
+      close: (reason: string) => closed.resolve(reason),
+      closed: closed.promise,
+    };
+    await sessions.open({ id: 'n', name: 'n' }, peer);
+    const session = sessions.get('n');
+    assert.ok(session !== undefined);
+    return session;
+  };
+  /** As after a start of the gateway: nothing in memory. */
+  const restarted = () =>
+    new HealthMonitor({
+      epochs: { suspicionOf: () => undefined },
+      store,
+      sessions,
+      clock,
+      logger: silentLogger,
+      thresholds: { ...DEFAULT_HEALTH_THRESHOLDS },
+    });
+  return { clock, store, sessions, monitor, errors, connect, restarted };
 }
 
-const bare = {
-  nodeId: 'n',
-  cpuPct: null,
-  load1: null,
-  memUsedPct: null,
-  diskUsedPct: null,
-  rttMs: null,
-  skewMs: null,
-  sample: '{}',
-};
-
-test('old heartbeats go, also those of a fleet that makes more in a minute than one batch deletes', async (t) => {
-  const { clock, store, monitor, count } = setUp(t);
-  await store.write(() => {
-    for (let at = 0; at < 5_000; at += 1) store.health.insertHeartbeat({ ...bare, at });
-    store.health.insertHeartbeat({ ...bare, at: clock.now() });
-  });
-  monitor.start();
-  await clock.advance(59_000);
-  assert.equal(count(), 5_001);
-  for (let step = 0; step < 20; step += 1) {
-    await clock.advance(200);
-    await settle(5);
-  }
-  assert.equal(count(), 1);
-  monitor.close();
-});
-
-test('a disk that fails while it prunes does not end the pruning; close does', async (t) => {
-  const { clock, store, monitor, errors, count } = setUp(t);
-  store.health.insertHeartbeat({ ...bare, at: 1 });
-  const prune = store.health.pruneHeartbeats.bind(store.health);
-  store.health.pruneHeartbeats = () => {
-    throw new Error('disk');
-  };
-  monitor.start();
-  await clock.advance(60_000);
-  await settle();
-  assert.deepEqual([errors.length, count()], [1, 1]);
-  store.health.pruneHeartbeats = prune;
-  await clock.advance(60_000);
-  await settle();
-  assert.equal(count(), 0);
-  await clock.advance(60_000);
-  monitor.close();
-  await settle();
-  assert.equal(clock.pendingTimers, 0, 'a prune that was under way does not begin another');
-});
+const FULL = { ...HEALTHY, disks: [disk('/', 95)] };
 
 test('after a start of the gateway, the last heartbeat comes from the store; one that it cannot read is none', (t) => {
   const { store, monitor } = setUp(t);
   assert.equal(monitor.healthOf({ id: 'n' }).status, 'offline');
   monitor.forget('n');
-  store.health.insertHeartbeat({ ...bare, at: 1 });
+  store.health.putHeartbeat({ nodeId: 'n', at: 1, rttMs: null, skewMs: null, sample: '{}', state: '{"odd": true}' });
   assert.equal(monitor.healthOf({ id: 'n' }).latest, undefined);
+});
+
+test('a start of the gateway forgets neither what is nearly over its limit nor how good the link was', async (t) => {
+  const { clock, monitor, connect, restarted } = setUp(t);
+  const session = await connect();
+  for (const rttMs of [40, 60, 40]) {
+    await clock.advance(30_000);
+    await monitor.accept(session, { ...HEALTHY, at: clock.now(), rttMs, cpuPct: rttMs === 60 ? 10 : 99 });
+  }
+  const again = restarted();
+  assert.equal(again.healthOf({ id: 'n' }).status, 'online');
+  assert.deepEqual(again.healthOf({ id: 'n' }).link, monitor.healthOf({ id: 'n' }).link);
+  for (let beat = 0; beat < 2; beat += 1) {
+    await clock.advance(30_000);
+    await again.accept(session, { ...HEALTHY, at: clock.now(), rttMs: 40, cpuPct: 99 });
+  }
+  assert.equal(again.healthOf({ id: 'n' }).status, 'limited');
+});
+
+test('a spell of trouble is stored once, from its first heartbeat to its last, and ends with the session', async (t) => {
+  const { clock, store, sessions, monitor, connect } = setUp(t);
+  const session = await connect();
+  const begun = clock.now();
+  const beat = async (sample: Heartbeat) => {
+    await clock.advance(30_000);
+    await monitor.accept(session, { ...sample, at: clock.now() });
+  };
+  await beat(HEALTHY);
+  for (let count = 0; count < 3; count += 1) await beat(FULL);
+  for (let count = 0; count < 3; count += 1) await beat(HEALTHY);
+  await beat({ ...HEALTHY, faults: ['spool'] });
+  await clock.advance(10_000);
+  sessions.close('n', 'gone');
+  await settle();
+  const spells = store.incidents.between('n', 0, clock.now() + 1);
+  assert.deepEqual(
+    spells.map(({ status, startedAt, endedAt, reasons }) => [
+      status,
+      startedAt - begun,
+      (endedAt ?? 0) - begun,
+      reasons,
+    ]),
+    [
+      ['limited', 60_000, 210_000, ['disk / 95% (limit 90%)']],
+      ['error', 240_000, 250_000, ['spool']],
+    ],
+  );
+});
+
+test('each new session but the first is a reconnect', async (t) => {
+  const { clock, monitor, sessions, connect } = setUp(t);
+  for (let count = 0; count < 3; count += 1) {
+    await monitor.accept(await connect(), { ...HEALTHY, at: clock.now(), rttMs: 20 });
+    sessions.close('n', 'cut');
+    await clock.advance(60_000);
+  }
+  const { link, status } = monitor.healthOf({ id: 'n' });
+  assert.deepEqual([link.reconnectsPerHour, link.score, status], [2, 0, 'offline']);
+});
+
+test('figures go into the history, disks once an hour', async (t) => {
+  const { clock, store, monitor, connect } = setUp(t);
+  const session = await connect();
+  for (const usedPct of [50, 51]) {
+    await monitor.accept(session, { ...HEALTHY, at: clock.now(), cpuPct: usedPct, disks: [disk('/', usedPct)] });
+    await clock.advance(60_000);
+  }
+  const [trend] = store.history.diskTrends('n', 0);
+  assert.deepEqual([trend?.mount, trend?.readings, trend?.sumPct], ['/', 1, 50]);
+  const period = { from: clock.now() - 3_600_000, to: clock.now(), parts: 48 };
+  assert.equal(readHistory(store.history, 'n', period).statistics('cpuPct')?.avg, 50.5);
 });

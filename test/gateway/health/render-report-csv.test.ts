@@ -62,7 +62,9 @@ test('reads back as one row a node with the figures of the report', () => {
     assert.equal(cell('status'), node.status);
     assert.ok(Math.abs(Number(cell('uptime_pct')) - (node.uptimePct ?? 0)) < 0.001);
     assert.ok(Math.abs(Number(cell('rtt_ms_p95')) - (node.rttMs?.p95 ?? 0)) < 0.001);
-    assert.equal(Number(cell('outages')), node.incidents.length);
+    assert.equal(Number(cell('outages')), node.outages);
+    assert.equal(Number(cell('incidents')), node.incidents.length);
+    assert.equal(cell('disk_full_at'), node.forecasts[0]?.fullAt ?? '');
     assert.equal(Number(cell('runs_failed')), node.runs.failed);
   });
 });

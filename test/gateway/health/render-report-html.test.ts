@@ -37,7 +37,11 @@ function tagsOf(page: string): Tag[] {
 }
 
 test('is well formed, and made of nothing but its own tags, whatever nodes call themselves', () => {
-  const usual = new Set(tagsOf(renderReportHtml(buildReport(sampleInput()))).map(({ name }) => name));
+  const input = sampleInput();
+  const many = { ...input, rows: input.rows.map((row) => ({ ...row, status: 'limited' as const, reasons: ['full'] })) };
+  const usual = new Set(
+    [input, many].flatMap((each) => tagsOf(renderReportHtml(buildReport(each))).map(({ name }) => name)),
+  );
   const hostile = tagsOf(renderReportHtml(hostileReport()));
   for (const { name, attributes } of hostile) {
     assert.ok(usual.has(name), name);
@@ -97,6 +101,14 @@ test('draws the real series: every number in a path is finite and inside the pic
     drawn.map((d) => d.split('M').length - 1),
     [2, 1],
   );
+});
+
+test('a limit that is off has no mark', () => {
+  const limits = { cpuPct: 95, memUsedPct: 90, diskUsedPct: Number.POSITIVE_INFINITY };
+  const report = buildReport({ ...sampleInput(), limits });
+  assert.equal(report.limits.diskUsedPct, null);
+  const page = renderReportHtml(report);
+  assert.doesNotMatch(page, /Infinity|class="mark"/);
 });
 
 test('serves light, dark and paper', () => {

@@ -47,5 +47,5 @@ test('a node that flaps does not fill the mail', () => {
   }));
   const text = renderReportText(buildReport({ ...input, rows: [{ ...row, sessions }] }));
   assert.equal(text.match(/offline from/g)?.length, 5);
-  assert.match(text, /and 95 shorter outages/);
+  assert.match(text, /and 95 shorter incidents/);
 });

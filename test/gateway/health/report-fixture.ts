@@ -1,6 +1,10 @@
 /** A day of a fleet of twelve nodes, of which one is gone, one is full and one was only just paired. */
 import { DEFAULT_HEALTH_THRESHOLDS } from '../../../src/gateway/health/derive-status.ts';
-import type { ReportInput, ReportRow, ReportSample } from '../../../src/gateway/health/report-types.ts';
+import { SERIES_PARTS } from '../../../src/gateway/health/report-series.ts';
+import type { ReportInput, ReportRow } from '../../../src/gateway/health/report-types.ts';
+import { encodeFigures } from '../../../src/gateway/history/figure-codec.ts';
+import { FIGURES, type FigureName, type Figures } from '../../../src/gateway/history/figures.ts';
+import { NodeHistory } from '../../../src/gateway/history/node-history.ts';
 
 export const DAY_MS = 86_400_000;
 export const FROM = Date.UTC(2026, 0, 30, 9, 30);
@@ -20,6 +24,19 @@ function randomFrom(seed: number): () => number {
   };
 }
 
+/** Figures of one moment; those that are left out are not known. */
+export interface Sample extends Partial<Record<FigureName, number | null>> {
+  at: number;
+}
+
+/** The history that these samples make over {@link FROM} to {@link TO}. */
+export function historyOf(samples: readonly Sample[]): NodeHistory {
+  const history = new NodeHistory({ from: FROM, to: TO, parts: SERIES_PARTS });
+  const none = Object.fromEntries(FIGURES.map(({ name }) => [name, null])) as Figures;
+  for (const { at, ...figures } of samples) history.addHeartbeat(at, encodeFigures({ ...none, ...figures }));
+  return history;
+}
+
 interface Shape {
   name: string;
   seed: number;
@@ -30,9 +47,9 @@ interface Shape {
   busy?: number;
 }
 
-function samplesOf({ seed, from = FROM, to = TO, disk = 40, diskGrowth = 0, busy = 12 }: Shape): ReportSample[] {
+function samplesOf({ seed, from = FROM, to = TO, disk = 40, diskGrowth = 0, busy = 12 }: Shape): Sample[] {
   const random = randomFrom(seed);
-  const samples: ReportSample[] = [];
+  const samples: Sample[] = [];
   let memory = 30 + random() * 30;
   for (let at = from; at < to; at += STEP_MS) {
     const dayWave = Math.sin(((at - FROM) / DAY_MS) * 2 * Math.PI);
@@ -56,8 +73,12 @@ function row(shape: Shape, changes: Partial<ReportRow> = {}): ReportRow {
     name: shape.name,
     status: 'online',
     reasons: [],
-    joinedAt: FROM - 30 * DAY_MS,
-    samples: samplesOf(shape),
+    linkScore: 97,
+    machineScore: 88,
+    firstSessionAt: FROM - 30 * DAY_MS,
+    history: historyOf(samplesOf(shape)),
+    troubles: [],
+    forecasts: [],
     sessions: [{ from: FROM - DAY_MS, to: null }],
     runs: { exited: 20 + shape.seed },
     exitedNonZero: 0,
@@ -80,9 +101,10 @@ export function sampleInput(): ReportInput {
       row(
         { name: 'laptop-maria', seed: 31, to: goneAt },
         {
-          samples: samplesOf({ name: 'laptop-maria', seed: 31, to: goneAt }).filter(
-            ({ at }) => at < flapAt || at >= backAt,
+          history: historyOf(
+            samplesOf({ name: 'laptop-maria', seed: 31, to: goneAt }).filter(({ at }) => at < flapAt || at >= backAt),
           ),
+          linkScore: 0,
           status: 'offline',
           reasons: ['no session'],
           sessions: [
@@ -97,6 +119,11 @@ export function sampleInput(): ReportInput {
         { name: 'build-1', seed: 32, disk: 81, diskGrowth: 13, busy: 55 },
         {
           status: 'limited',
+          machineScore: 52,
+          troubles: [
+            { from: TO - 4 * HOUR_MS, to: null, status: 'limited', reasons: ['disk /var/lib/docker 90% (limit 90%)'] },
+          ],
+          forecasts: [{ mount: '/var/lib/docker', fullAt: TO + 11 * HOUR_MS, risePctPerDay: 13.2 }],
           reasons: ['disk /var/lib/docker 93.9% (limit 90%)', 'clock 94 s behind (limit 60 s)'],
           runs: { exited: 140, timed_out: 3, running: 1, canceled: 2 },
           exitedNonZero: 6,
@@ -104,7 +131,7 @@ export function sampleInput(): ReportInput {
       ),
       row(
         { name: 'edge-new', seed: 33, from: FROM + 20 * HOUR_MS },
-        { joinedAt: FROM + 20 * HOUR_MS, sessions: [{ from: FROM + 20 * HOUR_MS, to: null }], runs: {} },
+        { firstSessionAt: FROM + 20 * HOUR_MS, sessions: [{ from: FROM + 20 * HOUR_MS, to: null }], runs: {} },
       ),
     ],
   };

@@ -7,7 +7,7 @@ import { SERIES_PARTS } from '../../../src/gateway/health/report-series.ts';
 import type { ReportRow } from '../../../src/gateway/health/report-types.ts';
 import { NODE_STATUSES } from '../../../src/protocol/node-status.ts';
 import { RUN_STATES } from '../../../src/protocol/run-state.ts';
-import { DAY_MS, FROM, sampleInput, TO } from './report-fixture.ts';
+import { DAY_MS, FROM, historyOf, sampleInput, TO } from './report-fixture.ts';
 
 const HOUR_MS = 3_600_000;
 
@@ -15,9 +15,13 @@ const ROW: ReportRow = {
   name: 'node-1',
   status: 'online',
   reasons: [],
-  joinedAt: FROM - DAY_MS,
-  samples: [],
+  linkScore: 100,
+  machineScore: 100,
+  firstSessionAt: FROM - DAY_MS,
+  history: historyOf([]),
   sessions: [],
+  troubles: [],
+  forecasts: [],
   runs: {},
   exitedNonZero: 0,
 };
@@ -39,9 +43,16 @@ test('uptime and outages come from the sessions within the period', () => {
   assert.equal(node.uptimePct, 50);
   assert.equal(node.offlineMs, 12 * HOUR_MS);
   assert.deepEqual(node.incidents, [
-    { start: '2026-01-30T15:30:00.000Z', end: '2026-01-30T21:30:00.000Z', durationMs: 6 * HOUR_MS },
-    { start: '2026-01-31T03:30:00.000Z', end: null, durationMs: 6 * HOUR_MS },
+    {
+      status: 'offline',
+      start: '2026-01-30T15:30:00.000Z',
+      end: '2026-01-30T21:30:00.000Z',
+      durationMs: 6 * HOUR_MS,
+      reasons: [],
+    },
+    { status: 'offline', start: '2026-01-31T03:30:00.000Z', end: null, durationMs: 6 * HOUR_MS, reasons: [] },
   ]);
+  assert.equal(node.outages, 2);
 });
 
 test('a live session lasts to the end of the period', () => {
@@ -50,9 +61,9 @@ test('a live session lasts to the end of the period', () => {
   assert.equal(node.incidents.length, 1);
 });
 
-test('a node that joined inside the period counts from then', () => {
+test('a node whose first session began inside the period counts from then, however long before it was paired', () => {
   const joinedAt = FROM + 12 * HOUR_MS;
-  const node = nodeOf({ joinedAt, sessions: [{ from: joinedAt, to: null }] });
+  const node = nodeOf({ firstSessionAt: joinedAt, sessions: [{ from: joinedAt, to: null }] });
   assert.equal(node.uptimePct, 100);
   assert.deepEqual(node.incidents, []);
   assert.equal(node.joinedAt, new Date(joinedAt).toISOString());
@@ -60,28 +71,73 @@ test('a node that joined inside the period counts from then', () => {
   assert.equal(node.series.onlinePct.at(-1), 100);
 });
 
-test('a node that joined at the very end has no uptime rather than 0', () => {
-  const node = nodeOf({ joinedAt: TO });
+test('a node that was never connected has no uptime rather than 0', () => {
+  const node = nodeOf({ firstSessionAt: null, status: 'offline' });
+  assert.equal(node.joinedAt, null);
   assert.equal(node.uptimePct, null);
   assert.deepEqual(node.incidents, []);
   assert.equal(node.cpuPct, null);
 });
 
 test('samples outside of the period do not count', () => {
-  const sample = { memUsedPct: null, diskUsedPct: null, rttMs: null };
   const node = nodeOf({
-    samples: [
-      { ...sample, at: FROM - 1, cpuPct: 99 },
-      { ...sample, at: FROM, cpuPct: 10 },
-      { ...sample, at: TO - 1, cpuPct: 20 },
-      { ...sample, at: TO, cpuPct: 99 },
-    ],
+    history: historyOf([
+      { at: FROM - 1, cpuPct: 99 },
+      { at: FROM, cpuPct: 10 },
+      { at: TO - 1, cpuPct: 20 },
+      { at: TO, cpuPct: 99 },
+    ]),
   });
-  assert.deepEqual(node.cpuPct, { min: 10, avg: 15, max: 20, p95: 20 });
+  assert.deepEqual(node.cpuPct && { ...node.cpuPct, p95: Math.round(node.cpuPct.p95) }, {
+    min: 10,
+    avg: 15,
+    max: 20,
+    p95: 20,
+  });
   assert.equal(node.memUsedPct, null);
   assert.equal(node.series.cpuPct[0], 10);
   assert.equal(node.series.cpuPct.at(-1), 20);
   assert.equal(node.series.cpuPct.filter((value) => value !== null).length, 2);
+});
+
+test('times limited or in error are incidents too, beside the outages, and cost no uptime', () => {
+  const node = nodeOf({
+    sessions: [
+      { from: FROM - HOUR_MS, to: FROM + 6 * HOUR_MS },
+      { from: FROM + 7 * HOUR_MS, to: null },
+    ],
+    troubles: [
+      { from: FROM - HOUR_MS, to: FROM + HOUR_MS, status: 'limited', reasons: ['cpu 99% (limit 95%)'] },
+      { from: FROM + 20 * HOUR_MS, to: null, status: 'error', reasons: ['spool'] },
+    ],
+  });
+  assert.deepEqual(
+    node.incidents.map(({ status, durationMs, end, reasons }) => [status, durationMs / HOUR_MS, end === null, reasons]),
+    [
+      ['limited', 1, false, ['cpu 99% (limit 95%)']],
+      ['offline', 1, false, []],
+      ['error', 4, true, ['spool']],
+    ],
+  );
+  assert.equal(node.outages, 1);
+  assert.equal(Math.round(node.uptimePct ?? 0), 96);
+});
+
+test('what joined sessions keep of the time away counts, in proportion', () => {
+  const node = nodeOf({ sessions: [{ from: FROM - DAY_MS, to: TO, awayMs: 12 * HOUR_MS }] });
+  assert.equal(node.uptimePct, 75);
+  assert.equal(node.offlineMs, 6 * HOUR_MS);
+});
+
+test('the worst nodes are named, and one that will be full is among them', () => {
+  const full = { mount: '/', fullAt: TO + HOUR_MS, risePctPerDay: 5 };
+  const rows = [
+    { ...ROW, name: 'fine', sessions: [{ from: FROM, to: null }] },
+    { ...ROW, name: 'filling', sessions: [{ from: FROM, to: null }], forecasts: [full] },
+  ];
+  const report = buildReport({ from: FROM, to: TO, rows, limits });
+  assert.deepEqual(report.worst, ['filling']);
+  assert.equal(report.nodes.find(({ name }) => name === 'filling')?.forecasts[0]?.fullInMs, HOUR_MS);
 });
 
 test('runs: a cancel is no failure, an exit other than 0 is', () => {
@@ -122,11 +178,24 @@ const anyRow: fc.Arbitrary<ReportRow> = fc.record({
   name: fc.string(),
   status: fc.constantFrom(...NODE_STATUSES),
   reasons: fc.array(fc.string(), { maxLength: 2 }),
-  joinedAt: time,
-  samples: fc.array(
-    fc.record({ at: time, cpuPct: percent, memUsedPct: percent, diskUsedPct: percent, rttMs: percent }),
-  ),
+  linkScore: fc.option(fc.nat({ max: 100 })),
+  machineScore: fc.option(fc.nat({ max: 100 })),
+  firstSessionAt: fc.option(time),
+  history: fc
+    .array(fc.record({ at: time, cpuPct: percent, memUsedPct: percent, diskUsedPct: percent, rttMs: percent }))
+    .map(historyOf),
   sessions: fc.array(fc.record({ from: time, to: fc.option(time) })),
+  troubles: fc.array(
+    fc.record({
+      from: time,
+      to: fc.option(time),
+      status: fc.constantFrom('limited' as const, 'error' as const),
+      reasons: fc.array(fc.string(), { maxLength: 2 }),
+    }),
+  ),
+  forecasts: fc.array(
+    fc.record({ mount: fc.string(), fullAt: time, risePctPerDay: fc.double({ min: 0, noNaN: true }) }),
+  ),
   runs: fc.dictionary(fc.constantFrom(...RUN_STATES), fc.nat({ max: 100 })),
   exitedNonZero: fc.constant(0),
 });
@@ -143,9 +212,9 @@ test('any rows: figures stay in their ranges, outages never overlap, sums agree'
       );
       for (const node of report.nodes) {
         assert.ok(node.uptimePct === null || (node.uptimePct >= 0 && node.uptimePct <= 100));
-        assert.equal(node.uptimePct === 100 || node.uptimePct === null, node.incidents.length === 0);
+        assert.equal(node.uptimePct === 100 || node.uptimePct === null, node.outages === 0);
         let end = '';
-        for (const incident of node.incidents) {
+        for (const incident of node.incidents.filter(({ status }) => status === 'offline')) {
           assert.ok(incident.start > end);
           end = incident.end ?? report.period.to;
           assert.equal(Date.parse(end) - Date.parse(incident.start), incident.durationMs);

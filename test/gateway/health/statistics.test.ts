@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { meanOf, statisticsOf } from '../../../src/gateway/health/statistics.ts';
+import { statisticsOf } from '../../../src/gateway/health/statistics.ts';
 
 test('least, mean, most and 95th percentile', () => {
   const hundred = Array.from({ length: 100 }, (_, index) => index + 1);
@@ -13,14 +13,6 @@ test('missing figures do not count, and nothing has no statistics', () => {
   assert.deepEqual(statisticsOf([null, 4, null, 6]), { min: 4, avg: 5, max: 6, p95: 6 });
   assert.equal(statisticsOf([null]), null);
   assert.equal(statisticsOf([]), null);
-});
-
-test('a rolled-up figure weighs as much as what it stands for, and keeps its extremes', () => {
-  const hour = { min: 0, avg: 10, max: 99, count: 99 };
-  assert.deepEqual(statisticsOf([hour, 110]), { min: 0, avg: 11, max: 110, p95: 10 });
-  assert.equal(meanOf(hour), 10);
-  assert.equal(meanOf(null), null);
-  assert.equal(meanOf(3), 3);
 });
 
 test('min <= avg <= max, p95 within, and at least 95 % do not exceed p95', () => {

@@ -66,7 +66,7 @@ function restarted(t: TestContext, api: TestApi, changes: object = {}) {
     clock,
     places,
     logger: silentLogger,
-    renderReport: () => 'report',
+    renderReport: async () => 'report',
   };
   const scheduler = createScheduler({ ...options, ...changes });
   t.after(() => scheduler.close());

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
+import { FIGURES, type Figures } from '../../../src/gateway/history/figures.ts';
 import { Store } from '../../../src/gateway/store/store.ts';
 import { canTransition, isTerminal, RUN_STATES, type RunState } from '../../../src/protocol/run-state.ts';
 import { cleanUp, tempFolder } from '../../support/temp-folder.ts';
@@ -43,6 +44,8 @@ function insertRun(store: Store, changes: { nodeId?: string; createdAt?: number 
   assert.ok(run);
   return run;
 }
+
+const NO_FIGURES = Object.fromEntries(FIGURES.map(({ name }) => [name, null])) as Figures;
 
 test('random sequences of moves never leave the legal graph', (t) => {
   const store = openStore(t);
@@ -182,21 +185,16 @@ test('names and keys are unique; heartbeats and sessions go with their node, run
   assert.throws(() => insertNode(store, 'b', key), /UNIQUE/);
   assert.throws(() => store.nodes.rename('missing', 'x') ?? insertNode(store, 'a'), /UNIQUE/);
   assert.equal(store.nodes.byPublicKey(key)?.id, 'a');
-  store.health.insertHeartbeat({
-    nodeId: 'a',
-    at: 1,
-    cpuPct: null,
-    load1: null,
-    memUsedPct: null,
-    diskUsedPct: null,
-    rttMs: null,
-    skewMs: 3,
-    sample: '{}',
-  });
+  store.health.putHeartbeat({ nodeId: 'a', at: 1, rttMs: null, skewMs: 3, sample: '{}', state: null });
+  store.history.insert('a', 1, { ...NO_FIGURES, cpuPct: 1 });
+  store.history.insertDisks('a', 1, [{ mount: '/', usedPct: 1 }]);
+  store.incidents.change('a', 1, { status: 'limited', reasons: [] });
   const session = store.health.openSession('a', '1.2.3.4', 1);
   const run = insertRun(store, { nodeId: 'a' });
   store.nodes.remove('a');
   assert.equal(store.health.lastHeartbeat('a'), undefined);
+  assert.equal(store.history.numberOf('a'), undefined);
+  assert.deepEqual([...store.history.diskTrends('a', 0), ...store.incidents.between('a', 0, 10)], []);
   assert.deepEqual(store.health.sessions('a', 0, 10), []);
   store.health.endSession(session, 2, 'late');
   assert.equal(store.runs.byId(run.id)?.nodeId, 'a');
@@ -221,30 +219,55 @@ test('sessions: those that touch a period, ended once, closed after a crash when
   assert.deepEqual(spans(21, 30), []);
 });
 
-test('heartbeats are pruned in bounded steps, oldest included', (t) => {
+test('incidents: one goes on at a time, ended after a crash with the last heartbeat, short ones forgotten first', (t) => {
   const store = openStore(t);
   insertNode(store, 'a');
-  for (let at = 0; at < 10; at += 1) {
-    store.health.insertHeartbeat({
-      nodeId: 'a',
-      at,
-      cpuPct: at,
-      load1: null,
-      memUsedPct: null,
-      diskUsedPct: null,
-      rttMs: null,
-      skewMs: null,
-      sample: '{}',
-    });
+  const { incidents } = store;
+  incidents.change('a', 10, { status: 'limited', reasons: ['x'] });
+  incidents.change('a', 20, { status: 'error', reasons: ['y'] });
+  assert.equal(incidents.open('a')?.status, 'error');
+  incidents.change('a', 1_000, null);
+  assert.equal(incidents.open('a'), undefined);
+  incidents.change('a', 2_000, { status: 'limited', reasons: [] });
+  store.health.putHeartbeat({ nodeId: 'a', at: 2_500, rttMs: null, skewMs: null, sample: '{}', state: null });
+  incidents.endStale();
+  const spells = () => incidents.between('a', 0, 9_999).map(({ startedAt, endedAt }) => [startedAt, endedAt]);
+  assert.deepEqual(spells(), [
+    [10, 20],
+    [20, 1_000],
+    [2_000, 2_500],
+  ]);
+  incidents.forget('a', { before: 0, briefBefore: 500, briefMs: 100 });
+  assert.deepEqual(spells().length, 2);
+  incidents.forget('a', { before: 1_500, briefBefore: 0, briefMs: 0 });
+  assert.deepEqual(spells(), [[2_000, 2_500]]);
+});
+
+test('old sessions are joined in steps without changing how long the node was there', async (t) => {
+  const store = openStore(t);
+  insertNode(store, 'a');
+  // 1,200 sessions of 40 ms every 50 ms, then a long pause, then some that are too young to be joined.
+  const times = [...Array.from({ length: 1_200 }, (_, index) => index * 50), 100_000, 100_100, 900_000, 900_100];
+  await store.write(() => {
+    for (const at of times) store.health.endSession(store.health.openSession('a', 'x', at), at + 40, 'cut');
+  });
+  const sum = () =>
+    store.health
+      .sessions('a', 0, 1e9)
+      .reduce((total, { connectedAt, endedAt, awayMs }) => total + (endedAt ?? 0) - connectedAt - awayMs, 0);
+  const before = sum();
+  let steps = 0;
+  for (let from: number | null = 0; from !== null; steps += 1) {
+    const begin: number = from;
+    from = await store.write(() => store.health.joinSessions('a', begin, 500_000, 1_000));
+    assert.equal(sum(), before);
   }
-  assert.equal(store.health.pruneHeartbeats(5, 3), 3);
-  assert.equal(store.health.pruneHeartbeats(5, 3), 2);
-  assert.equal(store.health.pruneHeartbeats(5, 3), 0);
-  assert.deepEqual(
-    store.health.heartbeats('a', 0, 8).map(({ at }) => at),
-    [5, 6, 7],
-  );
-  assert.equal(store.health.lastHeartbeat('a')?.at, 9);
+  assert.ok(steps >= 3 && steps < 10);
+  assert.equal(store.health.sessions('a', 0, 1e9).length, 4);
+  assert.equal(store.health.joinSessions('a', 0, 500_000, 1_000), null);
+  assert.equal(sum(), before);
+  assert.equal(store.health.firstSessionAt('a'), 0);
+  assert.equal(store.health.forgetSessions('a', 500_000), 2);
 });
 
 test('an invite is used as often as it says, not after its end, and pruned when it can never be used again', (t) => {

@@ -14,14 +14,19 @@ test('cpu times: iowait is idle, guest is not counted twice', () => {
 const NET_DEV = `Inter-|   Receive                                                |  Transmit
  face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
     lo: 9000 1 0 0 0 0 0 0 9000 1 0 0 0 0 0 0
-  eth0:1234567890123 2 0 0 0 0 0 0 456 2 0 0 0 0 0 0
+  eth0:1234567890123 2 3 5 0 0 0 0 456 2 4 6 0 0 0 0
 docker0: 77 1 0 0 0 0 0 0 78 1 0 0 0 0 0 0
 `;
 
 test('network: the table of interfaces', () => {
   const counters = parseNetDev(NET_DEV);
   assert.deepEqual([...counters.keys()], ['lo', 'eth0', 'docker0']);
-  assert.deepEqual(counters.get('eth0'), { rxBytes: 1_234_567_890_123, txBytes: 456 });
+  assert.deepEqual(counters.get('eth0'), {
+    rxBytes: 1_234_567_890_123,
+    txBytes: 456,
+    errors: 7,
+    drops: 11,
+  });
 });
 
 test('network: interfaces without hardware count only where there are no others', async (t) => {

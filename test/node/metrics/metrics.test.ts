@@ -68,7 +68,7 @@ test('rates follow the monotonic clock, whatever the wall clock does', async (t)
   await clock.advance(2000);
   const sample = await metrics.sample();
   assert.equal(sample.cpuPct, 30);
-  assert.deepEqual(sample.network, { rxBytesPerS: 500, txBytesPerS: 250 });
+  assert.deepEqual(sample.network, { rxBytesPerS: 500, txBytesPerS: 250, errorsPerS: null, dropsPerS: null });
   assert.equal(sample.at, clock.now());
 });
 

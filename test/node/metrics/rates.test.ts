@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { cpuPctBetween, DifferenceOf, networkRatesBetween } from '../../../src/node/metrics/rates.ts';
+import type { InterfaceCounters } from '../../../src/node/metrics/source.ts';
 
 const counters = (entries: Record<string, [number, number]>) =>
   new Map(Object.entries(entries).map(([name, [rxBytes, txBytes]]) => [name, { rxBytes, txBytes }]));
@@ -29,13 +30,25 @@ test('network rates are bytes a second over all interfaces', () => {
     counters({ eth0: [3000, 100], wlan0: [0, 900] }),
     2000,
   );
-  assert.deepEqual(rates, { rxBytesPerS: 1000, txBytesPerS: 250 });
+  assert.deepEqual(rates, { rxBytesPerS: 1000, txBytesPerS: 250, errorsPerS: null, dropsPerS: null });
+});
+
+test('errors and drops are told where they are counted', () => {
+  const card = { rxBytes: 0, txBytes: 0, errors: 1, drops: 10 };
+  const before = new Map<string, InterfaceCounters>([
+    ['eth0', card],
+    ['odd0', { rxBytes: 0, txBytes: 0 }],
+  ]);
+  const after = new Map(before).set('eth0', { ...card, errors: 5, drops: 10 });
+  const rates = networkRatesBetween(before, after, 2000);
+  assert.deepEqual([rates?.errorsPerS, rates?.dropsPerS], [2, 0]);
 });
 
 test('an interface that is new or was made anew does not count yet', () => {
   const before = counters({ eth0: [1000, 1000], usb0: [9000, 9000] });
   const after = counters({ eth0: [2000, 1000], usb0: [10, 10], usb1: [7777, 7777] });
-  assert.deepEqual(networkRatesBetween(before, after, 1000), { rxBytesPerS: 1000, txBytesPerS: 0 });
+  const rates = networkRatesBetween(before, after, 1000);
+  assert.deepEqual([rates?.rxBytesPerS, rates?.txBytesPerS], [1000, 0]);
   assert.equal(networkRatesBetween(counters({}), after, 1000), null);
   assert.equal(networkRatesBetween(before, before, 0), null);
 });

@@ -1,0 +1,14 @@
+/** A line of figures in a line of text. */
+
+const LEVELS = '▁▂▃▄▅▆▇█';
+
+/** One character a value, from 0 to `most`; a blank where nothing is known. */
+export function sparkline(values: readonly (number | null)[], most: number): string {
+  return values
+    .map((value) => {
+      if (value === null) return ' ';
+      const share = most > 0 ? Math.min(1, Math.max(0, value / most)) : 0;
+      return LEVELS[Math.min(LEVELS.length - 1, Math.floor(share * LEVELS.length))] ?? ' ';
+    })
+    .join('');
+}

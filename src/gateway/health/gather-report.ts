@@ -1,0 +1,93 @@
+/** Gathers what a health report is made of out of the store, node by node, with pauses in which everybody else has a turn. */
+import { setImmediate } from 'node:timers/promises';
+import type { RunState } from '../../protocol/run-state.ts';
+import { NodeHistory } from '../history/node-history.ts';
+import { readHistories, readHistory } from '../history/read-history.ts';
+import type { NodeRecord } from '../store/nodes-table.ts';
+import type { Store } from '../store/store.ts';
+import { forecastDisk } from './forecast-disk.ts';
+import type { Interval } from './intervals.ts';
+import type { HealthMonitor } from './monitor.ts';
+import { assembleReport, buildNode } from './report.ts';
+import { SERIES_PARTS } from './report-series.ts';
+import type { HealthReport, NodeReport, ReportLimits, ReportRow } from './report-types.ts';
+
+/** Of disks that is looked at to say when they will be full, ms. */
+const DISK_HISTORY_MS = 14 * 86_400_000;
+/** Nodes in one turn: some 10 ms of work. */
+const TURN_NODES = 20;
+
+export interface ReportSources {
+  store: Store;
+  monitor: HealthMonitor;
+  limits: ReportLimits;
+}
+
+export async function gatherReport(
+  sources: ReportSources,
+  nodes: readonly NodeRecord[],
+  period: Interval,
+): Promise<HealthReport> {
+  const { store, limits } = sources;
+  const parts = { ...period, parts: SERIES_PARTS };
+  const [first] = nodes;
+  const histories =
+    nodes.length === 1 && first !== undefined
+      ? new Map([[first.id, readHistory(store.history, first.id, parts)]])
+      : await readHistories(store.history, parts);
+  const runs = runsByNode(store, period);
+  const reports: NodeReport[] = [];
+  for (const node of nodes) {
+    if (reports.length % TURN_NODES === TURN_NODES - 1) await setImmediate();
+    const row: ReportRow = {
+      ...nodeFacts(sources, node, period),
+      history: histories.get(node.id) ?? new NodeHistory(parts),
+      forecasts: forecastsOf(store, node.id, period.to),
+      ...(runs.get(node.id) ?? { runs: {}, exitedNonZero: 0 }),
+    };
+    reports.push(buildNode(row, period));
+    histories.delete(node.id);
+  }
+  return assembleReport(period, reports, limits);
+}
+
+function nodeFacts({ store, monitor }: ReportSources, node: NodeRecord, { from, to }: Interval) {
+  const { status, reasons, link, machineScore } = monitor.healthOf(node);
+  return {
+    name: node.name,
+    status,
+    reasons,
+    linkScore: link.score,
+    machineScore,
+    // Of a node that has been away for longer than sessions are kept, none is left.
+    firstSessionAt: store.health.firstSessionAt(node.id) ?? (node.lastSeenAt === null ? null : node.createdAt),
+    sessions: store.health
+      .sessions(node.id, from, to)
+      .map(({ connectedAt, endedAt, awayMs }) => ({ from: connectedAt, to: endedAt, awayMs })),
+    troubles: store.incidents
+      .between(node.id, from, to)
+      .map(({ startedAt, endedAt, ...rest }) => ({ ...rest, from: startedAt, to: endedAt })),
+  };
+}
+
+function forecastsOf({ history }: Store, nodeId: string, now: number): ReportRow['forecasts'] {
+  return history.diskTrends(nodeId, now - DISK_HISTORY_MS).flatMap(({ mount, ...trend }) => {
+    const forecast = forecastDisk(trend, now - DISK_HISTORY_MS, now);
+    return forecast === null ? [] : [{ mount, ...forecast }];
+  });
+}
+
+function runsByNode(store: Store, { from, to }: Interval): Map<string, Pick<ReportRow, 'runs' | 'exitedNonZero'>> {
+  const byNode = new Map<string, { runs: Partial<Record<RunState, number>>; exitedNonZero: number }>();
+  const countRuns = (nodeId: string, state: RunState, count: number, isFailed: boolean): void => {
+    const entry = byNode.get(nodeId) ?? { runs: {}, exitedNonZero: 0 };
+    byNode.set(nodeId, entry);
+    entry.runs[state] = (entry.runs[state] ?? 0) + count;
+    if (isFailed) entry.exitedNonZero += count;
+  };
+  for (const { nodeId, state, exitCode, count } of store.runs.countEnded(from, to)) {
+    countRuns(nodeId, state, count, state === 'exited' && exitCode !== 0);
+  }
+  for (const { nodeId, state } of store.runs.open()) countRuns(nodeId, state, 1, false);
+  return byNode;
+}
