@@ -7,6 +7,9 @@ import { FleetError } from '../../shared/errors.ts';
 /** Forgiven difference between the gateway's clock and the node's idea of it, s. */
 const TOLERANCE_S = 30;
 
+/** What was made of the keys, for as long as the node's state holds them: jose, too, remembers only what it has seen as the same object. */
+const IMPORTED = new WeakMap<readonly string[], readonly KeyObject[]>();
+
 export interface TicketCheck {
   ticket: string | undefined;
   run: string;
@@ -29,9 +32,9 @@ export async function verifyTicket(check: TicketCheck): Promise<void> {
 
 async function verifiedPayload(ticket: string, check: TicketCheck): Promise<Record<string, unknown>> {
   let failure: unknown;
-  for (const raw of check.signingKeys) {
+  for (const key of publicKeysOf(check.signingKeys)) {
     try {
-      const { payload } = await jwtVerify(ticket, publicKeyOf(raw), {
+      const { payload } = await jwtVerify(ticket, key, {
         algorithms: [TICKET_ALGORITHM],
         typ: TICKET_TYPE,
         audience: check.nodeId,
@@ -48,6 +51,10 @@ async function verifiedPayload(ticket: string, check: TicketCheck): Promise<Reco
   throw new FleetError('forbidden', `the ticket is not valid: ${why}`, { cause: failure });
 }
 
-function publicKeyOf(raw: string): KeyObject {
-  return createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x: raw }, format: 'jwk' });
+function publicKeysOf(raw: readonly string[]): readonly KeyObject[] {
+  const known = IMPORTED.get(raw);
+  if (known !== undefined) return known;
+  const keys = raw.map((x) => createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' }));
+  IMPORTED.set(raw, keys);
+  return keys;
 }
