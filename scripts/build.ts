@@ -1,4 +1,7 @@
-/** Bundles the CLI with esbuild: one small file for what people type all day, and one each for the long-running gateway and node. */
+/**
+ * Bundles the CLI with esbuild: one small file for what people type all day, one for the way to
+ * gateways elsewhere, and one each for the long-running gateway and node.
+ */
 import { chmodSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
@@ -19,10 +22,10 @@ require('./cli.cjs');
 const servicesApart: Plugin = {
   name: 'services-apart',
   setup(context) {
-    context.onResolve({ filter: /^\.\/(gateway|node)\/main\.ts$/ }, ({ path: imported }) => ({
-      path: `./${imported.split('/')[1]}.mjs`,
-      external: true,
-    }));
+    context.onResolve({ filter: /^\.\/(gateway|node|remote)\/main\.ts$/ }, ({ path: imported }) => {
+      const name = imported.split('/')[1] ?? '';
+      return { path: `./${name}.${name === 'remote' ? 'cjs' : 'mjs'}`, external: true };
+    });
   },
 };
 
@@ -59,6 +62,18 @@ const shim: BuildOptions = {
   banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
 };
 
+/** CommonJS, too: there a package is loaded where it is required, and schemas are only for logging in. */
+const remote: BuildOptions = {
+  ...common,
+  entryPoints: ['src/remote/main.ts'],
+  outfile: path.join(staging, 'remote.cjs'),
+  format: 'cjs',
+  minify: true,
+  packages: 'external',
+  define: { 'import.meta.url': '__bundleUrl' },
+  banner: { js: "const __bundleUrl = require('node:url').pathToFileURL(__filename).href;" },
+};
+
 const service = (name: string): BuildOptions => ({
   ...common,
   entryPoints: [`src/${name}/main.ts`],
@@ -76,7 +91,13 @@ function assertLight(name: string, metafile: Metafile | undefined, heavy: string
 
 rmSync(staging, { recursive: true, force: true });
 mkdirSync(staging, { recursive: true });
-const [ofCli, ofShim] = await Promise.all([build(cli), build(shim), build(service('gateway')), build(service('node'))]);
+const [ofCli, ofShim] = await Promise.all([
+  build(cli),
+  build(shim),
+  build(remote),
+  build(service('gateway')),
+  build(service('node')),
+]);
 const heavy = ['zod', 'fastify', 'pino', 'ssh2', 'jose'];
 assertLight('the CLI', ofCli.metafile, [...heavy, 'execa']);
 assertLight('the shim', ofShim.metafile, [...heavy, 'better-sqlite3']);

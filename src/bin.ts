@@ -56,6 +56,9 @@ function createWorld(): World {
         await keepSmall();
         return (await import('./node/main.ts')).startNode({ ...options, onCrash });
       },
+      openRemote: async (options) => (await import('./remote/main.ts')).openRemote(options),
+      login: async (options) => (await import('./remote/main.ts')).login(options),
+      logout: async (options) => (await import('./remote/main.ts')).logout(options),
     },
   };
 }

@@ -46,6 +46,7 @@ const LAYERS: Record<string, readonly string[]> = {
   cli: ['client', 'protocol', 'shared'],
   gateway: ['protocol', 'shared'],
   node: ['protocol', 'shared'],
+  remote: ['protocol', 'shared'],
 };
 
 /** Where a process begins. */
@@ -58,7 +59,7 @@ const WRAPPED: Record<string, readonly string[]> = {
   execa: ['node/runner/', 'node/shim/spawn.ts'],
   systeminformation: ['node/metrics/'],
   'p-queue': ['gateway/bus/'],
-  tweetnacl: ['node/identity.ts'],
+  tweetnacl: ['shared/identity.ts'],
   jose: ['gateway/identity/', 'node/api/verify-ticket.ts'],
   pino: ['shared/log.ts'],
   yaml: ['shared/config.ts'],

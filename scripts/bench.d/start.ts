@@ -15,12 +15,16 @@ const sshd = await startStockSshd(folder);
 try {
   await world.startGateway();
   await world.startNode('node-1');
+  const laptop = path.join(world.folder, 'laptop');
+  const { code } = await world.json<{ code: string }>(['invite', '--role', 'operator', '--json']);
+  await world.fleet(['login', `127.0.0.1:${world.port}`, '--code', code], { home: laptop });
   const subjects: Record<string, () => void> = {
     'node -e 0': () => run(process.execPath, ['-e', '0']),
     'ssh host true': () => run('ssh', [...sshd.clientArgs, 'true']),
     'ssh host true (plain curve25519)': () =>
       run('ssh', ['-o', 'KexAlgorithms=curve25519-sha256', ...sshd.clientArgs, 'true']),
     'fleet run node-1 true': () => run(FLEET, ['run', 'node-1', 'true']),
+    'fleet run node-1 true (over SSH)': () => run(FLEET, ['--home', laptop, 'run', 'node-1', 'true']),
     'fleet version': () => run(FLEET, ['version']),
   };
   const times = new Map(Object.keys(subjects).map((name) => [name, [] as number[]]));

@@ -13,7 +13,13 @@ const SUMMARIES: Readonly<Record<string, string>> = {
   'node status': 'how it is',
   'node logs': 'what it did',
   'node rotate-key': 'replace the key of the node',
-  invite: 'make a code that lets a machine join',
+  login: 'use a gateway from this machine',
+  logout: 'forget a gateway',
+  invite: 'make a code that lets a machine or a person join',
+  'invites list': 'the codes that can still be used',
+  'invites revoke': 'make a code void',
+  'keys list': 'whose keys the gateway knows',
+  'keys revoke': 'refuse a key from now on',
   nodes: 'list the nodes',
   'nodes show': 'all about one node',
   'nodes rename': 'give a node another name',
@@ -66,6 +72,12 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   'node status': async () => (await import('./commands/node-status.ts')).nodeStatusCommand,
   'node rotate-key': async () => (await import('./commands/node-rotate-key.ts')).nodeRotateKeyCommand,
   'node logs': async () => (await import('./commands/node-logs.ts')).nodeLogsCommand,
+  login: async () => (await import('./commands/login.ts')).loginCommand,
+  logout: async () => (await import('./commands/logout.ts')).logoutCommand,
+  'invites list': async () => (await import('./commands/invites-list.ts')).invitesListCommand,
+  'invites revoke': async () => (await import('./commands/invites-revoke.ts')).invitesRevokeCommand,
+  'keys list': async () => (await import('./commands/keys-list.ts')).keysListCommand,
+  'keys revoke': async () => (await import('./commands/keys-revoke.ts')).keysRevokeCommand,
   invite: async () => (await import('./commands/invite.ts')).inviteCommand,
   nodes: async () => (await import('./commands/nodes.ts')).nodesCommand,
   'nodes show': async () => (await import('./commands/nodes-show.ts')).nodesShowCommand,
@@ -116,6 +128,20 @@ export const GROUPS: Readonly<Record<string, { describe: string; examples: reado
       examples: [
         ['fleet gateway up --detach', 'start it in the background'],
         ['fleet gateway status', 'see whether it runs'],
+      ],
+    },
+    invites: {
+      describe: 'Codes that can still be used; fleet invite makes them.',
+      examples: [
+        ['fleet invites list', 'what is open'],
+        ['fleet invites revoke 7k3f', 'take one back'],
+      ],
+    },
+    keys: {
+      describe: 'The keys of people and nodes that the gateway knows.',
+      examples: [
+        ['fleet keys list', 'who may come in, and when they last did'],
+        ['fleet keys revoke anna', 'not any more'],
       ],
     },
     node: {

@@ -4,6 +4,7 @@ import type { Readable } from 'node:stream';
 import { GatewayClient } from '../client/gateway-client.ts';
 import type { Clock } from '../shared/clock.ts';
 import { gatewayPaths } from '../shared/home.ts';
+import { chooseRemote, type Remotes } from './gateway-choice.ts';
 import type { OutputPort, OutputStream } from './output-port.ts';
 import type { Services } from './services.ts';
 
@@ -49,6 +50,9 @@ export interface CliContext extends Omit<World, 'stdout' | 'stderr'> {
   /** Absolute. */
   home: string;
   configFile: string | undefined;
+  /** What was given as --gateway. */
+  gateway: string | undefined;
+  remotes: Remotes;
   json: boolean;
   out: OutputPort;
   err: OutputPort;
@@ -61,9 +65,11 @@ export function resolveHome(world: World, flag: string | undefined): string {
   return path.resolve(flag ?? (world.env.FLEET_HOME || path.join(world.userHome(), '.fleet')));
 }
 
-/** A client of the gateway of this home. */
+/** A client of the gateway that is meant: one elsewhere, or that of this home. */
 export function openGateway(context: CliContext): GatewayClient {
-  return new GatewayClient({ socketPath: gatewayPaths(context.home).socket });
+  const remote = chooseRemote(context);
+  if (remote === undefined) return new GatewayClient({ socketPath: gatewayPaths(context.home).socket });
+  return new GatewayClient({ connect: () => context.remotes.open(remote) });
 }
 
 /** Prints one JSON document. */

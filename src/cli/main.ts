@@ -5,6 +5,7 @@ import { parseCommandLine } from './args/parse-command-line.ts';
 import { scanArgs } from './args/scan-args.ts';
 import { type CliContext, resolveHome, type World } from './context.ts';
 import { EXIT_OK, EXIT_STDOUT_CLOSED, EXIT_USAGE, exitCodeOfError } from './exit-code.ts';
+import { Remotes } from './gateway-choice.ts';
 import { openOutputPort } from './output-port.ts';
 import { printError } from './print-error.ts';
 
@@ -22,16 +23,20 @@ export async function runCli(argv: readonly string[], world: World): Promise<num
     } else {
       const { options } = parsed.invocation;
       how = { json: options.json === true, debug: options.debug === true };
+      const home = resolveHome(world, textOf(options.home));
+      const remotes = new Remotes((gateway) => world.services.openRemote({ home, gateway }));
       const context: CliContext = {
         ...world,
         out,
         err,
         argv,
         json: how.json,
-        home: resolveHome(world, textOf(options.home)),
+        home,
+        gateway: textOf(options.gateway),
+        remotes,
         configFile: textOf(options.config) ?? (world.env.FLEET_CONFIG || undefined),
       };
-      exitCode = await parsed.command.execute(context, parsed.invocation);
+      exitCode = await parsed.command.execute(context, parsed.invocation).finally(() => remotes.close());
     }
     await out.flush();
   } catch (error) {

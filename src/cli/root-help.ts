@@ -3,8 +3,7 @@ import { GROUPS, subcommandsOf } from './commands.ts';
 
 const ROOT_HELP = `Usage: fleet COMMAND [OPTIONS]
 
-Run commands on machines that nobody can dial.
-Each command tells more: fleet COMMAND --help
+Run commands on machines that nobody can dial. More: fleet COMMAND --help
 
 Run:
   run NODE COMMAND…               run a command on one node
@@ -19,12 +18,13 @@ See and manage:
   schedule [add|list|show|history|run|pause|resume|rm]    jobs at certain times
 
 Set up:
-  gateway up|down|status|logs|rotate-key
-  invite                          make a code that lets a machine join
-  node up|down|status|logs|rotate-key
-  completion bash|zsh|fish        completion for a shell; version
+  gateway up|down|status|logs|rotate-key, and the same for node
+  invite, invites list|revoke     codes that let machines and people join
+  login HOST, logout              use a gateway from another machine
+  keys list|revoke                whose keys may come in
+  completion bash|zsh|fish, version
 
-Everywhere: --home DIR, --config FILE, --json, --debug, --help
+Everywhere: --home DIR, --gateway HOST, --config FILE, --json, --debug, --help
 `;
 
 export function rootHelp(): string {

@@ -1,4 +1,5 @@
-/** The long-running parts that the command line starts but does not import: the composition root passes them in. */
+/** The long-running parts, and the way to gateways elsewhere, that the command line starts but does not import: the composition root passes them in. */
+import type { GatewayTransport } from '../client/gateway-transport.ts';
 import type { FleetError } from '../shared/errors.ts';
 
 export interface RunningService {
@@ -42,8 +43,33 @@ export interface StartNodeOptions {
   signal: AbortSignal;
 }
 
+export interface LoginOptions {
+  home: string;
+  /** `[user@]host[:port]`; undefined for the default one. */
+  gateway: string | undefined;
+  code: string | undefined;
+  name: string | undefined;
+  suggestedName: string;
+  keyComment: string;
+}
+
+export interface LoginResult {
+  gateway: string;
+  name: string;
+  role: string;
+  fingerprint: string;
+  hostKeyFingerprint: string;
+  expiresAt: string;
+  isDefault: boolean;
+}
+
 export interface Services {
   startGateway(options: StartGatewayOptions): Promise<RunningService>;
   /** Resolves when the first heartbeat was accepted. */
   startNode(options: StartNodeOptions): Promise<RunningService>;
+  /** The way to `[user@]host[:port]`. */
+  openRemote(options: { home: string; gateway: string }): Promise<GatewayTransport>;
+  login(options: LoginOptions): Promise<LoginResult>;
+  /** Resolves with the gateway that was forgotten. */
+  logout(options: { home: string; gateway: string | undefined }): Promise<string>;
 }

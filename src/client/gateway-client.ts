@@ -1,5 +1,5 @@
 /** The gateway's API as typed calls: what the command line uses is what a script can import. */
-import http from 'node:http';
+import type http from 'node:http';
 import type { Readable } from 'node:stream';
 import type { AuditHeadView, AuditPage, AuditQuery } from '../protocol/audit.ts';
 import type { InvitationRequest, JobView, SubmitJobRequest } from '../protocol/job-messages.ts';
@@ -8,23 +8,28 @@ import type {
   GatewayView,
   HealthView,
   InviteView,
+  KeyView,
   NodeDetailView,
   NodeView,
+  OpenInviteView,
   PendingView,
   RotatedKeyView,
 } from '../protocol/views.ts';
-import { FleetError, systemErrorCode, toFleetError } from '../shared/errors.ts';
+import { toFleetError } from '../shared/errors.ts';
 import { openRequest, type RequestOptions, requestJson } from '../shared/http/request.ts';
+import type { GatewayTransport } from './gateway-transport.ts';
+import { UnixSocketTransport } from './unix-socket-transport.ts';
 
 /** An upload may last as long as the command that reads it: the longest delay that a timer takes, ms. */
 const NO_DEADLINE_MS = 2 ** 31 - 1;
 /** Answers of many megabytes (a report on thousands of nodes) may take this long to begin, ms. */
 const REPORT_DEADLINE_MS = 120_000;
 
-export interface GatewayClientOptions {
+export type GatewayClientOptions =
   /** The gateway's Unix socket. */
-  socketPath: string;
-}
+  | { socketPath: string }
+  /** Another way, opened with the first request. */
+  | { connect(): Promise<GatewayTransport> };
 
 export interface ListJobsQuery {
   node?: string | undefined;
@@ -54,12 +59,20 @@ export interface NodeChange {
 
 /** Every method throws the FleetError that the gateway answered, or `gateway_unreachable`, `connection_lost`, `timeout`. */
 export class GatewayClient {
-  readonly #socketPath: string;
-  // The server name is for TLS only; without it Node compiles a large regular expression to find that out (5 ms of start).
-  readonly #agent = new http.Agent({ servername: '' } as http.AgentOptions);
+  readonly #connect: () => GatewayTransport | Promise<GatewayTransport>;
+  #transport: GatewayTransport | undefined;
 
   constructor(options: GatewayClientOptions) {
-    this.#socketPath = options.socketPath;
+    if ('connect' in options) this.#connect = () => options.connect();
+    else {
+      const transport = new UnixSocketTransport(options.socketPath);
+      this.#connect = () => transport;
+    }
+  }
+
+  /** Ends the connection, and what still streams over it. Idempotent. */
+  close(): void {
+    this.#transport?.close();
   }
 
   gateway(): Promise<GatewayView> {
@@ -78,6 +91,26 @@ export class GatewayClient {
 
   invite(body: InvitationRequest): Promise<InviteView> {
     return this.#json({ method: 'POST', path: '/v1/invites', body });
+  }
+
+  /** Those that can still be used. */
+  async invites(): Promise<OpenInviteView[]> {
+    return (await this.#json<{ invites: OpenInviteView[] }>({ method: 'GET', path: '/v1/invites' })).invites;
+  }
+
+  /** By the first four characters of its code. */
+  revokeInvite(id: string): Promise<void> {
+    return this.#json({ method: 'DELETE', path: `/v1/invites/${encodeURIComponent(id)}` });
+  }
+
+  /** Those of people first; revoked ones, too. */
+  async keys(): Promise<KeyView[]> {
+    return (await this.#json<{ keys: KeyView[] }>({ method: 'GET', path: '/v1/keys' })).keys;
+  }
+
+  /** `which` is a name, a fingerprint, an id or the unique beginning of an id. */
+  revokeKey(which: string): Promise<KeyView> {
+    return this.#json({ method: 'POST', path: `/v1/keys/${encodeURIComponent(which)}/revoke` });
   }
 
   /** All nodes, or those that a selector means. */
@@ -214,39 +247,39 @@ export class GatewayClient {
     return this.#json({ method: 'POST', path: `/v1/schedules/${encodeURIComponent(name)}/run` });
   }
 
-  async #json<T>(options: RequestOptions): Promise<T> {
-    return await requestJson<T>(this.#local(options)).catch((error: unknown) => {
-      throw this.#explain(error);
-    });
+  #json<T>(options: RequestOptions): Promise<T> {
+    return this.#send(options, (routed) => requestJson<T>(routed));
   }
 
-  async #open(options: RequestOptions): Promise<http.IncomingMessage> {
-    return await openRequest(this.#local(options)).catch((error: unknown) => {
-      throw this.#explain(error);
-    });
+  #open(options: RequestOptions): Promise<http.IncomingMessage> {
+    return this.#send(options, openRequest);
   }
 
-  #local(options: RequestOptions): RequestOptions {
-    return { ...options, socketPath: this.#socketPath, agent: this.#agent };
-  }
-
-  /** Nobody listening on the socket is another thing than a connection that broke. */
-  #explain(error: unknown): FleetError {
-    const failure = toFleetError(error);
-    const code = systemErrorCode(failure.cause);
-    if (code === 'ENOENT' || code === 'ECONNREFUSED') {
-      return new FleetError('gateway_unreachable', `no gateway is running in this home (${this.#socketPath})`, {
-        hint: 'Start it: fleet gateway up',
-        cause: error,
-      });
+  /** Once more with a fresh token, when the gateway does not take the present one. A stream has been read by then. */
+  async #send<T>(options: RequestOptions, send: (routed: RequestOptions) => Promise<T>): Promise<T> {
+    const transport = await this.#opened();
+    const attempt = async (): Promise<T> => {
+      try {
+        const route = await transport.route();
+        return await send({ ...options, ...route, headers: { ...options.headers, ...route.headers } });
+      } catch (error) {
+        const failure = toFleetError(error);
+        throw transport.explain?.(failure) ?? failure;
+      }
+    };
+    try {
+      return await attempt();
+    } catch (error) {
+      const isStale = toFleetError(error).code === 'token_invalid';
+      if (!isStale || transport.renew === undefined || options.stream !== undefined) throw error;
+      await transport.renew();
+      return await attempt();
     }
-    if (code === 'EACCES' || code === 'EPERM') {
-      return new FleetError('forbidden', `the gateway's socket is not yours to use: ${this.#socketPath}`, {
-        hint: 'Use it as the user who runs the gateway.',
-        cause: error,
-      });
-    }
-    return failure;
+  }
+
+  async #opened(): Promise<GatewayTransport> {
+    this.#transport ??= await this.#connect();
+    return this.#transport;
   }
 }
 

@@ -30,6 +30,11 @@ export class NodeControlClient {
     return this.#request('POST', '/v1/rotate-key');
   }
 
+  /** Has the gateway forget the node, and then ends the process. @throws FleetError `gateway_unreachable` without a tunnel. */
+  leave(): Promise<ShutdownAnswer> {
+    return this.#request('POST', '/v1/leave');
+  }
+
   async #request<T>(method: 'GET' | 'POST', path: string): Promise<T> {
     try {
       return await requestJson<T>({ method, path, socketPath: this.#socketPath, agent: this.#agent });

@@ -2,9 +2,11 @@
 import type { Duplex } from 'node:stream';
 import { GATEWAY_API, NODE_FORWARD } from '../protocol/limits.ts';
 import type { Logger } from '../shared/logger.ts';
-import { NODE_MAX_CHANNELS } from '../shared/ssh/limits.ts';
+import { NODE_MAX_CHANNELS, OPERATOR_MAX_CHANNELS } from '../shared/ssh/limits.ts';
 import { actorOfKey } from './audit/actor-of-key.ts';
 import type { Refusals } from './audit/refusals.ts';
+import { findKey } from './identity/known-key.ts';
+import type { PeopleConnections } from './people-connections.ts';
 import type { Sessions } from './sessions.ts';
 import type { PeerHandlers, SshPeer } from './ssh/ssh-peer.ts';
 import type { Store } from './store/store.ts';
@@ -17,6 +19,7 @@ const UNKNOWN_KEY_MAX_CHANNELS = 2;
 export interface AccessOptions {
   store: Store;
   sessions: Sessions;
+  people: PeopleConnections;
   logger: Logger;
   refusals: Pick<Refusals, 'note'>;
   /** Serves the API on a channel of this peer. */
@@ -25,16 +28,17 @@ export interface AccessOptions {
 
 /**
  * Everybody may reach the API, which checks each request; only a paired, unrevoked node may offer its forward; nobody
- * may open anything else, so there is no way through the gateway to another machine.
+ * may open anything else, so there is no way through the gateway to another machine. A key that was revoked is treated as
+ * an unknown one: what it hears on its one request is that it was revoked.
  */
 export function handlersFor(peer: SshPeer, options: AccessOptions): PeerHandlers {
-  const { store, sessions, logger, refusals, serveApi } = options;
+  const { store, sessions, people, logger, refusals, serveApi } = options;
   const onDirectTcpip: PeerHandlers['onDirectTcpip'] = ({ host, port }) =>
     host === GATEWAY_API.host && port === GATEWAY_API.port ? (channel) => serveApi(channel, peer) : undefined;
-  const node = store.nodes.byPublicKey(peer.publicKey);
-  if (node === undefined || node.revokedAt !== null) {
-    const outcome = node === undefined ? 'not_paired' : 'key_revoked';
-    const actor = actorOfKey(peer, node?.name, node === undefined ? 'unknown' : 'node');
+  const key = findKey(store, peer.publicKey);
+  if (key === undefined || key.revokedAt !== null) {
+    const outcome = key === undefined ? 'not_paired' : 'key_revoked';
+    const actor = actorOfKey(peer, key?.name, key?.role);
     refusals.note({ actor, action: 'session.open', outcome, details: {} });
     return {
       isStranger: true,
@@ -43,16 +47,20 @@ export function handlersFor(peer: SshPeer, options: AccessOptions): PeerHandlers
       onDirectTcpip,
     };
   }
+  if (key.kind === 'person') {
+    people.open(key, peer);
+    return { maxChannels: OPERATOR_MAX_CHANNELS, onDirectTcpip };
+  }
   return {
     maxChannels: NODE_MAX_CHANNELS,
     onDirectTcpip,
     onForward: ({ host, port }) => {
       if (host !== NODE_FORWARD.host || port !== NODE_FORWARD.port) return false;
       // It may have been revoked or removed since it connected.
-      const present = store.nodes.byId(node.id);
+      const present = store.nodes.byId(key.id);
       if (present === undefined || present.revokedAt !== null) return false;
       sessions.open(present, peer).catch((error: unknown) => {
-        logger.error({ err: error, node: node.name }, 'could not store a session');
+        logger.error({ err: error, node: key.name }, 'could not store a session');
         peer.close('storage_failed');
       });
       return true;

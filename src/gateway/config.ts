@@ -48,6 +48,8 @@ export const gatewayConfigSchema = z.strictObject({
   keyGrace: durationSchema
     .refine((ms) => ms >= LEAST_KEY_GRACE_MS, 'must be 10m or longer')
     .default(DEFAULT_KEY_GRACE_MS),
+  /** Time offline after which an ephemeral node is forgotten. */
+  ephemeralGrace: intervalSchema.default(3_600_000),
   ssh: sshConfigSchema,
   thresholds: z
     .strictObject({

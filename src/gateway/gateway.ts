@@ -21,7 +21,9 @@ import { addAuditRoutes } from './api/audit-routes.ts';
 import { Authenticator } from './api/authenticate.ts';
 import { Origins } from './api/caller.ts';
 import { addHealthRoutes, renderReport } from './api/health-routes.ts';
+import { addInviteRoutes } from './api/invite-routes.ts';
 import { addJobRoutes } from './api/job-routes.ts';
+import { addKeyRoutes } from './api/key-routes.ts';
 import { addMetricsRoutes } from './api/metrics-routes.ts';
 import { addNodeRoutes } from './api/node-routes.ts';
 import { addScheduleRoutes } from './api/schedule-routes.ts';
@@ -31,6 +33,7 @@ import { Refusals } from './audit/refusals.ts';
 import { Bus } from './bus/bus.ts';
 import { Retention } from './bus/retention.ts';
 import { type GatewayConfig, historyRetentionOf, offlineAfterMs, settleMs } from './config.ts';
+import { EphemeralNodes } from './ephemeral-nodes.ts';
 import { HealthMonitor } from './health/monitor.ts';
 import { HistoryKeeper } from './history/history-keeper.ts';
 import { ConnectEpochs } from './identity/connect-epochs.ts';
@@ -43,6 +46,7 @@ import { SigningKeys } from './identity/signing-keys.ts';
 import { issueTicket } from './identity/tickets.ts';
 import { Tokens } from './identity/tokens.ts';
 import { GatewayMetrics } from './metrics/gateway-metrics.ts';
+import { PeopleConnections } from './people-connections.ts';
 import { createScheduler } from './schedule/create-scheduler.ts';
 import { Sessions } from './sessions.ts';
 import { sshLimitsOf } from './ssh/ssh-config.ts';
@@ -145,6 +149,7 @@ export class Gateway {
     });
     const invites = new Invites({ store, clock, randomBytes });
     const pending = new PendingNodes(clock);
+    const people = new PeopleConnections({ store, clock, logger });
     const tokens = new Tokens({ keys, gatewayId: fingerprint, clock, randomBytes });
     const rotation = new NodeKeyRotation({ store, epochs, hostKey, clock, logger });
     const pairing = new Pairing({ store, invites, pending, tokens, keys, hostKey, clock, logger, randomBytes });
@@ -153,9 +158,11 @@ export class Gateway {
     const authenticator = new Authenticator({ store, tokens, apiToken: loadOrCreateApiToken(paths.apiToken) });
     const app = createApi({ authenticator, origins, clock, logger, audit: store.audit, refusals });
     const sources = { store, sessions, monitor, epochs, clock, logger };
-    addNodeRoutes(app, { ...sources, pairing, rotation, keys, heartbeatIntervalMs: config.heartbeatInterval });
+    addNodeRoutes(app, { ...sources, bus, pairing, rotation, keys, heartbeatIntervalMs: config.heartbeatInterval });
     addJobRoutes(app, { ...sources, bus });
     addAuditRoutes(app, { store });
+    addInviteRoutes(app, { invites, logger });
+    addKeyRoutes(app, { ...sources, bus, people });
     const health = { ...sources, limits: config.thresholds };
     addHealthRoutes(app, health);
     const places = { home: paths.home, reports: paths.reports };
@@ -179,7 +186,6 @@ export class Gateway {
     addAdminRoutes(app, {
       ...sources,
       bus,
-      invites,
       pending,
       describeGateway,
       rotateKey: () => keys.rotate(),
@@ -211,6 +217,7 @@ export class Gateway {
         handlersFor(peer, {
           store,
           sessions,
+          people,
           logger,
           refusals,
           serveApi: (channel) => {
@@ -229,11 +236,14 @@ export class Gateway {
     metrics.start();
     const history = new HistoryKeeper({ store, clock, logger, retention: historyRetentionOf(config) });
     history.start();
+    const ephemeral = new EphemeralNodes({ ...sources, bus, graceMs: config.ephemeralGrace });
+    ephemeral.start();
     this.#closers.push(
       () => auditRetention.close(),
       () => metrics.close(),
       () => retention.close(),
       () => history.close(),
+      () => ephemeral.close(),
       () => ssh.close(),
       () => sessions.closeAll('gateway_stopping'),
       () => bus.close(),

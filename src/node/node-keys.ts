@@ -4,8 +4,8 @@
  */
 import { renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
+import { loadOrCreateIdentity, type OwnIdentity } from '../shared/identity.ts';
 import { readPrivateFile, syncFolder } from '../shared/private-file.ts';
-import { loadOrCreateIdentity, type NodeIdentity } from './identity.ts';
 
 export interface NodeKeysOptions {
   file: string;
@@ -16,8 +16,8 @@ export interface NodeKeysOptions {
 
 export class NodeKeys {
   readonly #options: NodeKeysOptions;
-  #current: NodeIdentity;
-  #next: NodeIdentity | undefined;
+  #current: OwnIdentity;
+  #next: OwnIdentity | undefined;
 
   /** Reads the files at once, and makes a key if there is none. @throws FleetError `home_insecure`, `config_invalid`, `storage_failed`. */
   constructor(options: NodeKeysOptions) {
@@ -27,17 +27,17 @@ export class NodeKeys {
     this.#next = readPrivateFile(nextFile) === undefined ? undefined : loadOrCreateIdentity(nextFile, comment);
   }
 
-  get current(): NodeIdentity {
+  get current(): OwnIdentity {
     return this.#current;
   }
 
   /** Made, and perhaps known to the gateway already. */
-  get next(): NodeIdentity | undefined {
+  get next(): OwnIdentity | undefined {
     return this.#next;
   }
 
   /** Makes the next key, if there is none; it is on the disk when this returns. */
-  prepare(): NodeIdentity {
+  prepare(): OwnIdentity {
     this.#next ??= loadOrCreateIdentity(this.#options.nextFile, this.#options.comment);
     return this.#next;
   }

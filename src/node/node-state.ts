@@ -73,6 +73,13 @@ export class NodeStateFile {
     if (pairing !== undefined) this.change({ pairing: { ...pairing, ...changes } }, logger);
   }
 
+  /** The next connect pairs anew; the host key stays pinned. */
+  forgetPairing(): void {
+    if (this.#state === undefined) return;
+    const { pairing: _pairing, pendingCode: _pendingCode, epoch: _epoch, ...rest } = this.#state;
+    this.save(rest);
+  }
+
   save(state: NodeState): void {
     writePrivateFile(this.#file, `${JSON.stringify(state, null, 2)}\n`);
     this.#state = state;

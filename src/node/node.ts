@@ -7,7 +7,7 @@ import type { InviteCode } from '../protocol/pairing.ts';
 import { FLEET_VERSION } from '../protocol/version.ts';
 import { type Address, formatAddress } from '../shared/address.ts';
 import type { Clock } from '../shared/clock.ts';
-import { type FleetError, toFleetError } from '../shared/errors.ts';
+import { FleetError, toFleetError } from '../shared/errors.ts';
 import type { NodePaths } from '../shared/home.ts';
 import { StreamAcceptor } from '../shared/http/stream-server.ts';
 import type { Logger } from '../shared/logger.ts';
@@ -169,6 +169,7 @@ export class FleetNode {
       socket: paths.socket,
       status: () => this.status(),
       shutdown: () => this.#options.onShutdownAsked(),
+      leave: () => this.#leave(state, tunnel),
       reconnect: () => tunnel.nudge(),
       rotateKey: () => rotateNow(keys, connector, tunnel),
     });
@@ -205,8 +206,7 @@ export class FleetNode {
         throw error;
       this.#forgetIfUnknown = false;
       logger.warn({}, 'the gateway does not know this node any more; pairing anew');
-      const { pairing: _pairing, pendingCode: _pendingCode, ...rest } = state.current;
-      state.save(rest);
+      state.forgetPairing();
       return await this.#open(options);
     }
   }
@@ -280,6 +280,20 @@ export class FleetNode {
   #faults(): string[] {
     const fromGateway = this.#tunnel?.current?.hello.isSuspected ? [RIVAL] : [];
     return [...(this.#runner?.faults() ?? []), ...this.#options.policy.faults(), ...fromGateway];
+  }
+
+  async #leave(state: NodeStateFile, tunnel: Tunnel): Promise<void> {
+    const { current } = tunnel;
+    if (current === undefined) {
+      throw new FleetError('gateway_unreachable', 'the gateway cannot be told now: the tunnel is down', {
+        hint: 'End it here without --forget, and on the gateway: fleet nodes rm NAME',
+      });
+    }
+    await current.client.leave();
+    // Before it is cut and comes back as a stranger who asks to be let in.
+    void tunnel.close();
+    this.#options.logger.warn({ name: state.current?.pairing?.name }, 'this node has left its gateway');
+    state.forgetPairing();
   }
 
   status(): NodeStatusView {

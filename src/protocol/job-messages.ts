@@ -133,5 +133,7 @@ export const invitationRequest = z.strictObject({
   ttlMs: z.number().int().positive(),
   uses: z.number().int().positive().max(10_000),
   labels: labelsSchema,
+  /** Nodes that join by it are forgotten after a time offline. */
+  ephemeral: z.boolean().optional(),
 });
 export type InvitationRequest = z.infer<typeof invitationRequest>;

@@ -1,4 +1,4 @@
-/** What a node says to the gateway's API, and what it hears: pairing, hello, heartbeat. Binary fields are base64url. */
+/** What a node says to the gateway's API, and what it hears: pairing (people, too), hello, heartbeat. Binary fields are base64url. */
 import { z } from 'zod';
 import { heartbeatSchema } from './heartbeat.ts';
 import { labelsSchema, nodeNameSchema } from './names.ts';
@@ -55,12 +55,15 @@ export const pairVerifyRequest = z.object({
   opening: bytesOf(NONCE_BYTES),
   signature: bytesOf(SIGNATURE_BYTES),
   proof: bytesOf(HMAC_BYTES).optional(),
-  /** The name that the machine would like; the gateway may give another. */
+  /** What the key wants to be; an invite decides on the role. */
+  as: z.enum(['node', 'person']),
+  /** The name that the machine or person would like; the gateway may give another. */
   name: nodeNameSchema,
   /** Whether the person asked for exactly that name. */
   nameRequired: z.boolean(),
   labels: labelsSchema,
-  facts: nodeFactsSchema,
+  /** Nodes only. */
+  facts: nodeFactsSchema.optional(),
 });
 export type PairVerifyRequest = z.infer<typeof pairVerifyRequest>;
 
@@ -109,6 +112,9 @@ export const nodeHelloAnswer = z.object({
   signingKeys: signingKeysSchema.optional(),
 });
 export type NodeHelloAnswer = z.infer<typeof nodeHelloAnswer>;
+
+/** A node that leaves is forgotten: nothing more to say. */
+export const nodeLeaveAnswer = z.object({});
 
 export const nodeHeartbeatRequest = heartbeatSchema;
 

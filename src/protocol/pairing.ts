@@ -14,9 +14,19 @@ const PURPOSE = 'fleet-pair-v1';
 export const NONCE_BYTES = 32;
 
 const INVITE_ID_LENGTH = 4;
-/** 12 characters of base32 are 60 bits: out of reach of a guess within an invite's minutes. */
+/**
+ * 12 characters of base32 are 60 bits: out of reach within an invite's minutes, even of whoever asked the gateway for its proof
+ * and guesses at home. What lives for longer gets 24, 120 bits: out of reach for good.
+ */
 const INVITE_SECRET_LENGTH = 12;
-export const INVITE_LENGTHS = { id: INVITE_ID_LENGTH, secret: INVITE_SECRET_LENGTH } as const;
+const LONG_INVITE_SECRET_LENGTH = 24;
+/** From here on an invite gets the long secret, ms. */
+export const LONG_INVITE_FROM_MS = 3_600_000;
+export const INVITE_LENGTHS = {
+  id: INVITE_ID_LENGTH,
+  secret: INVITE_SECRET_LENGTH,
+  longSecret: LONG_INVITE_SECRET_LENGTH,
+} as const;
 
 export interface Transcript {
   /** The gateway's SSH host key as each side sees it, wire format of RFC 8709 section 4. */
@@ -72,7 +82,7 @@ export interface InviteCode {
   secret: string;
 }
 
-/** `7k3f-9m2q-x0zt-4hcv`: the id, then the secret in three groups. */
+/** `7k3f-9m2q-x0zt-4hcv`: the id, then the secret in groups of four. */
 export function formatInviteCode(code: InviteCode): string {
   return [code.id, ...(code.secret.match(/.{1,4}/g) ?? [])].join('-');
 }
@@ -80,7 +90,8 @@ export function formatInviteCode(code: InviteCode): string {
 /** Reads what a person typed, in any case and with or without dashes. @throws FleetError `invite_invalid`. */
 export function parseInviteCode(text: string): InviteCode {
   const plain = normalizeBase32(text);
-  if (plain === undefined || plain.length !== INVITE_ID_LENGTH + INVITE_SECRET_LENGTH) {
+  const secretLength = (plain?.length ?? 0) - INVITE_ID_LENGTH;
+  if (plain === undefined || (secretLength !== INVITE_SECRET_LENGTH && secretLength !== LONG_INVITE_SECRET_LENGTH)) {
     throw new FleetError('invite_invalid', 'that is not an invite code', {
       hint: 'A code looks like 7k3f-9m2q-x0zt-4hcv; `fleet invite` on the gateway prints one.',
     });

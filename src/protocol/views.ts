@@ -1,6 +1,7 @@
 /** What the API shows of nodes, health and the gateway itself; `--json` prints these. Times are ISO 8601 UTC, sizes bytes. */
 import type { NodeFacts } from './node-messages.ts';
 import type { NodeStatus } from './node-status.ts';
+import type { Role } from './roles.ts';
 
 export interface NodeView {
   id: string;
@@ -157,4 +158,35 @@ export interface RotatedKeyView {
 export interface InviteView {
   code: string;
   expiresAt: string;
+}
+
+/** An invite that can still be used, without its secret. */
+export interface OpenInviteView {
+  /** The first four characters of its code. */
+  id: string;
+  role: Role;
+  name: string | null;
+  labels: Record<string, string>;
+  ephemeral: boolean;
+  usesLeft: number;
+  /** Wrong proofs so far; five burn it. */
+  failures: number;
+  createdAt: string;
+  createdBy: string;
+  expiresAt: string;
+}
+
+/** One key that the gateway knows, of a person or a node. */
+export interface KeyView {
+  kind: 'person' | 'node';
+  id: string;
+  name: string;
+  role: Role;
+  /** `SHA256:…`, as ssh-keygen -l shows it. */
+  fingerprint: string;
+  createdAt: string;
+  /** Now, while it is connected; null when it never was. */
+  lastSeenAt: string | null;
+  connected: boolean;
+  revokedAt: string | null;
 }

@@ -10,7 +10,7 @@ export const ERROR_CODES = {
   ambiguous: 'a prefix that fits more than one',
   no_such_agent: 'the node has no agent of that name',
   conflict: 'what was asked contradicts what is already there',
-  name_taken: 'another node has that name',
+  name_taken: 'another node or person has that name',
   too_large: 'a message or file is over its limit',
   // Configuration: do not retry.
   config_invalid: 'a configuration file or value is wrong',

@@ -71,6 +71,26 @@ export function nodePaths(home: string, profile: string): NodePaths {
   };
 }
 
+export interface PersonPaths {
+  folder: string;
+  /** This person's key, for all gateways. */
+  key: string;
+  /** One file for each gateway where this home has logged in. */
+  logins: string;
+  /** Names the gateway that is meant when none is. */
+  defaultGateway: string;
+}
+
+export function personPaths(home: string): PersonPaths {
+  const folder = path.join(home, 'person');
+  return {
+    folder,
+    key: path.join(folder, 'id_ed25519'),
+    logins: path.join(folder, 'gateways'),
+    defaultGateway: path.join(folder, 'default'),
+  };
+}
+
 export function configPath(home: string): string {
   return path.join(home, 'config.yaml');
 }

@@ -50,6 +50,15 @@ test('fleet run loads nothing heavy: no package, no schema, no other command', {
   );
 });
 
+test('a gateway elsewhere costs ssh2 and no schema', { timeout: 60_000 }, () => {
+  const loaded = loadedFor('/nonexistent', '--gateway', 'localhost:1', 'run', 'node-1', 'true');
+  const packages = new Set(loaded.filter((name) => name.startsWith('package ')).map((name) => name.split('/')[0]));
+  assert.ok(packages.has('package ssh2'), [...packages].join('\n'));
+  for (const heavy of ['zod', 'jose', 'fastify', 'pino', 'yargs']) {
+    assert.ok(!packages.has(`package ${heavy}`), heavy);
+  }
+});
+
 test('yargs is loaded for help and for what is wrong', { timeout: 60_000 }, () => {
   for (const argv of [
     ['nodes', '--help'],

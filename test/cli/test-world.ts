@@ -44,7 +44,13 @@ export class TestWorld implements World {
   self = { file: process.execPath, args: [] as string[] };
   tellParent: World['tellParent'];
   readonly told: DetachedMessage[] = [];
-  services: Services = { startGateway: noService, startNode: noService };
+  services: Services = {
+    startGateway: noService,
+    startNode: noService,
+    openRemote: noService,
+    login: noService,
+    logout: noService,
+  };
   isAlive: (pid: number) => boolean = () => false;
   readonly #listeners = new Set<{ names: readonly SignalName[]; listener: (name: SignalName) => void }>();
 

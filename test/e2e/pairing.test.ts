@@ -94,6 +94,28 @@ describe('pairing', () => {
     assert.match(result.stderr, /host key/);
   });
 
+  it('lets ephemeral nodes in by one code, and forgets one that says goodbye', async () => {
+    const { code } = await world.json<{ code: string }>([
+      ...['invite', '--uses', '100', '--ttl', '30d', '--ephemeral', '--json'],
+    ]);
+    const [first] = await Promise.all(
+      ['pod-1', 'pod-2'].map((name) => world.resumeNode(name, '--code', code, '--name', name)),
+    );
+    const home = world.nodeHome('pod-1');
+    assert.equal((await world.fleet(['node', 'down', '--forget'], { home })).code, 0);
+    assert.equal((await first?.exited)?.code, 0);
+    const names = (await world.json<{ name: string }[]>(['nodes', '--json'])).map(({ name }) => name);
+    assert.deepEqual(
+      ['pod-1', 'pod-2'].map((name) => names.includes(name)),
+      [false, true],
+    );
+    assert.deepEqual(await world.json(['nodes', 'pending', '--json']), []);
+    // What it was is over; the same code lets it in as somebody new.
+    await world.resumeNode('pod-1', '--code', code, '--name', 'pod-1');
+    assert.equal((await world.fleet(['run', 'pod-1', 'echo back'])).text, 'back\n');
+    assert.equal((await world.fleet(['node', 'down', '--forget'], { home: world.nodeHome('none') })).code, 255);
+  });
+
   it('renames, labels and removes nodes', async () => {
     await world.startNode('old-name');
     assert.equal((await world.fleet(['nodes', 'rename', 'old-name', 'new-name'])).code, 0);

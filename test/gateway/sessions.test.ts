@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { handlersFor } from '../../src/gateway/access.ts';
+import { PeopleConnections } from '../../src/gateway/people-connections.ts';
 import { type SessionPeer, Sessions } from '../../src/gateway/sessions.ts';
 import type { SshPeer } from '../../src/gateway/ssh/ssh-peer.ts';
 import { Store } from '../../src/gateway/store/store.ts';
@@ -127,14 +128,17 @@ test('closing all waits until it is stored, and leaves nobody', async (t) => {
   assert.ok(store.health.sessions('n1', 0, 1e15).every(({ endedAt }) => endedAt !== null));
 });
 
+/** What handlersFor needs besides. */
+function accessOptions({ store, sessions }: { store: Store; sessions: Sessions }) {
+  const people = new PeopleConnections({ store, clock: new FakeClock(), logger: silentLogger });
+  return { store, sessions, people, logger: silentLogger, refusals: { note: () => undefined } };
+}
+
 test('what each key may open: the API for everybody, the forward for a living node, nothing else for anybody', async (t) => {
   const { sessions, store, publicKey } = setUp(t);
   const served: string[] = [];
   const options = {
-    store,
-    sessions,
-    logger: silentLogger,
-    refusals: { note: () => undefined },
+    ...accessOptions({ store, sessions }),
     serveApi: (_channel: unknown, { id }: SshPeer) => void served.push(id),
   };
   const sshPeer = (key: Buffer): SshPeer => ({ ...peerOf(key), user: 'node', bytesIn: 0, bytesOut: 0 });
@@ -172,16 +176,38 @@ test('what each key may open: the API for everybody, the forward for a living no
   await settle();
 });
 
+test('a person may open the API and no forward, is seen, and is cut when revoked', async (t) => {
+  const { sessions, store } = setUp(t);
+  const options = { ...accessOptions({ store, sessions }), serveApi: () => {} };
+  const publicKey = randomBytes(32);
+  store.people.insert({ id: 'p1', name: 'anna', role: 'admin', publicKey, createdAt: 0 });
+  const peers = [1, 2].map(() => ({ ...peerOf(publicKey), user: 'x', bytesIn: 0, bytesOut: 0 }));
+  for (const peer of peers) {
+    const handlers = handlersFor(peer, options);
+    assert.equal(handlers.onForward, undefined);
+    assert.equal(handlers.lifetimeMs, undefined);
+    assert.ok(handlers.onDirectTcpip?.({ ...GATEWAY_API }));
+    assert.equal(handlers.onDirectTcpip?.({ ...NODE_FORWARD }), undefined);
+  }
+  await settle();
+  assert.notEqual(store.people.byId('p1')?.lastSeenAt, null);
+  assert.ok(options.people.has('p1'));
+  options.people.close('p1', 'revoked');
+  assert.deepEqual(
+    peers.map(({ endings }) => endings),
+    [['revoked'], ['revoked']],
+  );
+  await settle();
+  assert.ok(!options.people.has('p1'));
+  store.people.revoke('p1', 1);
+  assert.equal(handlersFor({ ...peerOf(publicKey), user: 'x', bytesIn: 0, bytesOut: 0 }, options).lifetimeMs, 30_000);
+  await settle();
+});
+
 test('a session that cannot be stored is not kept', async (t) => {
   const { sessions, store, publicKey } = setUp(t);
   const peer: SshPeer & { endings: string[] } = { ...peerOf(publicKey), user: 'node', bytesIn: 0, bytesOut: 0 };
-  const handlers = handlersFor(peer, {
-    store,
-    sessions,
-    logger: silentLogger,
-    refusals: { note: () => undefined },
-    serveApi: () => {},
-  });
+  const handlers = handlersFor(peer, { ...accessOptions({ store, sessions }), serveApi: () => {} });
   store.health.openSession = () => {
     throw new FleetError('storage_failed', 'full');
   };

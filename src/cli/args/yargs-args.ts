@@ -80,7 +80,12 @@ function createParser(command: Command): Argv {
     })
     .usage(`Usage: fleet ${[command.name, command.usage].join(' ').trim()}\n\n${command.describe}`)
     .options(toYargsOptions(command.options, 'Options:'))
-    .options(toYargsOptions(GLOBAL_OPTIONS, 'Everywhere:'));
+    .options(toYargsOptions(globalOptionsBeside(command), 'Everywhere:'));
+}
+
+/** `node up` has a --gateway of its own. */
+function globalOptionsBeside({ options }: Command): OptionTable {
+  return Object.fromEntries(Object.entries(GLOBAL_OPTIONS).filter(([name]) => !Object.hasOwn(options, name)));
 }
 
 function toYargsPositional({ describe, choices, many }: Positional) {

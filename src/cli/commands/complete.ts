@@ -1,5 +1,6 @@
 /** `fleet __complete`: what the scripts of completion-scripts.ts ask, with the words so far; the last one is the unfinished. */
 import type { GatewayClient } from '../../client/gateway-client.ts';
+import { sleep } from '../../shared/clock.ts';
 import { GLOBAL_OPTIONS } from '../args/global-options.ts';
 import { scanArgs } from '../args/scan-args.ts';
 import type { OptionTable } from '../command.ts';
@@ -11,6 +12,8 @@ import { EXIT_OK } from '../exit-code.ts';
 /** Options whose value is a selector or a name of nodes. */
 const NODE_OPTIONS: ReadonlySet<string> = new Set(['on', 'exclude', 'node']);
 const MAX_JOBS = 20;
+/** Somebody waits with a finger on TAB, and a gateway elsewhere may be far away or gone, ms. */
+const PATIENCE_MS = 2_000;
 
 export const completeCommand = defineCommand({
   name: '__complete',
@@ -25,12 +28,21 @@ export const completeCommand = defineCommand({
   ],
   async execute(context, { words }) {
     const current = words.at(-1) ?? '';
-    const candidates = await findCandidates(words.slice(0, -1), current, openGateway(context));
+    const typed = words.slice(0, -1);
+    const client = openGateway({ ...context, ...globalsOf(typed) });
+    const patience = sleep(context.clock, PATIENCE_MS).then((): string[] => []);
+    const candidates = await Promise.race([findCandidates(typed, current, client), patience]);
     const fitting = [...new Set(candidates)].filter((candidate) => candidate.startsWith(current));
     context.out.write(fitting.map((candidate) => `${candidate}\n`).join(''));
     return EXIT_OK;
   },
 });
+
+/** The gateway that the unfinished command line names. */
+function globalsOf(typed: readonly string[]): { gateway?: string } {
+  const named = scanArgs(typed, GLOBAL_OPTIONS, 0).options.findLast(({ name }) => name === 'gateway')?.value;
+  return named === undefined ? {} : { gateway: named };
+}
 
 async function findCandidates(typed: readonly string[], current: string, client: GatewayClient): Promise<string[]> {
   const words = scanArgs(typed, GLOBAL_OPTIONS, 0).rest;

@@ -1,8 +1,9 @@
 /** `fleet gateway down`: ends the gateway of this home. */
 import { FleetError } from '../../shared/errors.ts';
 import { defineCommand } from '../command.ts';
-import { openGateway, printJson } from '../context.ts';
+import { printJson } from '../context.ts';
 import { EXIT_OK } from '../exit-code.ts';
+import { openOwnGateway } from '../gateway-choice.ts';
 import { untilGone } from '../service/stop-process.ts';
 
 export const gatewayDownCommand = defineCommand({
@@ -19,7 +20,7 @@ export const gatewayDownCommand = defineCommand({
   async execute(context) {
     let pid: number | null = null;
     try {
-      pid = (await openGateway(context).shutdown()).pid;
+      pid = (await openOwnGateway(context, 'gateway down').shutdown()).pid;
       await untilGone(context, pid, 'the gateway');
     } catch (error) {
       // Down is where it was asked to be.

@@ -2,6 +2,7 @@
 import { gatewayPaths } from '../../shared/home.ts';
 import { defineCommand } from '../command.ts';
 
+import { assertOwnGateway } from '../gateway-choice.ts';
 import { LOG_OPTIONS, showLog } from '../service/show-log.ts';
 
 export const gatewayLogsCommand = defineCommand({
@@ -15,6 +16,7 @@ export const gatewayLogsCommand = defineCommand({
     ['fleet gateway logs -n 1000 --json | jq \'select(.level == "error")\'', 'for scripts'],
   ],
   async execute(context, { options }) {
+    assertOwnGateway(context, 'gateway logs');
     return await showLog(context, gatewayPaths(context.home).log, options);
   },
 });

@@ -1,6 +1,7 @@
 /** `fleet gateway up`: starts the gateway of this home. */
 import { gatewayPaths } from '../../shared/home.ts';
 import { defineCommand } from '../command.ts';
+import { assertOwnGateway } from '../gateway-choice.ts';
 import { detach } from '../service/detach.ts';
 import { serve } from '../service/serve.ts';
 
@@ -23,6 +24,7 @@ export const gatewayUpCommand = defineCommand({
     ['fleet gateway up --listen 0.0.0.0:2222 --advertise gw.example.org:2222', 'on another port'],
   ],
   async execute(context, { options }) {
+    assertOwnGateway(context, 'gateway up');
     if (options.detach) return await detach(context, gatewayPaths(context.home).log);
     const flags = {
       ...(options.listen === undefined ? {} : { listen: options.listen }),

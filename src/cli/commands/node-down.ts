@@ -9,24 +9,30 @@ import { untilGone } from '../service/stop-process.ts';
 
 export const nodeDownCommand = defineCommand({
   name: 'node down',
-  usage: '[--name NAME]',
+  usage: '[OPTIONS]',
   describe: 'Ends the node on this machine in order, and waits until it is gone. Commands that run go on.',
   positionals: [],
-  options: { name: { type: 'string', placeholder: 'NAME', describe: 'Which one, when there are several' } },
+  options: {
+    name: { type: 'string', placeholder: 'NAME', describe: 'Which one, when there are several' },
+    forget: { type: 'boolean', describe: 'Leave the fleet: the gateway forgets this node and its key' },
+  },
   examples: [
     ['fleet node down', 'the only one'],
     ['fleet node down --name pi-7', 'one of several'],
+    ['fleet node down --forget', 'for good, such as at the end of a container'],
   ],
   async execute(context, { options }) {
     let pid: number | null = null;
     try {
       const { profile, paths } = findNodeProfile(context.home, options.name);
-      pid = (await new NodeControlClient({ socketPath: paths.socket, profile }).shutdown()).pid;
+      const control = new NodeControlClient({ socketPath: paths.socket, profile });
+      pid = (await (options.forget ? control.leave() : control.shutdown())).pid;
       await untilGone(context, pid, `node ${profile}`);
     } catch (error) {
       // Down is where it was asked to be; a name that does not exist is still a mistake.
       const isDown =
         error instanceof FleetError &&
+        !options.forget &&
         (error.code === 'not_running' || (error.code === 'not_found' && options.name === undefined));
       if (!isDown) throw error;
       if (!context.json) context.err.write('node is not running\n');

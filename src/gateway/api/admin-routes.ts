@@ -1,27 +1,23 @@
-/** Nodes, invites and the gateway itself, as people see and manage them. */
+/** Nodes and the gateway itself, as people see and manage them. */
 
 import { z } from 'zod';
-import { invitationRequest } from '../../protocol/job-messages.ts';
 import { labelKeySchema, labelValueSchema, nodeNameSchema } from '../../protocol/names.ts';
-import type { GatewayView, InviteView, RotatedKeyView } from '../../protocol/views.ts';
+import type { GatewayView, RotatedKeyView } from '../../protocol/views.ts';
 import type { Clock } from '../../shared/clock.ts';
-import { FleetError } from '../../shared/errors.ts';
 import { type App, parseInput, queryText } from '../../shared/http/fastify-app.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
 import { type ActDetails, GATEWAY_ACTOR } from '../audit/act.ts';
 import type { Bus } from '../bus/bus.ts';
 import type { ConnectEpochs } from '../identity/connect-epochs.ts';
-import type { Invites } from '../identity/invites.ts';
-import { nameTaken } from '../identity/invites.ts';
+import { assertNameFree } from '../identity/free-names.ts';
 import type { PendingNodes } from '../identity/pending-nodes.ts';
+import { removeNode, revokeNode } from '../node-removal.ts';
 import type { NodeRecord } from '../store/nodes-table.ts';
 import type { Store } from '../store/store.ts';
 import { findNode } from './find.ts';
 import { resolveTarget } from './resolve-target.ts';
 import { nodeDetailView, nodeView, pendingView, type ViewSources } from './views.ts';
-
-const MAX_INVITE_TTL_MS = 365 * 24 * 3_600_000;
 
 const changeNodeRequest = z.strictObject({
   name: nodeNameSchema.optional(),
@@ -39,7 +35,6 @@ export interface AdminRoutesOptions extends ViewSources {
   store: Store;
   bus: Pick<Bus, 'abandon'>;
   epochs: ConnectEpochs;
-  invites: Invites;
   pending: PendingNodes;
   clock: Clock;
   logger: Logger;
@@ -51,7 +46,7 @@ export interface AdminRoutesOptions extends ViewSources {
 }
 
 export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
-  const { store, bus, sessions, monitor, epochs, invites, pending, clock, logger } = options;
+  const { store, sessions, epochs, pending, logger } = options;
   const read = { config: { action: 'fleet.read' as const } };
   const manage = (audit: string) => ({ config: { action: 'nodes.manage' as const, audit } });
 
@@ -89,15 +84,6 @@ export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
     },
   );
 
-  app.post('/v1/invites', manage('invite.create'), async (request): Promise<InviteView> => {
-    const asked = parseInput(invitationRequest, request.body);
-    if (asked.ttlMs > MAX_INVITE_TTL_MS) throw new FleetError('usage', 'an invite may live for at most 365 days');
-    const name = asked.name === undefined ? undefined : parseInput(nodeNameSchema, asked.name, 'the name');
-    request.act?.note({ name, role: asked.role, labels: asked.labels, uses: asked.uses, ttlMs: asked.ttlMs });
-    const { code, expiresAt } = await invites.create({ ...asked, name });
-    return { code, expiresAt: new Date(expiresAt).toISOString() };
-  });
-
   app.get('/v1/nodes', read, (request) => {
     const selector = queryText(request, 'selector');
     const nodes =
@@ -115,7 +101,7 @@ export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
     request.act?.note({ node: node.name, id: node.id, name, labels });
     await store.write(() => {
       if (name !== undefined && name !== node.name) {
-        if (store.nodes.byName(name) !== undefined) throw nameTaken(name);
+        assertNameFree(store, 'node', name);
         store.nodes.rename(node.id, name);
       }
       if (labels !== undefined) store.nodes.changeLabels(node.id, labels);
@@ -127,10 +113,7 @@ export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
   app.post('/v1/nodes/:node/revoke', manage('node.revoke'), async (request) => {
     const node = named(request.params);
     request.act?.note(nodeDetails(node));
-    await store.write(() => store.nodes.revoke(node.id, clock.now()));
-    sessions.close(node.id, 'revoked');
-    await bus.abandon(node.id, 'node_revoked: what became of it is not known');
-    logger.warn({ node: node.name, by: request.caller.name }, 'node revoked');
+    await revokeNode(node, request.caller.name, options);
     return nodeDetailView(store.nodes.byId(node.id) ?? node, options);
   });
 
@@ -145,12 +128,7 @@ export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
   app.delete('/v1/nodes/:node', manage('node.remove'), async (request, reply) => {
     const node = named(request.params);
     request.act?.note(nodeDetails(node));
-    await store.write(() => store.nodes.remove(node.id));
-    sessions.close(node.id, 'removed');
-    await bus.abandon(node.id, 'node_removed: what became of it is not known');
-    monitor.forget(node.id);
-    epochs.forget(node.id);
-    logger.warn({ node: node.name, by: request.caller.name }, 'node removed');
+    await removeNode(node, request.caller.name, options);
     return reply.code(204).send();
   });
 
@@ -158,7 +136,7 @@ export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
 
   app.post('/v1/pending/:which', manage('pairing.decide'), async (request) => {
     const { decision, name, labels } = parseInput(decideRequest, request.body);
-    if (name !== undefined && store.nodes.byName(name) !== undefined) throw nameTaken(name);
+    if (name !== undefined) assertNameFree(store, 'node', name);
     // Decisions are kept in memory only, so nothing else would store the row before it is made.
     request.act?.note({ decision, name, labels });
     await request.act?.record();

@@ -1,8 +1,9 @@
 /** Turns a request into a caller: the socket is the admin's, TCP needs the API token, SSH needs a known key and its JWT. */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { FleetError } from '../../shared/errors.ts';
+import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
 import { keyReplaced } from '../identity/key-rotation.ts';
-import { keyRevoked } from '../identity/pairing.ts';
+import { findKey, keyRevoked } from '../identity/known-key.ts';
 import type { Action } from '../identity/permissions.ts';
 import type { Tokens } from '../identity/tokens.ts';
 import type { Store } from '../store/store.ts';
@@ -44,21 +45,25 @@ export class Authenticator {
 
   async #identifyPeer(peer: ApiPeer, token: string | undefined, action: Action, now: number): Promise<Caller> {
     const { store } = this.#options;
-    const node = store.nodes.byPublicKey(peer.publicKey);
-    if (node?.revokedAt) throw keyRevoked(node.name);
-    const former = node === undefined ? store.nodes.retiredName(peer.publicKey) : undefined;
+    const known = findKey(store, peer.publicKey);
+    if (known !== undefined && known.revokedAt !== null) throw keyRevoked(known);
+    const former = known === undefined ? store.nodes.retiredName(peer.publicKey) : undefined;
     if (former !== undefined) throw keyReplaced(former);
-    if (action === 'pair')
-      return { role: node === undefined ? 'unknown' : 'node', name: node?.name ?? 'unknown', peer };
-    if (node === undefined) {
+    const fingerprint = formatFingerprint(sshPublicKeyBlob(peer.publicKey));
+    if (action === 'pair') {
+      return { role: known?.role ?? 'unknown', name: known?.name ?? 'unknown', fingerprint, peer };
+    }
+    if (known === undefined) {
       throw new FleetError('not_paired', 'the gateway does not know this key', {
-        hint: 'Pair it: fleet node up --gateway HOST --code CODE, with a code from `fleet invite` on the gateway.',
+        hint: 'Pair it, with a code from `fleet invite`: fleet node up --gateway HOST --code CODE, or fleet login HOST --code CODE.',
       });
     }
     if (token === undefined) throw new FleetError('token_invalid', 'the request carries no token');
     const subject = await this.#verifyToken(peer, token, now);
-    if (subject !== node.id) throw new FleetError('token_invalid', 'the token is not for this node');
-    return { role: 'node', name: node.name, nodeId: node.id, peer };
+    if (subject !== known.id) throw new FleetError('token_invalid', 'the token is not for this key');
+    // The role is that of now: the token's is that of the day on which it was made.
+    const { role, name } = known;
+    return { role, name, fingerprint, peer, ...(known.kind === 'node' ? { nodeId: known.id } : {}) };
   }
 
   async #verifyToken(peer: ApiPeer, token: string, now: number): Promise<string> {

@@ -17,6 +17,8 @@ export interface Caller {
   role: CallerRole;
   /** For `createdBy` and logs: `local`, `api`, or the node's or person's name. */
   name: string;
+  /** `SHA256:…` of the key, for who came over SSH. */
+  fingerprint?: string;
   /** Node id, for nodes. */
   nodeId?: string;
   peer?: ApiPeer;

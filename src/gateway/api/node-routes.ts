@@ -1,4 +1,4 @@
-/** What nodes call: pairing, hello, heartbeat. A node speaks only for itself: who it is comes from its key, never from the body. */
+/** What nodes call: pairing, hello, heartbeat, leave. A node speaks only for itself: who it is comes from its key, never from the body. */
 import { type RotateKeyAnswer, rotateKeyRequest } from '../../protocol/key-rotation.ts';
 import {
   type NodeHeartbeatAnswer,
@@ -11,16 +11,19 @@ import {
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { type App, parseInput } from '../../shared/http/fastify-app.ts';
+import type { Logger } from '../../shared/logger.ts';
+import { actorOfKey } from '../audit/actor-of-key.ts';
 import type { HealthMonitor } from '../health/monitor.ts';
 import type { ConnectEpochs } from '../identity/connect-epochs.ts';
 import type { NodeKeyRotation } from '../identity/key-rotation.ts';
 import { assertProtocol, type Pairing, type PairingPeer } from '../identity/pairing.ts';
 import type { KeyRing } from '../identity/signing-keys.ts';
+import { endRemoved, type NodeRemovalOptions } from '../node-removal.ts';
 import type { Session, Sessions } from '../sessions.ts';
 import type { Store } from '../store/store.ts';
 import type { Caller } from './caller.ts';
 
-export interface NodeRoutesOptions {
+export interface NodeRoutesOptions extends NodeRemovalOptions {
   pairing: Pairing;
   epochs: ConnectEpochs;
   rotation: NodeKeyRotation;
@@ -29,6 +32,7 @@ export interface NodeRoutesOptions {
   monitor: HealthMonitor;
   store: Store;
   clock: Clock;
+  logger: Logger;
   heartbeatIntervalMs: number;
 }
 
@@ -97,6 +101,26 @@ export function addNodeRoutes(app: App, options: NodeRoutesOptions): void {
       name: session.nodeName,
       signingKeys: session.signingKeys.tell(keys.acceptedRaw()),
     };
+  });
+
+  app.post('/v1/node/leave', self, async (request, reply) => {
+    const { nodeId } = sessionOf(sessions, request.caller);
+    const node = store.nodes.byId(nodeId);
+    const { publicKey, address } = pairingPeer(request.caller);
+    const actor = actorOfKey({ publicKey, remoteAddress: address }, node?.name, 'node');
+    await store.write(() => {
+      store.nodes.remove(nodeId);
+      // What nodes say of themselves is not audited; that one is gone is.
+      store.audit.append({ actor, action: 'node.leave', outcome: 'ok', details: { node: node?.name, id: nodeId } });
+    });
+    // The node hears that it worked before its tunnel, over which the answer goes, is cut.
+    reply.raw.once('close', () => {
+      if (node === undefined) return;
+      endRemoved(node, node.name, options).catch((error: unknown) => {
+        options.logger.error({ err: error, node: node.name }, 'could not give up the runs of a node that left');
+      });
+    });
+    return {};
   });
 }
 

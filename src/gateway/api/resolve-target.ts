@@ -3,7 +3,7 @@ import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
 import { ALL_CONNECTED, parseSelector, selectNodes } from '../../protocol/selector.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { pickNode } from '../bus/pick-node.ts';
-import { keyRevoked } from '../identity/pairing.ts';
+import { keyRevoked } from '../identity/known-key.ts';
 import type { NodeRecord } from '../store/nodes-table.ts';
 import type { Store } from '../store/store.ts';
 import { findNode } from './find.ts';
@@ -16,7 +16,7 @@ type Asked = Pick<SubmitJobRequest, 'target' | 'agent'>;
 export function resolveTarget({ target, agent }: Asked, sources: TargetSources): NodeRecord[] {
   if ('node' in target) {
     const node = findNode(sources.store, target.node);
-    if (node.revokedAt !== null) throw keyRevoked(node.name);
+    if (node.revokedAt !== null) throw keyRevoked({ kind: 'node', name: node.name });
     return [node];
   }
   if ('any' in target) return [pickAny(target, agent ?? '', sources)];

@@ -1,13 +1,13 @@
 /** Invites: made by an admin, proven by a newcomer, used up by pairing. */
-
 import type { Labels } from '../../protocol/names.ts';
-import { formatInviteCode, INVITE_LENGTHS } from '../../protocol/pairing.ts';
+import { formatInviteCode, INVITE_LENGTHS, LONG_INVITE_FROM_MS } from '../../protocol/pairing.ts';
 import type { Role } from '../../protocol/roles.ts';
 import { randomBase32 } from '../../shared/base32.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { InviteRecord } from '../store/invites-table.ts';
 import type { Store } from '../store/store.ts';
+import { assertNameFree } from './free-names.ts';
 
 /** That many wrong proofs burn an invite: it was seen by somebody who should not have. */
 export const MAX_INVITE_FAILURES = 5;
@@ -16,8 +16,11 @@ export interface NewInvite {
   name?: string | undefined;
   role: Role;
   labels: Labels;
+  ephemeral?: boolean | undefined;
   ttlMs: number;
   uses: number;
+  /** Name of the caller. */
+  createdBy: string;
 }
 
 export interface InvitesOptions {
@@ -40,16 +43,31 @@ export class Invites {
         hint: 'Leave --name or --uses out.',
       });
     }
+    if (invite.role !== 'node' && (invite.ephemeral || Object.keys(invite.labels).length > 0)) {
+      throw new FleetError('usage', 'labels and --ephemeral are for nodes, not for people');
+    }
     const createdAt = clock.now();
     const expiresAt = createdAt + invite.ttlMs;
     return await store.write(() => {
       store.invites.prune(createdAt, MAX_INVITE_FAILURES);
-      if (invite.name !== undefined && store.nodes.byName(invite.name) !== undefined) throw nameTaken(invite.name);
+      if (invite.name !== undefined) assertNameFree(store, invite.role, invite.name);
       let id = randomBase32(INVITE_LENGTHS.id, randomBytes);
       while (store.invites.byId(id) !== undefined) id = randomBase32(INVITE_LENGTHS.id, randomBytes);
-      const secret = randomBase32(INVITE_LENGTHS.secret, randomBytes);
-      const { role, labels, uses, name } = invite;
-      store.invites.insert({ id, secret, name: name ?? null, role, labels, usesLeft: uses, createdAt, expiresAt });
+      const length = invite.ttlMs > LONG_INVITE_FROM_MS ? INVITE_LENGTHS.longSecret : INVITE_LENGTHS.secret;
+      const secret = randomBase32(length, randomBytes);
+      const { role, labels, uses, name = null, ephemeral = false, createdBy } = invite;
+      store.invites.insert({
+        id,
+        secret,
+        name,
+        role,
+        labels,
+        ephemeral,
+        usesLeft: uses,
+        createdAt,
+        createdBy,
+        expiresAt,
+      });
       store.audit.describe('invite.create', { invite: id });
       return { code: formatInviteCode({ id, secret }), expiresAt };
     });
@@ -62,27 +80,33 @@ export class Invites {
    */
   usable(id: string, forPairedKey = false): InviteRecord {
     const invite = this.#options.store.invites.byId(id);
-    const now = this.#options.clock.now();
-    if (
-      invite === undefined ||
-      (invite.usesLeft < 1 && !forPairedKey) ||
-      invite.expiresAt <= now ||
-      invite.failures >= MAX_INVITE_FAILURES
-    ) {
-      throw inviteInvalid();
-    }
+    if (invite === undefined || !this.#isAlive(invite) || (invite.usesLeft < 1 && !forPairedKey)) throw inviteInvalid();
     return invite;
+  }
+
+  /** Those that can still be used, oldest first. */
+  open(): InviteRecord[] {
+    return this.#options.store.invites.all().filter((invite) => this.#isAlive(invite) && invite.usesLeft > 0);
+  }
+
+  /** Nobody can use it from now on; who has, stays. @throws FleetError `not_found`. */
+  async revoke(id: string): Promise<InviteRecord> {
+    const { store } = this.#options;
+    const invite = this.open().find((open) => open.id === id);
+    if (invite === undefined) {
+      throw new FleetError('not_found', `there is no open invite ${id}`, { hint: 'See them all: fleet invites list' });
+    }
+    await store.write(() => store.invites.remove(id));
+    return invite;
+  }
+
+  #isAlive({ expiresAt, failures }: InviteRecord): boolean {
+    return expiresAt > this.#options.clock.now() && failures < MAX_INVITE_FAILURES;
   }
 }
 
 export function inviteInvalid(): FleetError {
   return new FleetError('invite_invalid', 'the gateway does not accept this code: mistyped, expired or already used', {
     hint: 'Ask for a new one: run `fleet invite` on the gateway.',
-  });
-}
-
-export function nameTaken(name: string): FleetError {
-  return new FleetError('name_taken', `there is already a node called ${name}`, {
-    hint: 'Choose another with --name, or remove the old one: fleet nodes rm NAME.',
   });
 }

@@ -5,6 +5,7 @@ import { FleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Store } from '../store/store.ts';
 import type { ConnectEpochs } from './connect-epochs.ts';
+import { findKey } from './known-key.ts';
 import { verifyEd25519 } from './verify-ed25519.ts';
 
 export interface KeyRotationOptions {
@@ -25,7 +26,7 @@ export class NodeKeyRotation {
 
   /**
    * @param oldKey The key of the connection that asks; it has been authenticated as this node's.
-   * @throws FleetError `forbidden` when a signature is wrong; `conflict` when the new key is or was a node's, or when two machines
+   * @throws FleetError `forbidden` when a signature is wrong; `conflict` when the new key is or was a node's or is a person's, or when two machines
    * seem to use the old one: then the copy must not become the only one.
    */
   async rotate(node: { id: string; name: string }, oldKey: Buffer, request: RotateKeyRequest): Promise<void> {
@@ -44,8 +45,8 @@ export class NodeKeyRotation {
     await store.write(() => {
       // It comes again because the answer was lost.
       if (store.nodes.byPublicKey(newKey)?.id === node.id) return;
-      if (store.nodes.byPublicKey(newKey) !== undefined || store.nodes.retiredName(newKey) !== undefined)
-        throw new FleetError('conflict', 'the new key is or was the key of a node');
+      if (findKey(store, newKey) !== undefined || store.nodes.retiredName(newKey) !== undefined)
+        throw new FleetError('conflict', 'the new key is or was the key of a node or a person');
       if (!store.nodes.replaceKey(node.id, oldKey, newKey, clock.now()))
         throw new FleetError('conflict', 'the old key is not the key of the node any more');
     });

@@ -1,10 +1,11 @@
 /**
- * Pairing: turns an unknown key into a node, by invite or by approval, and gives known keys their tokens.
+ * Pairing: turns an unknown key into a node or a person, by invite or (a node) by approval, and gives known keys their tokens.
  *
  * Two messages, both over the SSH connection of the key in question: a challenge, and its proof. docs/pairing.md tells the why.
  */
 import type { Labels } from '../../protocol/names.ts';
 import type {
+  NodeFacts,
   PairChallengeAnswer,
   PairChallengeRequest,
   PairVerifyAnswer,
@@ -19,16 +20,20 @@ import {
   proofsEqual,
   type Transcript,
 } from '../../protocol/pairing.ts';
-import type { Role } from '../../protocol/roles.ts';
 import { PROTOCOL_VERSION } from '../../protocol/version.ts';
 import { randomBase32 } from '../../shared/base32.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { actorOfKey } from '../audit/actor-of-key.ts';
+import type { InviteRecord } from '../store/invites-table.ts';
 import type { Store } from '../store/store.ts';
-import { type Invites, inviteInvalid, MAX_INVITE_FAILURES, nameTaken } from './invites.ts';
-import { keyReplaced } from './key-rotation.ts';
+import { chooseName } from './free-names.ts';
+import { GuessLimit } from './guess-limit.ts';
+import { type Invites, inviteInvalid, MAX_INVITE_FAILURES } from './invites.ts';
+import { joinPerson } from './join-person.ts';
+import { findKey, type KnownKey, keyRevoked } from './known-key.ts';
+import { knownAs, personUnknown, wrongKind } from './pairing-refusals.ts';
 import type { PendingNodes } from './pending-nodes.ts';
 import type { KeyRing } from './signing-keys.ts';
 import type { Tokens } from './tokens.ts';
@@ -72,14 +77,16 @@ export interface PairingOptions {
 export class Pairing {
   readonly #options: PairingOptions;
   readonly #challenges = new Map<string, Challenge>();
+  readonly #guesses: GuessLimit;
 
   constructor(options: PairingOptions) {
     this.#options = options;
+    this.#guesses = new GuessLimit(options.clock);
   }
 
   /** First message: fixes the transcript and, with an invite, proves that this gateway made it. */
   challenge(peer: PairingPeer, request: PairChallengeRequest): PairChallengeAnswer {
-    const { store, clock, invites, hostKey, randomBytes } = this.#options;
+    const { clock, hostKey, randomBytes } = this.#options;
     assertProtocol(request.protocol);
     const publicKey = Buffer.from(request.publicKey, 'base64url');
     if (!publicKey.equals(peer.publicKey)) {
@@ -88,8 +95,7 @@ export class Pairing {
     this.#prune();
     const own = [...this.#challenges.values()].filter((challenge) => challenge.connection === peer.connection);
     if (own.length >= MAX_CHALLENGES_PER_CONNECTION) throw new FleetError('busy', 'too many open challenges');
-    const isPaired = store.nodes.byPublicKey(publicKey) !== undefined;
-    const invite = request.invite === undefined ? undefined : invites.usable(request.invite, isPaired);
+    const invite = request.invite === undefined ? undefined : this.#findInvite(peer, request.invite);
     const fields: Transcript = {
       hostKey,
       publicKey,
@@ -137,12 +143,21 @@ export class Pairing {
     if (!verifyEd25519(peer.publicKey, challenge.transcript, Buffer.from(request.signature, 'base64url'))) {
       throw new FleetError('forbidden', 'the signature of the challenge is wrong');
     }
-    const known = this.#options.store.nodes.byPublicKey(peer.publicKey);
-    if (known !== undefined) return await this.#admit(peer, known, 'node');
-    const former = this.#options.store.nodes.retiredName(peer.publicKey);
-    if (former !== undefined) throw keyReplaced(former);
-    if (challenge.inviteId !== undefined) return await this.#pairByInvite(peer, request, challenge.inviteId);
+    const known = knownAs(this.#options.store, peer.publicKey, request.as);
+    if (challenge.inviteId !== undefined) return await this.#pairByInvite(peer, request, challenge.inviteId, known);
+    if (known !== undefined) return await this.#admit(peer, known);
+    if (request.as === 'person') throw personUnknown();
     return await this.#waitForApproval(peer, request, comparisonCode(challenge.transcript, opening));
+  }
+
+  #findInvite(peer: PairingPeer, id: string): InviteRecord {
+    this.#guesses.check(peer.address);
+    try {
+      return this.#options.invites.usable(id, findKey(this.#options.store, peer.publicKey) !== undefined);
+    } catch (error) {
+      this.#guesses.miss(peer.address);
+      throw error;
+    }
   }
 
   async #checkProof(
@@ -152,7 +167,7 @@ export class Pairing {
     { proof }: PairVerifyRequest,
   ): Promise<void> {
     const { store, invites, logger } = this.#options;
-    const invite = invites.usable(inviteId, store.nodes.byPublicKey(peer.publicKey) !== undefined);
+    const invite = invites.usable(inviteId, findKey(store, peer.publicKey) !== undefined);
     const expected = inviteProof('node', invite.secret, transcript);
     if (proof !== undefined && proofsEqual(expected, Buffer.from(proof, 'base64url'))) return;
     await store.write(() => {
@@ -166,19 +181,43 @@ export class Pairing {
     throw inviteInvalid();
   }
 
-  async #pairByInvite(peer: PairingPeer, request: PairVerifyRequest, inviteId: string): Promise<PairVerifyAnswer> {
+  /** A known key keeps what it is: it repeats its code because it never heard the answer. Only a person's role can change. */
+  async #pairByInvite(
+    peer: PairingPeer,
+    request: PairVerifyRequest,
+    inviteId: string,
+    known: KnownKey | undefined,
+  ): Promise<PairVerifyAnswer> {
     const { store, invites, clock, pending } = this.#options;
-    const invite = invites.usable(inviteId);
-    if (invite.role !== 'node') {
-      throw new FleetError('forbidden', `this code is for a person (${invite.role}), not for a node`);
+    const invite = invites.usable(inviteId, known !== undefined);
+    const { role } = invite;
+    if (request.as === 'person') {
+      if (role === 'node') throw wrongKind('a node, not for a person', 'fleet node up --gateway HOST --code CODE');
+      const { name, nameRequired: required } = request;
+      const { publicKey } = peer;
+      const person = await joinPerson({
+        ...this.#options,
+        publicKey,
+        address: peer.address,
+        known,
+        invite,
+        role,
+        wanted: { name, required },
+      });
+      return await this.#admit(peer, person);
     }
+    if (role !== 'node') throw wrongKind(`a person (${role}), not for a node`, 'fleet login HOST --code CODE');
+    if (known !== undefined) return await this.#admit(peer, known);
     const node = await store.write(() => {
-      const name = this.#chooseName(invite.name ?? request.name, invite.name !== null || request.nameRequired);
+      const present = knownAs(store, peer.publicKey, 'node');
+      if (present !== undefined) return present;
+      const required = invite.name !== null || request.nameRequired;
+      const name = chooseName(store, 'node', invite.name ?? request.name, required);
       if (!store.invites.use(inviteId, clock.now())) throw inviteInvalid();
-      return this.#insertNode(peer, name, invite.labels, request, { invite: inviteId });
+      return this.#insertNode(peer, name, request, invite, { invite: inviteId });
     });
     pending.forget(peer.publicKey);
-    return await this.#admit(peer, node, 'node');
+    return await this.#admit(peer, node);
   }
 
   async #waitForApproval(peer: PairingPeer, request: PairVerifyRequest, code: string): Promise<PairVerifyAnswer> {
@@ -188,7 +227,7 @@ export class Pairing {
       address: peer.address,
       name: request.name,
       labels: request.labels,
-      facts: request.facts,
+      facts: factsOf(request),
       code,
     });
     if (decision.state === 'waiting') return { status: 'pending', code: decision.code, retryAfterMs: PENDING_RETRY_MS };
@@ -196,22 +235,20 @@ export class Pairing {
       throw new FleetError('pairing_rejected', 'an operator of the gateway turned this node away');
     }
     const node = await store.write(() => {
-      const name = this.#chooseName(
-        decision.name ?? decision.asked,
-        decision.name !== undefined || request.nameRequired,
-      );
-      return this.#insertNode(peer, name, decision.labels, request, { approved: true });
+      const present = knownAs(store, peer.publicKey, 'node');
+      if (present !== undefined) return present;
+      const required = decision.name !== undefined || request.nameRequired;
+      const name = chooseName(store, 'node', decision.name ?? decision.asked, required);
+      const { labels } = decision;
+      return this.#insertNode(peer, name, request, { labels, ephemeral: false }, { approved: true });
     });
     pending.forget(peer.publicKey);
-    return await this.#admit(peer, node, 'node');
+    return await this.#admit(peer, node);
   }
 
-  async #admit(
-    peer: PairingPeer,
-    subject: { id: string; name: string; revokedAt: number | null },
-    role: Role,
-  ): Promise<PairVerifyAnswer> {
-    if (subject.revokedAt !== null) throw keyRevoked(subject.name);
+  async #admit(peer: PairingPeer, subject: KnownKey): Promise<PairVerifyAnswer> {
+    if (subject.revokedAt !== null) throw keyRevoked(subject);
+    const { role } = subject;
     const { tokens, keys, clock } = this.#options;
     const { token, expiresAt } = await tokens.issue({ subject: subject.id, role, publicKey: peer.publicKey });
     return {
@@ -226,31 +263,30 @@ export class Pairing {
     };
   }
 
-  /** `wanted` itself, or with a number behind it when it is taken and was only a suggestion. */
-  #chooseName(wanted: string, required: boolean): string {
-    const { store } = this.#options;
-    if (store.nodes.byName(wanted) === undefined) return wanted;
-    if (required) throw nameTaken(wanted);
-    for (let suffix = 2; ; suffix += 1) {
-      const name = `${wanted.slice(0, 56)}-${suffix}`;
-      if (store.nodes.byName(name) === undefined) return name;
-    }
-  }
-
   #insertNode(
     { publicKey, address }: PairingPeer,
     name: string,
-    labels: Labels,
-    { labels: ownLabels, facts }: PairVerifyRequest,
+    request: PairVerifyRequest,
+    { labels, ephemeral }: { labels: Labels; ephemeral: boolean },
     how: { invite: string } | { approved: true },
-  ) {
+  ): KnownKey {
     const { store, clock, randomBytes, logger } = this.#options;
     const id = randomBase32(12, randomBytes);
-    store.nodes.insert({ id, name, publicKey, ownLabels, labels, facts, createdAt: clock.now() });
+    const facts = factsOf(request);
+    store.nodes.insert({
+      id,
+      name,
+      publicKey,
+      ownLabels: request.labels,
+      labels,
+      facts,
+      ephemeral,
+      createdAt: clock.now(),
+    });
     const actor = actorOfKey({ publicKey, remoteAddress: address });
     store.audit.append({ actor, action: 'node.pair', outcome: 'ok', details: { node: name, id, ...how, labels } });
-    logger.info({ node: name, id }, 'node paired');
-    return { id, name, revokedAt: null };
+    logger.info({ node: name, id, ephemeral }, 'node paired');
+    return { kind: 'node', id, name, role: 'node', revokedAt: null };
   }
 
   #prune(): void {
@@ -259,10 +295,9 @@ export class Pairing {
   }
 }
 
-export function keyRevoked(name: string): FleetError {
-  return new FleetError('key_revoked', `the key of ${name} was revoked on the gateway`, {
-    hint: 'If that was a mistake: remove the node on the gateway (fleet nodes rm) and pair it again.',
-  });
+function factsOf({ facts }: PairVerifyRequest): NodeFacts {
+  if (facts === undefined) throw new FleetError('bad_request', 'a node that pairs tells facts about its machine');
+  return facts;
 }
 
 export function assertProtocol(version: number): void {

@@ -4,10 +4,11 @@ import type { Labels } from '../../protocol/names.ts';
 import type { NodeFacts } from '../../protocol/node-messages.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
+import { addressKey } from '../ssh/admission.ts';
 
 /** Machines that may wait at once; the port is public and anybody can knock. */
 const MAX_PENDING = 48;
-/** Of one address: so that one stranger cannot take all places. */
+/** Of one address (IPv6: of one /64): so that one stranger cannot take all places. */
 const MAX_PENDING_PER_ADDRESS = 16;
 /** One that has not asked for so long has given up, ms. */
 const FORGET_AFTER_MS = 3 * 60_000;
@@ -59,7 +60,8 @@ export class PendingNodes {
       }
       return present.decision ?? { state: 'waiting', code: present.code };
     }
-    const sameAddress = [...this.#entries.values()].filter((entry) => entry.address === request.address);
+    const from = addressKey(request.address);
+    const sameAddress = [...this.#entries.values()].filter((entry) => addressKey(entry.address) === from);
     if (this.#entries.size >= MAX_PENDING || sameAddress.length >= MAX_PENDING_PER_ADDRESS) {
       throw new FleetError('busy', 'too many machines are waiting for approval', {
         hint: 'On the gateway: fleet nodes pending, then approve or reject; or pair with a code from fleet invite.',

@@ -13,12 +13,16 @@ export const PERMISSIONS = {
   'fleet.read': ['viewer', 'operator', 'admin'],
   /** Run and cancel jobs. */
   'jobs.run': ['operator', 'admin'],
-  /** Invite, approve, rename, label, revoke, remove. */
+  /** Approve, rename, label, revoke, remove. */
   'nodes.manage': ['admin'],
   /** See the audit log. */
   'audit.read': ['admin'],
   /** Add, change and remove schedules: they go on when their author is gone, and write files on the gateway's machine. */
   'schedules.manage': ['admin'],
+  /** Make, list and revoke invites, for nodes and for people. */
+  'invites.manage': ['admin'],
+  /** List the keys of people and nodes, and revoke them. */
+  'keys.manage': ['admin'],
   /** Stop the gateway. */
   'gateway.manage': ['admin'],
 } as const satisfies Record<string, readonly CallerRole[]>;

@@ -231,4 +231,20 @@ export const MIGRATIONS: readonly string[] = [
     WHERE at = (SELECT max(at) FROM heartbeats WHERE node_id = beat.node_id);
   DROP TABLE heartbeats;
   `,
+  `
+  CREATE TABLE people (
+    id           TEXT PRIMARY KEY,
+    name         TEXT NOT NULL,
+    role         TEXT NOT NULL,
+    public_key   BLOB NOT NULL UNIQUE,
+    created_at   INTEGER NOT NULL,
+    last_seen_at INTEGER,
+    revoked_at   INTEGER
+  ) STRICT;
+  CREATE UNIQUE INDEX people_by_name ON people (name) WHERE revoked_at IS NULL;
+
+  ALTER TABLE invites ADD COLUMN ephemeral INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE invites ADD COLUMN created_by TEXT NOT NULL DEFAULT 'local';
+  ALTER TABLE nodes ADD COLUMN ephemeral INTEGER NOT NULL DEFAULT 0;
+  `,
 ];

@@ -10,6 +10,7 @@ export type LabelOverrides = Record<string, string | null>;
 export interface NewNode extends Pick<NodeRecord, 'id' | 'name' | 'publicKey' | 'facts' | 'createdAt'> {
   ownLabels: Labels;
   labels: LabelOverrides;
+  ephemeral?: boolean;
 }
 
 export interface NodeRecord {
@@ -19,6 +20,8 @@ export interface NodeRecord {
   /** What counts: the node's own labels with the operator's laid over them. */
   labels: Labels;
   facts: NodeFacts | null;
+  /** Is forgotten after a time offline. */
+  ephemeral: boolean;
   createdAt: number;
   lastSeenAt: number | null;
   revokedAt: number | null;
@@ -31,6 +34,7 @@ interface Row {
   own_labels: string;
   labels: string;
   facts: string | null;
+  ephemeral: number;
   created_at: number;
   last_seen_at: number | null;
   revoked_at: number | null;
@@ -42,9 +46,10 @@ export class NodesTable {
   constructor(database: Sqlite) {
     this.#statements = {
       insert: database.prepare(
-        `INSERT INTO nodes (id, name, public_key, own_labels, labels, facts, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+        `INSERT INTO nodes (id, name, public_key, own_labels, labels, facts, ephemeral, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
       ),
       all: database.prepare('SELECT * FROM nodes ORDER BY name'),
+      ephemeral: database.prepare('SELECT * FROM nodes WHERE ephemeral = 1 ORDER BY name'),
       byId: database.prepare('SELECT * FROM nodes WHERE id = ?'),
       byKey: database.prepare('SELECT * FROM nodes WHERE public_key = ?'),
       byName: database.prepare('SELECT * FROM nodes WHERE name = ?'),
@@ -65,7 +70,7 @@ export class NodesTable {
   }
 
   insert(node: NewNode): void {
-    const { id, name, publicKey, ownLabels, labels, facts, createdAt } = node;
+    const { id, name, publicKey, ownLabels, labels, facts, ephemeral, createdAt } = node;
     const factsText = facts === null ? null : JSON.stringify(facts);
     this.#statements.insert.run(
       id,
@@ -74,12 +79,17 @@ export class NodesTable {
       JSON.stringify(ownLabels),
       JSON.stringify(labels),
       factsText,
+      ephemeral ? 1 : 0,
       createdAt,
     );
   }
 
   all(): NodeRecord[] {
     return (this.#statements.all.all() as Row[]).map(toRecord);
+  }
+
+  ephemeral(): NodeRecord[] {
+    return (this.#statements.ephemeral.all() as Row[]).map(toRecord);
   }
 
   byId(id: string): NodeRecord | undefined {
@@ -152,6 +162,7 @@ function toRecord(row: Row): NodeRecord {
     publicKey: row.public_key,
     labels: effectiveLabels(JSON.parse(row.own_labels) as Labels, JSON.parse(row.labels) as LabelOverrides),
     facts: row.facts === null ? null : (JSON.parse(row.facts) as NodeFacts),
+    ephemeral: row.ephemeral === 1,
     createdAt: row.created_at,
     lastSeenAt: row.last_seen_at,
     revokedAt: row.revoked_at,

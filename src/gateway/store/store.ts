@@ -13,6 +13,7 @@ import { IncidentsTable } from './incidents-table.ts';
 import { InvitesTable } from './invites-table.ts';
 import { JobsTable } from './jobs-table.ts';
 import { NodesTable } from './nodes-table.ts';
+import { PeopleTable } from './people-table.ts';
 import { RetentionTable } from './retention-table.ts';
 import { RunsTable } from './runs-table.ts';
 import { SchedulesTable } from './schedules-table.ts';
@@ -27,6 +28,7 @@ export interface StoreOptions {
 export class Store {
   readonly nodes: NodesTable;
   readonly epochs: EpochsTable;
+  readonly people: PeopleTable;
   readonly invites: InvitesTable;
   readonly jobs: JobsTable;
   readonly runs: RunsTable;
@@ -56,6 +58,7 @@ export class Store {
     this.#commits = new GroupCommit(this.#database, this.audit, () => this.#wal.committedSoon());
     this.nodes = new NodesTable(this.#database);
     this.epochs = new EpochsTable(this.#database);
+    this.people = new PeopleTable(this.#database);
     this.invites = new InvitesTable(this.#database);
     this.jobs = new JobsTable(this.#database);
     this.runs = new RunsTable(this.#database, (run) => this.audit.append(runEndRow(run)));

@@ -11,6 +11,8 @@ export interface ControlApiOptions {
   socket: string;
   status(): NodeStatusView;
   shutdown(): void;
+  /** Has the gateway forget this node. @throws FleetError when it could not be told. */
+  leave(): Promise<void>;
   reconnect(): void;
   rotateKey(): Promise<RotateKeyView>;
 }
@@ -19,11 +21,20 @@ export interface ControlApi {
   close(): Promise<void>;
 }
 
-/** Four routes do not need a framework. */
+/** A handful of routes does not need a framework. */
 export async function openControlApi(options: ControlApiOptions): Promise<ControlApi> {
   const server = http.createServer(SERVER_OPTIONS, (request, response) => {
     const answer = (status: number, body: unknown): void => {
       response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+    };
+    const end = (): void => {
+      const body: ShutdownAnswer = { pid: process.pid };
+      response.once('close', () => options.shutdown());
+      answer(202, body);
+    };
+    const refuse = (error: unknown): void => {
+      const failure = toFleetError(error);
+      answer(httpStatusOf(failure.code), { error: failure });
     };
     switch (`${request.method} ${request.url}`) {
       case 'GET /v1/status':
@@ -32,18 +43,11 @@ export async function openControlApi(options: ControlApiOptions): Promise<Contro
         options.reconnect();
         return answer(202, {});
       case 'POST /v1/rotate-key':
-        return void options.rotateKey().then(
-          (view) => answer(200, view),
-          (error: unknown) => {
-            const failure = toFleetError(error);
-            answer(httpStatusOf(failure.code), { error: failure });
-          },
-        );
-      case 'POST /v1/shutdown': {
-        const body: ShutdownAnswer = { pid: process.pid };
-        response.once('close', () => options.shutdown());
-        return answer(202, body);
-      }
+        return void options.rotateKey().then((view) => answer(200, view), refuse);
+      case 'POST /v1/leave':
+        return void options.leave().then(end, refuse);
+      case 'POST /v1/shutdown':
+        return end();
       default:
         return answer(404, { error: new FleetError('not_found', 'no such route') });
     }

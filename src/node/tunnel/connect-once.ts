@@ -4,17 +4,17 @@ import { NODE_FORWARD } from '../../protocol/limits.ts';
 import type { Labels } from '../../protocol/names.ts';
 import type { NodeFacts, NodeHelloAnswer } from '../../protocol/node-messages.ts';
 import type { InviteCode } from '../../protocol/pairing.ts';
+import { pair } from '../../protocol/pairing-client.ts';
 import { PROTOCOL_VERSION } from '../../protocol/version.ts';
 import type { Address } from '../../shared/address.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError, toFleetError } from '../../shared/errors.ts';
+import type { OwnIdentity } from '../../shared/identity.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { connectSsh, type SshConnection } from '../../shared/ssh/ssh-connection.ts';
 import type { GatewayClock } from '../gateway-clock.ts';
-import type { NodeIdentity } from '../identity.ts';
 import type { NodeState, NodeStateFile } from '../node-state.ts';
 import { GatewayClient } from './gateway-client.ts';
-import { pair } from './pair.ts';
 import { checkHostKey } from './pin-host-key.ts';
 
 /** User name on the SSH connection; the key alone decides who it is. */
@@ -22,7 +22,7 @@ const SSH_USER = 'node';
 
 export interface ConnectOptions {
   address: Address;
-  identity: NodeIdentity;
+  identity: OwnIdentity;
   state: NodeStateFile;
   invite: InviteCode | undefined;
   name: string;
@@ -115,6 +115,7 @@ async function pairFirst(
   const known = { version: 1, gateway: address, hostKey: connection.hostKey.toString('base64') } as const;
   const result = await pair({
     ...options,
+    as: 'node',
     client,
     hostKey: connection.hostKey,
     // Kept before it is sent: the gateway keeps to this code, even if its answer is never heard.
@@ -144,7 +145,7 @@ export async function renewToken(
   client: GatewayClient,
 ): Promise<void> {
   const { state } = options;
-  const result = await pair({ ...options, client, hostKey: connection.hostKey, invite: undefined });
+  const result = await pair({ ...options, as: 'node', client, hostKey: connection.hostKey, invite: undefined });
   if (result.status !== 'paired') throw notPaired();
   const present = state.current as NodeState;
   state.save({ ...present, gateway: options.address, pairing: toPairing(result) });

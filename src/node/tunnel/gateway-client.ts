@@ -10,6 +10,7 @@ import {
   type NodeHelloRequest,
   nodeHeartbeatAnswer,
   nodeHelloAnswer,
+  nodeLeaveAnswer,
   type PairChallengeAnswer,
   type PairChallengeRequest,
   type PairVerifyAnswer,
@@ -58,6 +59,11 @@ export class GatewayClient {
     const sentAt = this.#clock.monotonic();
     const answer = await this.#post('/v1/node/heartbeat', beat, nodeHeartbeatAnswer);
     return { ...answer, rttMs: Math.max(0, this.#clock.monotonic() - sentAt - answer.tookMs) };
+  }
+
+  /** Has the gateway forget this node; it cuts the tunnel then. */
+  async leave(): Promise<void> {
+    await this.#post('/v1/node/leave', {}, nodeLeaveAnswer);
   }
 
   close(): void {

@@ -1,6 +1,6 @@
 /** The node's part of a change of its key, over a connection of the old one. docs/key-rotation.md tells the why. */
 import { encodeKeyRotation } from '../../protocol/key-rotation.ts';
-import type { NodeIdentity } from '../identity.ts';
+import type { OwnIdentity } from '../../shared/identity.ts';
 import type { GatewayClient } from './gateway-client.ts';
 
 export interface RotateKeyOptions {
@@ -8,8 +8,8 @@ export interface RotateKeyOptions {
   nodeId: string;
   /** The host key that this connection has proven, wire format. */
   hostKey: Buffer;
-  oldKey: NodeIdentity;
-  newKey: NodeIdentity;
+  oldKey: OwnIdentity;
+  newKey: OwnIdentity;
 }
 
 /** Resolves when the gateway knows only the new key. @throws FleetError what the gateway refuses; after any other it may know either. */

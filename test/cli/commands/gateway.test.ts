@@ -103,8 +103,12 @@ describe('fleet gateway and fleet invite', { timeout: 20_000 }, () => {
       expiresAt: '2026-01-01T00:05:00.000Z',
       command,
     });
+    const person = await world.run('invite', '--role', 'operator', '--ephemeral', '--json');
+    assert.equal(JSON.parse(person.stdout).command, 'fleet login gw.example.org --code aaaa-bbbb-cccc-dddd');
+    const body = gateway.requestsTo('POST /v1/invites').at(-1)?.body;
+    assert.deepEqual(body, { role: 'operator', ttlMs: 300_000, uses: 1, labels: {}, ephemeral: true });
     for (const args of [
-      ['--role', 'admin'],
+      ['--role', 'root'],
       ['--uses', '0'],
       ['--ttl', 'x'],
       ['--label', 'x'],
@@ -115,6 +119,8 @@ describe('fleet gateway and fleet invite', { timeout: 20_000 }, () => {
 });
 
 test('the address of an invite is as short as it can be', () => {
+  const elsewhere = { advertise: null, listen: { host: '0.0.0.0', port: 18_790 } };
+  assert.equal(gatewayAddress(elsewhere, 'laptop', 'anna@gw.example.org:2222'), 'gw.example.org:2222');
   const cases: [string | null, string, number, string][] = [
     [null, '0.0.0.0', 18_790, 'this-machine'],
     [null, '::', 2222, 'this-machine:2222'],

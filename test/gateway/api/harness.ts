@@ -10,7 +10,9 @@ import { addAuditRoutes } from '../../../src/gateway/api/audit-routes.ts';
 import { Authenticator } from '../../../src/gateway/api/authenticate.ts';
 import { type ApiPeer, type Origin, Origins } from '../../../src/gateway/api/caller.ts';
 import { addHealthRoutes, renderReport } from '../../../src/gateway/api/health-routes.ts';
+import { addInviteRoutes } from '../../../src/gateway/api/invite-routes.ts';
 import { addJobRoutes } from '../../../src/gateway/api/job-routes.ts';
+import { addKeyRoutes } from '../../../src/gateway/api/key-routes.ts';
 import { addMetricsRoutes } from '../../../src/gateway/api/metrics-routes.ts';
 import { addNodeRoutes } from '../../../src/gateway/api/node-routes.ts';
 import { addScheduleRoutes } from '../../../src/gateway/api/schedule-routes.ts';
@@ -20,6 +22,7 @@ import { resolveGatewayConfig } from '../../../src/gateway/config.ts';
 import { DEFAULT_HEALTH_THRESHOLDS } from '../../../src/gateway/health/derive-status.ts';
 import { HealthMonitor } from '../../../src/gateway/health/monitor.ts';
 import { GatewayMetrics } from '../../../src/gateway/metrics/gateway-metrics.ts';
+import { PeopleConnections } from '../../../src/gateway/people-connections.ts';
 import { createScheduler } from '../../../src/gateway/schedule/create-scheduler.ts';
 import { Sessions } from '../../../src/gateway/sessions.ts';
 import type { App } from '../../../src/shared/http/fastify-app.ts';
@@ -76,6 +79,7 @@ export async function testApi(
   const { store, clock, epochs, rotation, keys, tokens, pairing, invites, pending } = gateway;
   const logger = silentLogger;
   const sessions = new Sessions({ store, clock, logger });
+  const people = new PeopleConnections({ store, clock, logger });
   const thresholds = { ...DEFAULT_HEALTH_THRESHOLDS, offlineAfterMs: 90_000 };
   const monitor = new HealthMonitor({ store, sessions, epochs, clock, logger, thresholds });
   const bus = new Bus({
@@ -102,9 +106,11 @@ export async function testApi(
   );
   const sources = { store, sessions, monitor, epochs, clock, logger };
   let shutdowns = 0;
-  addNodeRoutes(app, { ...sources, pairing, rotation, keys, heartbeatIntervalMs: 30_000 });
+  addNodeRoutes(app, { ...sources, bus, pairing, rotation, keys, heartbeatIntervalMs: 30_000 });
   addJobRoutes(app, { ...sources, bus });
   addAuditRoutes(app, { store });
+  addInviteRoutes(app, { invites, logger });
+  addKeyRoutes(app, { ...sources, bus, people });
   const health = { ...sources, limits: resolveGatewayConfig({}, {}, '').thresholds };
   addHealthRoutes(app, health);
   const home = tempFolder(t);
@@ -130,7 +136,6 @@ export async function testApi(
   addAdminRoutes(app, {
     ...sources,
     bus,
-    invites,
     pending,
     describeGateway: () => ({ nodes: { paired: store.nodes.all().length } }) as never,
     rotateKey: () => keys.rotate(),
@@ -198,6 +203,7 @@ export async function testApi(
     ...gateway,
     refusals,
     sessions,
+    people,
     monitor,
     bus,
     scheduler,

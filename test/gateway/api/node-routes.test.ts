@@ -102,3 +102,20 @@ test('an operator renames a node while it is connected: its next answer has the 
   assert.deepEqual(api.store.nodes.byId(node.id)?.labels, { tier: 'web' });
   await settle();
 });
+
+test('a node that leaves takes itself away and nobody else, hears that it worked, and is cut then', async (t) => {
+  const api = await testApi(t);
+  const node = await api.addNode('a');
+  const other = await api.addNode('b');
+  await assert.rejects(node.client.json('POST', '/v1/node/leave', {}), { code: 'connection_lost' }, 'no tunnel');
+  await api.sessions.open(node, node.peer);
+  await api.sessions.open(other, other.peer);
+  assert.deepEqual(await node.client.json('POST', '/v1/node/leave', { node: 'b' }), {});
+  assert.deepEqual(
+    api.store.nodes.all().map(({ name }) => name),
+    ['b'],
+  );
+  await settle();
+  assert.deepEqual([node.peer.endings, other.peer.endings], [['removed'], []]);
+  await assert.rejects(node.client.json('POST', '/v1/node/leave', {}), { code: 'not_paired' });
+});

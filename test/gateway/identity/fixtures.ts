@@ -11,8 +11,6 @@ import { PendingNodes } from '../../../src/gateway/identity/pending-nodes.ts';
 import { SigningKeys } from '../../../src/gateway/identity/signing-keys.ts';
 import { Tokens } from '../../../src/gateway/identity/tokens.ts';
 import { Store } from '../../../src/gateway/store/store.ts';
-import { loadOrCreateIdentity, type NodeIdentity } from '../../../src/node/identity.ts';
-import { type PairOptions, pair } from '../../../src/node/tunnel/pair.ts';
 import {
   type PairChallengeAnswer,
   type PairChallengeRequest,
@@ -23,6 +21,8 @@ import {
   pairVerifyRequest,
 } from '../../../src/protocol/node-messages.ts';
 import { parseInviteCode } from '../../../src/protocol/pairing.ts';
+import { type PairOptions, pair } from '../../../src/protocol/pairing-client.ts';
+import { loadOrCreateIdentity, type OwnIdentity } from '../../../src/shared/identity.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { cleanUp, tempFolder } from '../../support/temp-folder.ts';
@@ -60,7 +60,7 @@ export function testGateway(t: TestContext) {
   });
   const rotation = new NodeKeyRotation({ store, epochs, hostKey, clock, logger: silentLogger });
   const invite = async (changes: Partial<Parameters<Invites['create']>[0]> = {}): Promise<string> =>
-    (await invites.create({ role: 'node', labels: {}, ttlMs: 300_000, uses: 1, ...changes })).code;
+    (await invites.create({ role: 'node', labels: {}, ttlMs: 300_000, uses: 1, createdBy: 'test', ...changes })).code;
   return {
     folder,
     clock,
@@ -92,7 +92,7 @@ export interface Tampering {
 }
 
 export class TestNode {
-  readonly identity: NodeIdentity;
+  readonly identity: OwnIdentity;
   readonly #gateway: TestGateway;
 
   constructor(gateway: TestGateway, keyName = 'key') {
@@ -127,6 +127,7 @@ export class TestNode {
           return pairVerifyAnswer.parse(wire(await pairing.verify(peer, pairVerifyRequest.parse(wire(sent)))));
         },
       },
+      as: 'node',
       identity: this.identity,
       hostKey: tampering.hostKey ?? hostKey,
       invite: code === undefined ? undefined : parseInviteCode(code),

@@ -272,7 +272,16 @@ test('old sessions are joined in steps without changing how long the node was th
 
 test('an invite is used as often as it says, not after its end, and pruned when it can never be used again', (t) => {
   const store = openStore(t);
-  const invite = { secret: 's', name: null, role: 'node' as const, labels: { a: '1' }, createdAt: 0, expiresAt: 100 };
+  const invite = {
+    secret: 's',
+    name: null,
+    role: 'node' as const,
+    labels: { a: '1' },
+    ephemeral: true,
+    createdAt: 0,
+    createdBy: 'local',
+    expiresAt: 100,
+  };
   store.invites.insert({ ...invite, id: 'twoo', usesLeft: 2 });
   store.invites.insert({ ...invite, id: 'late', usesLeft: 1, expiresAt: 200 });
   store.invites.insert({ ...invite, id: 'burn', usesLeft: 1 });
@@ -288,5 +297,6 @@ test('an invite is used as often as it says, not after its end, and pruned when 
     ['twoo', 'late', 'burn'].map((id) => store.invites.byId(id)?.id),
     [undefined, 'late', undefined],
   );
-  assert.deepEqual(store.invites.byId('late')?.labels, { a: '1' });
+  const { labels, ephemeral, createdBy } = store.invites.byId('late') ?? {};
+  assert.deepEqual({ labels, ephemeral, createdBy }, { labels: { a: '1' }, ephemeral: true, createdBy: 'local' });
 });

@@ -16,18 +16,26 @@ test('status, reconnect, shutdown; private; in place of a socket that a killed p
     socket: socketPath,
     status: () => ({ name: 'web' }) as never,
     shutdown: () => void calls.push('shutdown'),
+    leave: async () => {
+      if (calls.length === 0) throw new FleetError('gateway_unreachable', 'no tunnel');
+      calls.push('leave');
+    },
     reconnect: () => void calls.push('reconnect'),
     rotateKey: () => Promise.reject(new FleetError('conflict', 'not now')),
   });
   cleanUp(t, () => control.close());
   assert.equal(statSync(socketPath).mode & 0o777, 0o600);
   assert.deepEqual(await requestJson({ socketPath, method: 'GET', path: '/v1/status' }), { name: 'web' });
+  await assert.rejects(requestJson({ socketPath, method: 'POST', path: '/v1/leave' }), { code: 'gateway_unreachable' });
   await requestJson({ socketPath, method: 'POST', path: '/v1/reconnect' });
   assert.deepEqual(calls, ['reconnect']);
   await assert.rejects(requestJson({ socketPath, method: 'POST', path: '/v1/rotate-key' }), { code: 'conflict' });
   await assert.rejects(requestJson({ socketPath, method: 'GET', path: '/v1/shutdown' }), { code: 'not_found' });
   assert.deepEqual(await requestJson({ socketPath, method: 'POST', path: '/v1/shutdown' }), { pid: process.pid });
   await until(() => calls.includes('shutdown'), 'the shutdown');
+  assert.deepEqual(await requestJson({ socketPath, method: 'POST', path: '/v1/leave' }), { pid: process.pid });
+  await until(() => calls.length === 4, 'the shutdown after the leave');
+  assert.deepEqual(calls, ['reconnect', 'shutdown', 'leave', 'shutdown']);
   await control.close();
   await assert.rejects(requestJson({ socketPath, method: 'GET', path: '/v1/status' }), { code: 'connection_lost' });
 });
@@ -36,6 +44,7 @@ test('a place where no socket can be is told', async (t) => {
   const options = {
     status: () => ({}) as never,
     shutdown: () => {},
+    leave: async () => {},
     reconnect: () => {},
     rotateKey: () => Promise.reject(new Error('not here')),
   };

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { cpSync, existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
-import type { NodeIdentity } from '../../../src/node/identity.ts';
 import type { OpenTunnel } from '../../../src/node/tunnel/connect-once.ts';
 import { rotateKey } from '../../../src/node/tunnel/rotate-key.ts';
 import type { NodeDetailView } from '../../../src/protocol/views.ts';
+import type { OwnIdentity } from '../../../src/shared/identity.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../../src/shared/ssh/ssh-key.ts';
 import { within } from '../../support/deadline.ts';
 import { beat, end, skewedClock, TestGateway, TestMachine } from './real-gateway.ts';
@@ -38,11 +38,11 @@ async function setUp(t: TestContext) {
   return { gateway, machine, node, id, connect, assertWell };
 }
 
-function fingerprintOf({ publicKey }: NodeIdentity): string {
+function fingerprintOf({ publicKey }: OwnIdentity): string {
   return formatFingerprint(sshPublicKeyBlob(publicKey));
 }
 
-const request = (tunnel: OpenTunnel, nodeId: string, oldKey: NodeIdentity, newKey: NodeIdentity) =>
+const request = (tunnel: OpenTunnel, nodeId: string, oldKey: OwnIdentity, newKey: OwnIdentity) =>
   rotateKey({ client: tunnel.client, hostKey: tunnel.connection.hostKey, nodeId, oldKey, newKey });
 
 test(
@@ -140,7 +140,7 @@ test(
     const { current } = keys;
     const next = new TestMachine(t).keys.current;
     const { connection } = opened;
-    const withKey = (publicKey: NodeIdentity, sign: NodeIdentity): NodeIdentity => ({
+    const withKey = (publicKey: OwnIdentity, sign: OwnIdentity): OwnIdentity => ({
       ...sign,
       publicKey: publicKey.publicKey,
     });

@@ -5,7 +5,6 @@ import type { TestContext } from 'node:test';
 import { resolveGatewayConfig } from '../../../src/gateway/config.ts';
 import { Gateway } from '../../../src/gateway/gateway.ts';
 import { GatewayClock } from '../../../src/node/gateway-clock.ts';
-import { loadOrCreateIdentity } from '../../../src/node/identity.ts';
 import { NodeKeys } from '../../../src/node/node-keys.ts';
 import { NodeStateFile } from '../../../src/node/node-state.ts';
 import {
@@ -19,6 +18,7 @@ import { parseInviteCode } from '../../../src/protocol/pairing.ts';
 import { type Clock, systemClock } from '../../../src/shared/clock.ts';
 import { gatewayPaths } from '../../../src/shared/home.ts';
 import { type RequestOptions, requestJson } from '../../../src/shared/http/request.ts';
+import { loadOrCreateIdentity } from '../../../src/shared/identity.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
 import { ensurePrivateFolder } from '../../../src/shared/private-file.ts';
 import { FACTS } from '../../gateway/identity/fixtures.ts';

@@ -1,9 +1,9 @@
-/** The node's own key: made once by tweetnacl, kept in OpenSSH's format so that stock `ssh -i` can use it. */
+/** The own key of a node or a person: made once by tweetnacl, kept in OpenSSH's format so that stock `ssh -i` can use it. */
 import nacl from 'tweetnacl';
-import { readPrivateFile, writePrivateFile } from '../shared/private-file.ts';
-import { encodeOpenSshPrivateKey, parseOpenSshPrivateKey } from '../shared/ssh/ssh-key.ts';
+import { readPrivateFile, writePrivateFile } from './private-file.ts';
+import { encodeOpenSshPrivateKey, parseOpenSshPrivateKey } from './ssh/ssh-key.ts';
 
-export interface NodeIdentity {
+export interface OwnIdentity {
   /** OpenSSH text. */
   privateKey: string;
   /** Raw Ed25519, 32 bytes. */
@@ -13,7 +13,7 @@ export interface NodeIdentity {
 }
 
 /** The key in `file`, made on first use. @throws FleetError `home_insecure`, `config_invalid`, `storage_failed`. */
-export function loadOrCreateIdentity(file: string, comment: string): NodeIdentity {
+export function loadOrCreateIdentity(file: string, comment: string): OwnIdentity {
   const present = readPrivateFile(file);
   if (present !== undefined) return toIdentity(present);
   const pair = nacl.sign.keyPair();
@@ -23,7 +23,7 @@ export function loadOrCreateIdentity(file: string, comment: string): NodeIdentit
   return toIdentity(text);
 }
 
-function toIdentity(text: string): NodeIdentity {
+function toIdentity(text: string): OwnIdentity {
   const { seed } = parseOpenSshPrivateKey(text);
   const pair = nacl.sign.keyPair.fromSeed(Uint8Array.from(seed));
   return {

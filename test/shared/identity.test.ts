@@ -4,7 +4,7 @@ import { createPublicKey, verify } from 'node:crypto';
 import { chmodSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { loadOrCreateIdentity } from '../../src/node/identity.ts';
+import { loadOrCreateIdentity } from '../../src/shared/identity.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 
 test('the key is made once, private, and stock ssh-keygen reads it as the same key', (t) => {

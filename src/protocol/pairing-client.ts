@@ -1,7 +1,15 @@
-/** The node's part of the handshake: pairs by invite, waits for approval, or renews its token. docs/pairing.md tells the why. */
+/** The newcomer's part of the handshake: a node or a person pairs by invite, waits for approval, or renews its token. docs/pairing.md tells the why. */
 import { randomBytes } from 'node:crypto';
-import type { Labels } from '../../protocol/names.ts';
-import type { NodeFacts, PairVerifyAnswer } from '../../protocol/node-messages.ts';
+import { FleetError } from '../shared/errors.ts';
+import type { OwnIdentity } from '../shared/identity.ts';
+import type { Labels } from './names.ts';
+import type {
+  NodeFacts,
+  PairChallengeAnswer,
+  PairChallengeRequest,
+  PairVerifyAnswer,
+  PairVerifyRequest,
+} from './node-messages.ts';
 import {
   commitmentOf,
   comparisonCode,
@@ -10,15 +18,20 @@ import {
   inviteProof,
   NONCE_BYTES,
   proofsEqual,
-} from '../../protocol/pairing.ts';
-import { PROTOCOL_VERSION } from '../../protocol/version.ts';
-import { FleetError } from '../../shared/errors.ts';
-import type { NodeIdentity } from '../identity.ts';
-import type { GatewayClient } from './gateway-client.ts';
+} from './pairing.ts';
+import { PROTOCOL_VERSION } from './version.ts';
+
+/** Carries the two messages; throws what the gateway refuses. */
+export interface PairingCalls {
+  pairChallenge(request: PairChallengeRequest): Promise<PairChallengeAnswer>;
+  pairVerify(request: PairVerifyRequest): Promise<PairVerifyAnswer>;
+}
 
 export interface PairOptions {
-  client: Pick<GatewayClient, 'pairChallenge' | 'pairVerify'>;
-  identity: NodeIdentity;
+  client: PairingCalls;
+  /** What this key wants to be. */
+  as: 'node' | 'person';
+  identity: OwnIdentity;
   /** The host key that this connection has proven, wire format. */
   hostKey: Buffer;
   /** Undefined to renew a token, or to ask for approval. */
@@ -26,7 +39,8 @@ export interface PairOptions {
   name: string;
   nameRequired: boolean;
   labels: Labels;
-  facts: NodeFacts;
+  /** Of the machine; nodes only. */
+  facts?: NodeFacts;
   /** Without an invite: gets the comparison code before the gateway can have it. */
   beforeAsking?(code: string): void;
 }
@@ -38,7 +52,7 @@ export type PairResult =
 
 /** @throws FleetError `gateway_not_proven` when the gateway does not know the invite's secret; and what the gateway refuses. */
 export async function pair(options: PairOptions): Promise<PairResult> {
-  const { client, identity, hostKey, invite, name, nameRequired, labels, facts } = options;
+  const { client, identity, hostKey, invite, as, name, nameRequired, labels, facts } = options;
   const opening = randomBytes(NONCE_BYTES);
   const nodeNonce = commitmentOf(opening);
   const challenge = await client.pairChallenge({
@@ -62,10 +76,11 @@ export async function pair(options: PairOptions): Promise<PairResult> {
     challenge: challenge.challenge,
     opening: base64Url(opening),
     signature: base64Url(identity.sign(transcript)),
+    as,
     name,
     nameRequired,
     labels,
-    facts,
+    ...(facts === undefined ? {} : { facts }),
     ...(invite === undefined ? {} : { proof: base64Url(inviteProof('node', invite.secret, transcript)) }),
   });
   if (answer.status === 'paired') return answer;
@@ -77,7 +92,7 @@ function assertGatewayProof(invite: InviteCode, transcript: Buffer, proof: strin
   const expected = inviteProof('gateway', invite.secret, transcript);
   if (proof !== undefined && proofsEqual(expected, Buffer.from(proof, 'base64url'))) return;
   throw new FleetError('gateway_not_proven', 'this is not the gateway that made the code, or the code is mistyped', {
-    hint: 'Check --gateway and the code. If both are right, somebody may stand between the machines.',
+    hint: 'Check the address and the code. If both are right, somebody may stand between the machines.',
   });
 }
 

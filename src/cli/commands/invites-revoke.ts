@@ -1,0 +1,23 @@
+/** `fleet invites revoke`: a code is void from now on. */
+import { defineCommand } from '../command.ts';
+import { openGateway, printJson } from '../context.ts';
+import { EXIT_OK } from '../exit-code.ts';
+
+export const invitesRevokeCommand = defineCommand({
+  name: 'invites revoke',
+  usage: 'INVITE',
+  describe: 'Makes an invite void from now on. Who has joined by it stays.',
+  positionals: [{ name: 'INVITE', describe: 'Its id, or the whole code' }],
+  options: {},
+  examples: [
+    ['fleet invites revoke 7k3f', 'by its id'],
+    ['fleet invites revoke 7k3f-9m2q-x0zt-4hcv', 'by the code that went to the wrong people'],
+  ],
+  async execute(context, { positionals }) {
+    const id = positionals.INVITE.split('-')[0]?.toLowerCase() ?? '';
+    await openGateway(context).revokeInvite(id);
+    if (context.json) printJson(context, { id });
+    else context.out.write(`invite ${id} is void\n`);
+    return EXIT_OK;
+  },
+});

@@ -1,0 +1,17 @@
+/** The way from a client to its gateway: a Unix socket here, or an SSH connection elsewhere. */
+import type { FleetError } from '../shared/errors.ts';
+import type { RequestOptions } from '../shared/http/request.ts';
+
+/** What a request needs to go one way: where to, and proof of who asks. */
+export type Route = Pick<RequestOptions, 'agent' | 'socketPath' | 'headers'>;
+
+export interface GatewayTransport {
+  /** Connects when there is no connection. @throws FleetError when there is no way now. */
+  route(): Route | Promise<Route>;
+  /** Gets a fresh token, where there are tokens. */
+  renew?(): Promise<void>;
+  /** In words that fit this way. */
+  explain?(failure: FleetError): FleetError;
+  /** Idempotent. */
+  close(): void;
+}

@@ -1,0 +1,50 @@
+/** Invites: made, listed and taken back. */
+import { invitationRequest } from '../../protocol/job-messages.ts';
+import { nodeNameSchema } from '../../protocol/names.ts';
+import type { InviteView, OpenInviteView } from '../../protocol/views.ts';
+import { FleetError } from '../../shared/errors.ts';
+import { type App, parseInput } from '../../shared/http/fastify-app.ts';
+import type { Logger } from '../../shared/logger.ts';
+import type { Invites } from '../identity/invites.ts';
+import type { InviteRecord } from '../store/invites-table.ts';
+
+const MAX_INVITE_TTL_MS = 365 * 24 * 3_600_000;
+
+export interface InviteRoutesOptions {
+  invites: Invites;
+  logger: Logger;
+}
+
+export function addInviteRoutes(app: App, { invites, logger }: InviteRoutesOptions): void {
+  const read = { config: { action: 'invites.manage' as const } };
+  const manage = (audit: string) => ({ config: { action: 'invites.manage' as const, audit } });
+
+  app.post('/v1/invites', manage('invite.create'), async (request): Promise<InviteView> => {
+    const asked = parseInput(invitationRequest, request.body);
+    if (asked.ttlMs > MAX_INVITE_TTL_MS) throw new FleetError('usage', 'an invite may live for at most 365 days');
+    const name = asked.name === undefined ? undefined : parseInput(nodeNameSchema, asked.name, 'the name');
+    const { role, labels, uses, ttlMs, ephemeral } = asked;
+    request.act?.note({ name, role, labels, uses, ttlMs, ephemeral });
+    const { code, expiresAt } = await invites.create({ ...asked, name, createdBy: request.caller.name });
+    return { code, expiresAt: iso(expiresAt) };
+  });
+
+  app.get('/v1/invites', read, () => ({ invites: invites.open().map(inviteView) }));
+
+  app.delete('/v1/invites/:invite', manage('invite.revoke'), async (request, reply) => {
+    const { invite } = request.params as { invite: string };
+    request.act?.note({ invite });
+    const { id } = await invites.revoke(invite);
+    logger.warn({ invite: id, by: request.caller.name }, 'invite revoked');
+    return reply.code(204).send();
+  });
+}
+
+function inviteView(invite: InviteRecord): OpenInviteView {
+  const { secret: _secret, createdAt, expiresAt, ...rest } = invite;
+  return { ...rest, createdAt: iso(createdAt), expiresAt: iso(expiresAt) };
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
+}

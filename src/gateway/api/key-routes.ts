@@ -1,0 +1,105 @@
+/** The keys of people and nodes: who may come in, and who no longer. */
+import type { KeyView } from '../../protocol/views.ts';
+import type { Clock } from '../../shared/clock.ts';
+import { FleetError } from '../../shared/errors.ts';
+import type { App } from '../../shared/http/fastify-app.ts';
+import type { Logger } from '../../shared/logger.ts';
+import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
+import { type NodeRemovalOptions, revokeNode } from '../node-removal.ts';
+import type { PeopleConnections } from '../people-connections.ts';
+import type { Sessions } from '../sessions.ts';
+import type { NodeRecord } from '../store/nodes-table.ts';
+import type { PersonRecord } from '../store/people-table.ts';
+import type { Store } from '../store/store.ts';
+
+export interface KeyRoutesOptions extends NodeRemovalOptions {
+  store: Store;
+  sessions: Sessions;
+  people: PeopleConnections;
+  clock: Clock;
+  logger: Logger;
+}
+
+type Key = { view: KeyView } & ({ node: NodeRecord } | { person: PersonRecord });
+
+export function addKeyRoutes(app: App, options: KeyRoutesOptions): void {
+  const { store, people, clock, logger } = options;
+  const manage = { config: { action: 'keys.manage' as const } };
+
+  app.get('/v1/keys', manage, () => ({ keys: allKeys(options).map(({ view }) => view) }));
+
+  app.post(
+    '/v1/keys/:key/revoke',
+    { config: { action: 'keys.manage', audit: 'key.revoke' } },
+    async (request, reply): Promise<KeyView> => {
+      const key = findKeyByText(allKeys(options), (request.params as { key: string }).key);
+      const { kind, id: keyId, name: keyName, role, fingerprint } = key.view;
+      request.act?.note({ kind, id: keyId, name: keyName, role, fingerprint });
+      if ('node' in key) {
+        await revokeNode(key.node, request.caller.name, options);
+      } else {
+        const { id, name } = key.person;
+        await store.write(() => store.people.revoke(id, clock.now()));
+        // Who revokes the own key still hears that it worked: what leads to the cut is the end of the answer.
+        if (request.caller.fingerprint === key.view.fingerprint)
+          reply.raw.once('close', () => people.close(id, 'revoked'));
+        else people.close(id, 'revoked');
+        logger.warn({ person: name, by: request.caller.name }, 'person revoked');
+      }
+      const { id } = key.view;
+      return allKeys(options).find(({ view }) => view.id === id)?.view ?? key.view;
+    },
+  );
+}
+
+/** People first; each kind by name. */
+function allKeys({ store, sessions, people, clock }: KeyRoutesOptions): Key[] {
+  const now = clock.now();
+  const persons = store.people.all().map((person): Key => {
+    return { person, view: keyView('person', person, person.role, people.has(person.id), now) };
+  });
+  const nodes = store.nodes.all().map((node): Key => {
+    return { node, view: keyView('node', node, 'node', sessions.get(node.id) !== undefined, now) };
+  });
+  return [...persons, ...nodes];
+}
+
+function keyView(
+  kind: KeyView['kind'],
+  record: Pick<PersonRecord, 'id' | 'name' | 'publicKey' | 'createdAt' | 'lastSeenAt' | 'revokedAt'>,
+  role: KeyView['role'],
+  connected: boolean,
+  now: number,
+): KeyView {
+  const iso = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
+  return {
+    kind,
+    id: record.id,
+    name: record.name,
+    role,
+    fingerprint: formatFingerprint(sshPublicKeyBlob(record.publicKey)),
+    createdAt: new Date(record.createdAt).toISOString(),
+    lastSeenAt: iso(connected ? now : record.lastSeenAt),
+    connected,
+    revokedAt: iso(record.revokedAt),
+  };
+}
+
+/** By fingerprint or id, by the name of one that is not revoked, or by the beginning of an id. @throws FleetError `not_found`, `ambiguous`. */
+function findKeyByText(keys: readonly Key[], which: string): Key {
+  const exact = keys.find(({ view }) => view.fingerprint === which || view.id === which);
+  if (exact !== undefined) return exact;
+  const named = keys.filter(({ view }) => view.name === which && view.revokedAt === null);
+  const matching = named.length > 0 || which === '' ? named : keys.filter(({ view }) => view.id.startsWith(which));
+  const [key] = matching;
+  if (key === undefined) {
+    throw new FleetError('not_found', `there is no key of ${which}`, { hint: 'See them all: fleet keys list' });
+  }
+  if (matching.length > 1) {
+    const who = matching.map(({ view }) => `${view.kind} ${view.name} (${view.id})`).slice(0, 5);
+    throw new FleetError('ambiguous', `${which} fits more than one key: ${who.join(', ')}`, {
+      hint: 'Use the id or the fingerprint.',
+    });
+  }
+  return key;
+}

@@ -1,0 +1,69 @@
+/** Forgets ephemeral nodes, those that joined by an invite for images and containers, once they have been gone for long enough. */
+import type { Timer } from '../shared/clock.ts';
+import { GATEWAY_ACTOR } from './audit/act.ts';
+import { type NodeRemovalOptions, removeNode } from './node-removal.ts';
+import type { NodeRecord } from './store/nodes-table.ts';
+
+/** At least so often it is looked whether one is due, ms. */
+const MAX_SWEEP_INTERVAL_MS = 60_000;
+
+export interface EphemeralNodesOptions extends NodeRemovalOptions {
+  /** Time offline after which one is forgotten, ms. */
+  graceMs: number;
+}
+
+export class EphemeralNodes {
+  readonly #options: EphemeralNodesOptions;
+  #startedAt = 0;
+  #timer: Timer | undefined;
+  #closed = false;
+  #sweeping: Promise<void> = Promise.resolve();
+
+  constructor(options: EphemeralNodesOptions) {
+    this.#options = options;
+  }
+
+  /** While the gateway was down no node could be seen: the time starts anew with it. */
+  start(): void {
+    this.#startedAt = this.#options.clock.now();
+    this.#arm();
+  }
+
+  /** Idempotent; resolves when a sweep under way has ended. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#timer?.cancel();
+    await this.#sweeping;
+  }
+
+  #arm(): void {
+    const { clock, graceMs } = this.#options;
+    if (this.#closed) return;
+    const delayMs = Math.min(MAX_SWEEP_INTERVAL_MS, graceMs);
+    this.#timer = clock.after(delayMs, () => {
+      this.#sweeping = this.#sweep().finally(() => this.#arm());
+    });
+  }
+
+  async #sweep(): Promise<void> {
+    const { store, logger } = this.#options;
+    for (const node of store.nodes.ephemeral().filter((candidate) => this.#isDue(candidate))) {
+      if (this.#closed) return;
+      try {
+        const details = { node: node.name, id: node.id, ephemeral: true };
+        await removeNode(node, 'gateway', this.#options, () =>
+          store.audit.append({ actor: GATEWAY_ACTOR, action: 'node.remove', outcome: 'ok', details }),
+        );
+      } catch (error) {
+        logger.error({ err: error, node: node.name }, 'could not forget an ephemeral node');
+      }
+    }
+  }
+
+  #isDue({ id, lastSeenAt, createdAt, revokedAt }: NodeRecord): boolean {
+    const { sessions, clock, graceMs } = this.#options;
+    // A revoked one is kept: with its record, its key would be unknown instead of refused.
+    if (revokedAt !== null || sessions.get(id) !== undefined) return false;
+    return clock.now() - Math.max(this.#startedAt, lastSeenAt ?? createdAt) >= graceMs;
+  }
+}

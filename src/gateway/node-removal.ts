@@ -1,0 +1,53 @@
+/** Ends a node's membership: revoked or forgotten, its tunnel is cut and its open runs are given up. */
+import type { Clock } from '../shared/clock.ts';
+import type { Logger } from '../shared/logger.ts';
+import type { Bus } from './bus/bus.ts';
+import type { HealthMonitor } from './health/monitor.ts';
+import type { ConnectEpochs } from './identity/connect-epochs.ts';
+import type { Sessions } from './sessions.ts';
+import type { NodeRecord } from './store/nodes-table.ts';
+import type { Store } from './store/store.ts';
+
+export interface NodeRemovalOptions {
+  store: Store;
+  sessions: Sessions;
+  bus: Pick<Bus, 'abandon'>;
+  monitor: HealthMonitor;
+  epochs: ConnectEpochs;
+  clock: Clock;
+  logger: Logger;
+}
+
+/** Its key is refused from now on; it stays in the list. `by` is who wanted it. */
+export async function revokeNode(node: NodeRecord, by: string, options: NodeRemovalOptions): Promise<void> {
+  const { store, sessions, bus, clock, logger } = options;
+  await store.write(() => store.nodes.revoke(node.id, clock.now()));
+  sessions.close(node.id, 'revoked');
+  await bus.abandon(node.id, 'node_revoked: what became of it is not known');
+  logger.warn({ node: node.name, by }, 'node revoked');
+}
+
+/** Forgets it, and its key; its jobs stay in the record. `alsoStore` writes in the same transaction. */
+export async function removeNode(
+  node: NodeRecord,
+  by: string,
+  options: NodeRemovalOptions,
+  alsoStore?: () => void,
+): Promise<void> {
+  const { store } = options;
+  await store.write(() => {
+    store.nodes.remove(node.id);
+    alsoStore?.();
+  });
+  await endRemoved(node, by, options);
+}
+
+/** What follows once a node is no longer in the store. */
+export async function endRemoved(node: NodeRecord, by: string, options: NodeRemovalOptions): Promise<void> {
+  const { sessions, bus, monitor, epochs, logger } = options;
+  sessions.close(node.id, 'removed');
+  await bus.abandon(node.id, 'node_removed: what became of it is not known');
+  monitor.forget(node.id);
+  epochs.forget(node.id);
+  logger.warn({ node: node.name, by }, 'node removed');
+}

@@ -1,0 +1,31 @@
+/** A remote gateway as people name it: `[user@]host[:port]`, as with ssh. */
+import { DEFAULT_GATEWAY_PORT } from '../protocol/limits.ts';
+import { type Address, parseAddress } from '../shared/address.ts';
+import { FleetError } from '../shared/errors.ts';
+
+/** The key alone decides who somebody is; the name goes into the gateway's debug log. */
+const DEFAULT_USER = 'fleet';
+
+export interface GatewayTarget {
+  user: string;
+  address: Address;
+}
+
+/** @throws FleetError `usage`. */
+export function parseTarget(text: string): GatewayTarget {
+  const at = text.lastIndexOf('@');
+  const user = at < 0 ? DEFAULT_USER : text.slice(0, at);
+  if (!/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$/.test(user)) {
+    throw new FleetError('usage', `not a user name: ${JSON.stringify(user)}`, {
+      hint: 'Write the gateway as host, user@host or user@host:port.',
+    });
+  }
+  const address = parseAddress(text.slice(at + 1), DEFAULT_GATEWAY_PORT);
+  // A server may listen on all interfaces; nobody can dial them.
+  if (address.host === '0.0.0.0' || address.host === '::' || address.port === 0) {
+    throw new FleetError('usage', `not an address that can be dialled: ${JSON.stringify(text)}`, {
+      hint: 'Write the gateway as host, user@host or user@host:port.',
+    });
+  }
+  return { user, address };
+}
