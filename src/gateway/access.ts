@@ -28,8 +28,8 @@ export interface AccessOptions {
 
 /**
  * Everybody may reach the API, which checks each request; only a paired, unrevoked node may offer its forward; nobody
- * may open anything else, so there is no way through the gateway to another machine. A key that was revoked is treated as
- * an unknown one: what it hears on its one request is that it was revoked.
+ * may open anything else, so there is no way through the gateway to another machine. A key that was revoked or
+ * replaced is treated as an unknown one: what it hears on its one request is that it was.
  */
 export function handlersFor(peer: SshPeer, options: AccessOptions): PeerHandlers {
   const { store, sessions, people, logger, refusals, serveApi } = options;
@@ -37,8 +37,9 @@ export function handlersFor(peer: SshPeer, options: AccessOptions): PeerHandlers
     host === GATEWAY_API.host && port === GATEWAY_API.port ? (channel) => serveApi(channel, peer) : undefined;
   const key = findKey(store, peer.publicKey);
   if (key === undefined || key.revokedAt !== null) {
-    const outcome = key === undefined ? 'not_paired' : 'key_revoked';
-    const actor = actorOfKey(peer, key?.name, key?.role);
+    const former = key === undefined ? store.nodes.retiredName(peer.publicKey) : undefined;
+    const outcome = key === undefined && former === undefined ? 'not_paired' : 'key_revoked';
+    const actor = actorOfKey(peer, key?.name ?? former, former === undefined ? key?.role : 'node');
     refusals.note({ actor, action: 'session.open', outcome, details: {} });
     return {
       isStranger: true,
@@ -56,9 +57,9 @@ export function handlersFor(peer: SshPeer, options: AccessOptions): PeerHandlers
     onDirectTcpip,
     onForward: ({ host, port }) => {
       if (host !== NODE_FORWARD.host || port !== NODE_FORWARD.port) return false;
-      // It may have been revoked or removed since it connected.
-      const present = store.nodes.byId(key.id);
-      if (present === undefined || present.revokedAt !== null) return false;
+      // The node may have been revoked or removed, or its key replaced, since it connected.
+      const present = store.nodes.byPublicKey(peer.publicKey);
+      if (present === undefined || present.id !== key.id || present.revokedAt !== null) return false;
       sessions.open(present, peer).catch((error: unknown) => {
         logger.error({ err: error, node: key.name }, 'could not store a session');
         peer.close('storage_failed');

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { handlersFor } from '../../src/gateway/access.ts';
+import { type AccessOptions, handlersFor } from '../../src/gateway/access.ts';
 import { PeopleConnections } from '../../src/gateway/people-connections.ts';
 import { type SessionPeer, Sessions } from '../../src/gateway/sessions.ts';
 import type { SshPeer } from '../../src/gateway/ssh/ssh-peer.ts';
@@ -174,6 +174,24 @@ test('what each key may open: the API for everybody, the forward for a living no
   assert.equal(known.onForward?.({ ...NODE_FORWARD }), false);
   assert.equal(sessions.size, 0);
   await settle();
+});
+
+test('a connection of a key that was replaced gets no session any more, and the node keeps its own', async (t) => {
+  const { sessions, store, publicKey } = setUp(t);
+  const options = { ...accessOptions({ store, sessions }), serveApi: () => {} };
+  const sshPeer = (key: Buffer): SshPeer => ({ ...peerOf(key), user: 'node', bytesIn: 0, bytesOut: 0 });
+  const idle = handlersFor(sshPeer(publicKey), options);
+  const newKey = randomBytes(32);
+  assert.ok(store.nodes.replaceKey('n1', publicKey, newKey, 1));
+  const own = sshPeer(newKey);
+  assert.equal(handlersFor(own, options).onForward?.({ ...NODE_FORWARD }), true);
+  await settle();
+  assert.equal(idle.onForward?.({ ...NODE_FORWARD }), false);
+  assert.equal(sessions.get('n1')?.peer, own);
+  const notes: string[] = [];
+  const refusals: AccessOptions['refusals'] = { note: (it) => void notes.push(`${it.actor.name} ${it.outcome}`) };
+  assert.equal(handlersFor(sshPeer(publicKey), { ...options, refusals }).isStranger, true);
+  assert.deepEqual(notes, ['web key_revoked']);
 });
 
 test('a person may open the API and no forward, is seen, and is cut when revoked', async (t) => {

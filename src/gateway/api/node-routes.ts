@@ -77,9 +77,10 @@ export function addNodeRoutes(app: App, options: NodeRoutesOptions): void {
 
   app.post('/v1/node/rotate-key', self, async (request, reply): Promise<RotateKeyAnswer> => {
     const session = sessionOf(sessions, request.caller);
-    const { publicKey } = pairingPeer(request.caller);
+    const { publicKey, address } = pairingPeer(request.caller);
     const subject = { id: session.nodeId, name: session.nodeName };
-    await options.rotation.rotate(subject, publicKey, parseInput(rotateKeyRequest, request.body));
+    const peer = { publicKey, remoteAddress: address };
+    await options.rotation.rotate(subject, peer, parseInput(rotateKeyRequest, request.body));
     // The connection is one of a key that does not count any more. The node may be back with the new one already.
     reply.raw.once('close', () => session.peer.close('key_rotated'));
     return { time: clock.now() };

@@ -3,6 +3,8 @@ import { encodeKeyRotation, type RotateKeyRequest } from '../../protocol/key-rot
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
+import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
+import { actorOfKey, type KeyHolder } from '../audit/actor-of-key.ts';
 import type { Store } from '../store/store.ts';
 import type { ConnectEpochs } from './connect-epochs.ts';
 import { findKey } from './known-key.ts';
@@ -25,12 +27,13 @@ export class NodeKeyRotation {
   }
 
   /**
-   * @param oldKey The key of the connection that asks; it has been authenticated as this node's.
+   * @param peer The connection that asks; its key has been authenticated as this node's.
    * @throws FleetError `forbidden` when a signature is wrong; `conflict` when the new key is or was a node's or is a person's, or when two machines
    * seem to use the old one: then the copy must not become the only one.
    */
-  async rotate(node: { id: string; name: string }, oldKey: Buffer, request: RotateKeyRequest): Promise<void> {
+  async rotate(node: { id: string; name: string }, peer: KeyHolder, request: RotateKeyRequest): Promise<void> {
     const { store, epochs, hostKey, clock, logger } = this.#options;
+    const { publicKey: oldKey } = peer;
     const newKey = Buffer.from(request.publicKey, 'base64url');
     const statement = encodeKeyRotation({ hostKey, nodeId: node.id, oldKey, newKey });
     const isSigned =
@@ -49,6 +52,13 @@ export class NodeKeyRotation {
         throw new FleetError('conflict', 'the new key is or was the key of a node or a person');
       if (!store.nodes.replaceKey(node.id, oldKey, newKey, clock.now()))
         throw new FleetError('conflict', 'the old key is not the key of the node any more');
+      const details = { node: node.name, id: node.id, key: formatFingerprint(sshPublicKeyBlob(newKey)) };
+      store.audit.append({
+        actor: actorOfKey(peer, node.name, 'node'),
+        action: 'node.rotate-key',
+        outcome: 'ok',
+        details,
+      });
     });
     logger.warn({ node: node.name }, 'key of a node rotated');
   }

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { GuessLimit } from '../../../src/gateway/identity/guess-limit.ts';
+import { encodeKeyRotation } from '../../../src/protocol/key-rotation.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
+import { rowsOf } from '../audit/fixtures.ts';
 import { TestNode, testGateway } from './fixtures.ts';
 
 const PERSON = { as: 'person' } as const;
@@ -38,6 +40,58 @@ test('one key is one thing: a node is no person and a person no node, whatever c
   await assert.rejects(person.pair({ code: forNode }), { code: 'conflict' });
   await assert.rejects(person.pair(), { code: 'conflict' });
   assert.deepEqual(gateway.pending.list(), []);
+});
+
+test('a key that a node has given up becomes nobody, and a node cannot take the key of a person', async (t) => {
+  const gateway = testGateway(t);
+  const [node, next, person] = ['node', 'next', 'person'].map((name) => new TestNode(gateway, name));
+  assert.ok(node && next && person);
+  const paired = await node.pair({ code: await gateway.invite() });
+  assert.ok(paired.status === 'paired');
+  await person.pair({ ...PERSON, code: await gateway.invite({ role: 'admin' }) });
+  const rotate = async (to: TestNode): Promise<void> => {
+    const [oldKey, newKey] = [node.publicKey, to.publicKey];
+    const statement = encodeKeyRotation({ hostKey: gateway.hostKey, nodeId: paired.id, oldKey, newKey });
+    const [oldSignature = '', newSignature = ''] = [node, to].map(({ identity }) =>
+      Buffer.from(identity.sign(statement)).toString('base64url'),
+    );
+    const request = { publicKey: newKey.toString('base64url'), oldSignature, newSignature };
+    await gateway.rotation.rotate(paired, { publicKey: oldKey, remoteAddress: '192.0.2.1' }, request);
+  };
+  await assert.rejects(rotate(person), { code: 'conflict' });
+  await rotate(next);
+  // The answer was lost: it comes again, and is one act all the same.
+  await rotate(next);
+  const acts = rowsOf(gateway.store).filter(({ action }) => action === 'node.rotate-key');
+  assert.deepEqual(
+    acts.map(({ details }) => details.node),
+    ['web'],
+  );
+  const code = await gateway.invite({ role: 'admin' });
+  await assert.rejects(node.pair({ ...PERSON, code }), { code: 'key_revoked' });
+  await assert.rejects(node.pair(PERSON), { code: 'key_revoked' });
+  await assert.rejects(node.pair({ code: await gateway.invite() }), { code: 'key_revoked' });
+  await assert.rejects(next.pair({ ...PERSON, code }), { code: 'conflict' });
+  assert.equal(gateway.store.people.all().length, 1);
+});
+
+test('a new key that asks for both at once becomes one of them, whichever comes first', async (t) => {
+  const gateway = testGateway(t);
+  for (const first of ['node', 'person'] as const) {
+    const both = new TestNode(gateway, first);
+    const wishes = [
+      { as: 'node', code: await gateway.invite() } as const,
+      { as: 'person', code: await gateway.invite({ role: 'viewer' }) } as const,
+    ];
+    if (first === 'person') wishes.reverse();
+    const results = await Promise.allSettled(wishes.map((wish) => both.pair(wish)));
+    assert.deepEqual(results.map(({ status }) => status).sort(), ['fulfilled', 'rejected']);
+  }
+  assert.equal(gateway.store.nodes.all().length + gateway.store.people.all().length, 2);
+  const node = new TestNode(gateway, 'twice');
+  const code = await gateway.invite({ uses: 2 });
+  const results = await Promise.all([1, 2].map(() => node.pair({ code })));
+  assert.equal(new Set(results.map((result) => result.status === 'paired' && result.id)).size, 1);
 });
 
 test('two logins at once with one new key are one person and one use', async (t) => {
