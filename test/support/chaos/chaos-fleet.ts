@@ -13,6 +13,8 @@ const STALL_MS = 1000;
 const HURRY_PROBABILITY = 0.4;
 /** A process that is older has surely installed its handlers of signals, ms. */
 const GROWN_UP_MS = 3000;
+/** The storm holds its breath while a service has been trying to come back for so long, ms: on a slow machine it would never get there. */
+const PATIENCE_MS = 20_000;
 /** How long a node may take to be online while everything breaks, ms. */
 const ONLINE_DEADLINE_MS = 180_000;
 
@@ -37,6 +39,7 @@ export class ChaosFleet {
   readonly #expectedToEnd = new WeakSet<Service>();
   /** Services on their way back, by name. */
   readonly #returning = new Map<string, Promise<void>>();
+  readonly #awaySince = new Map<string, number>();
   #proxyPort = 0;
 
   private constructor(world: FleetWorld) {
@@ -67,6 +70,7 @@ export class ChaosFleet {
       await pause(random.int(50, MAX_CALM_MS), options.signal);
       if (options.signal.aborted) return;
       if (random.chance(HURRY_PROBABILITY)) this.hurry();
+      if ([...this.#awaySince.values()].some((since) => Date.now() - since > PATIENCE_MS)) continue;
       const all = random.chance(0.3);
       const chosen = (): boolean => all || random.chance(0.5);
       switch (random.pick(kinds)) {
@@ -124,7 +128,11 @@ export class ChaosFleet {
       .catch((error: unknown) => {
         this.faults.push(`${name} did not come back: ${error}`);
       })
-      .finally(() => this.#returning.delete(name));
+      .finally(() => {
+        this.#returning.delete(name);
+        this.#awaySince.delete(name);
+      });
+    this.#awaySince.set(name, Date.now());
     this.#returning.set(name, back);
   }
 
