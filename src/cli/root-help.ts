@@ -14,7 +14,7 @@ Run:
 See and manage:
   nodes [show|rename|label|revoke|reset|rm|pending|approve|reject]
   audit [verify|export]           who did what, when and from where
-  health [NODE], health report    how the nodes are, and were; top: live
+  health [NODE|report], top, alerts [silence|unsilence|silences|test]
   schedule [add|list|show|history|run|pause|resume|rm]    jobs at certain times
 
 Set up:

@@ -1,6 +1,8 @@
 /** The gateway's API as typed calls: what the command line uses is what a script can import. */
 import type http from 'node:http';
 import type { Readable } from 'node:stream';
+import type { SilenceRequest } from '../protocol/alert-requests.ts';
+import type { AlertTestView, AlertView, SilenceView } from '../protocol/alert-views.ts';
 import type { AuditHeadView, AuditPage, AuditQuery } from '../protocol/audit.ts';
 import type { InvitationRequest, JobView, SubmitJobRequest } from '../protocol/job-messages.ts';
 import type { AddScheduleRequest, FiringView, ScheduleView } from '../protocol/schedule.ts';
@@ -24,6 +26,8 @@ import { UnixSocketTransport } from './unix-socket-transport.ts';
 const NO_DEADLINE_MS = 2 ** 31 - 1;
 /** Answers of many megabytes (a report on thousands of nodes) may take this long to begin, ms. */
 const REPORT_DEADLINE_MS = 120_000;
+/** Longer than any webhook, and than any command that is told of alerts should take, ms. */
+const ALERT_TEST_DEADLINE_MS = 300_000;
 
 export type GatewayClientOptions =
   /** The gateway's Unix socket. */
@@ -203,6 +207,37 @@ export class GatewayClient {
 
   health(node?: string): Promise<HealthView> {
     return this.#json({ method: 'GET', path: withQuery('/v1/health', { node }) });
+  }
+
+  /** Newest first; the active ones only, the worst first. */
+  async alerts(query: { active?: boolean; limit?: number } = {}): Promise<AlertView[]> {
+    return (await this.#json<{ alerts: AlertView[] }>({ method: 'GET', path: withQuery('/v1/alerts', query) })).alerts;
+  }
+
+  async silences(): Promise<SilenceView[]> {
+    const path = '/v1/alerts/silences';
+    return (await this.#json<{ silences: SilenceView[] }>({ method: 'GET', path })).silences;
+  }
+
+  /** `what` is a rule, a node, or an alert, here and below. */
+  silence(body: SilenceRequest): Promise<SilenceView> {
+    return this.#json({ method: 'POST', path: '/v1/alerts/silences', body });
+  }
+
+  async unsilence(what: string): Promise<SilenceView[]> {
+    const path = '/v1/alerts/unsilence';
+    return (await this.#json<{ silences: SilenceView[] }>({ method: 'POST', path, body: { what } })).silences;
+  }
+
+  /** Resolves when each receiver, or the one, has taken a test message or has not. */
+  async testAlerts(receiver?: string): Promise<AlertTestView[]> {
+    const { results } = await this.#json<{ results: AlertTestView[] }>({
+      method: 'POST',
+      path: '/v1/alerts/test',
+      body: receiver === undefined ? {} : { receiver },
+      answerDeadlineMs: ALERT_TEST_DEADLINE_MS,
+    });
+    return results;
   }
 
   async healthReport(query: ReportQuery): Promise<Report> {

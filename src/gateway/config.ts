@@ -11,6 +11,7 @@ import {
   LEAST_MAX_OUTPUT_BYTES,
 } from '../protocol/limits.ts';
 import { addressSchema, durationSchema, intervalSchema, parseConfigSection } from '../shared/config.ts';
+import { alertsConfigSchema } from './alerts/alert-config.ts';
 import { DEFAULT_HEALTH_THRESHOLDS, SETTLE_HEARTBEATS } from './health/derive-status.ts';
 import type { HistoryRetention } from './history/history-keeper.ts';
 import { sshConfigSchema } from './ssh/ssh-config.ts';
@@ -62,6 +63,7 @@ export const gatewayConfigSchema = z.strictObject({
       eventLoopLag: durationSchema.default(DEFAULT_HEALTH_THRESHOLDS.eventLoopLagMs),
     })
     .prefault({}),
+  alerts: alertsConfigSchema,
 });
 
 export type GatewayConfig = Readonly<z.output<typeof gatewayConfigSchema>>;

@@ -15,7 +15,9 @@ import type { Logger } from '../shared/logger.ts';
 import { readPrivateFile, writePrivateFile } from '../shared/private-file.ts';
 import { formatFingerprint, parseOpenSshPrivateKey, sshPublicKeyBlob } from '../shared/ssh/ssh-key.ts';
 import { handlersFor } from './access.ts';
+import { createAlerts } from './alerts/create-alerts.ts';
 import { addAdminRoutes } from './api/admin-routes.ts';
+import { addAlertRoutes } from './api/alert-routes.ts';
 import { createApi } from './api/api.ts';
 import { addAuditRoutes } from './api/audit-routes.ts';
 import { Authenticator } from './api/authenticate.ts';
@@ -26,6 +28,7 @@ import { addJobRoutes } from './api/job-routes.ts';
 import { addKeyRoutes } from './api/key-routes.ts';
 import { addMetricsRoutes } from './api/metrics-routes.ts';
 import { addNodeRoutes } from './api/node-routes.ts';
+import { noteTokenRefusals } from './api/note-token-refusals.ts';
 import { addScheduleRoutes } from './api/schedule-routes.ts';
 import { AuditRetention } from './audit/audit-retention.ts';
 import { createRotatingHeadSigner } from './audit/head-signer.ts';
@@ -58,6 +61,8 @@ export interface GatewayDependencies {
   clock: Clock;
   logger: Logger;
   random: () => number;
+  /** What commands that are told of alerts get as their environment. */
+  alertEnv: Readonly<Record<string, string | undefined>>;
   /** Called when somebody asks the API to end the gateway. */
   onShutdownAsked(): void;
 }
@@ -154,9 +159,12 @@ export class Gateway {
     const rotation = new NodeKeyRotation({ store, epochs, hostKey, clock, logger });
     const pairing = new Pairing({ store, invites, pending, tokens, keys, hostKey, clock, logger, randomBytes });
 
+    const env = this.#dependencies.alertEnv;
+    const alerts = createAlerts(config, { store, monitor, epochs, clock, logger, random, env });
     const origins = new Origins();
     const authenticator = new Authenticator({ store, tokens, apiToken: loadOrCreateApiToken(paths.apiToken) });
     const app = createApi({ authenticator, origins, clock, logger, audit: store.audit, refusals });
+    noteTokenRefusals(app, { store, origins, clock, signals: alerts.signals });
     const sources = { store, sessions, monitor, epochs, clock, logger };
     addNodeRoutes(app, { ...sources, bus, pairing, rotation, keys, heartbeatIntervalMs: config.heartbeatInterval });
     addJobRoutes(app, { ...sources, bus });
@@ -164,7 +172,8 @@ export class Gateway {
     addInviteRoutes(app, { invites, logger });
     addKeyRoutes(app, { ...sources, bus, people });
     const health = { ...sources, limits: config.thresholds };
-    addHealthRoutes(app, health);
+    addHealthRoutes(app, { ...health, alerts });
+    addAlertRoutes(app, { alerts });
     const places = { home: paths.home, reports: paths.reports };
     const report = async (format: string, from: number) => (await renderReport(health, format, from)).text;
     const metrics = new GatewayMetrics();
@@ -248,6 +257,7 @@ export class Gateway {
       () => sessions.closeAll('gateway_stopping'),
       () => bus.close(),
       () => scheduler.close(),
+      () => alerts.close(),
     );
     const listen = await ssh.listen(config.listen.host, config.listen.port);
     const api = config.api === undefined ? null : await this.#listenTcp(app, origins, config.api);
@@ -260,6 +270,7 @@ export class Gateway {
       advertise: config.advertise ?? null,
       hostKeyFingerprint: fingerprint,
     };
+    await alerts.start();
     // Last: whoever finds the socket may rely on everything behind it.
     await this.#listenSocket(app, origins);
     logger.info({ listen, api, socket: paths.socket, fingerprint, version: FLEET_VERSION }, 'gateway ready');

@@ -47,6 +47,7 @@ export async function startGateway(options: StartGatewayOptions): Promise<Runnin
     clock: systemClock,
     logger: log.logger,
     random: Math.random,
+    alertEnv: alertEnvironment(process.env),
     onShutdownAsked: () => end(undefined),
   });
   const release = (): void => {
@@ -69,4 +70,9 @@ export async function startGateway(options: StartGatewayOptions): Promise<Runnin
     release();
     throw error;
   }
+}
+
+/** What a command that is told of alerts needs to find its programs and files; nothing that may be a secret of the gateway. */
+function alertEnvironment({ PATH, HOME, USER, LANG, TZ }: NodeJS.ProcessEnv): Record<string, string | undefined> {
+  return { PATH, HOME, USER, LANG, TZ };
 }

@@ -1,4 +1,5 @@
 /** What the API shows of nodes, health and the gateway itself; `--json` prints these. Times are ISO 8601 UTC, sizes bytes. */
+import type { AlertView } from './alert-views.ts';
 import type { NodeFacts } from './node-messages.ts';
 import type { NodeStatus } from './node-status.ts';
 import type { Role } from './roles.ts';
@@ -131,7 +132,8 @@ export interface HealthView {
   nodes: HealthNodeView[];
   /** Only when one node was asked for. */
   day?: HealthDayView;
-  alerts: never[];
+  /** Those that fire, also silenced ones. */
+  alerts: AlertView[];
 }
 
 export interface GatewayView {

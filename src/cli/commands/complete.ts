@@ -72,6 +72,7 @@ async function findCandidates(typed: readonly string[], current: string, client:
   const positional = command.positionals[scan.words.length];
   if (positional?.choices !== undefined) return [...positional.choices];
   if (positional?.name === 'NODE') return [...subcommands, ...(await nodeNames(client))];
+  if (positional?.name === 'WHAT') return await alertTargets(client);
   if (positional?.name === 'JOB') return await jobIds(client);
   if (positional?.name === 'SCHEDULE') return await scheduleNames(client);
   return subcommands;
@@ -95,4 +96,9 @@ async function jobIds(client: GatewayClient): Promise<string[]> {
 async function scheduleNames(client: GatewayClient): Promise<string[]> {
   const schedules = await client.schedules().catch(() => []);
   return schedules.map(({ name }) => name);
+}
+
+async function alertTargets(client: GatewayClient): Promise<string[]> {
+  const alerts = await client.alerts({ active: true }).catch(() => []);
+  return [...alerts.flatMap(({ id, rule }) => [rule, id]), ...(await nodeNames(client))];
 }

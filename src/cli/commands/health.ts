@@ -1,10 +1,11 @@
 /** `fleet health`: how the nodes are now, worst first, with the exit code of a Nagios plugin. */
 import type { HealthView } from '../../protocol/views.ts';
 import { formatDuration } from '../../shared/duration.ts';
+import { formatAlerts } from '../alerts/format-alerts.ts';
 import { defineCommand } from '../command.ts';
 import { openGateway, printJson } from '../context.ts';
 import { formatHealthDay } from '../health/format-health-day.ts';
-import { exitCodeOfHealth } from '../health/health-exit-code.ts';
+import { exitCodeOfHealthAndAlerts } from '../health/health-exit-code.ts';
 import { unknownWithoutGateway } from '../health/unknown-health.ts';
 import { paintStatus } from '../output/paint-status.ts';
 import { formatRelativeTime } from '../output/relative-time.ts';
@@ -17,7 +18,7 @@ export const healthCommand = defineCommand({
   describe: [
     'Shows how the nodes are now, one line a node, the worst first; of a single node also how it was over the last 24 hours.',
     'LINK and MACHINE are scores from 0 to 100. docs/health.md',
-    'Exit code, as Nagios has it: 0 all well, 1 limited, 2 error or offline, 3 unknown.',
+    'Exit code, as Nagios has it: 0 all well, 1 limited or a warning fires, 2 error, offline or a critical alert fires, 3 unknown.',
   ].join('\n'),
   positionals: [{ name: 'NODE', describe: 'Only this one', optional: true }],
   options: {},
@@ -33,9 +34,12 @@ export const healthCommand = defineCommand({
         context.err.write('There are no nodes yet. Make a code for one: fleet invite\n');
       else {
         context.out.write(formatHealth(view, context.clock.now(), context.out.style));
+        if (view.alerts.length > 0) {
+          context.out.write(`\n${formatAlerts(view.alerts, context.clock.now(), context.out.style)}`);
+        }
         if (view.day !== undefined) context.out.write(`\n${formatHealthDay(view.day, context.clock.now())}`);
       }
-      return exitCodeOfHealth(view.status);
+      return exitCodeOfHealthAndAlerts(view.status, view.alerts);
     });
   },
 });

@@ -1,7 +1,9 @@
 /** Health now, and as a report over a period. */
+import type { HealthView } from '../../protocol/views.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { type App, queryInteger, queryText } from '../../shared/http/fastify-app.ts';
+import type { Alerts } from '../alerts/alerts.ts';
 import { gatherReport } from '../health/gather-report.ts';
 import type { HealthMonitor } from '../health/monitor.ts';
 import { renderReportCsv } from '../health/render-report-csv.ts';
@@ -27,23 +29,28 @@ const FORMATS: Record<string, { contentType: string; render: (report: HealthRepo
 export interface HealthRoutesOptions {
   store: Store;
   monitor: HealthMonitor;
+  alerts: Pick<Alerts, 'firingOf'>;
   clock: Clock;
   /** Where `limited` begins; the report marks it. */
   limits: ReportLimits;
 }
 
 export function addHealthRoutes(app: App, options: HealthRoutesOptions): void {
-  const { store, monitor, clock } = options;
+  const { store, monitor, clock, alerts } = options;
   const read = { config: { action: 'fleet.read' as const } };
+  const healthOf = (nodes: readonly NodeRecord[]): HealthView => ({
+    ...healthView(nodes, monitor),
+    alerts: alerts.firingOf(nodes),
+  });
 
   app.get('/v1/health', read, async (request) => {
     const which = queryText(request, 'node');
-    if (which === undefined) return healthView(livingNodes(store), monitor);
+    if (which === undefined) return healthOf(livingNodes(store));
     const node = findNode(store, which);
     const to = clock.now();
     const report = await gatherReport(options, [node], { from: to - DEFAULT_PERIOD_MS, to });
     const [day] = report.nodes;
-    return { ...healthView([node], monitor), ...(day === undefined ? {} : { day: dayView(day) }) };
+    return { ...healthOf([node]), ...(day === undefined ? {} : { day: dayView(day) }) };
   });
 
   /** The finished document; the header `fleet-status` says the overall status, for exit codes. */
@@ -56,7 +63,7 @@ export function addHealthRoutes(app: App, options: HealthRoutesOptions): void {
 
 /** The finished document on what was from `from`, ms, until now. @throws FleetError `usage`. */
 export async function renderReport(
-  options: HealthRoutesOptions,
+  options: Omit<HealthRoutesOptions, 'alerts'>,
   name: string,
   from: number,
 ): Promise<{ status: string; contentType: string; text: string }> {

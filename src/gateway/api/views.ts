@@ -90,7 +90,7 @@ export function pendingView(pending: PendingNode): PendingView {
 }
 
 /** Worst first, then by name. */
-export function healthView(nodes: readonly NodeRecord[], monitor: HealthMonitor): HealthView {
+export function healthView(nodes: readonly NodeRecord[], monitor: HealthMonitor): Omit<HealthView, 'alerts'> {
   const views = nodes.map((node): HealthNodeView => {
     const { status, reasons, latest, link, machineScore } = monitor.healthOf(node);
     const beat = latest?.beat;
@@ -116,7 +116,7 @@ export function healthView(nodes: readonly NodeRecord[], monitor: HealthMonitor)
   });
   views.sort((a, b) => worstFirst(a.status, b.status) || (a.name < b.name ? -1 : 1));
   const statuses: NodeStatus[] = views.map((view) => view.status);
-  return { status: worstStatus(statuses) ?? 'unknown', nodes: views, alerts: [] };
+  return { status: worstStatus(statuses) ?? 'unknown', nodes: views };
 }
 
 export function dayView(node: NodeReport): HealthDayView {

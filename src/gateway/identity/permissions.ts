@@ -13,6 +13,8 @@ export const PERMISSIONS = {
   'fleet.read': ['viewer', 'operator', 'admin'],
   /** Run and cancel jobs. */
   'jobs.run': ['operator', 'admin'],
+  /** Silence alerts, and test who is told of them. */
+  'alerts.manage': ['operator', 'admin'],
   /** Approve, rename, label, revoke, remove. */
   'nodes.manage': ['admin'],
   /** See the audit log. */

@@ -247,4 +247,54 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE invites ADD COLUMN created_by TEXT NOT NULL DEFAULT 'local';
   ALTER TABLE nodes ADD COLUMN ephemeral INTEGER NOT NULL DEFAULT 0;
   `,
+  // Alerts. No foreign key to the node: that a node was removed ends its alert, and its receivers are told so.
+  `
+  CREATE TABLE alerts (
+    id          TEXT PRIMARY KEY,
+    rule        TEXT NOT NULL,
+    severity    TEXT NOT NULL,
+    node_id     TEXT NOT NULL,
+    node_name   TEXT NOT NULL,
+    state       TEXT NOT NULL,
+    since       INTEGER NOT NULL,
+    clear_since INTEGER,
+    fired_at    INTEGER,
+    resolved_at INTEGER,
+    summary     TEXT NOT NULL,
+    reason      TEXT,
+    told        INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE UNIQUE INDEX alerts_active ON alerts (rule, node_id) WHERE state <> 'resolved';
+  CREATE INDEX alerts_by_since ON alerts (since);
+  CREATE INDEX alerts_by_end ON alerts (resolved_at) WHERE state = 'resolved';
+
+  CREATE TABLE alert_deliveries (
+    seq        INTEGER PRIMARY KEY,
+    id         TEXT NOT NULL UNIQUE,
+    receiver   TEXT NOT NULL,
+    alert_id   TEXT,
+    event      TEXT NOT NULL,
+    message    TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    attempts   INTEGER NOT NULL DEFAULT 0,
+    next_at    INTEGER NOT NULL,
+    outcome    TEXT NOT NULL DEFAULT 'waiting',
+    error      TEXT,
+    UNIQUE (alert_id, receiver, event)
+  ) STRICT;
+  CREATE INDEX alert_deliveries_waiting ON alert_deliveries (receiver, next_at) WHERE outcome = 'waiting';
+  CREATE INDEX alert_deliveries_done ON alert_deliveries (next_at) WHERE outcome <> 'waiting';
+
+  CREATE TABLE alert_silences (
+    id         TEXT PRIMARY KEY,
+    kind       TEXT NOT NULL,
+    target     TEXT NOT NULL,
+    label      TEXT NOT NULL,
+    until      INTEGER NOT NULL,
+    reason     TEXT,
+    created_by TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    UNIQUE (kind, target)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];

@@ -3,8 +3,10 @@ import { type Clock, systemClock } from '../../shared/clock.ts';
 import { AuditLog } from '../audit/audit-log.ts';
 import { createTemporarySigner, type HeadSigner } from '../audit/head-signer.ts';
 import { runEndRow } from '../audit/run-rows.ts';
+import { AlertsTable } from './alerts-table.ts';
 import { AuditTable } from './audit-table.ts';
 import { openDatabase, type Sqlite } from './database.ts';
+import { DeliveriesTable } from './deliveries-table.ts';
 import { EpochsTable } from './epochs-table.ts';
 import { GroupCommit } from './group-commit.ts';
 import { HealthTable } from './health-table.ts';
@@ -17,6 +19,7 @@ import { PeopleTable } from './people-table.ts';
 import { RetentionTable } from './retention-table.ts';
 import { RunsTable } from './runs-table.ts';
 import { SchedulesTable } from './schedules-table.ts';
+import { SilencesTable } from './silences-table.ts';
 import { WalSync } from './wal-sync.ts';
 
 export interface StoreOptions {
@@ -39,6 +42,9 @@ export class Store {
   readonly audit: AuditLog;
   readonly auditRows: AuditTable;
   readonly schedules: SchedulesTable;
+  readonly alerts: AlertsTable;
+  readonly deliveries: DeliveriesTable;
+  readonly silences: SilencesTable;
   readonly #database: Sqlite;
   readonly #commits: GroupCommit;
   readonly #wal: WalSync;
@@ -67,6 +73,9 @@ export class Store {
     this.incidents = new IncidentsTable(this.#database);
     this.retention = new RetentionTable(this.#database);
     this.schedules = new SchedulesTable(this.#database);
+    this.alerts = new AlertsTable(this.#database);
+    this.deliveries = new DeliveriesTable(this.#database);
+    this.silences = new SilencesTable(this.#database);
   }
 
   /**

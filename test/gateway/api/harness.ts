@@ -4,7 +4,9 @@ import type http from 'node:http';
 import path from 'node:path';
 import type { Duplex } from 'node:stream';
 import type { TestContext } from 'node:test';
+import { Alerts } from '../../../src/gateway/alerts/alerts.ts';
 import { addAdminRoutes } from '../../../src/gateway/api/admin-routes.ts';
+import { addAlertRoutes } from '../../../src/gateway/api/alert-routes.ts';
 import { createApi } from '../../../src/gateway/api/api.ts';
 import { addAuditRoutes } from '../../../src/gateway/api/audit-routes.ts';
 import { Authenticator } from '../../../src/gateway/api/authenticate.ts';
@@ -15,6 +17,7 @@ import { addJobRoutes } from '../../../src/gateway/api/job-routes.ts';
 import { addKeyRoutes } from '../../../src/gateway/api/key-routes.ts';
 import { addMetricsRoutes } from '../../../src/gateway/api/metrics-routes.ts';
 import { addNodeRoutes } from '../../../src/gateway/api/node-routes.ts';
+import { noteTokenRefusals } from '../../../src/gateway/api/note-token-refusals.ts';
 import { addScheduleRoutes } from '../../../src/gateway/api/schedule-routes.ts';
 import { Refusals } from '../../../src/gateway/audit/refusals.ts';
 import { Bus } from '../../../src/gateway/bus/bus.ts';
@@ -73,7 +76,11 @@ export interface Client {
 
 export async function testApi(
   t: TestContext,
-  options: { authenticator?: Authenticator; addRoutes?(app: App, gateway: TestGateway): void } = {},
+  options: {
+    authenticator?: Authenticator;
+    alerts?: object;
+    addRoutes?(app: App, gateway: TestGateway): void;
+  } = {},
 ) {
   const gateway = testGateway(t);
   const { store, clock, epochs, rotation, keys, tokens, pairing, invites, pending } = gateway;
@@ -104,6 +111,8 @@ export async function testApi(
     'onRoute',
     ({ method, url, config }) => void routes.push({ method: String(method), url, action: config?.action }),
   );
+  const refusedTokens: string[] = [];
+  noteTokenRefusals(app, { store, origins, clock, signals: { tokenRefused: (id) => void refusedTokens.push(id) } });
   const sources = { store, sessions, monitor, epochs, clock, logger };
   let shutdowns = 0;
   addNodeRoutes(app, { ...sources, bus, pairing, rotation, keys, heartbeatIntervalMs: 30_000 });
@@ -111,8 +120,21 @@ export async function testApi(
   addAuditRoutes(app, { store });
   addInviteRoutes(app, { invites, logger });
   addKeyRoutes(app, { ...sources, bus, people });
-  const health = { ...sources, limits: resolveGatewayConfig({}, {}, '').thresholds };
-  addHealthRoutes(app, health);
+  const config = resolveGatewayConfig({ alerts: options.alerts ?? {} }, {}, '');
+  const alerts = new Alerts({
+    ...sources,
+    random: () => 0,
+    randomBytes,
+    rules: config.alerts.rules ?? [],
+    receivers: config.alerts.notify,
+    heartbeatIntervalMs: 30_000,
+    settlingMs: 0,
+    env: {},
+    userAgent: 'fleet/test',
+  });
+  addAlertRoutes(app, { alerts });
+  const health = { ...sources, limits: config.thresholds };
+  addHealthRoutes(app, { ...health, alerts });
   const home = tempFolder(t);
   const places = { home, reports: path.join(home, 'reports') };
   const scheduler = createScheduler({
@@ -148,6 +170,7 @@ export async function testApi(
   const acceptor = new StreamAcceptor(app.server);
   cleanUp(t, async () => {
     await scheduler.close();
+    await alerts.close();
     await bus.close();
     await sessions.closeAll('stopped');
     await app.close();

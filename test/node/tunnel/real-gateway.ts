@@ -52,6 +52,7 @@ export class TestGateway {
       clock,
       logger: silentLogger,
       random: Math.random,
+      alertEnv: {},
       onShutdownAsked: () => {},
     });
     this.port = (await this.#gateway.start()).listen.port;

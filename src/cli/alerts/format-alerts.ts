@@ -1,0 +1,42 @@
+/** Alerts as a table for people. */
+import type { AlertView, DeliveryView } from '../../protocol/alert-views.ts';
+import { formatRelativeTime } from '../output/relative-time.ts';
+import { formatTable, type TableCell } from '../output/table.ts';
+import type { TerminalStyle } from '../output/terminal-style.ts';
+
+const COLUMNS = ['ID', 'STATE', 'SEVERITY', 'RULE', 'NODE', 'SINCE', 'TOLD', 'WHAT'].map((header) => ({ header }));
+
+export function formatAlerts(alerts: readonly AlertView[], now: number, style: TerminalStyle): string {
+  const rows = alerts.map((alert): TableCell[] => [
+    alert.id,
+    paintState(alert, style),
+    alert.severity,
+    alert.rule,
+    alert.node,
+    formatRelativeTime(Date.parse(alert.since), now),
+    alert.deliveries.map(describeDelivery).join(', '),
+    describeAlert(alert, now),
+  ]);
+  return formatTable(COLUMNS, rows, { paintHeader: style.bold });
+}
+
+function paintState({ state, severity, silencedUntil }: AlertView, style: TerminalStyle): TableCell {
+  if (state !== 'firing' || silencedUntil !== null) return { text: state, paint: style.dim };
+  return { text: state, paint: severity === 'critical' ? style.red : style.yellow };
+}
+
+function describeAlert({ summary, silencedUntil, resolvedAt, reason }: AlertView, now: number): string {
+  const parts = [summary];
+  if (silencedUntil !== null) parts.push(`silenced, ends ${formatRelativeTime(Date.parse(silencedUntil), now)}`);
+  if (resolvedAt !== null) parts.push(`over ${formatRelativeTime(Date.parse(resolvedAt), now)}`);
+  if (reason !== null) parts.push(reason);
+  return parts.join('; ');
+}
+
+/** `ops` when it was told, `ops: given up (HTTP 404)` when not. */
+function describeDelivery({ receiver, event, outcome, error }: DeliveryView): string {
+  const what = event === 'resolved' ? `${receiver} (end)` : receiver;
+  if (outcome === 'delivered') return what;
+  const why = error === null ? '' : ` (${error})`;
+  return `${what}: ${outcome === 'waiting' ? 'waits' : 'given up'}${why}`;
+}

@@ -1,0 +1,37 @@
+/** `fleet alerts silences`: what nobody is told of now. */
+import { defineCommand } from '../command.ts';
+import { openGateway, printJson } from '../context.ts';
+import { EXIT_OK } from '../exit-code.ts';
+import { formatRelativeTime } from '../output/relative-time.ts';
+import { formatTable } from '../output/table.ts';
+
+export const alertsSilencesCommand = defineCommand({
+  name: 'alerts silences',
+  usage: '',
+  describe: 'Lists what is silenced, until when, why and by whom.',
+  positionals: [],
+  options: {},
+  examples: [
+    ['fleet alerts silences', 'what is silenced'],
+    ["fleet alerts silences --json | jq -r '.[].what'", 'for scripts'],
+  ],
+  async execute(context) {
+    const silences = await openGateway(context).silences();
+    if (context.json) printJson(context, silences);
+    else if (silences.length === 0) context.err.write('Nothing is silenced.\n');
+    else {
+      const now = context.clock.now();
+      const columns = ['ID', 'KIND', 'WHAT', 'ENDS', 'BY', 'WHY'].map((header) => ({ header }));
+      const rows = silences.map(({ id, kind, what, until, by, reason }) => [
+        id,
+        kind,
+        what,
+        formatRelativeTime(Date.parse(until), now),
+        by,
+        reason ?? '',
+      ]);
+      context.out.write(formatTable(columns, rows, { paintHeader: context.out.style.bold }));
+    }
+    return EXIT_OK;
+  },
+});

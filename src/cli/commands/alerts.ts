@@ -1,0 +1,39 @@
+/** `fleet alerts`: what is wrong or was, and who was told. */
+
+import { formatAlerts } from '../alerts/format-alerts.ts';
+import { parseCount } from '../args/count.ts';
+import { defineCommand } from '../command.ts';
+import { openGateway, printJson } from '../context.ts';
+import { EXIT_OK } from '../exit-code.ts';
+import { refuseTwoFormats } from '../job/job-options.ts';
+
+export const alertsCommand = defineCommand({
+  name: 'alerts',
+  usage: '[OPTIONS]',
+  describe: [
+    'Lists alerts of now and before, the newest first, and who was told of them. The rules and receivers are gateway.alerts in',
+    'config.yaml. docs/alerts.md',
+  ].join('\n'),
+  positionals: [],
+  options: {
+    active: { type: 'boolean', describe: 'Only those that are not over, the worst first' },
+    limit: { type: 'string', placeholder: 'N', describe: 'At most so many (100)' },
+    jsonl: { type: 'boolean', describe: 'Print one JSON object a line' },
+  },
+  examples: [
+    ['fleet alerts --active', 'what is wrong now'],
+    ['fleet alerts --jsonl | jq -r \'select(.state=="firing") | .node\'', 'for scripts'],
+  ],
+  async execute(context, { options }) {
+    refuseTwoFormats(context, options.jsonl);
+    const alerts = await openGateway(context).alerts({
+      ...(options.active ? { active: true } : {}),
+      ...(options.limit === undefined ? {} : { limit: parseCount(options.limit, '--limit') }),
+    });
+    if (context.json) printJson(context, alerts);
+    else if (options.jsonl) context.out.write(alerts.map((alert) => `${JSON.stringify(alert)}\n`).join(''));
+    else if (alerts.length === 0) context.err.write(options.active ? 'Nothing is wrong.\n' : 'There were no alerts.\n');
+    else context.out.write(formatAlerts(alerts, context.clock.now(), context.out.style));
+    return EXIT_OK;
+  },
+});

@@ -1,0 +1,196 @@
+/** Looks at all nodes again and again, keeps their alerts in the store, and puts out what somebody is to be told. */
+import { setImmediate } from 'node:timers/promises';
+import { parseSelector, type Selector, selectNodes } from '../../protocol/selector.ts';
+import { randomBase32 } from '../../shared/base32.ts';
+import type { Clock, Timer } from '../../shared/clock.ts';
+import type { Logger } from '../../shared/logger.ts';
+import type { HealthMonitor } from '../health/monitor.ts';
+import type { AlertRow } from '../store/alerts-table.ts';
+import type { NodeRecord } from '../store/nodes-table.ts';
+import type { SilenceRow } from '../store/silences-table.ts';
+import type { Store } from '../store/store.ts';
+import { type AlertChange, endAlert, lookAtAlert, messageOf } from './alert-pass.ts';
+import type { AlertRule } from './alert-rule.ts';
+import type { Deliveries } from './delivery/deliveries.ts';
+import { nodeFacts } from './node-facts.ts';
+import type { NodeSignals } from './node-signals.ts';
+import { silencedUntil } from './silences.ts';
+
+/** Nodes in one turn: a few ms of work, and one transaction. */
+const TURN_NODES = 50;
+const ID_LENGTH = 10;
+/** Alerts that are over, and messages that are done, are kept so long, ms. */
+const KEPT_MS = 30 * 86_400_000;
+/** Of each, at one time. */
+const PRUNED_ROWS = 200;
+/** Between two times that old ones are deleted, ms. */
+const PRUNE_INTERVAL_MS = 10 * 60_000;
+
+export interface AlertEngineOptions {
+  store: Pick<Store, 'write' | 'alerts' | 'deliveries' | 'silences' | 'nodes'>;
+  monitor: Pick<HealthMonitor, 'healthOf'>;
+  signals: NodeSignals;
+  deliveries: Pick<Deliveries, 'enqueue' | 'kick'>;
+  clock: Clock;
+  logger: Logger;
+  randomBytes: (size: number) => Uint8Array;
+  rules: readonly AlertRule[];
+  /** Between two looks at all nodes, ms. */
+  intervalMs: number;
+  /** So long after the start a node without a session may still be on its way back, ms. */
+  settlingMs: number;
+}
+
+export class AlertEngine {
+  readonly #options: AlertEngineOptions;
+  readonly #rules: readonly { rule: AlertRule; selector: Selector | null }[];
+  #startedAt = 0;
+  #prunedAt = Number.NEGATIVE_INFINITY;
+  #timer: Timer | undefined;
+  #look: Promise<void> = Promise.resolve();
+  #closed = false;
+
+  constructor(options: AlertEngineOptions) {
+    this.#options = options;
+    this.#rules = options.rules.map((rule) => ({ rule, selector: rule.on === null ? null : parseSelector(rule.on) }));
+  }
+
+  start(): void {
+    this.#startedAt = this.#options.clock.monotonic();
+    this.#schedule();
+  }
+
+  /** Resolves when the look that is under way is stored. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#timer?.cancel();
+    await this.#look;
+  }
+
+  /** One look at all nodes. A failure of the store changes nothing: the next look finds the same again. */
+  async lookAtAll(): Promise<void> {
+    const { store, clock, monitor, signals } = this.#options;
+    const now = clock.now();
+    const nodes = store.nodes.all().filter((node) => node.revokedAt === null);
+    const silences = store.silences.active(now);
+    const rows = new Map(store.alerts.active().map((row) => [keyOf(row.rule, row.nodeId), row]));
+    const watched = this.#watchedNodes(nodes);
+    signals.retain(new Set(nodes.map(({ id }) => id)));
+    const isSettling = clock.monotonic() - this.#startedAt < this.#options.settlingMs;
+
+    for (let begin = 0; begin < nodes.length && !this.#closed; begin += TURN_NODES) {
+      const changes: { change: AlertChange; node: NodeRecord | undefined }[] = [];
+      for (const node of nodes.slice(begin, begin + TURN_NODES)) {
+        const health = monitor.healthOf(node);
+        const facts = nodeFacts(health, signals.of(node.id, now));
+        for (const { rule } of this.#rules) {
+          const key = keyOf(rule.name, node.id);
+          if (!watched.get(rule.name)?.has(node.id)) continue;
+          const row = rows.get(key);
+          rows.delete(key);
+          // It was connected when the gateway stopped, or it was not: that shows in a moment.
+          if (isSettling && facts.status === 'offline') continue;
+          const isSilenced = isSilencedNow(silences, row, rule, node);
+          const change = lookAtAlert({ rule, node, facts, row, isSilenced, now }, () => this.#newId());
+          if (change !== null) changes.push({ change, node });
+        }
+      }
+      await this.#store(changes, now);
+      await setImmediate();
+    }
+    if (this.#closed) return;
+    await this.#endOrphans([...rows.values()], nodes, now);
+    await this.#prune(now);
+  }
+
+  /** What is left belongs to a node or a rule that is gone, or to a node that its rule does not watch any more. */
+  async #endOrphans(rows: readonly AlertRow[], nodes: readonly NodeRecord[], now: number): Promise<void> {
+    const changes = rows.map((row) => {
+      const node = nodes.find(({ id }) => id === row.nodeId);
+      const rule = this.#rules.find((candidate) => candidate.rule.name === row.rule)?.rule;
+      const reason =
+        node === undefined
+          ? 'the node was removed or revoked'
+          : rule === undefined
+            ? 'the rule is no longer there'
+            : 'the rule no longer watches the node';
+      const change: AlertChange =
+        row.state === 'pending' ? { row, isDropped: true, tell: undefined } : endAlert(row, rule, now, reason);
+      return { change, node };
+    });
+    await this.#store(changes, now);
+  }
+
+  async #store(changes: readonly { change: AlertChange; node: NodeRecord | undefined }[], now: number): Promise<void> {
+    if (changes.length === 0) return;
+    const { store, deliveries, logger } = this.#options;
+    await store.write(() => {
+      for (const { change, node } of changes) {
+        const { row, isDropped, tell } = change;
+        if (isDropped) store.alerts.remove(row.id);
+        else store.alerts.put(row);
+        if (tell === undefined) continue;
+        deliveries.enqueue(tell.receivers, row.id, tell.event, messageOf(row, tell.event, node?.labels ?? {}, now));
+      }
+    });
+    for (const { row, isDropped } of changes.map(({ change }) => change)) {
+      const facts = { alert: row.id, rule: row.rule, node: row.nodeName, summary: row.summary, reason: row.reason };
+      if (row.state === 'resolved') logger.info(facts, 'alert resolved');
+      else if (row.state === 'firing' && row.firedAt === now) logger.warn(facts, 'alert fires');
+      else logger.debug({ ...facts, isDropped }, 'alert pending');
+    }
+    deliveries.kick();
+  }
+
+  async #prune(now: number): Promise<void> {
+    const { store, clock } = this.#options;
+    if (clock.monotonic() - this.#prunedAt < PRUNE_INTERVAL_MS) return;
+    this.#prunedAt = clock.monotonic();
+    await store.write(() => {
+      store.alerts.prune(now - KEPT_MS, PRUNED_ROWS);
+      store.deliveries.prune(now - KEPT_MS, PRUNED_ROWS);
+      store.silences.prune(now);
+    });
+  }
+
+  /** Ids of the nodes that each rule watches. */
+  #watchedNodes(nodes: readonly NodeRecord[]): Map<string, ReadonlySet<string>> {
+    const { monitor } = this.#options;
+    const all = new Set(nodes.map(({ id }) => id));
+    const selectable = this.#rules.some(({ selector }) => selector !== null)
+      ? nodes.map((node) => ({ ...node, status: monitor.healthOf(node).status }))
+      : [];
+    return new Map(
+      this.#rules.map(({ rule, selector }) => [
+        rule.name,
+        selector === null ? all : new Set(selectNodes(selector, selectable).nodes.map(({ id }) => id)),
+      ]),
+    );
+  }
+
+  #schedule(): void {
+    if (this.#closed) return;
+    this.#timer = this.#options.clock.after(this.#options.intervalMs, () => {
+      this.#look = this.lookAtAll()
+        .catch((error: unknown) => this.#options.logger.error({ err: error }, 'alerts could not be looked at'))
+        .finally(() => this.#schedule());
+    });
+  }
+
+  #newId(): string {
+    return randomBase32(ID_LENGTH, this.#options.randomBytes);
+  }
+}
+
+function isSilencedNow(
+  silences: readonly SilenceRow[],
+  row: AlertRow | undefined,
+  rule: AlertRule,
+  node: NodeRecord,
+): boolean {
+  return silencedUntil(silences, { id: row?.id ?? '', rule: rule.name, nodeId: node.id }) !== null;
+}
+
+function keyOf(rule: string, nodeId: string): string {
+  return `${rule} ${nodeId}`;
+}
