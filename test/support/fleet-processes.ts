@@ -24,6 +24,8 @@ export interface RunOptions {
   env?: Record<string, string>;
   /** A command that takes longer hangs, ms; {@link COMMAND_DEADLINE_MS} unless told. */
   deadlineMs?: number;
+  /** Program and arguments that the CLI is started through, such as `unshare -m`. */
+  through?: readonly string[];
   /** Gets the process as soon as it runs, to send signals or close pipes. */
   onStart?(child: ChildProcess): void;
 }
@@ -104,7 +106,13 @@ export class FleetWorld {
 
   /** Starts a node that was paired before. */
   resumeNode(name: string, ...args: string[]): Promise<Service> {
-    return this.#start(['node', 'up', '--gateway', `127.0.0.1:${this.port}`, ...args], { home: this.nodeHome(name) });
+    return this.startThrough([], name, ...args);
+  }
+
+  /** {@link resumeNode}, started by another program that becomes it. */
+  startThrough(through: readonly string[], name: string, ...args: string[]): Promise<Service> {
+    const options = { home: this.nodeHome(name), through };
+    return this.#start(['node', 'up', '--gateway', `127.0.0.1:${this.port}`, ...args], options);
   }
 
   nodeHome(name: string): string {
@@ -113,7 +121,8 @@ export class FleetWorld {
 
   /** Starts a service without waiting for anything. */
   spawn(args: string[], options: RunOptions = {}): Service {
-    const child = spawn(FLEET, args, { env: this.#env(options), stdio: ['ignore', 'pipe', 'pipe'] });
+    const [program = FLEET, ...words] = [...(options.through ?? []), FLEET, ...args];
+    const child = spawn(program, words, { env: this.#env(options), stdio: ['ignore', 'pipe', 'pipe'] });
     let stdout = '';
     let stderr = '';
     child.stdout.on('data', (chunk: Buffer) => {

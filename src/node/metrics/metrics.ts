@@ -16,7 +16,8 @@ import { createSysteminformationSource } from './systeminformation-source.ts';
 const FIRST_DEADLINE_MS = 250;
 const DEADLINE_MS = 2_000;
 const CPU_LIMIT_MAX_AGE_MS = 60_000;
-const DISKS_MAX_AGE_MS = 60_000;
+// Below a heartbeat's interval: a disk can be full within a minute.
+const DISKS_MAX_AGE_MS = 5_000;
 const BATTERY_MAX_AGE_MS = 60_000;
 const TEMPERATURE_MAX_AGE_MS = 60_000;
 

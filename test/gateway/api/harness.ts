@@ -233,6 +233,8 @@ export async function testApi(
     places,
     app,
     routes,
+    alerts,
+    refusedTokens,
     connect,
     addNode,
     admin,
