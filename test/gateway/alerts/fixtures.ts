@@ -76,7 +76,7 @@ export function alertWorld(t: TestContext, section: { rules: object[]; notify?: 
       world.engine = new AlertEngine({
         store,
         monitor,
-        signals: new NodeSignals({ store, monitor }),
+        signals: new NodeSignals({ store, monitor, epochs: { suspicionOf: () => undefined } }),
         deliveries: world.deliveries,
         clock,
         logger: silentLogger,
