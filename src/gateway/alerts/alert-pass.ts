@@ -60,6 +60,7 @@ export function lookAtAlert(look: AlertLook, newId: () => string): AlertChange |
     ...base,
     ...after,
     nodeName: node.name,
+    severity: rule.severity,
     firedAt: fired ? now : base.firedAt,
     summary: isFiring && !fired ? base.summary : summary,
     isTold: base.isTold || tells,

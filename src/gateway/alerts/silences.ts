@@ -20,7 +20,7 @@ export interface NewSilence {
 }
 
 export interface SilencesOptions {
-  store: Pick<Store, 'write' | 'silences' | 'alerts' | 'nodes'>;
+  store: Store;
   clock: Clock;
   randomBytes: (size: number) => Uint8Array;
   ruleNames: readonly string[];
@@ -93,7 +93,7 @@ export class Silences {
     }
     if (alert !== undefined) return { kind: 'alert', target: alert.id, label: alert.id };
     try {
-      const { id, name } = findNode(store as Store, what);
+      const { id, name } = findNode(store, what);
       return { kind: 'node', target: id, label: name };
     } catch (error) {
       if (!(error instanceof FleetError) || error.code !== 'not_found') throw error;

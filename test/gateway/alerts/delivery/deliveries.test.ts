@@ -89,6 +89,17 @@ test('killed while it sends: sent again after the start, with the same id', asyn
   assert.equal(world.sent[0]?.id, world.sent[1]?.id);
 });
 
+test('an attempt that our own end cut off counts for nothing', async (t) => {
+  const { world, put, of } = await setUp(t);
+  const cut = Promise.withResolvers<{ kind: 'failed'; error: string }>();
+  world.answer = () => cut.promise;
+  await put('a1', 'firing');
+  const closing = world.deliveries.close();
+  cut.resolve({ kind: 'failed', error: 'the gateway stopped' });
+  await closing;
+  assert.deepEqual(of('a1'), [{ outcome: 'waiting', attempts: 0, error: null }]);
+});
+
 test('a receiver that is no longer in the configuration gets nothing, and that is on record', async (t) => {
   const { world, put, of } = await setUp(t);
   world.answer = () => ({ kind: 'failed', error: 'HTTP 500' });
