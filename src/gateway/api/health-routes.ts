@@ -5,9 +5,11 @@ import { FleetError } from '../../shared/errors.ts';
 import { type App, queryInteger, queryText } from '../../shared/http/fastify-app.ts';
 import type { Alerts } from '../alerts/alerts.ts';
 import { gatherReport } from '../health/gather-report.ts';
+import { joinPieces } from '../health/join-pieces.ts';
 import type { HealthMonitor } from '../health/monitor.ts';
 import { renderReportCsv } from '../health/render-report-csv.ts';
-import { renderReportHtml } from '../health/render-report-html.ts';
+import { reportHtmlPieces } from '../health/render-report-html.ts';
+import { reportJsonPieces } from '../health/render-report-json.ts';
 import { renderReportMarkdown } from '../health/render-report-markdown.ts';
 import { renderReportText } from '../health/render-report-text.ts';
 import type { HealthReport, ReportLimits } from '../health/report-types.ts';
@@ -18,11 +20,17 @@ import { dayView, healthView } from './views.ts';
 
 const DEFAULT_PERIOD_MS = 24 * 3_600_000;
 
-const FORMATS: Record<string, { contentType: string; render: (report: HealthReport) => string }> = {
+interface ReportFormat {
+  contentType: string;
+  /** A long document takes its time: see {@link joinPieces}. */
+  render(report: HealthReport): string | Promise<string>;
+}
+
+const FORMATS: Record<string, ReportFormat> = {
   text: { contentType: 'text/plain; charset=utf-8', render: renderReportText },
-  json: { contentType: 'application/json; charset=utf-8', render: (report) => `${JSON.stringify(report, null, 2)}\n` },
+  json: { contentType: 'application/json; charset=utf-8', render: (report) => joinPieces(reportJsonPieces(report)) },
   md: { contentType: 'text/markdown; charset=utf-8', render: renderReportMarkdown },
-  html: { contentType: 'text/html; charset=utf-8', render: renderReportHtml },
+  html: { contentType: 'text/html; charset=utf-8', render: (report) => joinPieces(reportHtmlPieces(report)) },
   csv: { contentType: 'text/csv; charset=utf-8', render: renderReportCsv },
 };
 
@@ -76,7 +84,7 @@ export async function renderReport(
   }
   if (from >= to) throw new FleetError('usage', 'the report begins in the future');
   const report = await gatherReport(options, livingNodes(options.store), { from, to });
-  return { status: report.status ?? 'unknown', contentType: format.contentType, text: format.render(report) };
+  return { status: report.status ?? 'unknown', contentType: format.contentType, text: await format.render(report) };
 }
 
 function livingNodes(store: Store): NodeRecord[] {

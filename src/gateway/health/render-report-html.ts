@@ -24,9 +24,18 @@ import { statisticsOf } from './statistics.ts';
 const MOST_CARDS = 10;
 
 export function renderReportHtml(report: HealthReport): string {
+  return [...reportHtmlPieces(report)].join('');
+}
+
+/** The page in parts of at most one node each, for {@link joinPieces}. */
+export function* reportHtmlPieces(report: HealthReport): Generator<string> {
+  for (const piece of pageOf(report)) yield piece.toString();
+}
+
+function* pageOf(report: HealthReport): Generator<Html> {
   const attention = report.nodes.filter(needsAttention);
   const period = periodWords(report.period);
-  const page = html`<!doctype html>
+  yield html`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -43,23 +52,36 @@ export function renderReportHtml(report: HealthReport): string {
 ${report.status === null ? null : statusPill(report.status, 'large', headline(report, report.status))}
 </header>
 ${tiles(report, attention.length)}
-${attentionSection(report, attention)}
-<section><h2>All nodes</h2>${report.nodes.length === 0 ? html`<p>No node is paired yet.</p>` : nodeTable(report)}</section>
+`;
+  yield* attentionSection(report, attention);
+  yield html`
+<section><h2>All nodes</h2>`;
+  if (report.nodes.length === 0) yield html`<p>No node is paired yet.</p>`;
+  else yield* nodeTable(report);
+  yield html`</section>
 <footer><p>Times are UTC. Uptime is the share of the period with a live session, for a new node since it first connected. CPU, memory and round trip show the mean and the 95th percentile; disk shows the highest level of the fullest disk.</p></footer>
 </main>
 </body>
 </html>
 `;
-  return page.toString();
 }
 
 /** A card for each of the worst, and a line for each of the others: when a gateway was down, every node had an outage. */
-function attentionSection(report: HealthReport, attention: readonly NodeReport[]): Html | null {
-  if (attention.length === 0) return null;
-  const cards = attention.slice(0, MOST_CARDS);
+function* attentionSection(report: HealthReport, attention: readonly NodeReport[]): Generator<Html> {
+  if (attention.length === 0) return;
   const others = attention.slice(MOST_CARDS);
-  return html`<section><h2>What needs a look</h2><div class="cards">${cards.map((node) => renderNodeCard(node, report.period))}</div>
-${others.length === 0 ? null : html`<ul class="others">${others.map((node) => html`<li><b>${node.name}</b> ${statusPill(node.status)} <span class="soft">${nodeFacts(node, 1).join('; ')}</span></li>`)}</ul>`}</section>`;
+  yield html`<section><h2>What needs a look</h2><div class="cards">`;
+  for (const node of attention.slice(0, MOST_CARDS)) yield renderNodeCard(node, report.period);
+  yield html`</div>
+`;
+  if (others.length > 0) {
+    yield html`<ul class="others">`;
+    for (const node of others) {
+      yield html`<li><b>${node.name}</b> ${statusPill(node.status)} <span class="soft">${nodeFacts(node, 1).join('; ')}</span></li>`;
+    }
+    yield html`</ul>`;
+  }
+  yield html`</section>`;
 }
 
 function headline({ totals }: HealthReport, status: NodeStatus): string {
@@ -95,14 +117,16 @@ function tile(name: string, figure: string, note: string): Html {
   return html`<div class="tile"><dt>${name}</dt><dd class="figure">${figure}</dd><dd class="soft">${note}</dd></div>`;
 }
 
-function nodeTable(report: HealthReport): Html {
+function* nodeTable(report: HealthReport): Generator<Html> {
   // One scale for all round trips, so that rows can be compared; a single spike must not flatten the rest.
   const rttScaleMs = Math.max(1, statisticsOf(report.nodes.map((node) => node.rttMs?.p95 ?? null))?.p95 ?? 1) * 1.25;
-  return html`<div class="sheet"><table>
+  yield html`<div class="sheet"><table>
 <caption>Worst first. ${nodeCountWords(report)}; ${runWords(report.totals.runs)}.</caption>
 <thead><tr><th scope="col">Node</th><th scope="col">Status</th><th scope="col">Uptime</th><th scope="col">CPU<small>mean / p95</small></th><th scope="col">Memory<small>mean / p95</small></th><th scope="col">Disk<small>highest</small></th><th scope="col">Round trip<small>mean / p95</small></th><th scope="col" class="number">Runs</th><th scope="col" class="number">Failed</th></tr></thead>
 <tbody>
-${report.nodes.map((node) => nodeRow(node, rttScaleMs, report.limits.diskUsedPct))}</tbody>
+`;
+  for (const node of report.nodes) yield nodeRow(node, rttScaleMs, report.limits.diskUsedPct);
+  yield html`</tbody>
 </table></div>`;
 }
 

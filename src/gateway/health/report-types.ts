@@ -1,15 +1,15 @@
 /** What goes into a health report and what comes out; the latter is what `fleet health report --format json` prints. */
 import type { NodeStatus } from '../../protocol/node-status.ts';
 import type { RunState } from '../../protocol/run-state.ts';
-import type { FigureName } from '../history/figures.ts';
+import type { ShownFigure } from '../history/node-history.ts';
 import type { DiskForecast } from './forecast-disk.ts';
 import type { Statistics } from './statistics.ts';
 
 /** Figures of one node over the period of the report. */
 export interface ReportHistory {
-  statistics(name: FigureName): Statistics | null;
+  statistics(name: ShownFigure): Statistics | null;
   /** Means of {@link SERIES_PARTS} equal parts, oldest first. */
-  series(name: FigureName): (number | null)[];
+  series(name: ShownFigure): (number | null)[];
 }
 
 /** What the store knows of one node. Times are ms since the epoch on the gateway's clock. */

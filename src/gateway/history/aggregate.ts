@@ -40,13 +40,19 @@ export class Aggregate {
     if (max > this.max) this.max = max;
   }
 
-  /** Makes the bins of what was added so far, if there are none yet, and counts into one. */
+  /** Counts into one bin. */
   addToBin(bin: number, count: number): void {
+    const bins = this.openBins();
+    bins[bin] = (bins[bin] ?? 0) + count;
+  }
+
+  /** The bins, made of what was added so far if there are none yet; what is counted into them is then added by {@link addSummary}. */
+  openBins(): Uint32Array {
     if (this.bins === undefined) {
       this.bins = new Uint32Array(SKETCH_BINS);
       if (this.count > 0) this.bins[binOf(this.min)] = this.count;
     }
-    this.bins[bin] = (this.bins[bin] ?? 0) + count;
+    return this.bins;
   }
 
   /** In the figure's own unit; null without a reading. The percentile is good to 5 % of itself; without a sketch it is the most. */

@@ -12,6 +12,9 @@ import { VarintReader, VarintWriter } from './varints.ts';
 /** One aggregate for each of {@link FIGURES}. */
 export type Aggregates = readonly Aggregate[];
 
+/** Aggregates of some figures, each at its figure's place; the others, and those past the end, are passed over. */
+export type SomeAggregates = readonly (Aggregate | undefined)[];
+
 export function newAggregates(): Aggregates {
   return FIGURES.map(({ hasSketch }) => new Aggregate(hasSketch));
 }
@@ -27,16 +30,14 @@ export function encodeFigures(figures: Figures): Buffer {
 }
 
 /** Adds one heartbeat's figures. */
-export function addEncodedFigures(aggregates: Aggregates, bytes: Uint8Array): void {
+export function addEncodedFigures(aggregates: SomeAggregates, bytes: Uint8Array): void {
   const reader = new VarintReader(bytes);
+  const set = reader.unsigned();
   // Loops without closures here and below: a report on many nodes reads some 200,000 rows.
-  let index = 0;
-  for (let set = reader.unsigned(); set > 0; set = Math.floor(set / 2)) {
-    if (set % 2 === 1) {
-      const value = reader.signed();
-      aggregates[index]?.add(value);
-    }
-    index += 1;
+  for (let index = 0; index < aggregates.length; index += 1) {
+    if (!isInSet(set, index)) continue;
+    const value = reader.signed();
+    aggregates[index]?.add(value);
   }
 }
 
@@ -57,15 +58,15 @@ export function encodeAggregates(aggregates: Aggregates): Buffer {
 }
 
 /** Adds what {@link encodeAggregates} wrote; merging is adding. */
-export function addEncodedAggregates(aggregates: Aggregates, bytes: Uint8Array): void {
+export function addEncodedAggregates(aggregates: SomeAggregates, bytes: Uint8Array): void {
   const reader = new VarintReader(bytes);
-  let index = 0;
-  for (let set = reader.unsigned(); set > 0; set = Math.floor(set / 2)) {
+  const set = reader.unsigned();
+  // A figure of a later version comes last: without knowing whether it has a sketch, it could not be read.
+  for (let index = 0; index < aggregates.length; index += 1) {
+    if (!isInSet(set, index)) continue;
     const aggregate = aggregates[index];
-    // A figure of a later version: without knowing whether it has a sketch, what follows cannot be read.
-    if (aggregate === undefined) return;
-    if (set % 2 === 1) addEncodedAggregate(aggregate, reader);
-    index += 1;
+    if (aggregate === undefined) skipEncodedAggregate(reader, FIGURES[index]?.hasSketch ?? false);
+    else addEncodedAggregate(aggregate, reader);
   }
 }
 
@@ -80,6 +81,14 @@ function addEncodedAggregate(aggregate: Aggregate, reader: VarintReader): void {
   const sum = reader.unsigned() + count * min;
   if (aggregate.hasSketch) readBins(reader, aggregate);
   aggregate.addSummary(count, min, min + spread, sum);
+}
+
+/** Passes over what {@link addEncodedAggregate} reads. */
+function skipEncodedAggregate(reader: VarintReader, hasSketch: boolean): void {
+  reader.skip(2);
+  if (reader.unsigned() === 0) return;
+  reader.skip(1);
+  if (hasSketch) reader.skip(2 * binCount(reader));
 }
 
 function writeBins(writer: VarintWriter, bins: Uint32Array | undefined): void {
@@ -97,11 +106,23 @@ function writeBins(writer: VarintWriter, bins: Uint32Array | undefined): void {
 }
 
 function readBins(reader: VarintReader, aggregate: Aggregate): void {
+  const left = binCount(reader);
+  if (left === 0) return;
+  const bins = aggregate.openBins();
   let bin = 0;
-  for (let left = Math.min(reader.unsigned(), SKETCH_BINS); left > 0; left -= 1) {
+  for (let done = 0; done < left; done += 1) {
     bin = Math.min(bin + reader.unsigned(), SKETCH_BINS - 1);
-    aggregate.addToBin(bin, reader.unsigned());
+    bins[bin] = (bins[bin] ?? 0) + reader.unsigned();
   }
+}
+
+function binCount(reader: VarintReader): number {
+  return Math.min(reader.unsigned(), SKETCH_BINS);
+}
+
+/** Sets have less than 31 figures, so 32 bits hold them. */
+function isInSet(set: number, index: number): boolean {
+  return (set & (1 << index)) !== 0;
 }
 
 function isKnown(value: number | null): value is number {

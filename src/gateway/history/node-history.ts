@@ -1,7 +1,7 @@
-/** The figures of one node over a period: statistics of the whole, and a series of equal parts for a chart. */
+/** The figures of one node over a period that reports show: statistics of the whole, and a series of equal parts for a chart. */
 import type { Statistics } from '../health/statistics.ts';
-import type { Aggregate } from './aggregate.ts';
-import { type Aggregates, addEncodedAggregates, addEncodedFigures, newAggregates } from './figure-codec.ts';
+import { Aggregate } from './aggregate.ts';
+import { addEncodedAggregates, addEncodedFigures } from './figure-codec.ts';
 import { FIGURES, type FigureName } from './figures.ts';
 
 export interface HistoryPeriod {
@@ -12,77 +12,98 @@ export interface HistoryPeriod {
   parts: number;
 }
 
-const INDEX: ReadonlyMap<FigureName, number> = new Map(FIGURES.map(({ name }, index) => [name, index]));
+/** The rest of a row is passed over, which is half of the work on it. */
+const SHOWN = ['cpuPct', 'memUsedPct', 'diskUsedPct', 'rttMs'] as const satisfies readonly FigureName[];
+export type ShownFigure = (typeof SHOWN)[number];
 
-/** Sums and counts of the parts of one figure. */
-interface PartSums {
-  whole: Aggregate;
-  sums: Float64Array;
-  counts: Float64Array;
-  /** Of the whole, before a row is added: what that adds belongs into one part. */
-  sumBefore: number;
-  countBefore: number;
+/** Where each of {@link SHOWN} lies in a row, and nothing after the last of them. */
+const PLACES = SHOWN.map((name) => FIGURES.findIndex((figure) => figure.name === name));
+
+class ShownHistory {
+  readonly whole: Aggregate;
+  readonly scale: number;
+  /** By part. */
+  readonly sums: Float64Array;
+  readonly counts: Float64Array;
+  #sumBefore = 0;
+  #countBefore = 0;
+
+  constructor(place: number, parts: number) {
+    const { hasSketch, scale } = FIGURES[place] ?? { hasSketch: false, scale: 1 };
+    this.whole = new Aggregate(hasSketch);
+    this.scale = scale;
+    this.sums = new Float64Array(parts);
+    this.counts = new Float64Array(parts);
+  }
+
+  /** Before a row is added to the whole: what that adds belongs into one part. */
+  beforeRow(): void {
+    this.#sumBefore = this.whole.sum;
+    this.#countBefore = this.whole.count;
+  }
+
+  afterRow(part: number): void {
+    this.sums[part] = (this.sums[part] ?? 0) + this.whole.sum - this.#sumBefore;
+    this.counts[part] = (this.counts[part] ?? 0) + this.whole.count - this.#countBefore;
+  }
 }
 
 export class NodeHistory {
   readonly #period: HistoryPeriod;
-  readonly #whole = newAggregates();
-  /** Of the figures that have a sketch; those are the ones that charts show. */
-  readonly #series: readonly PartSums[];
+  /** In the order of {@link SHOWN}. */
+  readonly #shown: readonly ShownHistory[];
+  /** The wholes of the same, by place in a row. */
+  readonly #wholes: (Aggregate | undefined)[];
 
   constructor(period: HistoryPeriod) {
     this.#period = period;
-    this.#series = this.#whole
-      .filter(({ hasSketch }) => hasSketch)
-      .map((whole) => ({
-        whole,
-        sums: new Float64Array(period.parts),
-        counts: new Float64Array(period.parts),
-        sumBefore: 0,
-        countBefore: 0,
-      }));
+    this.#shown = PLACES.map((place) => new ShownHistory(place, period.parts));
+    this.#wholes = Array.from({ length: Math.max(...PLACES) + 1 }, (_, place) => {
+      return this.#shown[PLACES.indexOf(place)]?.whole;
+    });
   }
 
   /** Counts one stored heartbeat of the time `at`, ms, or nothing if that is outside of the period. */
   addHeartbeat(at: number, figures: Uint8Array): void {
-    this.#add(at, (whole) => addEncodedFigures(whole, figures));
+    const part = this.#partAt(at);
+    if (part === undefined) return;
+    for (const shown of this.#shown) shown.beforeRow();
+    addEncodedFigures(this.#wholes, figures);
+    for (const shown of this.#shown) shown.afterRow(part);
   }
 
   /** Counts a stored bucket whose middle is `at`, ms. */
   addBucket(at: number, figures: Uint8Array): void {
-    this.#add(at, (whole) => addEncodedAggregates(whole, figures));
+    const part = this.#partAt(at);
+    if (part === undefined) return;
+    for (const shown of this.#shown) shown.beforeRow();
+    addEncodedAggregates(this.#wholes, figures);
+    for (const shown of this.#shown) shown.afterRow(part);
   }
 
   /** Over the whole period; null when there is no reading. */
-  statistics(name: FigureName): Statistics | null {
-    const index = INDEX.get(name) ?? 0;
-    return this.#whole[index]?.statistics(FIGURES[index]?.scale ?? 1) ?? null;
+  statistics(name: ShownFigure): Statistics | null {
+    const shown = this.#of(name);
+    return shown?.whole.statistics(shown.scale) ?? null;
   }
 
-  /** The mean of each part, oldest first, of a figure that has a sketch; null where there is no reading. */
-  series(name: FigureName): (number | null)[] {
-    const index = INDEX.get(name) ?? 0;
-    const scale = FIGURES[index]?.scale ?? 1;
-    const part = this.#series.find(({ whole }) => whole === this.#whole[index]);
+  /** The mean of each part, oldest first; null where there is no reading. */
+  series(name: ShownFigure): (number | null)[] {
+    const shown = this.#of(name);
     return Array.from({ length: this.#period.parts }, (_, at) => {
-      const count = part?.counts[at] ?? 0;
-      return count === 0 ? null : round((part?.sums[at] ?? 0) / count / scale);
+      const count = shown?.counts[at] ?? 0;
+      return shown === undefined || count === 0 ? null : round((shown.sums[at] ?? 0) / count / shown.scale);
     });
   }
 
-  #add(at: number, add: (whole: Aggregates) => void): void {
+  #of(name: ShownFigure): ShownHistory | undefined {
+    return this.#shown[SHOWN.indexOf(name)];
+  }
+
+  #partAt(at: number): number | undefined {
     const { from, to, parts } = this.#period;
-    if (at < from || at >= to) return;
-    const slot = Math.min(parts - 1, Math.floor(((at - from) / (to - from)) * parts));
-    for (const series of this.#series) {
-      series.countBefore = series.whole.count;
-      series.sumBefore = series.whole.sum;
-    }
-    add(this.#whole);
-    for (const { whole, counts, sums, countBefore, sumBefore } of this.#series) {
-      counts[slot] = (counts[slot] ?? 0) + whole.count - countBefore;
-      sums[slot] = (sums[slot] ?? 0) + whole.sum - sumBefore;
-    }
+    if (at < from || at >= to) return undefined;
+    return Math.min(parts - 1, Math.floor(((at - from) / (to - from)) * parts));
   }
 }
 

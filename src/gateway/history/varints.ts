@@ -56,6 +56,15 @@ export class VarintReader {
     return value;
   }
 
+  /** Passes over `count` numbers, of either kind. */
+  skip(count: number): void {
+    const bytes = this.#bytes;
+    let left = count;
+    for (; left > 0 && this.#position < bytes.length; this.#position += 1) {
+      if ((bytes[this.#position] ?? 0) < 0x80) left -= 1;
+    }
+  }
+
   signed(): number {
     const value = this.unsigned();
     return value % 2 === 1 ? -(value + 1) / 2 : value / 2;
