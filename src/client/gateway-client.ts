@@ -5,6 +5,7 @@ import type { SilenceRequest } from '../protocol/alert-requests.ts';
 import type { AlertTestView, AlertView, SilenceView } from '../protocol/alert-views.ts';
 import type { AuditHeadView, AuditPage, AuditQuery } from '../protocol/audit.ts';
 import type { InvitationRequest, JobView, SubmitJobRequest } from '../protocol/job-messages.ts';
+import type { ProcessesQuery, ProcessesView } from '../protocol/processes.ts';
 import type { AddScheduleRequest, FiringView, ScheduleView } from '../protocol/schedule.ts';
 import type {
   GatewayView,
@@ -238,6 +239,11 @@ export class GatewayClient {
       answerDeadlineMs: ALERT_TEST_DEADLINE_MS,
     });
     return results;
+  }
+
+  processes(node: string, query: Partial<ProcessesQuery>): Promise<ProcessesView> {
+    const path = withQuery(`/v1/nodes/${encodeURIComponent(node)}/processes`, query);
+    return this.#json({ method: 'GET', path });
   }
 
   async healthReport(query: ReportQuery): Promise<Report> {

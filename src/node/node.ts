@@ -18,6 +18,7 @@ import type { NodeConfig } from './config.ts';
 import { GatewayClock } from './gateway-clock.ts';
 import { loginShell, readMachineFacts } from './machine-facts.ts';
 import { createMetrics, type Metrics } from './metrics/metrics.ts';
+import { createReadProcesses } from './metrics/processes.ts';
 import { NodeKeys } from './node-keys.ts';
 import { NodeStateFile } from './node-state.ts';
 import { POLICY_KINDS } from './policy/policy-config.ts';
@@ -135,6 +136,7 @@ export class FleetNode {
       pairing: () => state.current?.pairing,
       gatewayNow: () => this.#gatewayClock.now(),
       policy,
+      readProcesses: createReadProcesses({ clock, logger }),
       logger,
     });
     await api.ready();

@@ -6,6 +6,7 @@ import { defineCommand } from '../command.ts';
 import { openGateway, printJson } from '../context.ts';
 import { formatHealthDay } from '../health/format-health-day.ts';
 import { exitCodeOfHealthAndAlerts } from '../health/health-exit-code.ts';
+import { processQuery, showProcesses } from '../health/show-processes.ts';
 import { unknownWithoutGateway } from '../health/unknown-health.ts';
 import { paintStatus } from '../output/paint-status.ts';
 import { formatRelativeTime } from '../output/relative-time.ts';
@@ -21,13 +22,25 @@ export const healthCommand = defineCommand({
     'Exit code, as Nagios has it: 0 all well, 1 limited or a warning fires, 2 error, offline or a critical alert fires, 3 unknown.',
   ].join('\n'),
   positionals: [{ name: 'NODE', describe: 'Only this one', optional: true }],
-  options: {},
+  options: {
+    processes: {
+      type: 'boolean',
+      describe: 'What uses NODE right now: its processes, asked of it, names without arguments',
+    },
+    sort: { type: 'string', describe: 'Of --processes, what counts (cpu)', choices: ['cpu', 'mem'] },
+    limit: { type: 'string', placeholder: 'N', describe: 'Of --processes, at most so many (10; 50 at most)' },
+  },
   examples: [
     ['fleet health', 'all nodes'],
     ['fleet health node-1 --json | jq -r .status', 'one, for scripts'],
+    ['fleet health node-1 --processes --sort mem', 'what fills its memory'],
   ],
-  async execute(context, { positionals }) {
+  async execute(context, { positionals, options }) {
+    const query = processQuery(positionals.NODE, options);
     return await unknownWithoutGateway(context, async () => {
+      if (options.processes && positionals.NODE !== undefined) {
+        return await showProcesses(context, positionals.NODE, query);
+      }
       const view = await openGateway(context).health(positionals.NODE);
       if (context.json) printJson(context, view);
       else if (view.nodes.length === 0)

@@ -13,9 +13,11 @@ import { reportJsonPieces } from '../health/render-report-json.ts';
 import { renderReportMarkdown } from '../health/render-report-markdown.ts';
 import { renderReportText } from '../health/render-report-text.ts';
 import type { HealthReport, ReportLimits } from '../health/report-types.ts';
+import type { Sessions } from '../sessions.ts';
 import type { NodeRecord } from '../store/nodes-table.ts';
 import type { Store } from '../store/store.ts';
 import { findNode } from './find.ts';
+import { addProcessRoute } from './process-routes.ts';
 import { dayView, healthView } from './views.ts';
 
 const DEFAULT_PERIOD_MS = 24 * 3_600_000;
@@ -37,6 +39,7 @@ const FORMATS: Record<string, ReportFormat> = {
 export interface HealthRoutesOptions {
   store: Store;
   monitor: HealthMonitor;
+  sessions: Pick<Sessions, 'online'>;
   alerts: Pick<Alerts, 'firingOf'>;
   clock: Clock;
   /** Where `limited` begins; the report marks it. */
@@ -60,6 +63,8 @@ export function addHealthRoutes(app: App, options: HealthRoutesOptions): void {
     const [day] = report.nodes;
     return { ...healthOf([node]), ...(day === undefined ? {} : { day: dayView(day) }) };
   });
+
+  addProcessRoute(app, options);
 
   /** The finished document; the header `fleet-status` says the overall status, for exit codes. */
   app.get('/v1/health/report', read, async (request, reply) => {

@@ -4,12 +4,14 @@ import { pipeline } from 'node:stream/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { LOG_CONTENT_TYPE } from '../../protocol/frames.ts';
 import { MAX_BODY_BYTES } from '../../protocol/limits.ts';
+import { processesQuery } from '../../protocol/processes.ts';
 import { acknowledgeRequest, runSpecSchema } from '../../protocol/run-spec.ts';
 import { TICKET_HEADER } from '../../protocol/ticket.ts';
 import { FleetError, toFleetError } from '../../shared/errors.ts';
 import { type App, createApp, parseInput, queryInteger, queryText } from '../../shared/http/fastify-app.ts';
 import { sendStream } from '../../shared/http/send-stream.ts';
 import type { Logger } from '../../shared/logger.ts';
+import type { ReadProcesses } from '../metrics/processes.ts';
 import type { PolicyFile } from '../policy/policy-file.ts';
 import type { Runner } from '../runner/runner.ts';
 import { verifyTicket } from './verify-ticket.ts';
@@ -21,6 +23,7 @@ export interface NodeApiOptions {
   gatewayNow(): number;
   /** The node's own say. */
   policy: Pick<PolicyFile, 'check' | 'requireFree'>;
+  readProcesses: ReadProcesses;
   logger: Logger;
 }
 
@@ -80,6 +83,10 @@ export function createNodeApi(options: NodeApiOptions): App {
   });
 
   app.post('/v1/runs/:run/cancel', (request) => runner.cancel(runOf(request)));
+
+  app.get('/v1/processes', async (request) => ({
+    processes: await options.readProcesses(parseInput(processesQuery, request.query, 'the query')),
+  }));
 
   app.post('/v1/acknowledge', (request) => {
     const { runs } = parseInput(acknowledgeRequest, parseJson(request.body), 'the acknowledgement');

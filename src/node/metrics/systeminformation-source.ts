@@ -5,6 +5,7 @@
  */
 import os from 'node:os';
 import type { Systeminformation } from 'systeminformation';
+import type { ProcessFigures } from '../../protocol/processes.ts';
 import { diskUsage, fullestDisks } from './disk-usage.ts';
 import type { CpuTimes, MemoryUsage, MetricsSource, NetworkCounters } from './source.ts';
 
@@ -35,6 +36,20 @@ export function createSysteminformationSource(): MetricsSource {
       return hasBattery && percent >= 0 && percent <= 100 ? { percent, charging: isCharging } : null;
     },
   };
+}
+
+/** All processes. It counts shares of one core, as `ps` does, where {@link ProcessFigures} means all of them. */
+export async function readSystemProcesses(): Promise<ProcessFigures[]> {
+  const { list } = await (await import('systeminformation')).processes();
+  if (list.length === 0) throw new RangeError('no processes');
+  return list.map(({ pid, user, cpu, mem, memRss, name }) => ({
+    pid,
+    user: user === '' ? null : user,
+    cpuPct: Math.max(0, cpu) / os.availableParallelism(),
+    memPct: Math.max(0, mem),
+    rssBytes: Math.max(0, memRss) * 1024,
+    command: name,
+  }));
 }
 
 function cpuTimes(cpus: os.CpuInfo[]): CpuTimes {

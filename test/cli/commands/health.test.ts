@@ -59,6 +59,41 @@ describe('fleet health', { timeout: 20_000 }, () => {
     });
   });
 
+  test('--processes shows what uses the node right now, whatever its programs are called', async () => {
+    const view = {
+      node: 'node-1',
+      processes: [
+        { pid: 4711, user: 'anna', cpuPct: 49.96, memPct: 3.14, rssBytes: 3 * 2 ** 20, command: 'ngi\u001b[31mnx' },
+        { pid: 12, user: null, cpuPct: 0, memPct: 0, rssBytes: 0, command: 'kthreadd' },
+      ],
+    };
+    gateway.on('GET /v1/nodes/node-1/processes', json(view));
+    const { stdout, exitCode } = await world.run('health', 'node-1', '--processes');
+    assert.equal(exitCode, 0);
+    assert.match(stdout, /^ +PID +USER +CPU +MEM +RSS +COMMAND\n/);
+    assert.match(
+      stdout,
+      /\n *4711 +anna +50\.0 % +3\.1 % +3 MiB +ngi\ufffd\[31mnx\n +12 +- +0\.0 % +0\.0 % +0 B +kthreadd\n$/,
+    );
+    const asJson = await world.run('health', 'node-1', '--processes', '--sort', 'mem', '--limit', '5', '--json');
+    assert.deepEqual(JSON.parse(asJson.stdout), view);
+    assert.deepEqual(
+      gateway.seen.map(({ url }) => url),
+      ['/v1/nodes/node-1/processes', '/v1/nodes/node-1/processes?limit=5&sort=mem'],
+    );
+  });
+
+  test('--processes of a node that is offline is unknown; of no node, or its options without it, wrong usage', async () => {
+    gateway.on('GET /v1/nodes/node-1/processes', fail(503, 'node_offline', 'node-1 is offline'));
+    const offline = await world.run('health', 'node-1', '--processes');
+    assert.equal(offline.exitCode, 3);
+    assert.match(offline.stderr, /offline/);
+    for (const words of [['--processes'], ['node-1', '--sort', 'mem'], ['node-1', '--limit', '5']]) {
+      assert.equal((await world.run('health', ...words)).exitCode, 2, words.join(' '));
+    }
+    assert.equal(gateway.seen.length, 1);
+  });
+
   test('of a single node, also the last 24 hours: a chart of each figure, and what went wrong', async () => {
     const figures = { min: 1, avg: 12.4, max: 97, p95: 41 };
     const day: HealthDayView = {

@@ -26,11 +26,16 @@ async function setUp(t: TestContext, policy = NO_POLICY, changes: Parameters<typ
   const runner = await startRunner(t, changes);
   const pairing = { id: 'n1', signingKeys: [signingKey.rawPublicKey.toString('base64url')] };
   const state = { paired: true };
+  const asked: string[] = [];
   const api = createNodeApi({
     runner,
     pairing: () => (state.paired ? pairing : undefined),
     gatewayNow: () => Date.now(),
     policy,
+    readProcesses: async ({ limit, sort }) => {
+      asked.push(`${sort} ${limit}`);
+      return [];
+    },
     logger: silentLogger,
   });
   await api.ready();
@@ -59,7 +64,7 @@ async function setUp(t: TestContext, policy = NO_POLICY, changes: Parameters<typ
   const openLog = (run: string, from: number | string) =>
     openRequest({ agent, method: 'GET', path: `/v1/runs/${run}/log?from=${from}` });
   const acknowledge = (...runs: string[]) => json('POST', '/v1/acknowledge', { body: { runs } });
-  return { runner, state, acknowledge, json, handOver, ticketFor, bytesOf, openLog, agent };
+  return { runner, state, acknowledge, json, handOver, ticketFor, bytesOf, openLog, agent, asked };
 }
 
 const DEADLINE = { timeout: 20_000 };
@@ -263,4 +268,15 @@ test('as many runs at once as the policy allows, even when more come at the same
     await handOver(spec);
     await json('POST', `/v1/runs/${spec.run}/cancel`);
   }
+});
+
+test('processes are asked for with a limit and an order, and wrong ones are refused', DEADLINE, async (t) => {
+  const { json, asked } = await setUp(t);
+  assert.deepEqual(await json('GET', '/v1/processes'), { processes: [] });
+  await json('GET', '/v1/processes?limit=50&sort=mem');
+  assert.deepEqual(asked, ['cpu 10', 'mem 50']);
+  for (const query of ['limit=0', 'limit=51', 'limit=1.5', 'limit=x', 'sort=name']) {
+    await assert.rejects(json('GET', `/v1/processes?${query}`), { code: 'bad_request' }, query);
+  }
+  assert.equal(asked.length, 2);
 });

@@ -1,0 +1,50 @@
+/** What runs on a node right now, asked of the node itself: it is not part of a heartbeat, and not stored. */
+import { type ProcessesView, processesAnswer, processesQuery } from '../../protocol/processes.ts';
+import { FleetError, toFleetError } from '../../shared/errors.ts';
+import { type App, parseInput } from '../../shared/http/fastify-app.ts';
+import { requestJson } from '../../shared/http/request.ts';
+import type { Sessions } from '../sessions.ts';
+import type { Store } from '../store/store.ts';
+import { findNode } from './find.ts';
+
+export interface ProcessRouteOptions {
+  store: Store;
+  sessions: Pick<Sessions, 'online'>;
+}
+
+export function addProcessRoute(app: App, { store, sessions }: ProcessRouteOptions): void {
+  app.get(
+    '/v1/nodes/:node/processes',
+    { config: { action: 'fleet.read' } },
+    async (request): Promise<ProcessesView> => {
+      const { limit, sort } = parseInput(processesQuery, request.query, 'the query');
+      const { id, name } = findNode(store, (request.params as { node: string }).node);
+      const session = sessions.online(id);
+      if (session === undefined) {
+        throw new FleetError('node_offline', `${name} is offline, so it cannot be asked for its processes`, {
+          hint: `See since when: fleet nodes show ${name}`,
+        });
+      }
+      const path = `/v1/processes?limit=${limit}&sort=${sort}`;
+      const answer = await requestJson<unknown>({ agent: session.agent, method: 'GET', path }).catch(
+        (error: unknown) => {
+          const failure = toFleetError(error);
+          // The only thing that this request can miss is the route itself.
+          throw failure.code === 'not_found' ? tooOld(name, failure) : failure;
+        },
+      );
+      const parsed = processesAnswer.safeParse(answer);
+      if (!parsed.success) {
+        throw new FleetError('protocol_unsupported', `${name} answered something that is no list of processes`);
+      }
+      return { node: name, processes: parsed.data.processes };
+    },
+  );
+}
+
+function tooOld(name: string, cause: FleetError): FleetError {
+  return new FleetError('protocol_unsupported', `the fleet on ${name} is too old to tell its processes`, {
+    hint: `Update fleet there, or look with: fleet run ${name} ps aux`,
+    cause,
+  });
+}

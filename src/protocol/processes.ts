@@ -1,0 +1,41 @@
+/** What a node says of its processes when somebody looks: never their arguments, which may hold secrets. */
+import { z } from 'zod';
+
+/** Most processes in one answer. */
+export const MOST_PROCESSES = 50;
+/** Longest name of a program that is told, characters. */
+export const MAX_PROCESS_NAME_LENGTH = 64;
+
+export const processSchema = z.object({
+  pid: z.number().int().positive(),
+  /** Null when the machine does not say whose it is; an id when the user has no name. */
+  user: z.string().max(256).nullable(),
+  /** Of all cores, over the half second before the answer where the system tells. */
+  cpuPct: z.number().nonnegative(),
+  /** Of the machine's memory. */
+  memPct: z.number().nonnegative(),
+  /** Resident memory. */
+  rssBytes: z.number().nonnegative(),
+  /** The program's name. */
+  command: z.string().max(MAX_PROCESS_NAME_LENGTH),
+});
+
+export const processSortSchema = z.enum(['cpu', 'mem']);
+
+export const processesQuery = z.object({
+  limit: z.coerce.number().int().min(1).max(MOST_PROCESSES).default(10),
+  sort: processSortSchema.default('cpu'),
+});
+
+export const processesAnswer = z.object({ processes: z.array(processSchema).max(MOST_PROCESSES) });
+
+export type ProcessFigures = z.infer<typeof processSchema>;
+export type ProcessSort = z.infer<typeof processSortSchema>;
+export type ProcessesQuery = z.infer<typeof processesQuery>;
+
+/** What `fleet health NODE --processes --json` prints. */
+export interface ProcessesView {
+  node: string;
+  /** The largest first. */
+  processes: ProcessFigures[];
+}
