@@ -55,11 +55,11 @@ function pickAny(
   const candidates = selection(sources)(any)
     .filter(({ name }) => !exclude.includes(name))
     .map((record) => {
-      const { name, status, capabilities, runsActive } = nodeDetailView(record, sources);
-      // A heartbeat is up to half a minute old, and what was submitted since counts too.
-      const open = sources.store.runs.open(record.id).length;
+      const { name, status, capabilities } = nodeDetailView(record, sources);
+      // Every run comes from here. What a heartbeat says is up to half a minute old: runs that it counts may have ended.
+      const runsActive = sources.store.runs.open(record.id).length;
       const cpuPct = sources.monitor.healthOf(record).latest?.beat.cpuPct ?? null;
-      return { name, status, capabilities, runsActive: Math.max(runsActive ?? 0, open), cpuPct, record };
+      return { name, status, capabilities, runsActive, cpuPct, record };
     });
   const picked = pickNode(candidates, agent);
   if (picked !== undefined) return picked.record;

@@ -7,7 +7,7 @@ export interface PickableNode {
   name: string;
   status: NodeStatus | 'revoked';
   capabilities: readonly string[];
-  /** Runs that have not ended: what the node says, or what the gateway has for it, if that is more. */
+  /** Runs that have not ended. */
   runsActive: number;
   /** Null when the node has not told. */
   cpuPct: number | null;

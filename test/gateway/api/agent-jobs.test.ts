@@ -5,6 +5,7 @@ import { encodeFrame, FRAME_TYPE } from '../../../src/protocol/frames.ts';
 import type { JobEvent, JobView } from '../../../src/protocol/job-messages.ts';
 import { until, within } from '../../support/deadline.ts';
 import { refuse, stdoutFrame } from '../bus/fake-node.ts';
+import { HEALTHY } from '../health/healthy-heartbeat.ts';
 import { type TestApi, testApi } from './harness.ts';
 
 const ask = (changes: object = {}) => ({
@@ -85,6 +86,20 @@ test('requests that contradict themselves are refused', async (t) => {
   const key = { idempotencyKey: 'k' };
   await api.admin.json('POST', '/v1/jobs', ask(key));
   await assert.rejects(api.admin.json('POST', '/v1/jobs', ask({ ...key, agent: 'other' })), { code: 'conflict' });
+});
+
+test('any node: what a heartbeat says of runs is old, and makes nobody busy', async (t) => {
+  const { api, nodes } = await fleetOf(t, 'a', 'b');
+  for (const [name, runsActive] of [
+    ['a', 3],
+    ['b', 0],
+  ] as const) {
+    const session = api.sessions.get(nodes.get(name)?.id ?? '');
+    assert.ok(session);
+    await api.monitor.accept(session, { ...HEALTHY, runsActive });
+  }
+  const job = await api.admin.json<JobView>('POST', '/v1/jobs', ask({ target: { any: '@all' } }));
+  assert.equal(job.runs[0]?.node, 'a');
 });
 
 test('any node: the one with the fewest runs, never an excluded one, and the same one for who asks again', async (t) => {
