@@ -20,15 +20,16 @@ export class LogFile {
     this.#bytes = fstatSync(this.#descriptor).size;
   }
 
-  write(line: string): void {
+  /** One line or several. */
+  write(lines: string): void {
     // The descriptor's number may be another file's by now.
     try {
       if (this.#closed) throw new Error('the log is closed');
       if (this.#bytes >= this.#maxBytes) this.#rotate();
-      this.#bytes += writeSync(this.#descriptor, line);
+      this.#bytes += writeSync(this.#descriptor, lines);
     } catch {
       // There is no place left to tell it but the counter, which the next status shows.
-      this.#lostLines += 1;
+      this.#lostLines += lines.split('\n').length - 1;
     }
   }
 

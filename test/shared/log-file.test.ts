@@ -56,6 +56,24 @@ test('after close nothing is written into whatever file got the descriptor, and 
   writeSync(descriptor, '.');
 });
 
+test('a warning is in the file at once, with all that was said before it; the rest when the tick is over, or at the close', async (t) => {
+  const file = path.join(tempFolder(t), 'x.log');
+  const { logger, close } = openLog({ file, level: 'info' });
+  const messages = () =>
+    readFileSync(file, 'utf8')
+      .split('\n')
+      .flatMap((line) => (line === '' ? [] : [(JSON.parse(line) as { msg: string }).msg]));
+  logger.info({}, 'one');
+  logger.warn({}, 'two');
+  assert.deepEqual(messages(), ['one', 'two']);
+  logger.info({}, 'three');
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(messages(), ['one', 'two', 'three']);
+  logger.info({}, 'four');
+  close();
+  assert.deepEqual(messages(), ['one', 'two', 'three', 'four']);
+});
+
 test('secrets do not reach the log, the codes of errors do', (t) => {
   const file = path.join(tempFolder(t), 'x.log');
   const shown: string[] = [];

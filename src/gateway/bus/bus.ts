@@ -239,7 +239,9 @@ export class Bus {
   /** Resolves with whether the run succeeded, once it has ended or the gateway shuts down. */
   async #enqueue(job: JobRecord, run: RunRecord, submission?: Submission): Promise<boolean> {
     const { store } = this.#options;
-    if (!isTerminal(store.runs.byId(run.id)?.state ?? 'unknown')) {
+    // What is just being stored cannot have changed since.
+    const present = submission?.onTurn === undefined ? store.runs.byId(run.id) : run;
+    if (present !== undefined && !isTerminal(present.state)) {
       const early = Promise.withResolvers<void>();
       this.#endedEarly.set(run.id, early.resolve);
       void submission?.stored.then((held) => held || early.resolve());

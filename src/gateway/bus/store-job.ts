@@ -1,9 +1,9 @@
 /** Writes a submission down: the job, one run for each node, and the end of those that may not wait for an absent node. */
-import { randomBytes } from 'node:crypto';
 import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
 import { randomBase32 } from '../../shared/base32.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
+import { pooledRandomBytes } from '../../shared/random-pool.ts';
 import { jobDetails } from '../audit/run-rows.ts';
 import type { Sessions } from '../sessions.ts';
 import type { JobRecord } from '../store/jobs-table.ts';
@@ -45,7 +45,7 @@ export function storeJob(
   }
   const now = clock.now();
   const job = store.jobs.insert({
-    id: randomBase32(12, randomBytes),
+    id: randomBase32(12, pooledRandomBytes),
     kind: request.kind,
     command: request.command,
     options: jobOptions(request, maxOutputBytes),
@@ -57,11 +57,10 @@ export function storeJob(
   store.audit.describe('job.submit', jobDetails(job.id, request, nodes, target), submitter);
   const expiresAt = now + (request.expiresMs ?? DEFAULT_QUEUE_LIFETIME_MS);
   const runs = nodes.map((node, index) => {
-    const id = `${job.id}.${index}`;
-    const ids = { id, jobId: job.id, index, nodeId: node.id, nodeName: node.name };
+    const ids = { jobSeq: job.seq, jobId: job.id, index, nodeId: node.id, nodeName: node.name };
     const run = store.runs.insert({ ...ids, queuedAt: now, expiresAt });
     const isTooLate = request.expiresMs === undefined && sessions.online(node.id) === undefined;
-    return isTooLate ? store.runs.move(id, 'expired', { reason: 'node_offline', endedAt: now }) : run;
+    return isTooLate ? store.runs.move(run.id, 'expired', { reason: 'node_offline', endedAt: now }) : run;
   });
   return { isNew: true, job, runs };
 }

@@ -21,7 +21,6 @@ export function openDatabase(file: string): Sqlite {
     database.pragma('auto_vacuum = INCREMENTAL');
     database.pragma('journal_mode = WAL');
     database.pragma('synchronous = FULL');
-    database.pragma('foreign_keys = ON');
     // A reader that opens the file beside us (a backup, a curious person) may hold a lock for a moment.
     database.pragma('busy_timeout = 5000');
   } catch (error) {
@@ -31,7 +30,10 @@ export function openDatabase(file: string): Sqlite {
     throw new FleetError('storage_failed', `cannot open the database ${file}: ${why}`, { cause: error });
   }
   try {
+    // A step that makes a table anew drops the old one, which must not delete what refers to it (sqlite.org/lang_altertable.html, 7).
+    database.pragma('foreign_keys = OFF');
     migrate(database, file);
+    database.pragma('foreign_keys = ON');
   } catch (error) {
     database.close();
     throw storageError(error, `cannot bring the database ${file} up to date`);
@@ -53,9 +55,18 @@ function migrate(database: Sqlite, file: string): void {
   for (let version = present; version < MIGRATIONS.length; version += 1) {
     database.transaction(() => {
       database.exec(MIGRATIONS[version] ?? '');
+      assertReferences(database);
       database.pragma(`user_version = ${version + 1}`);
     })();
   }
+}
+
+/** Foreign keys are off while a step is done: says so if one of them leads nowhere after it. */
+function assertReferences(database: Sqlite): void {
+  const [broken] = database.pragma('foreign_key_check') as { table: string; rowid: number; parent: string }[];
+  if (broken === undefined) return;
+  const { table, rowid, parent } = broken;
+  throw new FleetError('storage_failed', `row ${rowid} of ${table} refers to a row of ${parent} that is not there`);
 }
 
 /** What SQLite threw, as `storage_failed`; a FleetError passes unchanged. */

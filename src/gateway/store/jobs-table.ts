@@ -54,7 +54,7 @@ export class JobsTable {
       list: database.prepare(
         `SELECT ${COLUMNS} FROM jobs WHERE created_at >= @since
            AND (@nodeId IS NULL AND @state IS NULL OR EXISTS (
-             SELECT 1 FROM runs WHERE runs.job_id = jobs.id
+             SELECT 1 FROM runs WHERE runs.job_seq = jobs.seq
                AND (@nodeId IS NULL OR node_id = @nodeId) AND (@state IS NULL OR state = @state)))
          ORDER BY seq DESC LIMIT @limit`,
       ),

@@ -23,20 +23,20 @@ export class RetentionTable {
   readonly #database: Sqlite;
   readonly #statements;
   /** The old jobs that were found last, and are not wholly deleted. */
-  #jobs: string[] = [];
+  #jobs: number[] = [];
 
   constructor(database: Sqlite) {
     this.#database = database;
     this.#statements = {
       oldJobs: database
         .prepare(
-          `SELECT id FROM jobs WHERE created_at < @before AND NOT EXISTS (
-             SELECT 1 FROM runs WHERE job_id = jobs.id AND (
-               state IN ('queued', 'delivered', 'running') OR ended_at >= @before AND ended_at < @tooFar)
+          `SELECT seq FROM jobs WHERE created_at < @before AND NOT EXISTS (
+             SELECT 1 FROM runs WHERE job_seq = jobs.seq AND (
+               ended_at IS NULL OR ended_at >= @before AND ended_at < @tooFar)
            ) ORDER BY created_at LIMIT ${STEP_ROWS}`,
         )
         .pluck(),
-      runs: database.prepare('SELECT seq FROM runs WHERE job_id = ? LIMIT ?'),
+      runs: database.prepare('SELECT seq FROM runs WHERE job_seq = ? LIMIT ?'),
       // A reader who comes in between sees a prefix of the output, and that the run's output is not whole.
       markRun: database.prepare(
         'UPDATE runs SET log_bytes = 0, dropped_bytes = max(1, stdout_bytes + stderr_bytes) WHERE seq = ? AND log_bytes > 0',
@@ -46,7 +46,7 @@ export class RetentionTable {
       ),
       deleteChunk: database.prepare('DELETE FROM run_log WHERE rowid = ?'),
       deleteRun: database.prepare('DELETE FROM runs WHERE seq = ?'),
-      deleteJob: database.prepare('DELETE FROM jobs WHERE id = ?'),
+      deleteJob: database.prepare('DELETE FROM jobs WHERE seq = ?'),
       freePages: database.prepare('PRAGMA freelist_count').pluck(),
     };
   }
@@ -55,7 +55,7 @@ export class RetentionTable {
   deleteStep(before: number, now: number): RetentionStep {
     const step = { rows: 0, bytes: 0, jobs: 0, more: true };
     if (this.#jobs.length === 0) {
-      this.#jobs = this.#statements.oldJobs.all({ before, tooFar: now + MAX_SKEW_MS }) as string[];
+      this.#jobs = this.#statements.oldJobs.all({ before, tooFar: now + MAX_SKEW_MS }) as number[];
     }
     for (let [job] = this.#jobs; job !== undefined; [job] = this.#jobs) {
       if (!this.#deleteJob(job, step)) return step;
@@ -79,7 +79,7 @@ export class RetentionTable {
   }
 
   /** Logs from their end, then their runs, and at last the job itself. Whether nothing of it is left. */
-  #deleteJob(job: string, step: RetentionStep): boolean {
+  #deleteJob(job: number, step: RetentionStep): boolean {
     const runs = this.#statements.runs.all(job, STEP_ROWS) as { seq: number }[];
     for (const { seq } of runs) {
       if (isFull(step) || !this.#deleteLog(seq, step) || isFull(step)) return false;

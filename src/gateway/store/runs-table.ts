@@ -5,7 +5,9 @@ import type { Sqlite } from './database.ts';
 
 export interface RunRecord {
   seq: number;
+  /** The job's id, a point, and `index`. */
   id: string;
+  jobSeq: number;
   jobId: string;
   index: number;
   nodeId: string;
@@ -31,15 +33,15 @@ export interface RunRecord {
   droppedBytes: number;
 }
 
-/** What may change together with the state. */
+/** What may change together with the state; all but the first two only with the last one, which must have `endedAt`. */
 export type RunChange = Partial<
   Pick<
     RunRecord,
+    | 'deliveredAt'
+    | 'startedAt'
     | 'exitCode'
     | 'signal'
     | 'reason'
-    | 'deliveredAt'
-    | 'startedAt'
     | 'endedAt'
     | 'stdoutBytes'
     | 'stderrBytes'
@@ -47,7 +49,7 @@ export type RunChange = Partial<
   >
 >;
 
-export type NewRun = Pick<RunRecord, 'id' | 'jobId' | 'index' | 'nodeId' | 'nodeName' | 'queuedAt' | 'expiresAt'>;
+export type NewRun = Pick<RunRecord, 'jobSeq' | 'jobId' | 'index' | 'nodeId' | 'nodeName' | 'queuedAt' | 'expiresAt'>;
 
 /** What every run begins as, and the schema's defaults. */
 const NEW_RUN = {
@@ -67,11 +69,16 @@ const NEW_RUN = {
   droppedBytes: 0,
 } as const;
 
-const COLUMNS = `seq, id, job_id AS jobId, idx AS "index", node_id AS nodeId, node_name AS nodeName, state, exit_code AS exitCode,
-  signal, reason, queued_at AS queuedAt, delivered_at AS deliveredAt, started_at AS startedAt, ended_at AS endedAt,
+const COLUMNS = `seq, job_id || '.' || idx AS id, job_seq AS jobSeq, job_id AS jobId, idx AS "index", node_id AS nodeId,
+  node_name AS nodeName, state, exit_code AS exitCode, signal, reason, queued_at AS queuedAt, delivered_at AS deliveredAt, started_at AS startedAt, ended_at AS endedAt,
   expires_at AS expiresAt, cancel_reason AS cancelReason, handed_over_at AS handedOverAt,
   journal, log_bytes AS logBytes, stdout_bytes AS stdoutBytes,
   stderr_bytes AS stderrBytes, dropped_bytes AS droppedBytes`;
+const RUNS = `SELECT ${COLUMNS} FROM runs`;
+/** Not as a join: that SQLite plans anew for each value that is bound, which takes five times as long as the query. */
+const OF_JOB = 'job_seq = (SELECT seq FROM jobs WHERE id = ?)';
+/** As the id of a run has it; SQLite's own numbers would also take `01`, and more. */
+const ID = /^(?<job>.+)\.(?<index>0|[1-9]\d{0,8})$/;
 
 export interface RunFilter {
   nodeId?: string | undefined;
@@ -91,25 +98,21 @@ export class RunsTable {
     this.#onEnd = onEnd;
     this.#statements = {
       insert: database.prepare(
-        `INSERT INTO runs (id, job_id, idx, node_id, node_name, state, queued_at, expires_at)
-         VALUES (@id, @jobId, @index, @nodeId, @nodeName, 'queued', @queuedAt, @expiresAt)`,
+        `INSERT INTO runs (job_seq, job_id, idx, node_id, node_name, state, queued_at, expires_at)
+         VALUES (?, ?, ?, ?, ?, 'queued', ?, ?)`,
       ),
-      byId: database.prepare(`SELECT ${COLUMNS} FROM runs WHERE id = ?`),
-      ofJob: database.prepare(`SELECT ${COLUMNS} FROM runs WHERE job_id = ?`),
-      open: database.prepare(
-        `SELECT ${COLUMNS} FROM runs WHERE state IN ('queued', 'delivered', 'running') ORDER BY seq`,
-      ),
-      openOfNode: database.prepare(
-        `SELECT ${COLUMNS} FROM runs WHERE state IN ('queued', 'delivered', 'running') AND node_id = ? ORDER BY seq`,
-      ),
-      countOpen: database.prepare(
-        `SELECT state, count(*) AS count FROM runs WHERE state IN ('queued', 'delivered', 'running') GROUP BY state`,
-      ),
+      byId: database.prepare(`${RUNS} WHERE ${OF_JOB} AND idx = ?`),
+      ofJob: database.prepare(`${RUNS} WHERE ${OF_JOB}`),
+      open: database.prepare(`${RUNS} WHERE ended_at IS NULL ORDER BY +seq`),
+      openOfNode: database.prepare(`${RUNS} WHERE ended_at IS NULL AND node_id = ? ORDER BY seq`),
+      countOpen: database.prepare('SELECT state, count(*) AS count FROM runs WHERE ended_at IS NULL GROUP BY state'),
       endedBetween: database.prepare(
         `SELECT node_id AS nodeId, state, exit_code AS exitCode, count(*) AS count FROM runs
          WHERE ended_at >= ? AND ended_at < ? GROUP BY node_id, state, exit_code`,
       ),
-      move: database.prepare(
+      // Of what an index holds neither changes a column: most steps of a run cost one page.
+      step: database.prepare('UPDATE runs SET state = ?, delivered_at = ?, started_at = ? WHERE seq = ?'),
+      end: database.prepare(
         `UPDATE runs SET state = @state, exit_code = @exitCode, signal = @signal, reason = @reason, delivered_at = @deliveredAt,
            started_at = @startedAt, ended_at = @endedAt, stdout_bytes = @stdoutBytes, stderr_bytes = @stderrBytes,
            dropped_bytes = @droppedBytes WHERE seq = @seq`,
@@ -122,6 +125,7 @@ export class RunsTable {
            stderr_bytes = stderr_bytes + @stderrBytes WHERE seq = @seq AND log_bytes = @offset`,
       ),
       appendLog: database.prepare('INSERT INTO run_log (run_seq, offset, bytes) VALUES (?, ?, ?)'),
+      chunkAt: database.prepare('SELECT bytes FROM run_log WHERE run_seq = ? AND offset = ?').pluck(),
       // The chunk that holds the offset is the last one that begins at or before it.
       readLog: database.prepare(
         `SELECT offset, bytes FROM run_log WHERE run_seq = @seq AND offset >= coalesce(
@@ -132,12 +136,15 @@ export class RunsTable {
 
   /** Returns what is stored now. */
   insert(run: NewRun): RunRecord {
-    const { lastInsertRowid } = this.#statements.insert.run(run);
-    return { ...NEW_RUN, ...run, seq: Number(lastInsertRowid) };
+    const { jobSeq, jobId, index, nodeId, nodeName, queuedAt, expiresAt } = run;
+    const inserted = this.#statements.insert.run(jobSeq, jobId, index, nodeId, nodeName, queuedAt, expiresAt);
+    return { ...NEW_RUN, ...run, id: `${jobId}.${index}`, seq: Number(inserted.lastInsertRowid) };
   }
 
   byId(id: string): RunRecord | undefined {
-    return this.#statements.byId.get(id) as RunRecord | undefined;
+    const { job, index } = ID.exec(id)?.groups ?? {};
+    if (job === undefined) return undefined;
+    return this.#statements.byId.get(job, Number(index)) as RunRecord | undefined;
   }
 
   /** By index. */
@@ -173,9 +180,13 @@ export class RunsTable {
       throw new FleetError('internal', `run ${id} cannot go from ${run.state} to ${state}`);
     }
     const next = { ...run, ...change, state };
-    this.#statements.move.run(next);
-    if (isTerminal(state)) this.#onEnd(next);
-    if (isTerminal(state)) this.onEnd?.(next);
+    if (!isTerminal(state)) {
+      this.#statements.step.run(state, next.deliveredAt, next.startedAt, next.seq);
+      return next;
+    }
+    this.#statements.end.run(next);
+    this.#onEnd(next);
+    this.onEnd?.(next);
     return next;
   }
 
@@ -211,6 +222,9 @@ export class RunsTable {
 
   /** Log bytes from `from` on, at most `limit` stored chunks of them; empty when there are none yet. */
   readLog(seq: number, from: number, limit = 1): Buffer {
+    // Whoever follows a run asks for the next chunk. The other query is planned anew each time, because of its ORDER BY.
+    const next = limit === 1 ? (this.#statements.chunkAt.get(seq, from) as Buffer | undefined) : undefined;
+    if (next !== undefined) return next;
     const rows = this.#statements.readLog.all({ seq, from, limit }) as { offset: number; bytes: Buffer }[];
     const chunks = rows.flatMap(({ offset, bytes }) => {
       const skip = Math.max(0, from - offset);

@@ -25,7 +25,7 @@ function deliveredRun(store: Store) {
   lastJob += 1;
   const jobId = String(lastJob).padStart(12, '0');
   const id = `${jobId}.0`;
-  store.jobs.insert({
+  const { seq: jobSeq } = store.jobs.insert({
     id: jobId,
     kind: 'shell',
     command: 'c',
@@ -35,7 +35,7 @@ function deliveredRun(store: Store) {
     createdBy: 'x',
     idempotencyKey: null,
   });
-  store.runs.insert({ id, jobId, index: 0, nodeId: 'n', nodeName: 'n', queuedAt: 1, expiresAt: null });
+  store.runs.insert({ jobSeq, jobId, index: 0, nodeId: 'n', nodeName: 'n', queuedAt: 1, expiresAt: null });
   store.runs.move(id, 'delivered');
   const fresh = () => {
     const run = store.runs.byId(id);

@@ -52,10 +52,10 @@ class TestStore {
     const id = String(this.#jobs).padStart(12, '0');
     const { jobs, runs } = this.store;
     const common = { kind: 'shell', command: 'c', options: {}, target: 't', createdBy: 'x' } as const;
-    jobs.insert({ id, ...common, createdAt, idempotencyKey: null });
+    const { seq: jobSeq } = jobs.insert({ id, ...common, createdAt, idempotencyKey: null });
     ends.forEach((endedAt, index) => {
       const run = `${id}.${index}`;
-      runs.insert({ id: run, jobId: id, index, nodeId: 'n', nodeName: 'n', queuedAt: createdAt, expiresAt: null });
+      runs.insert({ jobSeq, jobId: id, index, nodeId: 'n', nodeName: 'n', queuedAt: createdAt, expiresAt: null });
       runs.move(run, 'delivered');
       for (const bytes of log) {
         const { seq, logBytes } = runs.byId(run) ?? { seq: 0, logBytes: 0 };

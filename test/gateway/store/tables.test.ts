@@ -20,7 +20,7 @@ function insertRun(store: Store, changes: { nodeId?: string; createdAt?: number 
   lastJob += 1;
   const jobId = String(lastJob).padStart(12, '0');
   const createdAt = changes.createdAt ?? 1;
-  store.jobs.insert({
+  const { seq: jobSeq } = store.jobs.insert({
     id: jobId,
     kind: 'shell',
     command: 'c',
@@ -32,7 +32,7 @@ function insertRun(store: Store, changes: { nodeId?: string; createdAt?: number 
   });
   const id = `${jobId}.0`;
   store.runs.insert({
-    id,
+    jobSeq,
     jobId,
     index: 0,
     nodeId: changes.nodeId ?? 'n',
@@ -55,7 +55,7 @@ test('random sequences of moves never leave the legal graph', (t) => {
       let state: RunState = 'queued';
       for (const next of moves) {
         if (canTransition(state, next)) {
-          assert.equal(store.runs.move(id, next, { reason: next }).state, next);
+          assert.equal(store.runs.move(id, next, isTerminal(next) ? { endedAt: 1 } : {}).state, next);
           state = next;
         } else {
           assert.throws(() => store.runs.move(id, next, { reason: 'illegal' }), { code: 'internal' });
