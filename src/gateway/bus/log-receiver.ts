@@ -8,6 +8,8 @@ import type { Store } from '../store/store.ts';
 
 /** Log bytes that may wait for the next commit; beyond it the channel's window closes. */
 const MAX_WAITING_BYTES = 1024 * 1024;
+/** While so little is being stored, the next is taken already: it may be the end. */
+const SMALL_BYTES = 16 * 1024;
 
 export interface LogReceiverOptions {
   store: Store;
@@ -32,22 +34,36 @@ export class LogTooLong extends Error {
 export async function receiveLog(stream: Readable, options: LogReceiverOptions): Promise<RunOutcome> {
   const decoder = new FrameDecoder();
   let offset = options.run.logBytes;
-  for await (const chunk of batches(stream)) {
-    const frames = decodeFrames(decoder, chunk);
-    if (frames.length === 0) continue;
-    const bytes = Buffer.concat(frames.map((frame) => encodeFrame(frame.type, frame.payload)));
-    if (offset + bytes.length > options.maxLogBytes) {
-      stream.destroy();
-      throw new LogTooLong(`the log of run ${options.run.id} is longer than ${options.maxLogBytes} bytes`);
+  /** A write that may still wait for company. */
+  let former: Promise<unknown> = Promise.resolve();
+  try {
+    for await (const chunk of batches(stream)) {
+      const frames = decodeFrames(decoder, chunk);
+      if (frames.length === 0) continue;
+      const bytes = Buffer.concat(frames.map((frame) => encodeFrame(frame.type, frame.payload)));
+      if (offset + bytes.length > options.maxLogBytes) {
+        stream.destroy();
+        throw new LogTooLong(`the log of run ${options.run.id} is longer than ${options.maxLogBytes} bytes`);
+      }
+      const at = offset;
+      const work = (): RunOutcome | undefined => storeFrames(options, at, bytes, frames);
+      offset += bytes.length;
+      // The end has a row in the audit log, and followers take it for good. Its commit takes along what came before.
+      if (frames.some(({ type }) => type === FRAME_TYPE.end)) {
+        const [outcome] = await Promise.all([options.store.write(work), former]);
+        options.onStored();
+        if (outcome !== undefined) return outcome;
+      } else {
+        await former;
+        former = options.store.writeSoon(work).then(options.onStored);
+        // Whoever awaits it hears of it.
+        former.catch(() => {});
+        if (bytes.length > SMALL_BYTES) await former;
+      }
     }
-    const at = offset;
-    const work = (): RunOutcome | undefined => storeFrames(options, at, bytes, frames);
-    // The end has a row in the audit log, and followers take it for good.
-    const hasEnd = frames.some(({ type }) => type === FRAME_TYPE.end);
-    const outcome = await (hasEnd ? options.store.write(work) : options.store.writeSoon(work));
-    offset += bytes.length;
-    options.onStored();
-    if (outcome !== undefined) return outcome;
+  } finally {
+    // Whoever goes on from what is stored must know all of it.
+    await former;
   }
   throw new FleetError('connection_lost', 'the log of the run ended before its end frame');
 }

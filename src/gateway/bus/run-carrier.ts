@@ -21,6 +21,8 @@ import type { NodeClient } from './node-client.ts';
 interface HandedOver {
   /** The run's log from its beginning, unless the node did not send it along. */
   log: Readable | undefined;
+  /** Resolves when it is stored that the node has the run. What it rejects with breaks the log off. */
+  stored: Promise<void>;
 }
 
 /** Pauses between attempts while the tunnel stands, ms. */
@@ -120,6 +122,7 @@ export class RunCarrier {
       const limit = maxLogBytes(specOf(run).maxOutputBytes);
       await receiveLog(stream, { store, run, maxLogBytes: limit, onStored: () => changed(run) });
     } catch (error) {
+      await handed?.stored.catch(() => {});
       if (error instanceof LogTooLong) return await this.#sentTooMuch(client, error);
       const failure = toFleetError(error);
       if (failure.code === 'not_found') return await this.#unknown('node_lost_run: the node no longer knows it');
@@ -193,7 +196,7 @@ export class RunCarrier {
       log.on('error', () => {});
       stored.catch((error: Error) => log.destroy(error));
     }
-    return { log };
+    return { log, stored };
   }
 
   /** Notes, before the first hand-over, that the node may have the run from now on. False when the run has ended instead. */

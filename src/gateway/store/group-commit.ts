@@ -1,6 +1,9 @@
 /** Group commit: all writes of one tick of the event loop share one transaction, hence at most one fsync. */
 import { type Sqlite, storageError } from './database.ts';
 
+/** What need not be durable waits so long for company, ms: a short command has come to its end by then, whose commit takes all along. */
+const GATHER_MS = 10;
+
 interface Write {
   work: () => unknown;
   durable: boolean;
@@ -24,6 +27,8 @@ export class GroupCommit {
   readonly #savepoint: (work: () => unknown) => unknown;
   readonly #onSoon: () => void;
   #writes: Write[] = [];
+  #isDue = false;
+  #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
   /** `onSoon` hears of every commit that a power cut can still take back. */
@@ -43,7 +48,10 @@ export class GroupCommit {
     return this.#add(work, true);
   }
 
-  /** {@link write}, but resolves when the end of this process cannot lose it any more; a power cut can until the next durable write. */
+  /**
+   * {@link write}, but resolves when the end of this process cannot lose it any more; a power cut can until the next durable write.
+   * It waits up to 10 ms for one, or for more of its kind.
+   */
   writeSoon<T>(work: () => T): Promise<T> {
     return this.#add(work, false);
   }
@@ -58,12 +66,19 @@ export class GroupCommit {
     return new Promise<T>((resolve, reject) => {
       if (this.#closed) return reject(storageError(new Error('the database is closed'), 'cannot write'));
       this.#writes.push({ work, durable, resolve: resolve as (value: unknown) => void, reject });
-      if (this.#writes.length === 1) setImmediate(() => this.#flush());
+      if (durable && !this.#isDue) {
+        this.#isDue = true;
+        setImmediate(() => this.#flush());
+      }
+      if (!this.#isDue) this.#timer ??= setTimeout(() => this.#flush(), GATHER_MS);
     });
   }
 
   #flush(): void {
     const group = this.#writes;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#isDue = false;
     if (group.length === 0 || this.#closed) return;
     this.#writes = [];
     const durable = group.some((write) => write.durable);

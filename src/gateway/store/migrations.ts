@@ -297,7 +297,7 @@ export const MIGRATIONS: readonly string[] = [
     UNIQUE (kind, target)
   ) STRICT, WITHOUT ROWID;
   `,
-  // A submission wrote into twelve trees, three of them at random places, and each step of a run into four: docs/adr/0024. Now only
+  // A submission wrote into twelve trees, three of them at random places, and each step of a run into four: docs/adr/0028. Now only
   // jobs_by_id is written at random, and a step of a run that does not end it changes no index at all.
   `
   CREATE TABLE new_jobs (

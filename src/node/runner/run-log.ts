@@ -1,5 +1,5 @@
 /** How far the log of a run has come, for those who read it; and its end frame, which the node's process itself writes. */
-import { openLog, writeWhole } from '../shim/log-writer.ts';
+import { writeWholeSync } from '../shim/log-writer.ts';
 import type { LogProgress } from './log-reader.ts';
 
 export class RunLog implements LogProgress {
@@ -34,13 +34,8 @@ export class RunLog implements LogProgress {
   }
 
   /** Writes the end frame behind what there is; nobody else writes any more. @throws the system's error; may be called again. */
-  async appendEnd(frame: Buffer): Promise<void> {
-    const file = await openLog(this.#path);
-    try {
-      await writeWhole(file, frame, this.#bytes);
-    } finally {
-      await file.close();
-    }
+  appendEnd(frame: Buffer): void {
+    writeWholeSync(this.#path, frame, this.#bytes);
     this.#bytes += frame.length;
     this.#complete = true;
     this.#wake();

@@ -1,8 +1,8 @@
 /** The connection of the node's process to its shim: sends orders, and passes on what happens to commands. */
 import type { Socket } from 'node:net';
-import { sleep } from '../../shared/clock.ts';
+import { type Clock, sleep, type Timer } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
-import { readLines, writeLine } from '../shim/line-socket.ts';
+import { readLines, writeLines } from '../shim/line-socket.ts';
 import {
   type AdoptOrder,
   type CommandState,
@@ -19,6 +19,8 @@ import { connectToShim, type ShimOptions, startShim, tooLate } from './start-shi
 
 type ShimOrder = ShimRequest extends infer Request ? (Request extends unknown ? Omit<Request, 'id'> : never) : never;
 
+/** An order that nobody waits for is given with the next one, or after this time, ms: each one by itself wakes the shim. */
+const GATHER_MS = 50;
 /** Pause before a shim is looked for again that ended just when it was found, ms. */
 const RETRY_MS = 20;
 
@@ -29,16 +31,20 @@ interface Waiting {
 
 export class ShimLink {
   readonly #socket: Socket;
+  readonly #clock: Clock;
   readonly #waiting = new Map<number, Waiting>();
   readonly #listeners = new Map<string, (event: ShimEvent) => void>();
   readonly #lost = Promise.withResolvers<void>();
   #requests = 0;
+  #forgotten: ShimRequest[] = [];
+  #timer: Timer | undefined;
   #state: ShimState | undefined;
   /** What the shim knew when the link was made, and has told since, of commands that nobody listens to yet. */
   readonly #states = new Map<string, CommandState>();
 
-  private constructor(socket: Socket) {
+  private constructor(socket: Socket, clock: Clock) {
     this.#socket = socket;
+    this.#clock = clock;
     readLines(socket, (value) => this.#take(value as ShimMessage));
     socket.on('error', () => {
       // Told by 'close'.
@@ -53,7 +59,7 @@ export class ShimLink {
     late.catch(() => {});
     try {
       for (;;) {
-        const link = new ShimLink((await connectToShim(options.socket)) ?? (await startShim(options)));
+        const link = new ShimLink((await connectToShim(options.socket)) ?? (await startShim(options)), options.clock);
         if (await link.#greet(late)) return link;
         // Its end was on the way when we came: it was killed, or nobody needed it any more.
         await sleep(options.clock, RETRY_MS);
@@ -136,7 +142,9 @@ export class ShimLink {
   forget(run: string): void {
     this.#listeners.delete(run);
     this.#states.delete(run);
-    this.#order({ do: 'forget', run });
+    this.#requests += 1;
+    this.#forgotten.push({ id: this.#requests, do: 'forget', run });
+    this.#timer ??= this.#clock.after(GATHER_MS, () => this.#flush());
   }
 
   /** Lets the shim go, which stays as long as there are commands. Resolves when the connection is closed. */
@@ -168,8 +176,16 @@ export class ShimLink {
     return new Promise((resolve, reject) => {
       if (this.#socket.destroyed) return reject(lostLink());
       this.#waiting.set(id, { resolve, reject });
-      writeLine(this.#socket, { id, ...order });
+      this.#flush({ id, ...order });
     });
+  }
+
+  #flush(...requests: ShimRequest[]): void {
+    const all = [...this.#forgotten, ...requests];
+    this.#forgotten = [];
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    writeLines(this.#socket, all);
   }
 
   #take(message: ShimMessage): void {
@@ -187,6 +203,7 @@ export class ShimLink {
   }
 
   #break(): void {
+    this.#timer?.cancel();
     for (const { reject } of this.#waiting.values()) reject(lostLink());
     this.#waiting.clear();
     this.#lost.resolve();

@@ -24,5 +24,10 @@ export function readLines(socket: Socket, take: (value: unknown) => void): void 
 }
 
 export function writeLine(socket: Socket, value: object): void {
-  if (!socket.destroyed) socket.write(`${JSON.stringify(value)}\n`);
+  writeLines(socket, [value]);
+}
+
+/** With one system call. */
+export function writeLines(socket: Socket, values: readonly object[]): void {
+  if (!socket.destroyed) socket.write(values.map((value) => `${JSON.stringify(value)}\n`).join(''));
 }

@@ -1,6 +1,6 @@
 /** Appends to the log of one run, through one queue, so that the command's output never waits for more than this queue's room. */
 
-import { constants } from 'node:fs';
+import { closeSync, constants, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 
 /** Written with one system call at most, bytes. */
@@ -131,5 +131,28 @@ export async function writeWhole(file: FileHandle, data: Buffer, end: number): P
     // Gives the part's space back; should that fail, the next write or the next start overwrites it all the same.
     await file.truncate(end).catch(() => {});
     throw error;
+  }
+}
+
+/** {@link writeWhole} for little, into a file that is not open. */
+export function writeWholeSync(path: string, data: Buffer, end: number): void {
+  const file = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
+  try {
+    for (let written = 0; written < data.length; ) {
+      written += writeSync(file, data, written, data.length - written, end + written);
+    }
+  } catch (error) {
+    giveBack(file, end);
+    throw error;
+  } finally {
+    closeSync(file);
+  }
+}
+
+function giveBack(file: number, end: number): void {
+  try {
+    ftruncateSync(file, end);
+  } catch {
+    // As above.
   }
 }

@@ -83,6 +83,8 @@ export class ShimServer {
     });
     readLines(socket, (request) => {
       if (!isRequest(request)) return void socket.destroy();
+      // Nobody waits for the answer, which would only wake the node.
+      if (request.do === 'forget') return this.#options.supervisor.handle(request);
       this.#answer(request).then(
         (result) => writeLine(socket, { re: request.id, value: result ?? null } satisfies ShimReply),
         (error: unknown) => writeLine(socket, { re: request.id, failure: failureOf(error) } satisfies ShimReply),

@@ -1,7 +1,7 @@
 /** One command under the shim: started or adopted, its output taken into its log, its exit seen. */
 import { closeSync } from 'node:fs';
 import { encodeFrame, FRAME_TYPE } from '../../protocol/frames.ts';
-import type { Clock } from '../../shared/clock.ts';
+import type { Clock, Timer } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { leaderGone, ProcessGroup } from '../runner/process-group.ts';
 import type { ProcessTable } from '../runner/process-table.ts';
@@ -18,6 +18,9 @@ import type {
   StartOrder,
 } from './messages.ts';
 import { RunOutput } from './run-output.ts';
+
+/** That it was started is told so late, ms, unless there is more to tell: its output, or its end. */
+const TELL_START_AFTER_MS = 5;
 
 const NO_BYTES = { stdoutBytes: 0, stderrBytes: 0 };
 const NO_PAST: OutputPast = { logBytes: 0, written: NO_BYTES, kept: NO_BYTES, told: NO_BYTES };
@@ -46,6 +49,7 @@ export class SupervisedCommand {
   #stdinFd: number | null = null;
   readonly #finished = new AbortController();
   #telling = false;
+  #startTimer: Timer | undefined;
 
   constructor(order: StartOrder | AdoptOrder, context: SupervisedCommandContext) {
     this.#run = order.run;
@@ -154,13 +158,20 @@ export class SupervisedCommand {
 
   /** Once for all that is written in one turn of the event loop. */
   #tellOutput(): void {
-    if (this.#telling) return;
-    this.#telling = true;
-    setImmediate(() => {
-      this.#telling = false;
-      if (this.#end !== null) return;
-      const { log, spaceBytes } = this.#output;
-      this.#context.emit({ run: this.#run, event: 'output', logBytes: log.bytes, spaceBytes });
-    });
+    const { stdoutBytes, stderrBytes } = this.#output.counters;
+    if (stdoutBytes + stderrBytes === 0) {
+      this.#startTimer ??= this.#context.clock.after(TELL_START_AFTER_MS, () => this.#tell());
+    } else if (!this.#telling) {
+      this.#telling = true;
+      setImmediate(() => this.#tell());
+    }
+  }
+
+  #tell(): void {
+    this.#telling = false;
+    this.#startTimer?.cancel();
+    if (this.#end !== null) return;
+    const { log, spaceBytes } = this.#output;
+    this.#context.emit({ run: this.#run, event: 'output', logBytes: log.bytes, spaceBytes });
   }
 }

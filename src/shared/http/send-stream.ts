@@ -1,6 +1,10 @@
 /** Sends what an iterator yields as the body of an answer, for as long as the reader keeps reading. */
 import { once } from 'node:events';
+import { setImmediate } from 'node:timers/promises';
 import type { FastifyReply } from 'fastify';
+
+/** The head of an answer waits so long for the beginning of its body, to go with it in one packet, ms. */
+const HEAD_WAITS_MS = 10;
 
 export interface SendStreamOptions {
   contentType: string;
@@ -26,7 +30,7 @@ export async function sendStream(reply: FastifyReply, options: SendStreamOptions
   // A reader that leaves is no error; without this, a write after its end would be one.
   raw.on('error', () => gone.abort());
   raw.writeHead(options.statusCode ?? 200, { 'content-type': options.contentType });
-  raw.flushHeaders();
+  const head = setTimeout(() => raw.flushHeaders(), HEAD_WAITS_MS);
   const { ping } = options;
   const timer = ping && setInterval(() => raw.write(ping.text), ping.intervalMs);
   timer?.unref();
@@ -38,9 +42,12 @@ export async function sendStream(reply: FastifyReply, options: SendStreamOptions
     raw.end();
   } catch (error) {
     if (gone.signal.aborted) return;
+    // What came before the fault is on its way only when this tick is over.
+    await setImmediate();
     raw.destroy();
     throw error;
   } finally {
+    clearTimeout(head);
     clearInterval(timer);
   }
 }

@@ -6,6 +6,7 @@ import { ChannelSocket } from './channel-socket.ts';
 import { coalesceWrites } from './coalesce-writes.ts';
 import { filterMessages, type MessageRules } from './filter-messages.ts';
 import { disarmHandlers, guardHandlers, type HandlerRules } from './guard-handlers.ts';
+import { useKeyObjects } from './key-objects.ts';
 import type { SshLimits } from './limits.ts';
 import { RekeyPolicy } from './rekey-policy.ts';
 import { internalsOf, type RawChannel, type Ssh2Connection } from './ssh2-internals.ts';
@@ -89,6 +90,7 @@ export class GuardedConnection {
     guardHandlers(internals, { ...this.#options, kill: (violation) => this.kill(violation) });
     internals.on('error', (error: Error & { level?: string }) => this.#onError(error));
     internals.on('handshake', () => {
+      useKeyObjects(internals);
       this.#rekey.onHandshake();
       this.#gate.wake();
     });

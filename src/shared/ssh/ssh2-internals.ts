@@ -1,4 +1,5 @@
 /** The private fields of ssh2 1.17.0 that the hardening stands on, described once so that nothing else guesses at them. */
+import type { KeyObject } from 'node:crypto';
 import type { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
 import type { Channel, Client, Connection } from 'ssh2';
@@ -48,6 +49,9 @@ export interface Ssh2Protocol {
   /** Our KEXINIT while a key exchange runs; outbound packets then go to `_queue`. */
   _kexinit: Buffer | undefined;
   _queue: Buffer[] | undefined;
+  /** Of the present keys; AES-GCM's without the native module have these fields. */
+  _cipher: { _encKey?: Buffer | KeyObject } | undefined;
+  _decipher: { _decipherKey?: Buffer | KeyObject } | undefined;
   /** Writes to the socket; every new cipher takes the function that is here when keys have been exchanged. */
   _onWrite: (data: Uint8Array) => void;
   /** Takes each decrypted message outside of a key exchange; every new decipher takes the function that is here when keys have been exchanged. */
