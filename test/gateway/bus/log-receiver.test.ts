@@ -94,6 +94,29 @@ test('cut at any byte, and gone on from the stored offset each time, the log arr
   );
 });
 
+test('the end does not wait for the commit of what came before, and takes it along', async (t) => {
+  const store = openStore(t);
+  const { fresh, log } = deliveredRun(store);
+  const stream = new PassThrough();
+  const write = store.write.bind(store);
+  const waiting: (() => void)[] = [];
+  // As if nothing but a durable write ever set off a commit.
+  store.writeSoon = <T>(work: () => T) => new Promise<T>((resolve) => waiting.push(() => resolve(work())));
+  store.write = ((work: () => unknown) =>
+    write(() => {
+      for (const before of waiting.splice(0)) before();
+      return work();
+    })) as typeof store.write;
+  const receiving = receiveLog(stream, { store, run: fresh(), maxLogBytes, onStored: () => {} });
+  const pieces = [Buffer.concat([startedFrame(), stdoutFrame('x')]), endFrame({ stdoutBytes: 1 })];
+  for (const piece of pieces) {
+    stream.write(piece);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.equal((await within(receiving, 'the outcome')).state, 'exited');
+  assert.deepEqual([fresh().state, log()], ['exited', Buffer.concat(pieces)]);
+});
+
 test('whole frames before the cut are kept, counted, and told', async (t) => {
   const store = openStore(t);
   const { fresh, log } = deliveredRun(store);

@@ -142,6 +142,42 @@ test('a group waits for the disk if any of its writes must, and the connection w
   assert.deepEqual(all(), [1, 2, 3]);
 });
 
+test('what need not be durable waits for company: a durable write takes it along, in order, and it never waits for long', async (t) => {
+  const { database, commits, add, all } = table(path.join(tempFolder(t), 'x.db'));
+  cleanUp(t, () => database.close());
+  const exec = database.exec.bind(database);
+  let transactions = 0;
+  database.exec = (sql) => {
+    if (sql.startsWith('BEGIN')) transactions += 1;
+    return exec(sql);
+  };
+  const order: number[] = [];
+  const write = (n: number) => () => {
+    order.push(n);
+    add(n);
+  };
+  await Promise.all([commits.writeSoon(write(1)), commits.writeSoon(write(2)), commits.write(write(3))]);
+  assert.deepEqual([order, transactions], [[1, 2, 3], 1]);
+  await within(commits.writeSoon(write(4)), 'a write without company');
+  assert.deepEqual([all(), transactions], [[1, 2, 3, 4], 2]);
+});
+
+test('what need not be durable does not set off a commit in the same tick', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { database, commits, add } = table(path.join(tempFolder(t), 'x.db'));
+  cleanUp(t, () => database.close());
+  let stored = false;
+  const soon = commits
+    .writeSoon(() => add(1))
+    .then(() => {
+      stored = true;
+    });
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(stored, false);
+  t.mock.timers.tick(10);
+  await soon;
+});
+
 test('what did not wait for the disk outlives a process that is killed', async (t) => {
   const file = path.join(tempFolder(t), 'x.db');
   table(file).database.close();
