@@ -12,11 +12,12 @@ import type { RunRecord } from '../store/runs-table.ts';
 import type { Store } from '../store/store.ts';
 import { Acknowledger } from './acknowledger.ts';
 import { Deadlines } from './deadlines.ts';
+import { Endings } from './endings.ts';
 import { runFlow } from './job-flow.ts';
 import { NodeClient } from './node-client.ts';
 import { NodeQueue } from './node-queue.ts';
 import { OnlineWaiters } from './online-waiters.ts';
-import { EXPIRED, RunCarrier } from './run-carrier.ts';
+import { RunCarrier } from './run-carrier.ts';
 import { groupByJob, hasFlow, notBegun, succeeded } from './run-facts.ts';
 import { RunFeed } from './run-feed.ts';
 import { buildRunSpec } from './run-spec.ts';
@@ -49,6 +50,7 @@ export class Bus {
   readonly #options: BusOptions;
   readonly #queues = new Map<string, NodeQueue>();
   readonly #carriers = new Map<string, RunCarrier>();
+  readonly #endings: Endings;
   readonly #deadlines: Deadlines;
   readonly #acknowledger: Acknowledger;
   /** Runs that are being carried, of all nodes together. */
@@ -63,7 +65,8 @@ export class Bus {
     this.#options = options;
     const { clock, logger, store, maxRunsInFlight } = options;
     this.#inFlight = new PQueue({ concurrency: maxRunsInFlight });
-    this.#deadlines = new Deadlines({ clock, expire: (id) => this.#expire(id), onFailure: this.#logFailure });
+    this.#endings = new Endings({ store, clock, settle: (run) => this.#settle(run) });
+    this.#deadlines = new Deadlines({ clock, expire: (id) => this.#endings.expire(id), onFailure: this.#logFailure });
     this.#acknowledger = new Acknowledger({
       sync: () => store.sync(),
       clientOf: (nodeId) => this.#clientOfNode(nodeId),
@@ -149,42 +152,20 @@ export class Bus {
 
   /** Asks for the end of the given runs. Those that no node has seen end at once; the others when their node confirms it. */
   async cancel(runs: readonly RunRecord[], reason: string): Promise<void> {
-    const { store, clock, logger } = this.#options;
-    // One write asks and decides: a hand-over is noted before it or after it, never in between.
-    const asked = await store.write(() =>
-      runs.map(({ id, seq }) => {
-        store.runs.askCancel(seq, reason);
-        const run = store.runs.byId(id);
-        if (run === undefined || !notBegun(run)) return run;
-        return store.runs.move(id, 'canceled', { reason: run.cancelReason, endedAt: clock.now() });
-      }),
-    );
-    for (const run of asked) {
-      if (run === undefined) continue;
-      if (isTerminal(run.state)) this.#settle(run);
-      else {
-        this.#carriers
-          .get(run.id)
-          ?.cancel()
-          .catch((error: unknown) =>
-            logger.info({ err: error, run: run.id }, 'cancel will be repeated when the node is back'),
-          );
-      }
+    const { logger } = this.#options;
+    for (const run of await this.#endings.cancel(runs, reason)) {
+      this.#carriers
+        .get(run.id)
+        ?.cancel()
+        .catch((error: unknown) =>
+          logger.info({ err: error, run: run.id }, 'cancel will be repeated when the node is back'),
+        );
     }
   }
 
   /** The node will never come back: cancels what it never got; what became of the rest nobody can say. */
-  async abandon(nodeId: string, reason: string): Promise<void> {
-    const { store, clock } = this.#options;
-    const ended = await store.write(() =>
-      store.runs.open(nodeId).map((run) => {
-        const end = { reason, endedAt: clock.now() };
-        if (notBegun(run)) return store.runs.move(run.id, 'canceled', end);
-        if (run.state === 'queued') store.runs.move(run.id, 'delivered');
-        return store.runs.move(run.id, 'unknown', end);
-      }),
-    );
-    for (const run of ended) this.#settle(run);
+  abandon(nodeId: string, reason: string): Promise<void> {
+    return this.#endings.abandon(nodeId, reason);
   }
 
   /** Sends `stream` to the command's stdin, once it has been handed over. A stream that breaks cancels the run. */
@@ -220,20 +201,9 @@ export class Bus {
       totalRuns: all.length,
       failuresBefore: all.filter((run) => isTerminal(run.state) && !succeeded(run)).length,
       release: (run) => this.#enqueue(job, run, stored && { stored }),
-      drop: (run) => this.#drop(run.id),
+      drop: (run) => this.#endings.drop(run.id),
       signal: this.#shutdown.signal,
     }).catch(this.#logFailure);
-  }
-
-  /** Too many others have failed: cancels the run unless it has begun. */
-  async #drop(id: string): Promise<void> {
-    const { store, clock } = this.#options;
-    const dropped = await store.write(() => {
-      const run = store.runs.byId(id);
-      if (run === undefined || !notBegun(run)) return undefined;
-      return store.runs.move(id, 'canceled', { reason: 'max_errors', endedAt: clock.now() });
-    });
-    if (dropped !== undefined) this.#settle(dropped);
   }
 
   /** Resolves with whether the run succeeded, once it has ended or the gateway shuts down. */
@@ -303,16 +273,6 @@ export class Bus {
       this.#queues.set(nodeId, queue);
     }
     return queue;
-  }
-
-  async #expire(id: string): Promise<void> {
-    const { store, clock } = this.#options;
-    const expired = await store.write(() => {
-      const run = store.runs.byId(id);
-      const due = run !== undefined && notBegun(run) && (run.expiresAt ?? 0) <= clock.now();
-      return due ? store.runs.move(id, 'expired', { reason: EXPIRED, endedAt: clock.now() }) : undefined;
-    });
-    if (expired !== undefined) this.#settle(expired);
   }
 
   #whenOnline(nodeId: string, signal: AbortSignal): Promise<Session | undefined> {

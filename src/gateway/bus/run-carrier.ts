@@ -17,6 +17,7 @@ import type { RunRecord } from '../store/runs-table.ts';
 import type { Store } from '../store/store.ts';
 import { LogTooLong, receiveLog } from './log-receiver.ts';
 import type { NodeClient } from './node-client.ts';
+import { EXPIRED } from './run-facts.ts';
 
 interface HandedOver {
   /** The run's log from its beginning, unless the node did not send it along. */
@@ -29,8 +30,6 @@ interface HandedOver {
 const RETRY = { initialMs: 100, maxMs: 5_000 } as const;
 /** The node has said that it will not do this. */
 const REJECTIONS: ReadonlySet<ErrorCode> = new Set(['forbidden', 'policy_denied', 'no_such_agent']);
-/** Reason of a run whose deadline passed in the queue. */
-export const EXPIRED = 'expired: not delivered in time';
 
 export interface RunCarrierOptions {
   store: Store;

@@ -2,6 +2,9 @@
 import type { JobRecord } from '../store/jobs-table.ts';
 import type { RunRecord } from '../store/runs-table.ts';
 
+/** Reason of a run whose deadline passed in the queue. */
+export const EXPIRED = 'expired: not delivered in time';
+
 /** Whether it ended as its submitter hoped. */
 export function succeeded(run: RunRecord): boolean {
   return run.state === 'exited' && run.exitCode === 0;

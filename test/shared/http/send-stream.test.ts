@@ -36,6 +36,21 @@ async function serve(t: TestContext, options: Omit<SendStreamOptions, 'contentTy
   return { outcomes, request: { socketPath, method: 'GET', path: '/' } as const };
 }
 
+test('the head goes with the beginning of the body, or without it when that lets it wait', async (t) => {
+  const begin = Promise.withResolvers<void>();
+  const slow = await serve(t, {
+    open: async function* () {
+      await begin.promise;
+      yield 'late';
+    },
+  });
+  const response = await within(openRequest(slow.request), 'the head alone');
+  begin.resolve();
+  assert.equal(Buffer.concat(await response.toArray()).toString(), 'late');
+  const empty = await serve(t, { open: async function* () {} });
+  assert.equal((await (await within(openRequest(empty.request), 'an empty body')).toArray()).length, 0);
+});
+
 test('a body ends in order only when the iterator does', async (t) => {
   const failure = new Error('disk');
   const failing = await serve(t, {

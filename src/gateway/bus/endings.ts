@@ -1,0 +1,81 @@
+/** The ends of runs that their nodes have no part in: canceled, expired or given up before any node had them. */
+import { isTerminal } from '../../protocol/run-state.ts';
+import type { Clock } from '../../shared/clock.ts';
+import type { RunRecord } from '../store/runs-table.ts';
+import type { Store } from '../store/store.ts';
+import { EXPIRED, notBegun } from './run-facts.ts';
+
+export interface EndingsOptions {
+  store: Store;
+  clock: Clock;
+  /** A run has ended so: tells whoever waits for that. */
+  settle(run: RunRecord): void;
+}
+
+/** Each decides within its write: a hand-over is noted before it or after it, never in between. */
+export class Endings {
+  readonly #options: EndingsOptions;
+
+  constructor(options: EndingsOptions) {
+    this.#options = options;
+  }
+
+  /** Notes that the runs are to be canceled, and ends those that no node has seen; resolves with the others that have not ended. */
+  async cancel(runs: readonly RunRecord[], reason: string): Promise<RunRecord[]> {
+    const { store, settle } = this.#options;
+    const asked = await store.write(() =>
+      runs.flatMap(({ id, seq }) => {
+        store.runs.askCancel(seq, reason);
+        const run = store.runs.byId(id);
+        if (run === undefined || !notBegun(run)) return run ?? [];
+        return this.#move(run, 'canceled', run.cancelReason);
+      }),
+    );
+    const ended = asked.filter(({ state }) => isTerminal(state));
+    ended.forEach(settle);
+    return asked.filter((run) => !ended.includes(run));
+  }
+
+  /** The node will never come back: cancels what it never got; what became of the rest nobody can say. */
+  async abandon(nodeId: string, reason: string): Promise<void> {
+    const { store, settle } = this.#options;
+    const ended = await store.write(() =>
+      store.runs.open(nodeId).map((run) => {
+        if (notBegun(run)) return this.#move(run, 'canceled', reason);
+        if (run.state === 'queued') store.runs.move(run.id, 'delivered');
+        return this.#move(run, 'unknown', reason);
+      }),
+    );
+    ended.forEach(settle);
+  }
+
+  /** Too many others have failed: cancels the run unless it has begun. */
+  drop(id: string): Promise<void> {
+    return this.#endIf(id, notBegun, 'canceled', 'max_errors');
+  }
+
+  /** Ends the run if its deadline has passed and it has not begun. */
+  expire(id: string): Promise<void> {
+    const isDue = (run: RunRecord): boolean => notBegun(run) && (run.expiresAt ?? 0) <= this.#options.clock.now();
+    return this.#endIf(id, isDue, 'expired', EXPIRED);
+  }
+
+  async #endIf(
+    id: string,
+    applies: (run: RunRecord) => boolean,
+    state: 'canceled' | 'expired',
+    reason: string,
+  ): Promise<void> {
+    const { store, settle } = this.#options;
+    const ended = await store.write(() => {
+      const run = store.runs.byId(id);
+      return run !== undefined && applies(run) ? this.#move(run, state, reason) : undefined;
+    });
+    if (ended !== undefined) settle(ended);
+  }
+
+  #move({ id }: RunRecord, state: 'canceled' | 'expired' | 'unknown', reason: string | null): RunRecord {
+    const { store, clock } = this.#options;
+    return store.runs.move(id, state, { reason, endedAt: clock.now() });
+  }
+}
