@@ -6,9 +6,16 @@ import { agentCapability } from '../protocol/agent/agent-capability.ts';
 import type { NodeFacts } from '../protocol/node-messages.ts';
 import type { RunSpec } from '../protocol/run-spec.ts';
 import { FLEET_VERSION } from '../protocol/version.ts';
+import type { AgentConfig } from './agent-config.ts';
 
-/** `agents` are the names of those in the node's config, `kinds` what its policy lets it do. */
-export function readMachineFacts(agents: readonly string[], kinds: readonly RunSpec['kind'][]): NodeFacts {
+/** `agents` are those of the node's config, `kinds` what its policy lets it do. */
+export function readMachineFacts(
+  agents: Readonly<Record<string, Pick<AgentConfig, 'maxParallel'>>>,
+  kinds: readonly RunSpec['kind'][],
+): NodeFacts {
+  const limits = Object.entries(agents).flatMap(([name, { maxParallel }]) =>
+    maxParallel ? [[name, maxParallel]] : [],
+  );
   return {
     hostname: os.hostname().slice(0, 255),
     os: process.platform,
@@ -16,7 +23,8 @@ export function readMachineFacts(agents: readonly string[], kinds: readonly RunS
     arch: process.arch,
     agentVersion: FLEET_VERSION,
     ...readMachineId(),
-    capabilities: kinds.flatMap((kind) => (kind === 'shell' ? ['shell'] : agents.map(agentCapability))),
+    capabilities: kinds.flatMap((kind) => (kind === 'shell' ? ['shell'] : Object.keys(agents).map(agentCapability))),
+    ...(limits.length > 0 && { agentLimits: Object.fromEntries(limits) as Record<string, number> }),
   };
 }
 

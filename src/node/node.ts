@@ -152,7 +152,7 @@ export class FleetNode {
       connector,
       state,
       labels: config.labels,
-      facts: readMachineFacts(Object.keys(config.agents), policy.view?.kinds ?? POLICY_KINDS),
+      facts: readMachineFacts(config.agents, policy.view?.kinds ?? POLICY_KINDS),
       journal: runner.journalId,
       keepaliveIntervalMs: config.keepaliveInterval,
       keepaliveCountMax: config.keepaliveCountMax,

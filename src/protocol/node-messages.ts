@@ -45,6 +45,8 @@ export const nodeFactsSchema = z.object({
   arch: z.string().max(64),
   agentVersion: z.string().max(64),
   capabilities: z.array(z.string().max(64)).max(256),
+  /** Prompts that it works on at once, by agent; the others have no limit of their own. */
+  agentLimits: z.record(z.string().max(64), z.number().int().positive()).optional(),
   /** Hash of the id that the system has given this machine (machine-id(5)); only to tell people which machine it is. */
   machineId: z.string().max(64).optional(),
 });

@@ -37,8 +37,9 @@ test('what no agent can be is refused', () => {
 
 test('as many agents as there may be, with names as long as they may be, can be advertised', () => {
   const names = Array.from({ length: 200 }, (_, index) => `a${index}`.padEnd(48, 'x'));
-  resolve(Object.fromEntries(names.map((name) => [name, { command: ['x'] }])));
-  const { capabilities } = nodeFactsSchema.parse(readMachineFacts(names, ['shell', 'agent']));
+  const agents = resolve(Object.fromEntries(names.map((name) => [name, { command: ['x'], maxParallel: 3 }])));
+  const { capabilities, agentLimits } = nodeFactsSchema.parse(readMachineFacts(agents, ['shell', 'agent']));
+  assert.deepEqual(agentLimits, Object.fromEntries(names.map((name) => [name, 3])));
   assert.equal(capabilities[0], 'shell');
   assert.deepEqual(agentsOf(capabilities), names);
 });

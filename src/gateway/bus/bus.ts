@@ -15,7 +15,7 @@ import { Deadlines } from './deadlines.ts';
 import { Endings } from './endings.ts';
 import { runFlow } from './job-flow.ts';
 import { NodeClient } from './node-client.ts';
-import { NodeQueue } from './node-queue.ts';
+import { NodeQueue, type Place } from './node-queue.ts';
 import { OnlineWaiters } from './online-waiters.ts';
 import { RunCarrier } from './run-carrier.ts';
 import { groupByJob, hasFlow, notBegun, succeeded } from './run-facts.ts';
@@ -215,11 +215,8 @@ export class Bus {
       const early = Promise.withResolvers<void>();
       this.#endedEarly.set(run.id, early.resolve);
       void submission?.stored.then((held) => held || early.resolve());
-      const { lane, priority } = job.options;
-      const turn = this.#queueOf(run.nodeId).add(
-        lane,
-        () => this.#inFlight.add(() => this.#carry(job, run.id, submission)),
-        priority,
+      const turn = this.#queueOf(run.nodeId).add(this.#placeOf(job, run), () =>
+        this.#inFlight.add(() => this.#carry(job, run.id, submission)),
       );
       // The queue of a node that is away stands still: nobody else's turn may wait for a run that has ended in it.
       await Promise.race([turn, early.promise]);
@@ -273,6 +270,12 @@ export class Bus {
       this.#queues.set(nodeId, queue);
     }
     return queue;
+  }
+
+  #placeOf({ options: { lane, priority, agent: name } }: JobRecord, { nodeId }: RunRecord): Place {
+    const facts = name === undefined ? undefined : this.#options.store.nodes.byId(nodeId)?.facts;
+    const most = facts?.agentLimits?.[name ?? ''];
+    return { lane, priority, agent: name === undefined || most === undefined ? undefined : { name, most } };
   }
 
   #whenOnline(nodeId: string, signal: AbortSignal): Promise<Session | undefined> {

@@ -1,13 +1,25 @@
-/** The queue of one node: starts runs by priority and then in the order in which they were accepted, a few at once, never two of a lane. */
+/**
+ * The queue of one node: starts runs by priority and then in the order in which they were accepted, a few at once, never two of a lane,
+ * and no more prompts of an agent than it works on.
+ */
 import PQueue from 'p-queue';
 import type { Priority } from '../../protocol/priority.ts';
 
 /** p-queue takes the greater first, and keeps the order of equals. */
 const PRIORITY: Readonly<Record<Priority, number>> = { high: 1, normal: 0, low: -1 };
 
+/** What a run is queued behind. */
+export interface Place {
+  lane?: string | undefined;
+  /** Of a prompt: its agent, and how many prompts of that the node works on at once; undefined when the node sets no limit. */
+  agent?: { name: string; most: number } | undefined;
+  priority?: Priority | undefined;
+}
+
 export class NodeQueue {
   readonly #queue: PQueue;
-  readonly #lanes = new Map<string, PQueue>();
+  /** Queues before that one, of lanes and of agents; only while something is in them. */
+  readonly #gates = new Map<string, PQueue>();
 
   /** Paused until the node is online. */
   constructor(concurrency: number) {
@@ -15,16 +27,29 @@ export class NodeQueue {
   }
 
   /** Calls `carry` when it is this run's turn; resolves when it has ended. `carry` never rejects. */
-  async add(lane: string | undefined, carry: () => Promise<void>, priority: Priority = 'normal'): Promise<void> {
+  add({ lane, agent, priority = 'normal' }: Place, carry: () => Promise<void>): Promise<void> {
     const place = { priority: PRIORITY[priority] };
-    if (lane === undefined) return await this.#queue.add(carry, place);
-    let queue = this.#lanes.get(lane);
-    if (queue === undefined) {
-      queue = new PQueue({ concurrency: 1 });
-      this.#lanes.set(lane, queue);
-    }
-    await queue.add(() => this.#queue.add(carry, place), place);
-    if (queue.size === 0 && queue.pending === 0 && this.#lanes.get(lane) === queue) this.#lanes.delete(lane);
+    let turn = (): Promise<void> => this.#queue.add(carry, place);
+    // Each waits outside of the next: what its lane or its agent holds up must not take a place from others.
+    if (agent !== undefined) turn = this.#gated(`agent ${agent.name}`, agent.most, turn, place);
+    if (lane !== undefined) turn = this.#gated(`lane ${lane}`, 1, turn, place);
+    return turn();
+  }
+
+  #gated(
+    name: string,
+    concurrency: number,
+    turn: () => Promise<void>,
+    place: { priority: number },
+  ): () => Promise<void> {
+    return async () => {
+      const gate = this.#gates.get(name) ?? new PQueue({ concurrency });
+      this.#gates.set(name, gate);
+      // The node may have come back with another limit.
+      if (gate.concurrency !== concurrency) gate.concurrency = concurrency;
+      await gate.add(turn, place);
+      if (gate.size === 0 && gate.pending === 0 && this.#gates.get(name) === gate) this.#gates.delete(name);
+    };
   }
 
   /** The node is online: let the next runs begin. */
@@ -38,6 +63,6 @@ export class NodeQueue {
   }
 
   get idle(): boolean {
-    return this.#queue.size === 0 && this.#queue.pending === 0 && this.#lanes.size === 0;
+    return this.#queue.size === 0 && this.#queue.pending === 0 && this.#gates.size === 0;
   }
 }

@@ -5,20 +5,22 @@ import { NodeQueue } from '../../../src/gateway/bus/node-queue.ts';
 import { settle } from '../../support/deadline.ts';
 import { TestBus } from './harness.ts';
 
-test('lanes never overlap and keep their order; never more at once than allowed; all end', async () => {
+test('lanes never overlap and keep their order; never more at once than allowed, nor of an agent; all end', async () => {
   const lane = fc.option(fc.constantFrom('x', 'y'), { nil: undefined });
+  const agent = fc.option(fc.constant({ name: 'coder', most: 2 }), { nil: undefined });
   await fc.assert(
     fc.asyncProperty(
-      fc.array(lane, { maxLength: 12 }),
+      fc.array(fc.record({ lane, agent }), { maxLength: 12 }),
       fc.integer({ min: 1, max: 4 }),
       fc.array(fc.nat(20)),
-      async (lanes, concurrency, choices) => {
+      async (places, concurrency, choices) => {
         const queue = new NodeQueue(concurrency);
         queue.resume();
         const running = new Map<number, () => void>();
         const started: number[] = [];
-        const ended: Promise<void>[] = lanes.map((name, index) =>
-          queue.add(name, () => {
+        const lanes = places.map((place) => place.lane);
+        const ended: Promise<void>[] = places.map((place, index) =>
+          queue.add(place, () => {
             started.push(index);
             return new Promise((resolve) => running.set(index, resolve));
           }),
@@ -30,6 +32,7 @@ test('lanes never overlap and keep their order; never more at once than allowed;
             assert.ok([...running.keys()].filter((index) => lanes[index] === name).length <= 1, `two of lane ${name}`);
           }
           const indexes = [...running.keys()];
+          assert.ok(indexes.filter((index) => places[index]?.agent !== undefined).length <= 2, 'three prompts');
           const next = indexes[(choices[step] ?? 0) % Math.max(1, indexes.length)];
           if (next === undefined) break;
           running.get(next)?.();
@@ -37,7 +40,10 @@ test('lanes never overlap and keep their order; never more at once than allowed;
         }
         await Promise.all(ended);
         for (const name of [undefined, 'x', 'y']) {
-          const order = started.filter((index) => lanes[index] === name);
+          // Without a lane, a prompt may be overtaken: it waits for others of its agent.
+          const order = started.filter(
+            (index) => lanes[index] === name && (name !== undefined || places[index]?.agent === undefined),
+          );
           assert.deepEqual(
             order,
             order.toSorted((a, b) => a - b),
@@ -56,7 +62,7 @@ test('begins paused; a pause stops what has not begun, not what has', async () =
   const started: number[] = [];
   const endings: (() => void)[] = [];
   const add = (n: number): void => {
-    void queue.add(undefined, () => {
+    void queue.add({}, () => {
       started.push(n);
       return new Promise((resolve) => endings.push(resolve));
     });
@@ -112,4 +118,32 @@ test('no more runs at once on a node than allowed, in the order of acceptance', 
     node.requests.filter((entry) => entry.startsWith('accept')),
     jobs.map((job) => `accept ${job}.0`),
   );
+});
+
+test('prompts that wait for their agent take no place from others, and its limit may change', async (t) => {
+  const fleet = new TestBus(t, { concurrency: 2 });
+  const node = await fleet.addNode('a');
+  const facts = { hostname: 'h', os: 'linux', osRelease: '1', arch: 'x64', agentVersion: '1', capabilities: [] };
+  const limit = (coder: number) =>
+    fleet.store.write(() => fleet.store.nodes.setFacts(node.id, { ...facts, agentLimits: { coder } }));
+  await limit(1);
+  await node.connect();
+  const prompts: string[] = [];
+  for (let n = 0; n < 3; n += 1) prompts.push(await fleet.submit(['a'], { kind: 'agent', agent: 'coder' }));
+  const [first = '', second = '', third = ''] = prompts;
+  await fleet.untilState(first, 'delivered');
+  const shell = await fleet.submit(['a']);
+  await fleet.untilState(shell, 'delivered');
+  assert.deepEqual(fleet.states(second), ['queued']);
+  node.end(`${shell}.0`);
+  await fleet.untilState(shell, 'exited');
+  await limit(2);
+  const fourth = await fleet.submit(['a'], { kind: 'agent', agent: 'coder' });
+  await fleet.untilState(second, 'delivered');
+  assert.deepEqual([fleet.states(third), fleet.states(fourth)], [['queued'], ['queued']]);
+  for (const job of [first, second, third, fourth]) {
+    await fleet.untilState(job, 'delivered');
+    node.end(`${job}.0`);
+    await fleet.untilState(job, 'exited');
+  }
 });

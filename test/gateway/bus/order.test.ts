@@ -9,7 +9,9 @@ import { TestBus } from './harness.ts';
 async function startOrder(entries: [name: string, priority?: Priority, lane?: string][]): Promise<string[]> {
   const queue = new NodeQueue(1);
   const started: string[] = [];
-  const turns = entries.map(([name, priority, lane]) => queue.add(lane, async () => void started.push(name), priority));
+  const turns = entries.map(([name, priority, lane]) =>
+    queue.add({ lane, priority }, async () => void started.push(name)),
+  );
   queue.resume();
   await Promise.all(turns);
   return started;
