@@ -32,11 +32,10 @@ const SCHEMA = `
   ) STRICT, WITHOUT ROWID;
   -- Apart from the run, so that a long command is not written again with each change of state; and only until the run has ended: it may
   -- hold secrets, and the digest is enough to tell a repetition from a contradiction.
-  CREATE TABLE spec (run TEXT PRIMARY KEY, json TEXT NOT NULL) STRICT;
+  CREATE TABLE spec (run TEXT PRIMARY KEY, json TEXT NOT NULL) STRICT, WITHOUT ROWID;
   -- A journal that was lost is replaced by one with another id: then the gateway knows that nobody can say any more what was run.
   CREATE TABLE journal (id TEXT NOT NULL) STRICT;
   INSERT INTO journal VALUES (lower(hex(randomblob(12))));
-  CREATE INDEX run_open ON run (phase) WHERE phase <> 'ended';
   CREATE INDEX run_unacknowledged ON run (run) WHERE acknowledged_at IS NULL;
   CREATE INDEX run_evictable ON run (acknowledged_at) WHERE acknowledged_at IS NOT NULL;
   PRAGMA user_version = ${SCHEMA_VERSION};
@@ -68,6 +67,8 @@ export class Journal {
       database.pragma('synchronous = FULL');
       const version = Number(database.pragma('user_version', { simple: true }));
       if (version > SCHEMA_VERSION) throw new Error(`version ${version} was written by a newer fleet`);
+      // Each step of a run was written there, too, for a question that is asked once, at the start.
+      database.exec('DROP INDEX IF EXISTS run_open');
       if (version === 0) database.transaction((open: Database.Database) => open.exec(SCHEMA)).exclusive(database);
       this.#open = database;
     } catch (error) {
@@ -98,7 +99,8 @@ export class Journal {
 
   /** Runs that have not ended, and what they shall do. */
   unfinished(): { row: JournalRow; spec: RunSpec }[] {
-    const sql = "SELECT * FROM run JOIN spec USING (run) WHERE phase <> 'ended'";
+    // What has not ended is not acknowledged, and of that there is an index.
+    const sql = "SELECT * FROM run JOIN spec USING (run) WHERE acknowledged_at IS NULL AND phase <> 'ended'";
     return this.#guard((database) =>
       (this.#prepare(database, sql).all() as SqlRow[]).map((row) => ({
         row: parseRow(row),
