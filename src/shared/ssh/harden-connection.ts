@@ -6,9 +6,11 @@ import { ChannelSocket } from './channel-socket.ts';
 import { coalesceWrites } from './coalesce-writes.ts';
 import { filterMessages, type MessageRules } from './filter-messages.ts';
 import { disarmHandlers, guardHandlers, type HandlerRules } from './guard-handlers.ts';
+import { HeldKexInit } from './held-kexinit.ts';
 import { useKeyObjects } from './key-objects.ts';
 import type { SshLimits } from './limits.ts';
 import { RekeyPolicy } from './rekey-policy.ts';
+import { sendKexInitEarly } from './send-kexinit-early.ts';
 import { internalsOf, type RawChannel, type Ssh2Connection } from './ssh2-internals.ts';
 import { TransmitGate } from './transmit-gate.ts';
 
@@ -51,6 +53,7 @@ export class GuardedConnection {
   readonly #options: HardenOptions;
   readonly #gate: TransmitGate;
   readonly #rekey: RekeyPolicy;
+  readonly #heldKexInit: HeldKexInit;
   readonly #channels = new Set<ChannelSocket>();
   readonly #resolveClosed: (end: ConnectionEnd) => void;
   #reason: string | undefined;
@@ -76,12 +79,22 @@ export class GuardedConnection {
       random: options.random,
       kill: (reason) => this.kill(reason),
     });
+    this.#heldKexInit = new HeldKexInit({
+      protocol: internals._protocol,
+      holdMs: options.limits.kexInitHoldMs,
+      clock: options.clock,
+      isCut: () => this.#isCut,
+      kill: (violation) => this.kill(violation),
+      blame: (reason) => this.#blame(reason),
+    });
   }
 
   /** Installs all checks; {@link hardenConnection} calls it. */
   attach(): void {
     const { internals } = this;
     coalesceWrites(internals);
+    if (this.#options.role === 'server') this.#heldKexInit.hold();
+    else sendKexInitEarly(internals);
     filterMessages(internals, {
       ...this.#options,
       isCut: () => this.#isCut,
@@ -135,10 +148,7 @@ export class GuardedConnection {
 
   /** Cuts the connection at once because of what the peer did. */
   kill(reason: string): void {
-    if (this.#reason === undefined) {
-      this.#killed = true;
-      this.#options.logger.warn({ reason }, 'ssh connection cut');
-    }
+    this.#blame(reason);
     this.destroy(reason);
   }
 
@@ -148,6 +158,14 @@ export class GuardedConnection {
     this.#isCut = true;
     disarmHandlers(this.internals);
     this.internals._sock.destroy();
+  }
+
+  /** Tells what a connection ends for that is about to end. */
+  #blame(reason: string): void {
+    if (this.#reason !== undefined) return;
+    this.#reason = reason;
+    this.#killed = true;
+    this.#options.logger.warn({ reason }, 'ssh connection cut');
   }
 
   #onData(): void {
@@ -178,6 +196,7 @@ export class GuardedConnection {
     this.#ended = true;
     this.#destroyTimer?.cancel();
     this.#rekey.stop();
+    this.#heldKexInit.drop();
     this.#gate.clear();
     for (const channel of this.#channels) channel.connectionLost();
     const end: ConnectionEnd = { reason: this.#reason ?? reasonOf(this.#error), killed: this.#killed };

@@ -11,6 +11,8 @@ export interface SshLimits {
   maxConnectionsPerKey: number;
   /** From TCP accept to authenticated, ms. */
   graceMs: number;
+  /** How long a server waits for the client's list of algorithms before it shows its own, ms. */
+  kexInitHoldMs: number;
   /** When strangers fill their limit: how long one is safe from being replaced by the next, ms. */
   crowdedGraceMs: number;
   /** Authentication requests in one connection: `none`, each key probe and each signature count. */
@@ -66,6 +68,8 @@ export const SSH_LIMITS: Readonly<SshLimits> = Object.freeze({
   // A node needs one, and a second for a moment; an operator's script may run a hundred commands at once.
   maxConnectionsPerKey: 128,
   graceMs: 10_000,
+  // The client's list comes one round trip after its identification: 0.7 s over a satellite, one more if a packet has to be sent again.
+  kexInitHoldMs: 2_000,
   // Four round trips over a satellite take about that.
   crowdedGraceMs: 2_000,
   // An agent with many keys probes them one by one.

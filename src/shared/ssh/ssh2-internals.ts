@@ -44,14 +44,50 @@ export interface MessageHandlers {
   GLOBAL_REQUEST(protocol: Ssh2Protocol, name: string, wantReply: boolean, data: unknown): void;
 }
 
+/** What we offer in a KEXINIT, in its order. RFC 4253, 7.1. */
+export interface AlgorithmLists {
+  kex: string[];
+  serverHostKey: string[];
+  /** From client to server; `sc` the other way. */
+  cs: DirectionLists;
+  sc: DirectionLists;
+}
+
+interface DirectionLists {
+  cipher: string[];
+  mac: string[];
+  compress: string[];
+  lang: string[];
+}
+
+/** The same lists as ssh2 keeps them, ready for the wire; shared by all connections of a server. */
+export interface AlgorithmOffer {
+  constructor: new (lists: AlgorithmLists) => AlgorithmOffer;
+  lists: {
+    kex: { array: string[] };
+    serverHostKey: { array: string[] };
+    cs: Record<keyof DirectionLists, { array: string[] }>;
+  };
+}
+
 export interface Ssh2Protocol {
   _handlers: MessageHandlers;
+  /** Sends our identification line; gone once it has. The client calls it when TCP is connected, the server before anything else. */
+  start?: (() => void) | undefined;
+  /** What the next KEXINIT says, and the next one of the peer is compared with. */
+  _offer: AlgorithmOffer;
+  /** Whether strict key exchange is on; ssh2 decides it by the peer's first KEXINIT, unless it is decided by then. */
+  _strictMode: boolean | undefined;
+  /**
+   * Of the present keys; until the first, it sends packets (length, length of padding, payload) as they are. AES-GCM's without the
+   * native module has the key.
+   */
+  _cipher: { encrypt(packet: Uint8Array): void; _encKey?: Buffer | KeyObject };
+  /** Likewise; there once the peer's identification line has come. Until the first keys, it takes each payload of the peer. */
+  _decipher: { _onPayload: (payload: Buffer) => unknown; _decipherKey?: Buffer | KeyObject } | undefined;
   /** Our KEXINIT while a key exchange runs; outbound packets then go to `_queue`. */
   _kexinit: Buffer | undefined;
   _queue: Buffer[] | undefined;
-  /** Of the present keys; AES-GCM's without the native module have these fields. */
-  _cipher: { _encKey?: Buffer | KeyObject } | undefined;
-  _decipher: { _decipherKey?: Buffer | KeyObject } | undefined;
   /** Writes to the socket; every new cipher takes the function that is here when keys have been exchanged. */
   _onWrite: (data: Uint8Array) => void;
   /** Takes each decrypted message outside of a key exchange; every new decipher takes the function that is here when keys have been exchanged. */
@@ -87,6 +123,8 @@ export function internalsOf(connection: Client | Connection): Ssh2Connection {
     typeof internals._protocol.rekey === 'function' &&
     typeof internals._protocol._onWrite === 'function' &&
     typeof internals._protocol._onPayload === 'function' &&
+    typeof internals._protocol._cipher?.encrypt === 'function' &&
+    Array.isArray(internals._protocol._offer?.lists?.cs?.cipher?.array) &&
     typeof internals._chanMgr?._count === 'number' &&
     typeof internals._sock?.destroy === 'function';
   if (!complete) throw new FleetError('internal', `the installed ssh2 is not version ${SSH2_VERSION}`);
@@ -98,4 +136,9 @@ export function openChannelOf(connection: Ssh2Connection, id: number): RawChanne
   const entry = connection._chanMgr.get(id);
   if (typeof entry !== 'object' || entry === null || !('incoming' in entry)) return undefined;
   return entry as RawChannel;
+}
+
+/** The message number in a packet that is not encrypted: after its length and the length of its padding. RFC 4253, 6. */
+export function payloadTypeOf(packet: Uint8Array): number | undefined {
+  return packet[5];
 }

@@ -1,52 +1,25 @@
 import assert from 'node:assert/strict';
-import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import type { Duplex } from 'node:stream';
 import { after, afterEach, describe, test } from 'node:test';
-import { newKeyText, startServer, type TestServer, within } from './fixtures.ts';
+import { startServer, type TestServer, within } from './fixtures.ts';
 import { channelAgent, createTestHttpServer, exchange, sha256 } from './http-fixtures.ts';
+import { outputOf, StockClients } from './stock-clients.ts';
 
-const home = mkdtempSync(path.join(tmpdir(), 'fleet-ssh-interop-'));
-const identity = path.join(home, 'id_ed25519');
-writeFileSync(identity, newKeyText(), { mode: 0o600 });
-after(() => rmSync(home, { recursive: true, force: true }));
+const clients = new StockClients();
+after(() => clients.close());
 
 let gateway: TestServer;
-const children: ChildProcessWithoutNullStreams[] = [];
 
 afterEach(async () => {
-  for (const child of children.splice(0)) {
-    if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
-  }
+  clients.stop();
   await gateway.server.close();
 });
 
-function run(command: string, args: string[]): ChildProcessWithoutNullStreams {
-  const child = spawn(command, args, { env: { ...process.env, HOME: home }, stdio: 'pipe' });
-  children.push(child);
-  return child;
-}
-
-function ssh(...args: string[]): ChildProcessWithoutNullStreams {
-  const options = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'IdentitiesOnly=yes', 'BatchMode=yes'];
-  const flags = options.flatMap((option) => ['-o', option]);
-  return run('ssh', ['-F', 'none', '-i', identity, '-p', String(gateway.port), ...flags, ...args, 'anybody@127.0.0.1']);
-}
-
-async function outputOf(child: ChildProcessWithoutNullStreams): Promise<{ code: number; out: Buffer; err: string }> {
-  const out: Buffer[] = [];
-  let err = '';
-  child.stdout.on('data', (chunk: Buffer) => out.push(chunk));
-  child.stderr.on('data', (chunk: Buffer) => {
-    err += chunk;
-  });
-  const [code] = await within(30_000, once(child, 'close'), 'the client exits');
-  return { code: code as number, out: Buffer.concat(out), err };
+function ssh(...args: string[]) {
+  return clients.ssh(gateway.port, ...args);
 }
 
 /** Reads to the end, and only then answers: both the question's size and 1 MB. */
@@ -135,19 +108,24 @@ describe('stock OpenSSH', () => {
 
 describe('dropbear', () => {
   test('dbclient -B connects, and gets the whole answer after its stdin has ended', async () => {
-    const present = spawnSync('dbclient', ['-V']);
-    assert.equal(present.error, undefined, 'this test needs dropbear’s dbclient: apt-get install dropbear-bin');
-    const key = path.join(home, 'dropbear_key');
-    const made = spawnSync('dropbearkey', ['-t', 'ed25519', '-f', key]);
-    assert.equal(made.status, 0, String(made.stderr));
     const answer = randomBytes(300_000);
     gateway = await startServer({ onDirectTcpip: () => answerAfterEnd(answer) });
-    const where = ['-p', String(gateway.port), '-B', 'fleet-gateway:1', 'anybody@127.0.0.1'];
-    const child = run('dbclient', ['-y', '-y', '-i', key, ...where]);
+    const child = clients.dbclient(gateway.port, '-B', 'fleet-gateway:1');
     child.stdin.end(Buffer.alloc(300_000));
     const { out, err } = await outputOf(child);
     assert.equal(out.subarray(0, 7).toString(), '300000\n', err);
     assert.equal(sha256(out.subarray(7)), sha256(answer));
+  });
+
+  test('dbclient connects without -B, and its forward is taken', async () => {
+    gateway = await startServer({ onForward: ({ host }) => host === 'fleet-node' });
+    clients.dbclient(gateway.port, '-N', '-R', 'fleet-node:1:127.0.0.1:9');
+    const peer = await within(30_000, gateway.nextPeer(), 'dbclient connects');
+    // Nobody listens behind it: the channel is answered, by a refusal of the other end and not of ours.
+    await retry(async () => {
+      const error = await peer.openForwarded('fleet-node', 1).catch((reason: Error) => reason);
+      assert.ok(error instanceof Error && !/did not ask/.test(error.message));
+    });
   });
 });
 

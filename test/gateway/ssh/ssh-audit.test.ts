@@ -6,13 +6,8 @@ import { startServer } from './fixtures.ts';
 /** It waits 5 s for each answer, by itself. */
 const AUDIT_MS = 60_000;
 
-/**
- * What ssh-audit may find fault with. Strict key exchange is newer than Debian 12's ssh-audit, which calls it unknown; it has to be
- * offered in the first packet, because clients (this one, too) wait for it before they send theirs. A newer one calls every key
- * exchange without a post-quantum part weak; ssh2 has none.
- */
+/** What a release newer than Debian 12's calls weak: every key exchange without a post-quantum part. ssh2 has none. */
 const KNOWN: readonly RegExp[] = [
-  /^\(kex\) kex-strict-s-v00@openssh\.com +-- \[warn\] unknown algorithm$/,
   /^\(kex\) curve25519-sha256(@libssh\.org)? +-- \[warn\] does not provide protection against post-quantum attacks$/,
 ];
 
@@ -41,7 +36,7 @@ function nameOf(entry: string | { algorithm: string }): string {
   return typeof entry === 'string' ? entry : entry.algorithm;
 }
 
-test('ssh-audit finds nothing but what is meant to be offered, and no fault that is not known', async (t) => {
+test('ssh-audit has no fault and no warning, and finds nothing but what is meant to be offered', async (t) => {
   const gateway = await startServer();
   t.after(() => gateway.server.close());
   const { banner, kex, key, enc, mac, compression } = JSON.parse(await audit(gateway.port, '-j')) as Audit;
@@ -49,9 +44,10 @@ test('ssh-audit finds nothing but what is meant to be offered, and no fault that
   assert.deepEqual(
     { kex: kex.map(nameOf), key: key.map(nameOf), enc: enc.map(nameOf), mac: mac.map(nameOf), compression },
     {
-      kex: ['curve25519-sha256@libssh.org', 'curve25519-sha256', 'kex-strict-s-v00@openssh.com'],
+      // It announces no strict key exchange, and so sees neither our announcement nor what needs it.
+      kex: ['curve25519-sha256@libssh.org', 'curve25519-sha256'],
       key: ['ssh-ed25519'],
-      enc: ['aes128-gcm@openssh.com', 'aes256-gcm@openssh.com', 'chacha20-poly1305@openssh.com'],
+      enc: ['aes128-gcm@openssh.com', 'aes256-gcm@openssh.com'],
       mac: ['hmac-sha2-256-etm@openssh.com'],
       compression: ['none'],
     },
