@@ -1,28 +1,35 @@
 /** The long form of the fuzz tests: as long as one likes, with figures; a crash, a hang or a peer that is not served ends it. */
+import { availableParallelism, loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { fuzzGateway } from '../../test/support/ssh-fuzz/fuzz-gateway.ts';
 import { fuzzNode } from '../../test/support/ssh-fuzz/fuzz-node.ts';
+import { startFleetTarget, startPortTarget } from '../../test/support/ssh-fuzz/gateway-target.ts';
 import type { Vitals } from '../../test/support/ssh-fuzz/self-watch.ts';
+
+const TARGETS = ['gateway', 'port', 'node'] as const;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { seed: { type: 'string' }, target: { type: 'string', default: 'both' } },
+  options: { seed: { type: 'string' }, target: { type: 'string', multiple: true, default: ['gateway', 'node'] } },
 });
 const seconds = Number(positionals[0] ?? 60);
 const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 32) : Number(values.seed);
-if (!(seconds > 0) || !Number.isInteger(seed) || !['gateway', 'node', 'both'].includes(values.target)) {
-  console.error('usage: scripts/fuzz [SECONDS] [--seed N] [--target gateway|node]');
+const unknown = values.target.filter((target) => !TARGETS.some((known) => known === target));
+if (!(seconds > 0) || !Number.isInteger(seed) || unknown.length > 0) {
+  console.error(`usage: scripts/fuzz [SECONDS] [--seed N] [--target ${TARGETS.join('|')}]…`);
   process.exit(2);
 }
-console.log(`seed ${seed}, ${seconds} s`);
+console.log(
+  `seed ${seed}, ${seconds} s each, load ${loadavg()[0]?.toFixed(1)} on ${availableParallelism()} processors`,
+);
 
-if (values.target !== 'node') {
-  const { before, after, ...rest } = await fuzzGateway({ seed, goesOn: until(seconds) });
-  tell('gateway', rest, before, after);
-}
-if (values.target !== 'gateway') {
-  const { before, after, ...rest } = await fuzzNode({ seed, goesOn: until(seconds) });
-  tell('node', rest, before, after);
+for (const target of values.target) {
+  const goesOn = until(seconds);
+  const startTarget = target === 'port' ? startPortTarget : startFleetTarget;
+  const report =
+    target === 'node' ? await fuzzNode({ seed, goesOn }) : await fuzzGateway({ seed, goesOn, startTarget });
+  const { before, after, ...rest } = report;
+  tell(target, rest, before, after);
 }
 
 function until(wholeSeconds: number): () => boolean {

@@ -1,7 +1,8 @@
 /** Hostile connections against a gateway's port, one seed each: before the key exchange, before authentication, and after. */
 import { connect } from 'node:net';
-import { HostileClient, newKeyText } from '../../gateway/ssh/fixtures.ts';
+import { HostileClient } from '../../gateway/ssh/fixtures.ts';
 import type { SeededRandom } from '../chaos/seeded-random.ts';
+import type { GatewayTarget } from './gateway-target.ts';
 import { honestBeginning, plainPacket, someKexInit, somePayload, someStrangersPayload } from './mutate-packet.ts';
 
 /** What a connection that is not cut waits for, at most, before it goes by itself, ms. */
@@ -27,16 +28,18 @@ const WRONG_IDENTS = [
 export const PHASES = ['before keys', 'before authentication', 'authenticated'] as const;
 export type Phase = (typeof PHASES)[number];
 
+export type AttackTarget = Pick<GatewayTarget, 'port' | 'keys' | 'destination'>;
+
 export interface Attack {
   phase: Phase;
   packets: number;
 }
 
 /** One connection from its beginning to its end; resolves when its socket is closed. */
-export async function attackGateway(port: number, random: SeededRandom): Promise<Attack> {
+export async function attackGateway(target: AttackTarget, random: SeededRandom): Promise<Attack> {
   const phase = random.pick(PHASES);
   const packets =
-    phase === 'before keys' ? await attackPlain(port, random) : await attackEncrypted(port, random, phase);
+    phase === 'before keys' ? await attackPlain(target.port, random) : await attackEncrypted(target, random, phase);
   return { phase, packets };
 }
 
@@ -59,14 +62,18 @@ async function attackPlain(port: number, random: SeededRandom): Promise<number> 
   return packets;
 }
 
-async function attackEncrypted(port: number, random: SeededRandom, phase: Phase): Promise<number> {
+async function attackEncrypted(
+  { port, keys: privateKeys, destination }: AttackTarget,
+  random: SeededRandom,
+  phase: Phase,
+): Promise<number> {
   const hostile = new HostileClient();
   const event = phase === 'authenticated' ? 'ready' : 'handshake';
   const begun = new Promise<void>((resolve) => {
     if (event === 'ready') hostile.client.once('ready', resolve);
     else hostile.client.once('handshake', () => resolve());
   });
-  const keys = { privateKey: attackerKey, readyTimeout: HANDSHAKE_MS };
+  const keys = { privateKey: random.pick(privateKeys), readyTimeout: HANDSHAKE_MS };
   // The attacker's own ssh2 does nothing more by itself than it must to get there.
   hostile.start(port, event === 'handshake' ? { ...keys, authHandler: () => undefined } : keys);
   await Promise.race([begun, hostile.closed]);
@@ -74,7 +81,7 @@ async function attackEncrypted(port: number, random: SeededRandom, phase: Phase)
   for (const name of Object.keys(_protocol._handlers)) Object.assign(_protocol._handlers, { [name]: () => {} });
   const isStranger = phase !== 'authenticated';
   let packets = 0;
-  if (!isStranger && random.chance(0.7)) for (const payload of honestBeginning()) hostile.send(payload);
+  if (!isStranger && random.chance(0.7)) for (const payload of honestBeginning(destination)) hostile.send(payload);
   for (let left = random.int(1, 60); left > 0 && _sock.writable; left -= 1) {
     packets += 1;
     try {
@@ -96,9 +103,6 @@ async function attackEncrypted(port: number, random: SeededRandom, phase: Phase)
   await hostile.closed;
   return packets;
 }
-
-/** Making one takes longer than using it. */
-const attackerKey = newKeyText();
 
 function sendTimes(hostile: HostileClient, payload: Buffer, times: number): void {
   for (let count = 0; count < times; count += 1) hostile.send(payload);

@@ -44,7 +44,9 @@ export async function fuzzNode({ seed, goesOn }: NodeFuzzOptions): Promise<NodeF
   });
   await new Promise<void>((resolve) => tcp.listen(0, '127.0.0.1', resolve));
   const { port } = tcp.address() as { port: number };
-  const { target } = await TargetProcess.start('./target-node.ts', String(port));
+  const { target } = await TargetProcess.start(new URL('./target-node.ts', import.meta.url), {
+    args: [String(port)],
+  });
   const reach = async (isEnough: () => boolean): Promise<void> => {
     for (let last = -1; !isEnough() && target.death === undefined; ) {
       last = counts.connections;

@@ -62,6 +62,15 @@ const NAMES = [
   'constructor',
 ] as const;
 
+/** What a channel to the API may carry, whole or in part. */
+const REQUESTS = [
+  'GET /v1/nodes HTTP/1.1\r\nhost: x\r\n\r\n',
+  'POST /v1/jobs HTTP/1.1\r\nhost: x\r\nauthorization: Bearer x.y.z\r\ncontent-length: 4000000000\r\n\r\n{"',
+  'POST /v1/pairing/challenge HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}',
+  'PUT /v1/heartbeat HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nffffffff\r\n',
+  'GET / HTTP/1.1\r\nhost: x\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n',
+] as const;
+
 /** By name, the messages of RFC 4253, 4252, 4254 and 8308 that a peer may send, with fields as they ought to be. */
 const TEMPLATES = {
   disconnect: () => [1, 11, 'bye', ''],
@@ -101,12 +110,23 @@ const TEMPLATES = {
     '::1',
     1,
   ],
-  directOpen: (random) => [90, 'direct-tcpip', id(random), 2 ** 21, 32_768, 'echo', 1, '127.0.0.1', 1],
+  directOpen: (random) => [
+    90,
+    'direct-tcpip',
+    id(random),
+    2 ** 21,
+    32_768,
+    random.pick(['echo', 'fleet-gateway'] as const),
+    1,
+    '127.0.0.1',
+    1,
+  ],
   forwardedOpen: (random) => [90, 'forwarded-tcpip', id(random), 2 ** 21, 32_768, 'fleet-node', 1, '127.0.0.1', 1],
   confirmation: (random) => [91, id(random), id(random), number(random), packetSize(random)],
   openFailure: (random) => [92, id(random), number(random), 'no', ''],
   windowAdjust: (random) => [93, id(random), number(random)],
   data: (random) => [94, id(random), bytes(random, random.pick([0, 1, 100, 32_000] as const))],
+  request: (random) => [94, id(random), random.pick(REQUESTS)],
   extendedData: (random) => [95, id(random), number(random), bytes(random, 100)],
   eof: (random) => [96, id(random)],
   close: (random) => [97, id(random)],
@@ -150,8 +170,18 @@ export function someStrangersPayload(random: SeededRandom): Buffer {
 }
 
 /** What a peer does first: a forward, and two channels. */
-export function honestBeginning(): Buffer[] {
-  const open = (sender: number): Field[] => [90, 'direct-tcpip', sender, 2 ** 21, 32_768, 'echo', 1, '127.0.0.1', 1];
+export function honestBeginning(destination: string): Buffer[] {
+  const open = (sender: number): Field[] => [
+    90,
+    'direct-tcpip',
+    sender,
+    2 ** 21,
+    32_768,
+    destination,
+    1,
+    '127.0.0.1',
+    1,
+  ];
   return [[80, 'tcpip-forward', true, 'fleet-node', 1], open(0), open(1)].map(assemble);
 }
 

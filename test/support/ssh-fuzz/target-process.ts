@@ -18,11 +18,15 @@ export class TargetProcess {
     });
   }
 
-  /** Starts a program of this folder; resolves with its first message. */
-  static async start(program: string, ...args: string[]): Promise<{ target: TargetProcess; first: unknown }> {
-    const child = fork(new URL(program, import.meta.url), args, {
-      execArgv: ['--expose-gc'],
-      stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
+  /** Starts a program that watches itself, or is made to; resolves with its first message. */
+  static async start(
+    program: string | URL,
+    { args = [], preload, env = {} }: { args?: readonly string[]; preload?: URL; env?: Record<string, string> } = {},
+  ): Promise<{ target: TargetProcess; first: unknown }> {
+    const child = fork(program, args, {
+      execArgv: ['--expose-gc', ...(preload === undefined ? [] : ['--import', preload.href])],
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     });
     const target = new TargetProcess(child);
     return { target, first: await target.#message() };
@@ -38,7 +42,12 @@ export class TargetProcess {
   /** Its vitals since the last question, and the facts of its own. */
   async ask<Facts>(): Promise<Facts & { vitals: Vitals }> {
     this.#child.send('vitals');
-    return (await this.#message()) as Facts & { vitals: Vitals };
+    for (;;) {
+      const message = await this.#message();
+      // A service also tells who has started it that it is ready.
+      if (typeof message === 'object' && message !== null && 'vitals' in message)
+        return message as Facts & { vitals: Vitals };
+    }
   }
 
   async stop(): Promise<void> {
