@@ -12,10 +12,15 @@ export class TcpProxy {
   readonly #pairs = new Set<Pair>();
   readonly #timers = new Set<NodeJS.Timeout>();
   readonly #targetPort: () => number;
+  readonly #localAddress: string | undefined;
 
-  /** @param targetPort on loopback; asked anew for every connection. */
-  constructor(targetPort: () => number) {
+  /**
+   * @param targetPort on loopback; asked anew for every connection.
+   * @param localAddress from which it dials, such as 127.1.2.3 where the system has all of 127.0.0.0/8 (Linux)
+   */
+  constructor(targetPort: () => number, localAddress?: string) {
     this.#targetPort = targetPort;
+    this.#localAddress = localAddress;
     this.#server = createServer((near) => this.#accept(near));
   }
 
@@ -66,7 +71,8 @@ export class TcpProxy {
   }
 
   #accept(near: Socket): void {
-    const far = connect({ port: this.#targetPort(), host: '127.0.0.1', noDelay: true });
+    const to = { port: this.#targetPort(), host: '127.0.0.1', noDelay: true };
+    const far = connect(this.#localAddress === undefined ? to : { ...to, localAddress: this.#localAddress });
     const pair: Pair = { near: near.setNoDelay(true), far, stalled: false };
     this.#pairs.add(pair);
     for (const socket of [near, far]) {

@@ -50,7 +50,8 @@ async function attackPlain(port: number, random: SeededRandom): Promise<number> 
   socket.write(random.chance(0.9) ? random.pick(IDENTS) : random.pick(WRONG_IDENTS), 'latin1');
   let packets = 0;
   for (let left = random.int(1, 8); left > 0; left -= 1) {
-    const payload = random.chance(0.6) ? someKexInit(random) : somePayload(random);
+    // Whatever else comes first, cuts the connection.
+    const payload = random.chance(packets === 0 ? 0.9 : 0.5) ? someKexInit(random) : somePayload(random);
     socket.write(plainPacket(random, payload));
     packets += 1;
     if (random.chance(0.3)) await turn();

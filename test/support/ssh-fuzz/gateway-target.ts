@@ -1,5 +1,5 @@
 /** What the fuzzing of the public port aims at: the port alone in a process of its own, or a whole `fleet gateway up` with a node. */
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
 import type { Duplex } from 'node:stream';
@@ -7,15 +7,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { GATEWAY_API } from '../../../src/protocol/limits.ts';
 import { personPaths } from '../../../src/shared/home.ts';
 import { connectPeer, newKeyText, within } from '../../gateway/ssh/fixtures.ts';
-import { FleetWorld, until } from '../fleet-processes.ts';
+import { FleetWorld } from '../fleet-processes.ts';
 import type { Vitals } from './self-watch.ts';
 import { TargetProcess } from './target-process.ts';
+import { startWatchedGateway } from './watched-gateway.ts';
 
 /** Long enough for any machine; an honest peer that waits so long is not served. */
 export const SERVED_MS = 30_000;
 /** Between two commands of the honest person, ms: each is a process that takes from the same processors. */
 const PAUSE_MS = 500;
-const FLEET = path.resolve(import.meta.dirname, '../../../dist/fleet.cjs');
 
 export interface ConnectionCounts {
   connections: number;
@@ -66,19 +66,8 @@ export async function startFleetTarget(): Promise<GatewayTarget> {
   const world = await FleetWorld.create();
   let target: TargetProcess | undefined;
   try {
-    mkdirSync(world.home, { mode: 0o700 });
-    const config = path.join(world.home, 'config.yaml');
     // The attacker sits on one address, and comes more often than any node.
-    writeFileSync(config, 'gateway:\n  ssh:\n    maxUnauthenticatedPerAddress: 256\n');
-    chmodSync(config, 0o600);
-    const started = await TargetProcess.start(FLEET, {
-      args: ['gateway', 'up', '--listen', '127.0.0.1:0'],
-      preload: new URL('./watch-preload.ts', import.meta.url),
-      env: { FLEET_HOME: world.home },
-    });
-    target = started.target;
-    await until(async () => (await world.fleet(['gateway', 'status'])).code === 0, 'the gateway is up', SERVED_MS);
-    world.port = (await world.json<{ listen: { port: number } }>(['gateway', 'status', '--json'])).listen.port;
+    target = await startWatchedGateway(world, 'gateway:\n  ssh:\n    maxUnauthenticatedPerAddress: 256\n');
     await world.startNode('node-1');
     const laptop = await logIn(world, 'laptop');
     const stolen = await logIn(world, 'stolen');

@@ -235,10 +235,12 @@ function encode(random: SeededRandom | undefined, field: Field): Buffer {
 
 function kexInit(random: SeededRandom): Field[] {
   const lists = [
-    'curve25519-sha256',
+    random.pick(['curve25519-sha256', 'curve25519-sha256,kex-strict-c-v00@openssh.com'] as const),
     'ssh-ed25519',
-    'aes128-gcm@openssh.com',
-    'aes128-gcm@openssh.com',
+    ...random.pick([
+      ['aes128-gcm@openssh.com', 'aes128-gcm@openssh.com'],
+      ['chacha20-poly1305@openssh.com', 'aes256-gcm@openssh.com'],
+    ] as const),
     '',
     '',
     'none',

@@ -58,10 +58,16 @@ export class TargetProcess {
   }
 
   async #message(): Promise<unknown> {
-    const exited = once(this.#child, 'exit').then(() => {
+    const answered = new AbortController();
+    const { signal } = answered;
+    const exited = once(this.#child, 'exit', { signal }).then(() => {
       throw new Error(this.death);
     });
-    const message = once(this.#child, 'message').then(([first]) => first as unknown);
-    return await within(ANSWER_MS, Promise.race([message, exited]), 'an answer of the process under attack');
+    const message = once(this.#child, 'message', { signal }).then(([first]) => first as unknown);
+    try {
+      return await within(ANSWER_MS, Promise.race([message, exited]), 'an answer of the process under attack');
+    } finally {
+      answered.abort();
+    }
   }
 }
