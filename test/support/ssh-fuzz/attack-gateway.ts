@@ -82,7 +82,8 @@ async function attackEncrypted(
   for (const name of Object.keys(_protocol._handlers)) Object.assign(_protocol._handlers, { [name]: () => {} });
   const isStranger = phase !== 'authenticated';
   let packets = 0;
-  if (!isStranger && random.chance(0.7)) for (const payload of honestBeginning(destination)) hostile.send(payload);
+  if (!isStranger && random.chance(0.7))
+    for (const payload of honestBeginning(random, destination)) hostile.send(payload);
   for (let left = random.int(1, 60); left > 0 && _sock.writable; left -= 1) {
     packets += 1;
     try {

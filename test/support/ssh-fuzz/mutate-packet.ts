@@ -115,7 +115,7 @@ const TEMPLATES = {
     'direct-tcpip',
     id(random),
     2 ** 21,
-    32_768,
+    packetSize(random),
     random.pick(['echo', 'fleet-gateway'] as const),
     1,
     '127.0.0.1',
@@ -170,18 +170,10 @@ export function someStrangersPayload(random: SeededRandom): Buffer {
 }
 
 /** What a peer does first: a forward, and two channels. */
-export function honestBeginning(destination: string): Buffer[] {
-  const open = (sender: number): Field[] => [
-    90,
-    'direct-tcpip',
-    sender,
-    2 ** 21,
-    32_768,
-    destination,
-    1,
-    '127.0.0.1',
-    1,
-  ];
+export function honestBeginning(random: SeededRandom, destination: string): Buffer[] {
+  const open = (sender: number): Field[] => {
+    return [90, 'direct-tcpip', sender, 2 ** 21, packetSize(random), destination, 1, '127.0.0.1', 1];
+  };
   return [[80, 'tcpip-forward', true, 'fleet-node', 1], open(0), open(1)].map(assemble);
 }
 
