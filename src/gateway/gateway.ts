@@ -204,6 +204,7 @@ export class Gateway {
     addMetricsRoutes(app, {
       ...sources,
       metrics,
+      alerts,
       readFigures: () => ({
         runs: store.runs.countOpen(),
         sessions: sessions.size,

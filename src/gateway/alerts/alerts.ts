@@ -10,6 +10,7 @@ import type { DeliveryRow } from '../store/deliveries-table.ts';
 import type { SilenceRow } from '../store/silences-table.ts';
 import type { Store } from '../store/store.ts';
 import { AlertEngine } from './alert-engine.ts';
+import { type AlertFigures, countAlerts } from './alert-figures.ts';
 import type { AlertReceiver } from './alert-receiver.ts';
 import type { AlertRule } from './alert-rule.ts';
 import type { AlertMessage } from './delivery/alert-message.ts';
@@ -95,6 +96,15 @@ export class Alerts {
     if (rows.length === 0) return [];
     const meant = new Set(nodes.map(({ id }) => id));
     return this.#views(rows.filter(({ nodeId }) => meant.has(nodeId)).sort((a, b) => rank(a) - rank(b)));
+  }
+
+  /** For graphs. */
+  figures(): AlertFigures {
+    const { store, rules, receivers } = this.#options;
+    return {
+      alerts: countAlerts(rules, store.alerts.active(), this.silences.active()),
+      waiting: receivers.map(({ name }) => ({ receiver: name, count: store.deliveries.waiting(name) })),
+    };
   }
 
   /** Sends each receiver, or one of them, a message that says that it is a test. @throws FleetError `not_found`. */

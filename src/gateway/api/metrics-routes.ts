@@ -1,5 +1,7 @@
 /** `GET /metrics`: everything for Prometheus, in the format that it asks for. */
 import type { App } from '../../shared/http/fastify-app.ts';
+import type { Alerts } from '../alerts/alerts.ts';
+import { writeAlertMetrics } from '../metrics/alert-metrics.ts';
 import {
   CONTENT_TYPES,
   type GatewayFigures,
@@ -10,6 +12,7 @@ import { type NodeMetricsSources, writeNodeMetrics } from '../metrics/node-metri
 
 export interface MetricsRoutesOptions extends NodeMetricsSources {
   metrics: GatewayMetrics;
+  alerts: Pick<Alerts, 'figures'>;
   readFigures(): GatewayFigures;
 }
 
@@ -18,11 +21,12 @@ export function addMetricsRoutes(app: App, options: MetricsRoutesOptions): void 
     const format = negotiateFormat(request.headers.accept);
     const own = await options.metrics.write(format, options.readFigures());
     const nodes = await writeNodeMetrics(options);
+    const alerts = writeAlertMetrics(options.alerts.figures());
     const end = format === 'openmetrics' ? '# EOF\n' : '';
     return reply
       .header('content-type', CONTENT_TYPES[format])
       .header('vary', 'accept')
-      .send(own + nodes + end);
+      .send(own + nodes + alerts + end);
   });
 }
 

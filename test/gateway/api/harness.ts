@@ -153,7 +153,7 @@ export async function testApi(
     version: '0',
     startedAt: clock.now(),
   });
-  addMetricsRoutes(app, { ...sources, metrics, readFigures });
+  addMetricsRoutes(app, { ...sources, metrics, alerts, readFigures });
   addScheduleRoutes(app, { ...sources, scheduler, places, localTimeZone: 'UTC' });
   addAdminRoutes(app, {
     ...sources,

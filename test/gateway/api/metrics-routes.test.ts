@@ -56,9 +56,15 @@ async function scrape(client: Client, accept?: string): Promise<{ type: string |
   return { type: response.headers['content-type'], text: Buffer.concat(chunks).toString() };
 }
 
+const RULES = [
+  { name: 'away', when: { status: 'offline' }, for: '5m', severity: 'critical' },
+  { name: 'hot', when: { metric: 'temperatureC', above: 80 } },
+];
+const HOOK = { name: 'hook', kind: 'webhook', url: 'http://localhost/' };
+
 /** One node that is well, one that has gone, one that is revoked; a run that has ended. */
 async function fleet(t: Parameters<typeof testApi>[0], changes: Partial<Heartbeat> = {}): Promise<TestApi> {
-  const api = await testApi(t);
+  const api = await testApi(t, { alerts: { rules: RULES, notify: [HOOK] } });
   const { fake } = await api.addNode('a');
   const session = await fake.connect();
   await api.monitor.accept(session, beatOf(api.clock.now(), changes));
@@ -105,6 +111,44 @@ test('figures of nodes, runs and the gateway, in the units of Prometheus', async
   assert.ok(!text.includes('revoked'));
   assert.ok(!text.includes('fleet_node_cpu_usage_ratio{node="gone"}'), 'an old figure is no figure');
   assert.ok(!text.includes('fleet_node_temperature_celsius{'), 'what is not known has no sample');
+});
+
+test('alerts by rule and state, also when there are none, and messages that wait; few lines for any number of nodes', async (t) => {
+  const api = await fleet(t);
+  const row = {
+    rule: 'away',
+    severity: 'critical' as const,
+    since: 0,
+    clearSince: null,
+    firedAt: 1,
+    resolvedAt: null,
+    summary: 'x',
+    reason: null,
+    isTold: true,
+  };
+  await api.store.write(() => {
+    for (let index = 0; index < 100; index += 1) {
+      const id = `alert${index}`;
+      const state = index === 0 ? 'pending' : 'firing';
+      api.store.alerts.put({ ...row, id, nodeId: `id-${index}`, nodeName: id, state });
+    }
+    api.store.alerts.put({ ...row, id: 'gone', nodeId: 'id-0', nodeName: 'x', rule: 'gone', state: 'firing' });
+    api.store.alerts.put({ ...row, id: 'over', nodeId: 'id-0', nodeName: 'x', state: 'resolved', resolvedAt: 2 });
+    const message = { receiver: 'hook', alertId: 'alert1', event: 'firing' as const, message: '{}', createdAt: 0 };
+    api.store.deliveries.insert({ id: 'm1', ...message });
+  });
+  await api.admin.json('POST', '/v1/alerts/silences', { what: 'alert99', forMs: 60_000 });
+  const { text } = await scrape(api.admin);
+  assertHas(
+    text,
+    'fleet_alerts{rule="away",severity="critical",state="pending"} 1',
+    'fleet_alerts{rule="away",severity="critical",state="firing"} 98',
+    'fleet_alerts{rule="away",severity="critical",state="silenced"} 1',
+    'fleet_alerts{rule="hot",severity="warning",state="firing"} 0',
+    'fleet_alerts{rule="gone",severity="critical",state="firing"} 1',
+    'fleet_alert_messages_waiting{receiver="hook"} 1',
+  );
+  assert.equal(text.match(/^fleet_alerts\{/gm)?.length, 7);
 });
 
 test('Prometheus itself finds nothing to complain about, in either format, however they take turns', async (t) => {

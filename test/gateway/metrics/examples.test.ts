@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
+import { ALERT_METRICS } from '../../../src/gateway/metrics/alert-metrics.ts';
 import { CONTENT_TYPES, GatewayMetrics } from '../../../src/gateway/metrics/gateway-metrics.ts';
 import { metricNames } from '../../../src/gateway/metrics/node-metrics.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
@@ -25,7 +26,7 @@ async function known(): Promise<Set<string>> {
     startedAt: 0,
   });
   metrics.close();
-  return new Set([...sampleNames(text), ...metricNames(), 'up']);
+  return new Set([...sampleNames(text), ...metricNames(), ...ALERT_METRICS, 'up']);
 }
 
 /** What looks like a metric in a query: a name that is no function, no label and no keyword. */
