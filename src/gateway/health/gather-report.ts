@@ -9,6 +9,7 @@ import { forecastDisk } from './forecast-disk.ts';
 import type { Interval } from './intervals.ts';
 import type { HealthMonitor } from './monitor.ts';
 import { assembleReport, buildNode } from './report.ts';
+import { readReportAlerts } from './report-alerts.ts';
 import { SERIES_PARTS } from './report-series.ts';
 import type { HealthReport, NodeReport, ReportLimits, ReportRow } from './report-types.ts';
 
@@ -36,6 +37,7 @@ export async function gatherReport(
       ? new Map([[first.id, readHistory(store.history, first.id, parts)]])
       : await readHistories(store.history, parts);
   const runs = runsByNode(store, period);
+  const alerts = readReportAlerts(store, nodes, period);
   const reports: NodeReport[] = [];
   for (const node of nodes) {
     if (reports.length % TURN_NODES === TURN_NODES - 1) await setImmediate();
@@ -44,11 +46,12 @@ export async function gatherReport(
       history: histories.get(node.id) ?? new NodeHistory(parts),
       forecasts: forecastsOf(store, node.id, period.to),
       ...(runs.get(node.id) ?? { runs: {}, exitedNonZero: 0 }),
+      alerts: alerts.countsOf(node.id),
     };
     reports.push(buildNode(row, period));
     histories.delete(node.id);
   }
-  return assembleReport(period, reports, limits);
+  return assembleReport(period, reports, limits, alerts);
 }
 
 function nodeFacts({ store, monitor }: ReportSources, node: NodeRecord, { from, to }: Interval) {

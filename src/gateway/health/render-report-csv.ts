@@ -21,6 +21,8 @@ const COLUMNS: readonly [name: string, cell: (node: NodeReport, report: HealthRe
   ['link_score', (node) => node.linkScore],
   ['machine_score', (node) => node.machineScore],
   ['disk_full_at', (node) => node.forecasts[0]?.fullAt ?? null],
+  ['alerts', (node) => node.alerts.fired],
+  ['alerts_firing', (node) => node.alerts.firing],
   ['runs', (node) => node.runs.total],
   ['runs_succeeded', (node) => node.runs.succeeded],
   ['runs_failed', (node) => node.runs.failed],

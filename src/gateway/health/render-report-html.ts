@@ -3,6 +3,7 @@ import type { NodeStatus } from '../../protocol/node-status.ts';
 import { formatDuration } from '../../shared/duration.ts';
 import type { Html } from './html.ts';
 import { html, trusted } from './html.ts';
+import { alertSection } from './render-report-html-alerts.ts';
 import { renderNodeCard, statusPill } from './render-report-html-card.ts';
 import { REPORT_STYLE } from './render-report-html-style.ts';
 import { needsAttention } from './report.ts';
@@ -53,6 +54,7 @@ ${report.status === null ? null : statusPill(report.status, 'large', headline(re
 </header>
 ${tiles(report, attention.length)}
 `;
+  yield html`${alertSection(report)}`;
   yield* attentionSection(report, attention);
   yield html`
 <section><h2>All nodes</h2>`;
@@ -96,9 +98,16 @@ function tiles(report: HealthReport, attention: number): Html {
 ${tile('Nodes', String(totals.nodes), attention === 0 ? nodeCountWords(report) : `${count(attention, 'node')} to look at`)}
 ${tile('Mean uptime', uptimeWords(totals.uptimePct), `over ${formatDuration(report.period.durationMs)}`)}
 ${tile('Outages', String(totals.outages), totals.outages === 0 ? 'none' : `${formatDuration(totals.offlineMs)} offline, all nodes together`)}
+${alertTile(report)}
 ${diskTile(report)}
 ${tile('Runs', String(totals.runs.total), ended === 0 ? runWords(totals.runs) : `${failed} failed (${percentWords((failed / ended) * 100)} of those ended)`)}
 </dl>`;
+}
+
+/** Only when there is something to say. */
+function alertTile({ totals: { alerts } }: HealthReport): Html | null {
+  if (alerts.fired === 0) return null;
+  return tile('Alerts', String(alerts.fired), `${alerts.firing} firing now, ${alerts.critical} of them critical`);
 }
 
 /** Only when there is something to say: most fleets have no disk that fills. */

@@ -1,5 +1,6 @@
 /** The health report as GitHub-flavoured Markdown, for an issue, a chat or a wiki. */
 import { needsAttention } from './report.ts';
+import { alertLines } from './report-alert-words.ts';
 import type { HealthReport, NodeReport } from './report-types.ts';
 import {
   millisecondsWords,
@@ -12,6 +13,7 @@ import {
 } from './report-words.ts';
 
 const MOST_INCIDENTS = 10;
+const MOST_ALERTS = 50;
 
 export function renderReportMarkdown(report: HealthReport): string {
   const lines = [
@@ -21,6 +23,8 @@ export function renderReportMarkdown(report: HealthReport): string {
     '',
     ...summaryWords(report).map((sentence) => `- ${escapeMarkdown(sentence)}`),
   ];
+  const alerts = alertLines(report, MOST_ALERTS);
+  if (alerts.length > 0) lines.push('', '## Alerts', '', ...alerts.map((alert) => `- ${escapeMarkdown(alert)}`));
   if (report.nodes.length > 0) {
     lines.push(
       '',

@@ -1,5 +1,6 @@
 /** The health report for a mail from cron or a terminal: plain text, at most 80 columns. */
 import { needsAttention } from './report.ts';
+import { alertLines } from './report-alert-words.ts';
 import type { HealthReport, NodeReport } from './report-types.ts';
 import {
   millisecondsWords,
@@ -16,6 +17,7 @@ const WIDTH = 80;
 const BULLET = { first: '  - ', rest: '    ' };
 /** A node that comes and goes all day would fill the mail. */
 const MOST_INCIDENTS = 5;
+const MOST_ALERTS = 20;
 
 interface Column {
   title: string;
@@ -44,6 +46,8 @@ export function renderReportText(report: HealthReport): string {
     '',
     ...summaryWords(report).flatMap((sentence) => wrap(safe(sentence), WIDTH)),
   ];
+  const alerts = alertLines(report, MOST_ALERTS).map(safe);
+  if (alerts.length > 0) lines.push('', 'Alerts', ...alerts.flatMap((alert) => wrap(alert, WIDTH, BULLET)));
   if (report.nodes.length > 0) {
     lines.push('', row(COLUMNS.map(({ title }) => title)));
     for (const node of report.nodes) lines.push(row(COLUMNS.map(({ cell }) => cell(node))));

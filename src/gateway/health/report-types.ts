@@ -1,4 +1,5 @@
 /** What goes into a health report and what comes out; the latter is what `fleet health report --format json` prints. */
+import type { Severity } from '../../protocol/alert-views.ts';
 import type { NodeStatus } from '../../protocol/node-status.ts';
 import type { RunState } from '../../protocol/run-state.ts';
 import type { ShownFigure } from '../history/node-history.ts';
@@ -34,6 +35,40 @@ export interface ReportRow {
   runs: Readonly<Partial<Record<RunState, number>>>;
   /** How many of the `exited` runs ended with another code than 0. */
   exitedNonZero: number;
+  /** None unless given. */
+  alerts?: AlertCounts;
+}
+
+/** Alerts that fired within a period: each counts that fired at any time of it, or went on firing from before. */
+export interface AlertCounts {
+  fired: number;
+  /** Of these, those that fire now. */
+  firing: number;
+}
+
+/** What the alerts of all nodes together came to. */
+export interface ReportAlerts {
+  totals: HealthReport['totals']['alerts'];
+  /** At most {@link MOST_ALERTS}. */
+  worst: readonly ReportAlert[];
+}
+
+export interface ReportAlert {
+  rule: string;
+  severity: Severity;
+  node: string;
+  state: 'firing' | 'resolved';
+  /** ISO 8601, also when that was before the period. */
+  since: string;
+  /** Null while it fires. */
+  until: string | null;
+  durationMs: number;
+  /** Of one that fires: whether it is silenced now. Of one that is over: whether nobody was told because it was. */
+  silenced: boolean;
+  /** For a person, as of when it fired. */
+  summary: string;
+  /** When the end was not that the rule no longer holds. */
+  reason: string | null;
 }
 
 /** Percent; infinite when off. */
@@ -51,6 +86,8 @@ export interface ReportInput {
   rows: readonly ReportRow[];
   /** Where `limited` begins, as the gateway is configured; charts mark it. The defaults unless given. */
   limits?: ReportLimits;
+  /** None unless given. */
+  alerts?: ReportAlerts;
 }
 
 /** A time at which a node was not online, after its first session. */
@@ -107,6 +144,7 @@ export interface NodeReport {
   incidents: Incident[];
   /** Soonest first. */
   forecasts: ReportForecast[];
+  alerts: AlertCounts;
   runs: RunTotals;
   series: ReportSeries;
 }
@@ -126,8 +164,14 @@ export interface HealthReport {
     incidents: number;
     outages: number;
     offlineMs: number;
+    alerts: AlertCounts & {
+      /** Of those that fire now. */
+      critical: number;
+    };
     runs: RunTotals;
   };
+  /** The firing first, then the critical, then the longest; at most {@link MOST_ALERTS} of all that the totals count. */
+  alerts: readonly ReportAlert[];
   /** Names of the nodes that most need a look, the worst first; at most {@link MOST_WORST}. */
   worst: string[];
   /** Worst status first, then least uptime, then most failed runs, then by name. */
@@ -136,6 +180,9 @@ export interface HealthReport {
 
 /** Names in {@link HealthReport.worst}. */
 export const MOST_WORST = 5;
+
+/** Entries of {@link HealthReport.alerts}. */
+export const MOST_ALERTS = 100;
 
 /** A period cut into equal parts, for charts. One entry for each part, oldest first; null where nothing is known. */
 export interface ReportSeries {

@@ -78,6 +78,7 @@ export function summaryWords(report: HealthReport): string[] {
   const sentences = [
     nodeCountWords(report),
     `mean uptime ${uptimeWords(totals.uptimePct)}, ${outageWords(report)}`,
+    alertCountWords(report),
     runWords(totals.runs),
   ];
   if (worst.length > 0) sentences.push(`worst: ${worst.join(', ')}`);
@@ -88,6 +89,15 @@ export function summaryWords(report: HealthReport): string[] {
 export function outageWords({ totals }: HealthReport): string {
   if (totals.outages === 0) return 'no outage';
   return `${count(totals.outages, 'outage')} (${formatDuration(totals.offlineMs)})`;
+}
+
+/** `3 alerts, of which 2 fire now, 1 of them critical`; `no alert`. */
+export function alertCountWords({ totals }: HealthReport): string {
+  const { fired, firing, critical } = totals.alerts;
+  if (fired === 0) return 'no alert';
+  if (firing === 0) return `${count(fired, 'alert')}, all of them over`;
+  const ofThem = critical === 0 ? '' : `, ${critical} of them critical`;
+  return `${count(fired, 'alert')}, of which ${firing} ${firing === 1 ? 'fires' : 'fire'} now${ofThem}`;
 }
 
 /** `1 node`, `2 nodes`. */

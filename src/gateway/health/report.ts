@@ -10,6 +10,7 @@ import type {
   HealthReport,
   Incident,
   NodeReport,
+  ReportAlerts,
   ReportInput,
   ReportLimits,
   ReportRow,
@@ -18,12 +19,15 @@ import type {
 import { MOST_WORST } from './report-types.ts';
 import { statisticsOf } from './statistics.ts';
 
+const NO_ALERTS: ReportAlerts = { totals: { fired: 0, firing: 0, critical: 0 }, worst: [] };
+
 /** @throws RangeError when the period is empty. */
-export function buildReport({ from, to, rows, limits }: ReportInput): HealthReport {
+export function buildReport({ from, to, rows, limits, alerts }: ReportInput): HealthReport {
   return assembleReport(
     { from, to },
     rows.map((row) => buildNode(row, { from, to })),
     limits,
+    alerts,
   );
 }
 
@@ -32,6 +36,7 @@ export function assembleReport(
   { from, to }: Interval,
   unsorted: readonly NodeReport[],
   limits: ReportLimits = DEFAULT_HEALTH_THRESHOLDS,
+  alerts: ReportAlerts = NO_ALERTS,
 ): HealthReport {
   if (!(from < to)) throw new RangeError('the period of a report must end after it starts');
   const nodes = [...unsorted].sort(compareNodes);
@@ -51,8 +56,10 @@ export function assembleReport(
       incidents: sum((node) => node.incidents.length),
       outages: sum((node) => node.outages),
       offlineMs: sum((node) => node.offlineMs),
+      alerts: alerts.totals,
       runs: addRuns(nodes.map((node) => node.runs)),
     },
+    alerts: alerts.worst,
     worst: nodes
       .filter((node) => needsAttention(node))
       .slice(0, MOST_WORST)
@@ -101,6 +108,7 @@ export function buildNode(row: ReportRow, period: Interval): NodeReport {
         risePctPerDay,
       }))
       .sort((a, b) => a.fullInMs - b.fullInMs),
+    alerts: row.alerts ?? { fired: 0, firing: 0 },
     runs: countRuns(row),
     series: buildSeries({ history: row.history, online, window, period }),
   };

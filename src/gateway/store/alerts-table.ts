@@ -24,6 +24,17 @@ type StoredRow = Omit<AlertRow, 'isTold'> & { isTold: number };
 const COLUMNS = `id, rule, severity, node_id AS nodeId, node_name AS nodeName, state, since, clear_since AS clearSince,
   fired_at AS firedAt, resolved_at AS resolvedAt, summary, reason, told AS isTold`;
 
+/** How many alerts of one node are alike in this. */
+export interface AlertCount {
+  nodeId: string;
+  severity: Severity;
+  state: AlertState;
+  count: number;
+}
+
+/** What fires counts whatever its times are: the clock may have been set back since. */
+const FIRED_WITHIN = `(state = 'firing' OR (state = 'resolved' AND resolved_at > @from AND fired_at < @to))`;
+
 export class AlertsTable {
   readonly #statements;
 
@@ -41,6 +52,14 @@ export class AlertsTable {
       remove: database.prepare('DELETE FROM alerts WHERE id = ?'),
       active: database.prepare(`SELECT ${COLUMNS} FROM alerts WHERE state <> 'resolved' ORDER BY since, id`),
       latest: database.prepare(`SELECT ${COLUMNS} FROM alerts ORDER BY since DESC, id LIMIT ?`),
+      worstFired: database.prepare(
+        `SELECT ${COLUMNS} FROM alerts WHERE ${FIRED_WITHIN}
+         ORDER BY state = 'resolved', severity <> 'critical', coalesce(resolved_at, @to) - since DESC, id`,
+      ),
+      countFired: database.prepare(
+        `SELECT node_id AS nodeId, severity, state, count(*) AS count FROM alerts WHERE ${FIRED_WITHIN}
+         GROUP BY node_id, severity, state`,
+      ),
       byPrefix: database.prepare(
         `SELECT ${COLUMNS} FROM alerts WHERE substr(id, 1, length(@prefix)) = @prefix LIMIT 2`,
       ),
@@ -69,6 +88,23 @@ export class AlertsTable {
     return toRows(this.#statements.latest.all(limit));
   }
 
+  /** Of those nodes, what fired or went on firing within a period: the firing first, then the critical, then the longest. */
+  worstFired({ from, to }: { from: number; to: number }, nodeIds: ReadonlySet<string>, most: number): AlertRow[] {
+    const worst: AlertRow[] = [];
+    if (most <= 0) return worst;
+    for (const row of this.#statements.worstFired.iterate({ from, to }) as IterableIterator<StoredRow>) {
+      if (!nodeIds.has(row.nodeId)) continue;
+      worst.push(toRow(row));
+      if (worst.length === most) break;
+    }
+    return worst;
+  }
+
+  /** Of all nodes, also of removed ones: how many {@link worstFired} would find. */
+  countFired({ from, to }: { from: number; to: number }): AlertCount[] {
+    return this.#statements.countFired.all({ from, to }) as AlertCount[];
+  }
+
   /** Two at most: more than one is ambiguous. */
   byPrefix(prefix: string): AlertRow[] {
     return toRows(this.#statements.byPrefix.all({ prefix }));
@@ -81,5 +117,9 @@ export class AlertsTable {
 }
 
 function toRows(rows: unknown[]): AlertRow[] {
-  return (rows as StoredRow[]).map((row) => ({ ...row, isTold: row.isTold === 1 }));
+  return (rows as StoredRow[]).map(toRow);
+}
+
+function toRow(row: StoredRow): AlertRow {
+  return { ...row, isTold: row.isTold === 1 };
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { HealthReport } from '../../../src/gateway/health/report-types.ts';
 import type { AlertTestView, AlertView, SilenceView } from '../../../src/protocol/alert-views.ts';
 import type { HealthView } from '../../../src/protocol/views.ts';
 import { cleanUp } from '../../support/temp-folder.ts';
@@ -59,6 +60,17 @@ test('alerts: all by time, the active by weight; health has those that fire', as
     [await firing(''), await firing('?node=a'), await firing('?node=b')],
     [['aaaa111111'], ['aaaa111111'], []],
   );
+});
+
+test('the report of a period has its alerts, and each node how many', async (t) => {
+  const { api } = await setUp(t);
+  const { alerts, totals, nodes } = await api.admin.json<HealthReport>('GET', '/v1/health/report?format=json');
+  assert.deepEqual(
+    alerts.map(({ node, state }) => [node, state]),
+    [['a', 'firing']],
+  );
+  assert.deepEqual(totals.alerts, { fired: 1, firing: 1, critical: 1 });
+  assert.deepEqual(nodes.map(({ name, alerts: { firing } }) => `${name} ${firing}`).sort(), ['a 1', 'b 0']);
 });
 
 test('silences: by rule, node and alert; the same again takes its place; one that is over is gone', async (t) => {

@@ -1,7 +1,7 @@
 /** A report whose names and reasons try to break out of every format. */
 import { buildReport } from '../../../src/gateway/health/report.ts';
 import type { HealthReport } from '../../../src/gateway/health/report-types.ts';
-import { sampleInput } from './report-fixture.ts';
+import { alert, sampleInput } from './report-fixture.ts';
 
 export const HOSTILE = [
   '<script>alert(1)</script>',
@@ -22,11 +22,13 @@ export const HOSTILE = [
   '節点'.repeat(60),
 ] as const;
 
-/** One node for each hostile string, as its name and as a reason. */
+/** One node for each hostile string, as its name and as a reason, with an alert that repeats both. */
 export function hostileReport(): HealthReport {
   const input = sampleInput();
   const [row] = input.rows;
   if (row === undefined) throw new Error('the fixture has rows');
   const rows = HOSTILE.map((name) => ({ ...row, name, status: 'limited' as const, reasons: [name] }));
-  return buildReport({ ...input, rows });
+  const worst = HOSTILE.map((name) => alert({ node: name, summary: name, reason: name }));
+  const totals = { fired: HOSTILE.length, firing: HOSTILE.length, critical: HOSTILE.length };
+  return buildReport({ ...input, rows, alerts: { totals, worst } });
 }

@@ -1,7 +1,7 @@
 /** A day of a fleet of twelve nodes, of which one is gone, one is full and one was only just paired. */
 import { DEFAULT_HEALTH_THRESHOLDS } from '../../../src/gateway/health/derive-status.ts';
 import { SERIES_PARTS } from '../../../src/gateway/health/report-series.ts';
-import type { ReportInput, ReportRow } from '../../../src/gateway/health/report-types.ts';
+import type { ReportAlert, ReportInput, ReportRow } from '../../../src/gateway/health/report-types.ts';
 import { encodeFigures } from '../../../src/gateway/history/figure-codec.ts';
 import { FIGURES, type FigureName, type Figures } from '../../../src/gateway/history/figures.ts';
 import { NodeHistory } from '../../../src/gateway/history/node-history.ts';
@@ -86,6 +86,23 @@ function row(shape: Shape, changes: Partial<ReportRow> = {}): ReportRow {
   };
 }
 
+/** One that is critical and fires, unless it is said otherwise. */
+export function alert(changes: Partial<ReportAlert>): ReportAlert {
+  return {
+    rule: 'offline',
+    severity: 'critical',
+    node: 'node-1',
+    state: 'firing',
+    since: new Date(TO - 7 * HOUR_MS).toISOString(),
+    until: null,
+    durationMs: 7 * HOUR_MS,
+    silenced: false,
+    summary: 'offline: no session',
+    reason: null,
+    ...changes,
+  };
+}
+
 /** Twelve nodes over {@link FROM} to {@link TO}. */
 export function sampleInput(): ReportInput {
   const goneAt = FROM + 17 * HOUR_MS;
@@ -96,6 +113,22 @@ export function sampleInput(): ReportInput {
     from: FROM,
     to: TO,
     limits: DEFAULT_HEALTH_THRESHOLDS,
+    alerts: {
+      totals: { fired: 2, firing: 1, critical: 1 },
+      worst: [
+        alert({ node: 'laptop-maria', summary: 'offline: no session' }),
+        alert({
+          rule: 'disk',
+          severity: 'warning',
+          node: 'build-1',
+          state: 'resolved',
+          until: new Date(TO - 3 * HOUR_MS).toISOString(),
+          durationMs: 4 * HOUR_MS,
+          silenced: true,
+          summary: 'diskUsedPct 93.9 (limit 90)',
+        }),
+      ],
+    },
     rows: [
       ...quiet.map((name, index) => row({ name, seed: index + 1, disk: 25 + index * 6, busy: 5 + index * 3 })),
       row(
