@@ -25,6 +25,7 @@ describe('alerts', () => {
         // Long enough that a slow machine does not look offline.
         heartbeatInterval: '3s',
         alerts: {
+          groupWait: '1s',
           rules: [{ name: 'away', when: { status: 'offline' }, severity: 'critical' }],
           notify: [
             { name: 'hook', kind: 'webhook', url: receiver.url, secret: 'a secret of some length' },

@@ -1,17 +1,23 @@
 /** `gateway.alerts` of the configuration: rules and receivers, checked against each other. */
 import { z } from 'zod';
+import { durationSchema } from '../../shared/config.ts';
 import { alertReceiverSchema } from './alert-receiver.ts';
 import { alertRuleSchema } from './alert-rule.ts';
 
 /** More would not be read by anybody, and each is held against each node again and again. */
 const MAX_RULES = 100;
 const MAX_RECEIVERS = 50;
+/** Two looks at all nodes, ms: nodes that go away together are found in more than one. */
+const GROUP_WAIT_MS = 30_000;
+const MAX_GROUP_WAIT_MS = 3_600_000;
 
 export const alertsConfigSchema = z
   .strictObject({
     /** The built-in ones when absent; an empty list for none. */
     rules: z.array(alertRuleSchema).max(MAX_RULES).optional(),
     notify: z.array(alertReceiverSchema).max(MAX_RECEIVERS).default([]),
+    /** What happens within this time of the first alert of its rule is told together; 0 for each by itself. */
+    groupWait: durationSchema.refine((ms) => ms <= MAX_GROUP_WAIT_MS, 'must be 1h or shorter').default(GROUP_WAIT_MS),
   })
   .superRefine(({ rules = [], notify }, context) => {
     for (const [list, entries] of Object.entries({ rules, notify })) {

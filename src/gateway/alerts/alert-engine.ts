@@ -9,9 +9,9 @@ import type { AlertRow } from '../store/alerts-table.ts';
 import type { NodeRecord } from '../store/nodes-table.ts';
 import type { SilenceRow } from '../store/silences-table.ts';
 import type { Store } from '../store/store.ts';
-import { type AlertChange, endAlert, lookAtAlert, messageOf } from './alert-pass.ts';
+import { type AlertChange, endAlert, lookAtAlert, noticeOf } from './alert-pass.ts';
 import type { AlertRule } from './alert-rule.ts';
-import type { Deliveries } from './delivery/deliveries.ts';
+import type { Deliveries, NewNotice } from './delivery/deliveries.ts';
 import { nodeFacts } from './node-facts.ts';
 import type { NodeSignals } from './node-signals.ts';
 import { silencedUntil } from './silences.ts';
@@ -125,13 +125,16 @@ export class AlertEngine {
     if (changes.length === 0) return;
     const { store, deliveries, logger } = this.#options;
     await store.write(() => {
+      const notices: NewNotice[] = [];
       for (const { change, node } of changes) {
         const { row, isDropped, tell } = change;
         if (isDropped) store.alerts.remove(row.id);
         else store.alerts.put(row);
         if (tell === undefined) continue;
-        deliveries.enqueue(tell.receivers, row.id, tell.event, messageOf(row, tell.event, node?.labels ?? {}, now));
+        const { event, receivers } = tell;
+        notices.push({ receivers, alertId: row.id, event, notice: noticeOf(row, event, node?.labels ?? {}, now) });
       }
+      deliveries.enqueue(notices);
     });
     for (const { row, isDropped } of changes.map(({ change }) => change)) {
       const facts = { alert: row.id, rule: row.rule, node: row.nodeName, summary: row.summary, reason: row.reason };

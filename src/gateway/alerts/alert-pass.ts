@@ -2,7 +2,7 @@
 import type { AlertRow } from '../store/alerts-table.ts';
 import type { NodeRecord } from '../store/nodes-table.ts';
 import type { AlertRule } from './alert-rule.ts';
-import type { AlertMessage } from './delivery/alert-message.ts';
+import type { AlertNotice } from './delivery/alert-message.ts';
 import { judgeCondition } from './judge-condition.ts';
 import type { NodeFacts } from './node-facts.ts';
 import { type ActiveAlert, stepAlert } from './step-alert.ts';
@@ -80,12 +80,12 @@ export function endAlert(row: AlertRow, rule: AlertRule | undefined, now: number
   };
 }
 
-export function messageOf(
+export function noticeOf(
   row: AlertRow,
   event: 'firing' | 'resolved',
   labels: Record<string, string>,
   now: number,
-): AlertMessage {
+): AlertNotice {
   return {
     type: `alert.${event}`,
     timestamp: new Date(now).toISOString(),

@@ -13,7 +13,7 @@ import { AlertEngine } from './alert-engine.ts';
 import { type AlertFigures, countAlerts } from './alert-figures.ts';
 import type { AlertReceiver } from './alert-receiver.ts';
 import type { AlertRule } from './alert-rule.ts';
-import type { AlertMessage } from './delivery/alert-message.ts';
+import type { AlertNotice } from './delivery/alert-message.ts';
 import { Deliveries } from './delivery/deliveries.ts';
 import { createSender } from './delivery/send-to-receiver.ts';
 import { NodeSignals } from './node-signals.ts';
@@ -33,6 +33,8 @@ export interface AlertsOptions {
   randomBytes: (size: number) => Uint8Array;
   rules: readonly AlertRule[];
   receivers: readonly AlertReceiver[];
+  /** What happens within this time is told together, ms. */
+  groupWaitMs: number;
   heartbeatIntervalMs: number;
   /** After the start of the gateway a node may take so long to come back, ms. */
   settlingMs: number;
@@ -122,7 +124,7 @@ export class Alerts {
     return await Promise.all(
       meant.map(async (receiver): Promise<AlertTestView> => {
         const begin = clock.monotonic();
-        const attempt = await this.#deliveries.test(receiver.name, testMessage(clock.now()));
+        const attempt = await this.#deliveries.test(receiver.name, testNotice(clock.now()));
         return {
           receiver: receiver.name,
           kind: receiver.kind,
@@ -159,11 +161,11 @@ function alertView(row: AlertRow, silences: readonly SilenceRow[], deliveries: r
   };
 }
 
-function deliveryView({ id, receiver, event, outcome, attempts, error, nextAt }: DeliveryRow): DeliveryView {
-  return { id, receiver, event, outcome, attempts, error, at: iso(nextAt) };
+function deliveryView({ id, batch, receiver, event, outcome, attempts, error, nextAt }: DeliveryRow): DeliveryView {
+  return { id: batch ?? id, receiver, event, outcome, attempts, error, at: iso(nextAt) };
 }
 
-function testMessage(now: number): AlertMessage {
+function testNotice(now: number): AlertNotice {
   return {
     type: 'alert.test',
     timestamp: iso(now),

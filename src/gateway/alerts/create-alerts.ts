@@ -13,6 +13,7 @@ export function createAlerts(config: GatewayConfig, sources: AlertSources): Aler
     randomBytes,
     rules: config.alerts.rules ?? builtInRules(config.thresholds),
     receivers: config.alerts.notify,
+    groupWaitMs: config.alerts.groupWait,
     heartbeatIntervalMs: config.heartbeatInterval,
     settlingMs: offlineAfterMs(config),
     userAgent: `fleet/${FLEET_VERSION}`,

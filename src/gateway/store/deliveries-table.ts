@@ -4,13 +4,14 @@ import type { Sqlite } from './database.ts';
 
 export interface DeliveryRow {
   seq: number;
-  /** The receiver sees it; the same each time that it is tried. */
   id: string;
   receiver: string;
   /** Null for a test. */
   alertId: string | null;
+  /** Rows of one rule and event may be told together. */
+  rule: string | null;
   event: DeliveryView['event'];
-  /** The message as JSON; alerts/delivery/alert-message.ts has its shape. */
+  /** The notice as JSON; alerts/delivery/alert-message.ts has its shape. */
   message: string;
   createdAt: number;
   attempts: number;
@@ -18,12 +19,20 @@ export interface DeliveryRow {
   nextAt: number;
   outcome: DeliveryView['outcome'];
   error: string | null;
+  /** The id that the receiver sees: that of the first of the rows that are told together. Null before the first attempt. */
+  batch: string | null;
 }
 
-export type NewDelivery = Pick<DeliveryRow, 'id' | 'receiver' | 'alertId' | 'event' | 'message' | 'createdAt'>;
+export type NewDelivery = Omit<DeliveryRow, 'seq' | 'attempts' | 'outcome' | 'error'>;
 
-const COLUMNS = `seq, id, receiver, alert_id AS alertId, event, message, created_at AS createdAt, attempts, next_at AS nextAt,
-  outcome, error`;
+/** What became of an attempt, for all rows of a batch that still wait. */
+export type BatchOutcome = Pick<DeliveryRow, 'attempts' | 'nextAt' | 'outcome' | 'error'> & { batch: string };
+
+const COLUMNS = `seq, id, receiver, alert_id AS alertId, rule, event, message, created_at AS createdAt, attempts,
+  next_at AS nextAt, outcome, error, batch`;
+/** What is older of the same alert goes first: nobody shall hear of an end before the beginning. */
+const IS_NEXT = `NOT EXISTS (SELECT 1 FROM alert_deliveries AS older WHERE older.outcome = 'waiting'
+  AND older.receiver = row.receiver AND older.alert_id = row.alert_id AND older.seq < row.seq)`;
 
 export class DeliveriesTable {
   readonly #statements;
@@ -31,35 +40,44 @@ export class DeliveriesTable {
   constructor(database: Sqlite) {
     this.#statements = {
       insert: database.prepare(
-        `INSERT INTO alert_deliveries (id, receiver, alert_id, event, message, created_at, next_at)
-         VALUES (@id, @receiver, @alertId, @event, @message, @createdAt, @createdAt)`,
+        `INSERT INTO alert_deliveries (id, receiver, alert_id, rule, event, message, created_at, next_at, batch)
+         VALUES (@id, @receiver, @alertId, @rule, @event, @message, @createdAt, @nextAt, @batch)`,
       ),
       byId: database.prepare(`SELECT ${COLUMNS} FROM alert_deliveries WHERE id = ?`),
-      // What is older of the same alert goes first: nobody shall hear of an end before the beginning.
       due: database.prepare(
         `SELECT ${COLUMNS} FROM alert_deliveries AS row
-         WHERE outcome = 'waiting' AND receiver = @receiver AND (next_at <= @now OR next_at > @latest)
-           AND NOT EXISTS (SELECT 1 FROM alert_deliveries AS older WHERE older.outcome = 'waiting'
-             AND older.receiver = row.receiver AND older.alert_id = row.alert_id AND older.seq < row.seq)
+         WHERE outcome = 'waiting' AND receiver = @receiver AND ${IS_NEXT}
+           AND (next_at <= @now OR next_at > iif(attempts = 0, @latestFirst, @latest))
          ORDER BY next_at, seq LIMIT 1`,
       ),
       earliest: database
-        .prepare(`SELECT min(next_at) FROM alert_deliveries WHERE outcome = 'waiting' AND receiver = ?`)
+        .prepare(
+          `SELECT min(next_at) FROM alert_deliveries AS row WHERE outcome = 'waiting' AND receiver = ? AND ${IS_NEXT}`,
+        )
+        .pluck(),
+      form: database.prepare(
+        `UPDATE alert_deliveries AS row SET batch = @id
+         WHERE outcome = 'waiting' AND receiver = @receiver AND batch IS NULL AND ${IS_NEXT}
+           AND (id = @id OR (@isGrouped AND rule = @rule AND event = @event))`,
+      ),
+      batch: database.prepare(
+        `SELECT ${COLUMNS} FROM alert_deliveries WHERE batch = ? AND outcome = 'waiting' ORDER BY seq LIMIT ?`,
+      ),
+      batchSize: database
+        .prepare(`SELECT count(*) FROM alert_deliveries WHERE batch = ? AND outcome = 'waiting'`)
         .pluck(),
       attempted: database.prepare(
-        'UPDATE alert_deliveries SET attempts = @attempts, next_at = @nextAt, outcome = @outcome, error = @error WHERE seq = @seq',
+        `UPDATE alert_deliveries SET attempts = @attempts, next_at = @nextAt, outcome = @outcome, error = @error
+         WHERE batch = @batch AND outcome = 'waiting'`,
       ),
       waiting: database
         .prepare(`SELECT count(*) FROM alert_deliveries WHERE outcome = 'waiting' AND receiver = ?`)
         .pluck(),
-      giveUpOldest: database.prepare(
-        `UPDATE alert_deliveries SET outcome = 'given_up', error = @error, next_at = @now WHERE seq =
-           (SELECT min(seq) FROM alert_deliveries WHERE outcome = 'waiting' AND receiver = @receiver)`,
-      ),
       receivers: database.prepare(`SELECT DISTINCT receiver FROM alert_deliveries WHERE outcome = 'waiting'`).pluck(),
-      giveUpAll: database.prepare(
-        `UPDATE alert_deliveries SET outcome = 'given_up', error = @error, next_at = @now
-         WHERE outcome = 'waiting' AND receiver = @receiver`,
+      giveUpOldest: database.prepare(
+        `UPDATE alert_deliveries SET outcome = 'given_up', error = @error, next_at = @now WHERE seq IN
+           (SELECT seq FROM alert_deliveries WHERE outcome = 'waiting' AND receiver = @receiver
+            ORDER BY seq DESC LIMIT -1 OFFSET @most)`,
       ),
       ofAlert: database.prepare(`SELECT ${COLUMNS} FROM alert_deliveries WHERE alert_id = ? ORDER BY seq`),
       prune: database.prepare(
@@ -77,9 +95,12 @@ export class DeliveriesTable {
     return this.#statements.byId.get(id) as DeliveryRow | undefined;
   }
 
-  /** What to tell the receiver next. A time later than `latest` was set by a clock that was wrong, and is due, too. */
-  due(receiver: string, now: number, latest: number): DeliveryRow | undefined {
-    return this.#statements.due.get({ receiver, now, latest }) as DeliveryRow | undefined;
+  /**
+   * What to tell the receiver next. A time that is later than `latest`, or than `latestFirst` before the first attempt, was set
+   * by a clock that was wrong, and is due, too.
+   */
+  due(receiver: string, times: { now: number; latest: number; latestFirst: number }): DeliveryRow | undefined {
+    return this.#statements.due.get({ receiver, ...times }) as DeliveryRow | undefined;
   }
 
   /** When something for the receiver is due at the earliest; null when nothing waits. */
@@ -87,17 +108,25 @@ export class DeliveriesTable {
     return this.#statements.earliest.get(receiver) as number | null;
   }
 
-  attempted(row: Pick<DeliveryRow, 'seq' | 'attempts' | 'nextAt' | 'outcome' | 'error'>): void {
-    const { seq, attempts, nextAt, outcome, error } = row;
-    this.#statements.attempted.run({ seq, attempts, nextAt, outcome, error });
+  /** Makes a batch of the row and, if `isGrouped`, of all that waits with its rule and event and was not tried yet. For good. */
+  form({ id, receiver, rule, event }: DeliveryRow, isGrouped: boolean): void {
+    this.#statements.form.run({ id, receiver, rule, event, isGrouped: isGrouped ? 1 : 0 });
+  }
+
+  /** How many rows of the batch wait, and the oldest of them. */
+  batch(batch: string, most: number): { size: number; rows: DeliveryRow[] } {
+    return {
+      size: this.#statements.batchSize.get(batch) as number,
+      rows: this.#statements.batch.all(batch, most) as DeliveryRow[],
+    };
+  }
+
+  attempted({ batch, attempts, nextAt, outcome, error }: BatchOutcome): void {
+    this.#statements.attempted.run({ batch, attempts, nextAt, outcome, error });
   }
 
   waiting(receiver: string): number {
     return this.#statements.waiting.get(receiver) as number;
-  }
-
-  giveUpOldest(receiver: string, error: string, now: number): void {
-    this.#statements.giveUpOldest.run({ receiver, error, now });
   }
 
   /** Names of those for whom something waits. */
@@ -105,8 +134,9 @@ export class DeliveriesTable {
     return this.#statements.receivers.all() as string[];
   }
 
-  giveUpAll(receiver: string, error: string, now: number): number {
-    return this.#statements.giveUpAll.run({ receiver, error, now }).changes;
+  /** Leaves the newest `most` of those that wait for the receiver; how many were given up. */
+  giveUpOldest(receiver: string, most: number, error: string, now: number): number {
+    return this.#statements.giveUpOldest.run({ receiver, most, error, now }).changes;
   }
 
   ofAlert(alertId: string): DeliveryRow[] {

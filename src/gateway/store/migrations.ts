@@ -1,4 +1,5 @@
 /** The schema of the gateway's database, as numbered steps that are never edited once they have shipped. */
+import { GROUPED_DELIVERIES } from './migration-grouped-deliveries.ts';
 import { JOBS_IN_ORDER } from './migration-jobs-in-order.ts';
 
 /** Step N brings `PRAGMA user_version` from N to N+1. Times are ms since the epoch. */
@@ -299,4 +300,5 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   `,
   JOBS_IN_ORDER,
+  GROUPED_DELIVERIES,
 ];

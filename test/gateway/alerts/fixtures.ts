@@ -41,10 +41,12 @@ export interface Sent {
   message: AlertMessage;
 }
 
-export function alertWorld(t: TestContext, section: { rules: object[]; notify?: object[] }) {
+export function alertWorld(t: TestContext, section: { rules: object[]; notify?: object[]; groupWait?: string }) {
   const clock = new FakeClock();
   const file = path.join(tempFolder(t), 'fleet.db');
-  const { rules = [], notify } = resolveGatewayConfig({ alerts: section }, {}, 'test').alerts;
+  // Most tests are about single alerts, and need not wait for others.
+  const alerts = { groupWait: '0s', ...section };
+  const { rules = [], notify, groupWait } = resolveGatewayConfig({ alerts }, {}, 'test').alerts;
   const world = {
     clock,
     rules: rules as readonly AlertRule[],
@@ -67,6 +69,7 @@ export function alertWorld(t: TestContext, section: { rules: object[]; notify?: 
         random: () => 0,
         randomBytes,
         receivers: world.receivers,
+        groupWaitMs: groupWait,
         send: async (receiver, id, message) => {
           const sent = { receiver: receiver.name, id, message };
           world.sent.push(sent);

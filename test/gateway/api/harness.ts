@@ -127,6 +127,7 @@ export async function testApi(
     randomBytes,
     rules: config.alerts.rules ?? [],
     receivers: config.alerts.notify,
+    groupWaitMs: config.alerts.groupWait,
     heartbeatIntervalMs: 30_000,
     settlingMs: 0,
     env: {},

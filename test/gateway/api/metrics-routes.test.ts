@@ -134,8 +134,17 @@ test('alerts by rule and state, also when there are none, and messages that wait
     }
     api.store.alerts.put({ ...row, id: 'gone', nodeId: 'id-0', nodeName: 'x', rule: 'gone', state: 'firing' });
     api.store.alerts.put({ ...row, id: 'over', nodeId: 'id-0', nodeName: 'x', state: 'resolved', resolvedAt: 2 });
-    const message = { receiver: 'hook', alertId: 'alert1', event: 'firing' as const, message: '{}', createdAt: 0 };
-    api.store.deliveries.insert({ id: 'm1', ...message });
+    api.store.deliveries.insert({
+      id: 'm1',
+      receiver: 'hook',
+      alertId: 'alert1',
+      rule: 'away',
+      event: 'firing',
+      message: '{}',
+      createdAt: 0,
+      nextAt: 0,
+      batch: null,
+    });
   });
   await api.admin.json('POST', '/v1/alerts/silences', { what: 'alert99', forMs: 60_000 });
   const { text } = await scrape(api.admin);

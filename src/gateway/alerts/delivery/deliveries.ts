@@ -6,15 +6,27 @@ import type { Logger } from '../../../shared/logger.ts';
 import type { DeliveryRow, NewDelivery } from '../../store/deliveries-table.ts';
 import type { Store } from '../../store/store.ts';
 import type { AlertReceiver } from '../alert-receiver.ts';
-import type { AlertMessage } from './alert-message.ts';
+import { type AlertMessage, type AlertNotice, combineNotices, MOST_TOLD } from './alert-message.ts';
 import { type Attempt, afterAttempt, LONGEST_RETRY_MS } from './attempt.ts';
 
-/** Messages that wait for one receiver. When there are more, the oldest is given up: what is new matters more. */
-export const MAX_WAITING = 1_000;
+/**
+ * Alerts that wait to be told to one receiver. When there are more, the oldest are given up: what is new matters more. Enough for
+ * a large fleet that goes away and comes back while the receiver does not answer.
+ */
+export const MAX_WAITING = 20_000;
 /** Of an id, characters of 5 bits each. */
 const ID_LENGTH = 20;
 /** After a failure of the store, and at the longest between two looks, ms. */
 const LOOK_AGAIN_MS = 30_000;
+
+/** What is to be told of one alert, and to whom (null: all receivers). */
+export interface NewNotice {
+  receivers: readonly string[] | null;
+  /** Null for a test. */
+  alertId: string | null;
+  event: DeliveryRow['event'];
+  notice: AlertNotice;
+}
 
 export type Send = (receiver: AlertReceiver, id: string, message: AlertMessage) => Promise<Attempt>;
 
@@ -25,6 +37,8 @@ export interface DeliveriesOptions {
   random: () => number;
   randomBytes: (size: number) => Uint8Array;
   receivers: readonly AlertReceiver[];
+  /** What happens within this time of the first of its rule is told together, ms; with 0, each alert by itself and at once. */
+  groupWaitMs: number;
   /** One attempt; never rejects. */
   send: Send;
 }
@@ -46,11 +60,8 @@ export class Deliveries {
     const known = new Set(receivers.map(({ name }) => name));
     await store.write(() => {
       for (const name of store.deliveries.receivers().filter((waiting) => !known.has(waiting))) {
-        const messages = store.deliveries.giveUpAll(
-          name,
-          'the receiver is no longer in the configuration',
-          clock.now(),
-        );
+        const error = 'the receiver is no longer in the configuration';
+        const messages = store.deliveries.giveUpOldest(name, 0, error, clock.now());
         logger.warn({ receiver: name, messages }, 'alert messages given up: no such receiver');
       }
     });
@@ -64,18 +75,18 @@ export class Deliveries {
     await Promise.all(this.#busy.values());
   }
 
-  /** Puts a message out for some receivers (null: all). Call inside a write; {@link kick} once that is stored. */
-  enqueue(
-    names: readonly string[] | null,
-    alertId: string | null,
-    event: DeliveryRow['event'],
-    message: AlertMessage,
-  ): void {
-    const { receivers, store, clock } = this.#options;
+  /** Puts notices out, each for some receivers (null: all). Call inside a write; {@link kick} once that is stored. */
+  enqueue(notices: readonly NewNotice[]): void {
+    const { receivers, groupWaitMs, store, clock, logger } = this.#options;
+    const now = clock.now();
     for (const { name } of receivers) {
-      if (names !== null && !names.includes(name)) continue;
-      this.#makeRoom(name);
-      store.deliveries.insert(this.#newRow(name, alertId, event, message, clock.now()));
+      for (const { receivers: meant, ...rest } of notices) {
+        if (meant !== null && !meant.includes(name)) continue;
+        store.deliveries.insert({ ...this.#newRow(name, rest, now), nextAt: now + groupWaitMs });
+      }
+      const most = MAX_WAITING;
+      const messages = store.deliveries.giveUpOldest(name, most, `more than ${most} alerts waited to be told`, now);
+      if (messages > 0) logger.error({ receiver: name, messages, most }, 'alert messages given up: too many wait');
     }
   }
 
@@ -85,19 +96,17 @@ export class Deliveries {
   }
 
   /** Tells one receiver once, and says what came back. The message is on record, and is not tried again. */
-  async test(name: string, message: AlertMessage): Promise<Attempt> {
+  async test(name: string, notice: AlertNotice): Promise<Attempt> {
     const { store, clock, receivers, send } = this.#options;
     const receiver = receivers.find((candidate) => candidate.name === name);
     if (receiver === undefined) throw new FleetError('not_found', `there is no receiver called ${name}`);
-    const row = this.#newRow(name, null, 'test', message, clock.now());
-    const attempt = await send(receiver, row.id, message);
+    const row = this.#newRow(name, { alertId: null, event: 'test', notice }, clock.now());
+    const attempt = await send(receiver, row.id, combineNotices([notice], 1));
     await store.write(() => {
-      store.deliveries.insert(row);
-      const stored = store.deliveries.byId(row.id);
-      if (stored === undefined) return;
+      store.deliveries.insert({ ...row, batch: row.id });
       const isDelivered = attempt.kind === 'delivered';
       store.deliveries.attempted({
-        seq: stored.seq,
+        batch: row.id,
         attempts: 1,
         nextAt: clock.now(),
         outcome: isDelivered ? 'delivered' : 'given_up',
@@ -107,31 +116,21 @@ export class Deliveries {
     return attempt;
   }
 
-  #newRow(
-    receiver: string,
-    alertId: string | null,
-    event: DeliveryRow['event'],
-    message: AlertMessage,
-    createdAt: number,
-  ): NewDelivery {
+  #newRow(receiver: string, { alertId, event, notice }: Omit<NewNotice, 'receivers'>, createdAt: number): NewDelivery {
     const id = `msg_${randomBase32(ID_LENGTH, this.#options.randomBytes)}`;
-    return { id, receiver, alertId, event, message: JSON.stringify(message), createdAt };
-  }
-
-  #makeRoom(receiver: string): void {
-    const { store, clock, logger } = this.#options;
-    if (store.deliveries.waiting(receiver) < MAX_WAITING) return;
-    store.deliveries.giveUpOldest(receiver, `more than ${MAX_WAITING} messages waited`, clock.now());
-    logger.error({ receiver, most: MAX_WAITING }, 'alert message given up: too many wait for the receiver');
+    const message = JSON.stringify(notice);
+    const { rule } = notice.data;
+    return { id, receiver, alertId, rule, event, message, createdAt, nextAt: createdAt, batch: null };
   }
 
   #pump(receiver: AlertReceiver): void {
     const { name } = receiver;
     if (this.#closed || this.#busy.has(name)) return;
     this.#timers.get(name)?.cancel();
-    const { store, clock, logger } = this.#options;
+    const { store, clock, logger, groupWaitMs } = this.#options;
     const now = clock.now();
-    const row = store.deliveries.due(name, now, now + 2 * LONGEST_RETRY_MS);
+    const times = { now, latest: now + 2 * LONGEST_RETRY_MS, latestFirst: now + groupWaitMs };
+    const row = store.deliveries.due(name, times);
     if (row === undefined) {
       const earliest = store.deliveries.earliest(name);
       if (earliest !== null) this.#lookAfter(receiver, Math.min(LOOK_AGAIN_MS, Math.max(1, earliest - now)));
@@ -161,15 +160,38 @@ export class Deliveries {
 
   async #attempt(receiver: AlertReceiver, row: DeliveryRow): Promise<void> {
     const { store, clock, logger, random, send } = this.#options;
-    const attempt = await send(receiver, row.id, JSON.parse(row.message) as AlertMessage);
+    const batch = row.batch ?? (await this.#formBatch(row));
+    const { size, rows } = store.deliveries.batch(batch, MOST_TOLD);
+    const [first, ...others] = rows.map(({ message }) => JSON.parse(message) as AlertNotice);
+    // Given up meanwhile.
+    if (first === undefined) return;
+    const attempt = await send(receiver, batch, combineNotices([first, ...others], size));
     // Cut off by our own end, it counts for nothing: the next start sends it again with the same id.
     if (this.#closed && attempt.kind !== 'delivered') return;
     const attempts = row.attempts + 1;
-    const next = afterAttempt(attempt, { attempts, createdAt: row.createdAt }, clock.now(), random);
-    await store.write(() => store.deliveries.attempted({ seq: row.seq, attempts, ...next }));
-    const facts = { receiver: receiver.name, message: row.id, alert: row.alertId, attempts, error: next.error };
+    const { createdAt } = rows[0] ?? row;
+    const next = afterAttempt(attempt, { attempts, createdAt }, clock.now(), random);
+    await store.write(() => store.deliveries.attempted({ batch, attempts, ...next }));
+    const facts = {
+      receiver: receiver.name,
+      message: batch,
+      alert: row.alertId,
+      alerts: size,
+      attempts,
+      error: next.error,
+    };
     if (next.outcome === 'given_up') logger.error(facts, 'alert message given up');
     else if (next.outcome === 'waiting') logger.warn(facts, 'alert message not delivered yet');
     else logger.info(facts, 'alert message delivered');
+  }
+
+  /**
+   * Settles for good what is told together, before any of it is: whoever got the message and was not heard to say so must get the same
+   * alerts under the same id again, no more and no fewer.
+   */
+  async #formBatch(row: DeliveryRow): Promise<string> {
+    const { store, groupWaitMs } = this.#options;
+    await store.write(() => store.deliveries.form(row, groupWaitMs > 0));
+    return row.id;
   }
 }

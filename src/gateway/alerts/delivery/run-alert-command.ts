@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import type { Clock } from '../../../shared/clock.ts';
 import { systemErrorCode } from '../../../shared/errors.ts';
 import { stripControl } from '../../../shared/strip-control.ts';
-import { type AlertMessage, detailOf, titleOf } from './alert-message.ts';
+import { type AlertMessage, detailLines, titleOf } from './alert-message.ts';
 import type { Attempt } from './attempt.ts';
 
 /** Of what the command writes to stderr, the end is kept as the reason of a failure, characters. */
@@ -74,12 +74,14 @@ function variablesOf(id: string, message: AlertMessage): Record<string, string> 
     FLEET_ALERT_RULE: data.rule,
     FLEET_ALERT_SEVERITY: data.severity,
     FLEET_ALERT_NODE: data.node,
+    FLEET_ALERT_NODES: data.alerts.map(({ node }) => node).join(' '),
+    FLEET_ALERT_COUNT: String(data.count),
     FLEET_ALERT_SINCE: data.since,
     FLEET_ALERT_TITLE: titleOf(message),
-    FLEET_ALERT_TEXT: detailOf(message),
   };
-  // A mount point may hold what no variable can.
-  return Object.fromEntries(Object.entries(variables).map(([name, value]) => [name, stripControl(value)]));
+  // A mount point may hold what no variable can, and line breaks that are none of ours.
+  const harmless = Object.fromEntries(Object.entries(variables).map(([name, value]) => [name, stripControl(value)]));
+  return { ...harmless, FLEET_ALERT_TEXT: detailLines(message).map(stripControl).join('\n') };
 }
 
 function killGroup(pid: number): void {

@@ -4,7 +4,7 @@ import { MAX_WAITING } from '../../../../src/gateway/alerts/delivery/deliveries.
 import type { DeliveryRow } from '../../../../src/gateway/store/deliveries-table.ts';
 import { settle } from '../../../support/deadline.ts';
 import { alertWorld, CHAT, HOOK } from '../fixtures.ts';
-import { FIRING, RESOLVED } from './message-fixture.ts';
+import { FIRING_NOTICE, RESOLVED_NOTICE } from './message-fixture.ts';
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -12,10 +12,9 @@ const HOUR_MS = 60 * MINUTE_MS;
 async function setUp(t: Parameters<typeof alertWorld>[0], notify: object[] = [HOOK]) {
   const world = alertWorld(t, { rules: [], notify });
   await world.boot();
-  const put = async (alert: string, event: 'firing' | 'resolved', names: string[] | null = null) => {
-    await world.store.write(() =>
-      world.deliveries.enqueue(names, alert, event, event === 'firing' ? FIRING : RESOLVED),
-    );
+  const put = async (alertId: string, event: 'firing' | 'resolved') => {
+    const notice = event === 'firing' ? FIRING_NOTICE : RESOLVED_NOTICE;
+    await world.store.write(() => world.deliveries.enqueue([{ receivers: null, alertId, event, notice }]));
     world.deliveries.kick();
     await settle();
   };
@@ -114,12 +113,27 @@ test('a receiver that is no longer in the configuration gets nothing, and that i
 test('the outbox is bounded: the oldest message gives way', async (t) => {
   const { world, of } = await setUp(t);
   world.answer = () => ({ kind: 'failed', error: 'HTTP 500' });
-  await world.store.write(() => {
-    for (let count = 0; count <= MAX_WAITING; count += 1) world.deliveries.enqueue(null, `a${count}`, 'firing', FIRING);
-  });
-  assert.deepEqual(of('a0'), [{ outcome: 'given_up', attempts: 0, error: 'more than 1000 messages waited' }]);
+  const notices = Array.from({ length: MAX_WAITING + 1 }, (_, index) => ({
+    receivers: null,
+    alertId: `a${index}`,
+    event: 'firing' as const,
+    notice: FIRING_NOTICE,
+  }));
+  await world.store.write(() => world.deliveries.enqueue(notices));
+  const error = `more than ${MAX_WAITING} alerts waited to be told`;
+  assert.deepEqual(of('a0'), [{ outcome: 'given_up', attempts: 0, error }]);
   assert.equal(of('a1')[0]?.outcome, 'waiting');
   assert.equal(world.store.deliveries.waiting('hook'), MAX_WAITING);
+});
+
+test('what is held back by an older message of its alert does not keep the gateway looking', async (t) => {
+  const { world, put } = await setUp(t);
+  world.answer = () => ({ kind: 'failed', error: 'HTTP 500' });
+  await put('a1', 'firing');
+  await put('a1', 'resolved');
+  const [firing] = world.store.deliveries.ofAlert('a1');
+  assert.equal(world.store.deliveries.earliest('hook'), firing?.nextAt);
+  assert.ok((firing?.nextAt ?? 0) > world.clock.now());
 });
 
 test('a clock that was years ahead, and is set right, does not put off what waits', async (t) => {
@@ -135,10 +149,10 @@ test('a clock that was years ahead, and is set right, does not put off what wait
 test('a test is told once, on record, and says what came back', async (t) => {
   const { world } = await setUp(t);
   world.answer = () => ({ kind: 'failed', error: 'HTTP 500' });
-  assert.deepEqual(await world.deliveries.test('hook', FIRING), { kind: 'failed', error: 'HTTP 500' });
+  assert.deepEqual(await world.deliveries.test('hook', FIRING_NOTICE), { kind: 'failed', error: 'HTTP 500' });
   await world.pass(HOUR_MS);
   assert.equal(world.sent.length, 1);
   const row = world.store.deliveries.byId(world.sent[0]?.id ?? '');
   assert.deepEqual([row?.event, row?.outcome, row?.error], ['test', 'given_up', 'HTTP 500']);
-  await assert.rejects(world.deliveries.test('nobody', FIRING), { code: 'not_found' });
+  await assert.rejects(world.deliveries.test('nobody', FIRING_NOTICE), { code: 'not_found' });
 });

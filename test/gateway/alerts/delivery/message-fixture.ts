@@ -1,7 +1,11 @@
-/** One message for the tests of those who carry it. */
-import type { AlertMessage } from '../../../../src/gateway/alerts/delivery/alert-message.ts';
+/** Messages for the tests of those who carry them. */
+import {
+  type AlertMessage,
+  type AlertNotice,
+  combineNotices,
+} from '../../../../src/gateway/alerts/delivery/alert-message.ts';
 
-export const FIRING: AlertMessage = {
+export const FIRING_NOTICE: AlertNotice = {
   type: 'alert.firing',
   timestamp: '2026-01-01T00:05:00.000Z',
   data: {
@@ -18,8 +22,19 @@ export const FIRING: AlertMessage = {
   },
 };
 
-export const RESOLVED: AlertMessage = {
-  ...FIRING,
+export const RESOLVED_NOTICE: AlertNotice = {
+  ...FIRING_NOTICE,
   type: 'alert.resolved',
-  data: { ...FIRING.data, resolvedAt: '2026-01-01T00:12:00.000Z' },
+  data: { ...FIRING_NOTICE.data, resolvedAt: '2026-01-01T00:12:00.000Z' },
 };
+
+export const FIRING: AlertMessage = combineNotices([FIRING_NOTICE], 1);
+export const RESOLVED: AlertMessage = combineNotices([RESOLVED_NOTICE], 1);
+
+/** Of one rule: the notice of a node of its own. */
+export function noticeOf(node: string, changes: Partial<AlertNotice['data']> = {}): AlertNotice {
+  return {
+    ...FIRING_NOTICE,
+    data: { ...FIRING_NOTICE.data, alert: `alert-${node}`, node, nodeId: `id-${node}`, ...changes },
+  };
+}

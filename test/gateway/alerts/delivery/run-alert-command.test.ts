@@ -2,12 +2,13 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
+import { type AlertNotice, combineNotices } from '../../../../src/gateway/alerts/delivery/alert-message.ts';
 import { runAlertCommand } from '../../../../src/gateway/alerts/delivery/run-alert-command.ts';
 import { systemClock } from '../../../../src/shared/clock.ts';
 import { until, within } from '../../../support/deadline.ts';
 import { isAlive } from '../../../support/fleet-processes.ts';
 import { tempFolder } from '../../../support/temp-folder.ts';
-import { FIRING } from './message-fixture.ts';
+import { FIRING, noticeOf } from './message-fixture.ts';
 
 const LONG_MS = 60_000;
 
@@ -34,6 +35,25 @@ test('it gets the message as JSON on stdin and in variables, and nothing of the 
   assert.match(env, /^FLEET_ALERT_TITLE=CRITICAL disk on node-1$/m);
   assert.match(env, /^FLEET_ALERT_TEXT=disk \/a <b> & \*c\* @everyone 95%$/m);
   assert.doesNotMatch(env, /^HOME=/m);
+});
+
+test('of several alerts it gets the number, the nodes, and a text of several lines', async (t) => {
+  const folder = tempFolder(t);
+  const notices = ['a', 'b', 'c'].map((node) => noticeOf(node, { summary: node === 'c' ? 'full\n' : 'gone' }));
+  const message = combineNotices(notices as [AlertNotice, ...AlertNotice[]], 3);
+  await run(
+    [
+      'sh',
+      '-c',
+      'printf "%s|%s|%s" "$FLEET_ALERT_COUNT" "$FLEET_ALERT_NODES" "$FLEET_ALERT_TEXT" > "$1/text"',
+      'x',
+      folder,
+    ],
+    {
+      message,
+    },
+  );
+  assert.equal(readFileSync(path.join(folder, 'text'), 'utf8'), '3|a b c|a,b: gone\nc: full\ufffd');
 });
 
 test('what a machine calls its disk is never a command, nor an odd variable', async (t) => {
