@@ -18,7 +18,7 @@ See and manage:
   schedule [add|list|show|history|run|pause|resume|rm]    jobs at certain times
 
 Set up:
-  gateway up|down|status|logs|rotate-key, and the same for node
+  gateway up|down|status|logs|reload|rotate-key; node the same but reload
   invite, invites list|revoke     codes that let machines and people join
   login HOST, logout              use a gateway from another machine
   keys list|revoke                whose keys may come in

@@ -11,6 +11,8 @@ export interface RunningService {
   readonly ended: Promise<FleetError | undefined>;
   /** Makes a new connection at once (SIGHUP); where there is such a thing. */
   reconnect?(): void;
+  /** Reads the configuration anew (SIGHUP); where there is such a thing. Never throws: what comes of it is in the log. */
+  reload?(): void;
   /** Orderly end; idempotent. */
   close(): Promise<void>;
 }

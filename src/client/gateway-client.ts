@@ -16,6 +16,7 @@ import type {
   NodeView,
   OpenInviteView,
   PendingView,
+  ReloadView,
   RotatedKeyView,
 } from '../protocol/views.ts';
 import { toFleetError } from '../shared/errors.ts';
@@ -82,6 +83,11 @@ export class GatewayClient {
 
   gateway(): Promise<GatewayView> {
     return this.#json({ method: 'GET', path: '/v1/gateway' });
+  }
+
+  /** Reads the gateway's configuration anew. */
+  reload(): Promise<ReloadView> {
+    return this.#json({ method: 'POST', path: '/v1/gateway/reload' });
   }
 
   /** Begins the orderly end of the gateway; it is gone when its process is. */

@@ -12,7 +12,7 @@ import {
 } from '../protocol/limits.ts';
 import { addressSchema, durationSchema, intervalSchema, parseConfigSection } from '../shared/config.ts';
 import { alertsConfigSchema } from './alerts/alert-config.ts';
-import { DEFAULT_HEALTH_THRESHOLDS, SETTLE_HEARTBEATS } from './health/derive-status.ts';
+import { DEFAULT_HEALTH_THRESHOLDS, type HealthThresholds, SETTLE_HEARTBEATS } from './health/derive-status.ts';
 import type { HistoryRetention } from './history/history-keeper.ts';
 import { sshConfigSchema } from './ssh/ssh-config.ts';
 
@@ -83,9 +83,16 @@ export function offlineAfterMs(config: GatewayConfig): number {
   return config.heartbeatInterval * HEARTBEATS_UNTIL_OFFLINE;
 }
 
-/** So long a figure must be over its limit, or clear of it, before the status follows, ms. */
-export function settleMs(config: GatewayConfig): number {
-  return config.heartbeatInterval * SETTLE_HEARTBEATS;
+/** Where `limited` and `offline` begin. */
+export function healthThresholdsOf(config: GatewayConfig): HealthThresholds {
+  const { skew, eventLoopLag, ...rest } = config.thresholds;
+  return {
+    ...rest,
+    skewMs: skew,
+    eventLoopLagMs: eventLoopLag,
+    offlineAfterMs: offlineAfterMs(config),
+    settleMs: config.heartbeatInterval * SETTLE_HEARTBEATS,
+  };
 }
 
 /** Flags over file over default. @throws FleetError `config_invalid` with all faults at once. */

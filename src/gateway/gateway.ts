@@ -1,16 +1,15 @@
 /** The gateway: wires the public port, the API, the bus and the health monitor around one store, and takes them down in order. */
 import { randomBytes } from 'node:crypto';
 import { chmodSync, rmSync } from 'node:fs';
-import http from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { FLEET_VERSION } from '../protocol/version.ts';
-import type { GatewayView } from '../protocol/views.ts';
+import type { GatewayView, ReloadView } from '../protocol/views.ts';
 import type { Address } from '../shared/address.ts';
 import type { Clock } from '../shared/clock.ts';
-import { FleetError, systemErrorCode } from '../shared/errors.ts';
+import { FleetError } from '../shared/errors.ts';
 import type { GatewayPaths } from '../shared/home.ts';
 import type { App } from '../shared/http/fastify-app.ts';
-import { SERVER_OPTIONS, StreamAcceptor } from '../shared/http/stream-server.ts';
+import { StreamAcceptor } from '../shared/http/stream-server.ts';
 import type { Logger } from '../shared/logger.ts';
 import { readPrivateFile, writePrivateFile } from '../shared/private-file.ts';
 import { formatFingerprint, parseOpenSshPrivateKey, sshPublicKeyBlob } from '../shared/ssh/ssh-key.ts';
@@ -26,16 +25,19 @@ import { addHealthRoutes, renderReport } from './api/health-routes.ts';
 import { addInviteRoutes } from './api/invite-routes.ts';
 import { addJobRoutes } from './api/job-routes.ts';
 import { addKeyRoutes } from './api/key-routes.ts';
+import { closeServer, listening, serverFor } from './api/listen.ts';
 import { addMetricsRoutes } from './api/metrics-routes.ts';
 import { addNodeRoutes } from './api/node-routes.ts';
 import { noteTokenRefusals } from './api/note-token-refusals.ts';
 import { addScheduleRoutes } from './api/schedule-routes.ts';
+import { GATEWAY_ACTOR } from './audit/act.ts';
 import { AuditRetention } from './audit/audit-retention.ts';
 import { createRotatingHeadSigner } from './audit/head-signer.ts';
 import { Refusals } from './audit/refusals.ts';
 import { Bus } from './bus/bus.ts';
 import { Retention } from './bus/retention.ts';
-import { type GatewayConfig, historyRetentionOf, offlineAfterMs, settleMs } from './config.ts';
+import { type GatewayConfig, healthThresholdsOf, historyRetentionOf } from './config.ts';
+import { ConfigReload } from './config-reload.ts';
 import { EphemeralNodes } from './ephemeral-nodes.ts';
 import { HealthMonitor } from './health/monitor.ts';
 import { HistoryKeeper } from './history/history-keeper.ts';
@@ -63,6 +65,8 @@ export interface GatewayDependencies {
   random: () => number;
   /** What commands that are told of alerts get as their environment. */
   alertEnv: Readonly<Record<string, string | undefined>>;
+  /** Reads the configuration anew. @throws FleetError `config_invalid`. */
+  readConfig(): GatewayConfig;
   /** Called when somebody asks the API to end the gateway. */
   onShutdownAsked(): void;
 }
@@ -72,7 +76,8 @@ export class Gateway {
   readonly #dependencies: GatewayDependencies;
   /** In the order of start; closed in reverse. */
   readonly #closers: (() => Promise<void> | void)[] = [];
-  #view: Omit<GatewayView, 'nodes' | 'runs'> | undefined;
+  #view: Omit<GatewayView, 'nodes' | 'runs' | 'config'> | undefined;
+  #reload: (() => Promise<ReloadView>) | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(config: GatewayConfig, dependencies: GatewayDependencies) {
@@ -88,6 +93,13 @@ export class Gateway {
       await this.close();
       throw error;
     }
+  }
+
+  /** Reads the configuration anew, and takes over what can be; for who asks by signal. @throws FleetError `busy`, `config_invalid`, `storage_failed`. */
+  async reload(): Promise<ReloadView> {
+    if (this.#reload === undefined || this.#closing !== undefined)
+      throw new FleetError('busy', 'the gateway is not up');
+    return await this.#reload();
   }
 
   /** Refuses new work, ends the tunnels, and closes the database last. Runs go on on their nodes. Idempotent. */
@@ -136,7 +148,7 @@ export class Gateway {
       epochs,
       clock,
       logger,
-      thresholds: thresholdsOf(config),
+      thresholds: healthThresholdsOf(config),
     });
     const bus = new Bus({
       store,
@@ -161,6 +173,8 @@ export class Gateway {
 
     const env = this.#dependencies.alertEnv;
     const alerts = createAlerts(config, { store, monitor, epochs, clock, logger, random, env });
+    const { readConfig } = this.#dependencies;
+    const reloading = new ConfigReload({ config, read: readConfig, alerts, clock, logger });
     const origins = new Origins();
     const authenticator = new Authenticator({ store, tokens, apiToken: loadOrCreateApiToken(paths.apiToken) });
     const app = createApi({ authenticator, origins, clock, logger, audit: store.audit, refusals });
@@ -190,7 +204,7 @@ export class Gateway {
     const describeGateway = (): GatewayView => {
       if (this.#view === undefined) throw new FleetError('busy', 'the gateway is starting');
       const nodes = { paired: store.nodes.all().length, connected: sessions.size, pending: pending.list().length };
-      return { ...this.#view, nodes, runs: { open: store.runs.open().length } };
+      return { ...this.#view, nodes, runs: { open: store.runs.open().length }, config: reloading.view };
     };
     addAdminRoutes(app, {
       ...sources,
@@ -198,6 +212,7 @@ export class Gateway {
       pending,
       describeGateway,
       rotateKey: () => keys.rotate(),
+      reload: () => reloading.reload(),
       shutdown: () => this.#dependencies.onShutdownAsked(),
     });
     const startedAt = clock.now();
@@ -272,6 +287,12 @@ export class Gateway {
       hostKeyFingerprint: fingerprint,
     };
     await alerts.start();
+    this.#reload = async () => {
+      const view = await reloading.reload();
+      const act = { actor: GATEWAY_ACTOR, action: 'gateway.reload', outcome: 'ok' as const, details: { ...view } };
+      await store.write(() => store.audit.append(act));
+      return view;
+    };
     // Last: whoever finds the socket may rely on everything behind it.
     await this.#listenSocket(app, origins);
     logger.info({ listen, api, socket: paths.socket, fingerprint, version: FLEET_VERSION }, 'gateway ready');
@@ -299,44 +320,10 @@ export class Gateway {
   }
 }
 
-function serverFor(app: App): http.Server {
-  return http.createServer(SERVER_OPTIONS, (request, response) => app.routing(request, response));
-}
-
-async function listening(server: http.Server, listen: () => void, what: string): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => {
-      const code = systemErrorCode(error) === 'EADDRINUSE' ? 'conflict' : 'config_invalid';
-      reject(new FleetError(code, `cannot listen on ${what}: ${systemErrorCode(error)}`, { cause: error }));
-    });
-    server.once('listening', resolve);
-    listen();
-  });
-}
-
-/** Event streams are cut: their readers come back and go on where they were. */
-function closeServer(server: http.Server): Promise<void> {
-  return new Promise((resolve) => {
-    server.close(() => resolve());
-    server.closeAllConnections();
-  });
-}
-
 function loadOrCreateApiToken(file: string): string {
   const present = readPrivateFile(file)?.trim();
   if (present) return present;
   const token = randomBytes(32).toString('base64url');
   writePrivateFile(file, `${token}\n`);
   return token;
-}
-
-function thresholdsOf(config: GatewayConfig) {
-  const { skew, eventLoopLag, ...rest } = config.thresholds;
-  return {
-    ...rest,
-    skewMs: skew,
-    eventLoopLagMs: eventLoopLag,
-    offlineAfterMs: offlineAfterMs(config),
-    settleMs: settleMs(config),
-  };
 }

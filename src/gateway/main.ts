@@ -1,14 +1,15 @@
 /** Starts a gateway in a home: lock, log, config, then the gateway itself. */
-
+import { existsSync } from 'node:fs';
 import { formatAddress } from '../shared/address.ts';
 import { systemClock } from '../shared/clock.ts';
 import { readConfigFile } from '../shared/config.ts';
-import type { FleetError } from '../shared/errors.ts';
+import { FleetError } from '../shared/errors.ts';
 import { configPath, gatewayPaths } from '../shared/home.ts';
 import { openLog } from '../shared/log.ts';
+import type { Logger } from '../shared/logger.ts';
 import { assertPrivateContents, ensurePrivateFolder } from '../shared/private-file.ts';
 import { acquireProcessLock } from '../shared/process-lock.ts';
-import { resolveGatewayConfig } from './config.ts';
+import { type GatewayConfig, resolveGatewayConfig } from './config.ts';
 import { Gateway } from './gateway.ts';
 
 export interface StartGatewayOptions {
@@ -26,6 +27,8 @@ export interface RunningGateway {
   info: object;
   /** Resolves when somebody asked over the API for the end. */
   readonly ended: Promise<FleetError | undefined>;
+  /** Reads the configuration anew (SIGHUP). What comes of it is in the log and in the gateway's status. */
+  reload(): void;
   close(): Promise<void>;
 }
 
@@ -34,7 +37,10 @@ export async function startGateway(options: StartGatewayOptions): Promise<Runnin
   const { home, configFile, flags } = options;
   const paths = gatewayPaths(home);
   const file = configFile ?? configPath(home);
-  const config = resolveGatewayConfig(readConfigFile(file, configFile !== undefined).gateway, flags, file);
+  const readConfig = (required: boolean): GatewayConfig =>
+    resolveGatewayConfig(readConfigFile(file, required).gateway, flags, file);
+  const hadFile = existsSync(file);
+  const config = readConfig(configFile !== undefined);
   ensurePrivateFolder(home);
   ensurePrivateFolder(paths.folder);
   assertPrivateContents(paths.folder);
@@ -47,6 +53,8 @@ export async function startGateway(options: StartGatewayOptions): Promise<Runnin
     clock: systemClock,
     logger: log.logger,
     random: Math.random,
+    // Receivers of alerts do not vanish by a slip of the editor.
+    readConfig: () => readConfig(hadFile || configFile !== undefined),
     alertEnv: alertEnvironment(process.env),
     onShutdownAsked: () => end(undefined),
   });
@@ -60,6 +68,7 @@ export async function startGateway(options: StartGatewayOptions): Promise<Runnin
       readyLine: `gateway ready: ssh ${formatAddress(view.listen)}, host key ${view.hostKeyFingerprint}`,
       info: view,
       ended,
+      reload: () => void gateway.reload().catch((error: unknown) => logFailedReload(log.logger, error)),
       close: async () => {
         await gateway.close();
         log.logger.info({}, 'gateway stopped');
@@ -70,6 +79,12 @@ export async function startGateway(options: StartGatewayOptions): Promise<Runnin
     release();
     throw error;
   }
+}
+
+/** A wrong file is logged where it is read. */
+function logFailedReload(logger: Logger, error: unknown): void {
+  if (error instanceof FleetError && error.code === 'config_invalid') return;
+  logger.error({ err: error }, 'the configuration could not be taken over');
 }
 
 /** What a command that is told of alerts needs to find its programs and files; nothing that may be a secret of the gateway. */

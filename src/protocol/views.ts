@@ -136,6 +136,21 @@ export interface HealthView {
   alerts: AlertView[];
 }
 
+/** What became of reading the configuration while the gateway runs. Options by name, such as `alerts.notify`. */
+export interface ReloadView {
+  /** Options that have changed, and count from now on. */
+  changed: string[];
+  /** Options that have changed since the start, and count from the next one. */
+  restartNeeded: string[];
+}
+
+export interface ConfigStateView extends Pick<ReloadView, 'restartNeeded'> {
+  /** When what is in force was read. */
+  readAt: string;
+  /** Why the file could not be read the last time; null when it could. */
+  fault: string | null;
+}
+
 export interface GatewayView {
   version: string;
   pid: number;
@@ -148,6 +163,7 @@ export interface GatewayView {
   hostKeyFingerprint: string;
   nodes: { paired: number; connected: number; pending: number };
   runs: { open: number };
+  config: ConfigStateView;
 }
 
 export interface RotatedKeyView {

@@ -4,7 +4,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { AlertTestView, AlertView } from '../../src/protocol/alert-views.ts';
-import type { HealthView } from '../../src/protocol/views.ts';
+import type { GatewayView, HealthView } from '../../src/protocol/views.ts';
 import { FleetWorld, kill9, type Service, until } from '../support/fleet-processes.ts';
 import { WebhookReceiver } from '../support/webhook-receiver.ts';
 
@@ -14,13 +14,16 @@ describe('alerts', () => {
   let world: FleetWorld;
   let receiver: WebhookReceiver;
   let node: Service;
+  let config: { gateway: { heartbeatInterval: string; alerts: object } };
+  const writeConfig = (gateway: object) =>
+    writeFile(path.join(world.home, 'config.yaml'), JSON.stringify({ gateway }), { mode: 0o600 });
   const alerts = (...args: string[]) => world.json<AlertView[]>(['alerts', '--json', ...args]);
 
   before(async () => {
     world = await FleetWorld.create();
     receiver = await new WebhookReceiver().listen();
     await mkdir(world.home, { mode: 0o700 });
-    const config = {
+    config = {
       gateway: {
         // Long enough that a slow machine does not look offline.
         heartbeatInterval: '3s',
@@ -34,7 +37,7 @@ describe('alerts', () => {
         },
       },
     };
-    await writeFile(path.join(world.home, 'config.yaml'), JSON.stringify(config), { mode: 0o600 });
+    await writeConfig(config.gateway);
     await world.startGateway();
     node = await world.startNode('node-1');
   });
@@ -130,5 +133,36 @@ describe('alerts', () => {
     assert.equal((await world.fleet(['nodes', 'revoke', 'node-1'])).code, 0);
     await until(() => receiver.taken('away').at(-1)?.type === 'alert.resolved', 'the end of the alert', PATIENCE_MS);
     assert.match((await alerts())[0]?.reason ?? '', /revoked/);
+  });
+
+  it('takes over other rules while it runs, by command and by SIGHUP; a wrong file changes nothing, and is shown', async () => {
+    const status = () => world.json<GatewayView>(['gateway', 'status', '--json']);
+    await world.startNode('node-2');
+    const { gateway } = config;
+    const always = { name: 'always', when: { metric: 'cpuPct', above: 0 }, notify: ['hook'] };
+    await writeConfig({ ...gateway, retention: '1d', alerts: { ...gateway.alerts, rules: [always] } });
+    assert.deepEqual(await world.json(['gateway', 'reload', '--json']), {
+      changed: ['alerts.rules'],
+      restartNeeded: ['retention'],
+    });
+    await until(() => receiver.taken('always').length === 1, 'an alert of the new rule', PATIENCE_MS);
+    const before = (await status()).config;
+
+    await writeConfig({ ...gateway, alerts: { rules: [{ name: 'broken' }] } });
+    const refused = await world.fleet(['gateway', 'reload']);
+    assert.equal(refused.code, 78);
+    assert.match(refused.stderr, /gateway\.alerts\.rules\.0\.when/);
+    const { fault, readAt } = (await status()).config;
+    assert.match(fault ?? '', /gateway\.alerts\.rules\.0\.when/);
+    assert.equal(readAt, before.readAt);
+
+    await writeConfig({ ...gateway, alerts: { ...gateway.alerts, rules: [] } });
+    world.gateway?.child.kill('SIGHUP');
+    await until(async () => (await status()).config.fault === null, 'the reading after SIGHUP', PATIENCE_MS);
+    await until(() => receiver.taken('always').length === 2, 'the end of the alert of that rule', PATIENCE_MS);
+    assert.equal(receiver.taken('always')[1]?.data.reason, 'the rule is no longer there');
+    const audited = await world.fleet(['audit', '--action', 'gateway.reload', '--jsonl']);
+    const rows = audited.text.trimEnd().split('\n');
+    assert.equal(rows.filter((row) => row.includes('"outcome":"ok"')).length, 2, audited.text);
   });
 });

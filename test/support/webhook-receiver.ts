@@ -15,7 +15,7 @@ export interface ReceivedWebhook {
 /** The body of a webhook, as far as tests look at it. */
 export interface WebhookBody {
   type: string;
-  data: { alert: string; rule: string; node: string; severity: string; summary: string };
+  data: { alert: string; rule: string; node: string; severity: string; summary: string; reason: string | null };
 }
 
 export class WebhookReceiver {

@@ -1,10 +1,17 @@
 /** `fleet gateway status`: what the gateway of this home says of itself. */
+import type { ConfigStateView } from '../../protocol/views.ts';
 import { formatAddress } from '../../shared/address.ts';
 import { defineCommand } from '../command.ts';
 import { openGateway, printJson } from '../context.ts';
 import { EXIT_OK } from '../exit-code.ts';
 import { formatFacts } from '../output/facts.ts';
 import { formatRelativeTime } from '../output/relative-time.ts';
+
+function describeConfig({ readAt, fault, restartNeeded }: ConfigStateView, now: number): string {
+  const read = `read ${formatRelativeTime(Date.parse(readAt), now)}`;
+  const restart = restartNeeded.length === 0 ? '' : `, needs a restart: ${restartNeeded.join(', ')}`;
+  return `${read}${restart}${fault === null ? '' : `; WRONG since, and not in force: ${fault}`}`;
+}
 
 export const gatewayStatusCommand = defineCommand({
   name: 'gateway status',
@@ -33,6 +40,7 @@ export const gatewayStatusCommand = defineCommand({
           ['host key', view.hostKeyFingerprint],
           ['nodes', `${nodes.connected} of ${nodes.paired} connected, ${nodes.pending} pending`],
           ['open runs', String(view.runs.open)],
+          ['config', describeConfig(view.config, context.clock.now())],
         ]),
       );
     }

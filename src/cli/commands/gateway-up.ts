@@ -35,7 +35,7 @@ export const gatewayUpCommand = defineCommand({
     const { home, configFile } = context;
     return await serve(context, {
       start: (signal, console) => context.services.startGateway({ home, configFile, flags, console, signal }),
-      reconnectOnHangup: false,
+      onHangup: 'reload',
     });
   },
 });

@@ -47,7 +47,7 @@ export const nodeUpCommand = defineCommand({
     const onPending = (info: PendingInfo): void => tellPending(context, info);
     return await serve(context, {
       start: (signal, console) => context.services.startNode({ home, configFile, flags, console, onPending, signal }),
-      reconnectOnHangup: true,
+      onHangup: 'reconnect',
     });
   },
 });

@@ -9,8 +9,11 @@ const FORCED_EXIT_CODES: Readonly<Record<SignalName, number>> = { SIGHUP: 129, S
 
 export interface ServeOptions {
   start(signal: AbortSignal, console: ServiceConsole): Promise<RunningService>;
-  /** SIGHUP makes a new connection where there is one to make; else it ends the service like SIGTERM. */
-  reconnectOnHangup: boolean;
+  /**
+   * What SIGHUP means: a new connection, or to read the configuration anew. The latter not for who was started in a terminal: it has
+   * gone, and so does the service, as at SIGTERM.
+   */
+  onHangup: 'reconnect' | 'reload';
 }
 
 /** Resolves with the exit code once the service has ended. @throws FleetError why it could not start, or stopped by itself. */
@@ -20,7 +23,8 @@ export async function serve(context: CliContext, options: ServeOptions): Promise
   const forced = Promise.withResolvers<number>();
   let service: RunningService | undefined;
   const unlisten = context.signals.listen(['SIGINT', 'SIGTERM', 'SIGHUP'], (name) => {
-    if (name === 'SIGHUP' && options.reconnectOnHangup) return service?.reconnect?.();
+    if (name === 'SIGHUP' && options.onHangup === 'reconnect') return service?.reconnect?.();
+    if (name === 'SIGHUP' && !context.err.isTerminal) return service?.reload?.();
     if (abort.signal.aborted) return forced.resolve(FORCED_EXIT_CODES[name]);
     abort.abort();
     asked.resolve('asked');

@@ -11,6 +11,7 @@ import type { SilenceRow } from '../store/silences-table.ts';
 import type { Store } from '../store/store.ts';
 import { type AlertChange, endAlert, lookAtAlert, noticeOf } from './alert-pass.ts';
 import type { AlertRule } from './alert-rule.ts';
+import type { AlertSettings } from './alert-settings.ts';
 import type { Deliveries, NewNotice } from './delivery/deliveries.ts';
 import { nodeFacts } from './node-facts.ts';
 import type { NodeSignals } from './node-signals.ts';
@@ -34,7 +35,7 @@ export interface AlertEngineOptions {
   clock: Clock;
   logger: Logger;
   randomBytes: (size: number) => Uint8Array;
-  rules: readonly AlertRule[];
+  settings(): Pick<AlertSettings, 'rules'>;
   /** Between two looks at all nodes, ms. */
   intervalMs: number;
   /** So long after the start a node without a session may still be on its way back, ms. */
@@ -43,7 +44,8 @@ export interface AlertEngineOptions {
 
 export class AlertEngine {
   readonly #options: AlertEngineOptions;
-  readonly #rules: readonly { rule: AlertRule; selector: Selector | null }[];
+  /** A set of names may be a large one. */
+  readonly #selectors = new WeakMap<AlertRule, Selector>();
   #startedAt = 0;
   #prunedAt = Number.NEGATIVE_INFINITY;
   #timer: Timer | undefined;
@@ -52,7 +54,6 @@ export class AlertEngine {
 
   constructor(options: AlertEngineOptions) {
     this.#options = options;
-    this.#rules = options.rules.map((rule) => ({ rule, selector: rule.on === null ? null : parseSelector(rule.on) }));
   }
 
   start(): void {
@@ -71,10 +72,12 @@ export class AlertEngine {
   async lookAtAll(): Promise<void> {
     const { store, clock, monitor, signals } = this.#options;
     const now = clock.now();
+    // The same from the beginning of a look to its end.
+    const { rules } = this.#options.settings();
     const nodes = store.nodes.all().filter((node) => node.revokedAt === null);
     const silences = store.silences.active(now);
     const rows = new Map(store.alerts.active().map((row) => [keyOf(row.rule, row.nodeId), row]));
-    const watched = this.#watchedNodes(nodes);
+    const watched = this.#watchedNodes(rules, nodes);
     signals.retain(new Set(nodes.map(({ id }) => id)));
     const isSettling = clock.monotonic() - this.#startedAt < this.#options.settlingMs;
 
@@ -83,7 +86,7 @@ export class AlertEngine {
       for (const node of nodes.slice(begin, begin + TURN_NODES)) {
         const health = monitor.healthOf(node);
         const facts = nodeFacts(health, signals.of(node.id, now));
-        for (const { rule } of this.#rules) {
+        for (const rule of rules) {
           const key = keyOf(rule.name, node.id);
           if (!watched.get(rule.name)?.has(node.id)) continue;
           const row = rows.get(key);
@@ -99,15 +102,18 @@ export class AlertEngine {
       await setImmediate();
     }
     if (this.#closed) return;
-    await this.#endOrphans([...rows.values()], nodes, now);
+    await this.#endOrphans([...rows.values()], { rules, nodes, now });
     await this.#prune(now);
   }
 
   /** What is left belongs to a node or a rule that is gone, or to a node that its rule does not watch any more. */
-  async #endOrphans(rows: readonly AlertRow[], nodes: readonly NodeRecord[], now: number): Promise<void> {
+  async #endOrphans(
+    rows: readonly AlertRow[],
+    { rules, nodes, now }: { rules: readonly AlertRule[]; nodes: readonly NodeRecord[]; now: number },
+  ): Promise<void> {
     const changes = rows.map((row) => {
       const node = nodes.find(({ id }) => id === row.nodeId);
-      const rule = this.#rules.find((candidate) => candidate.rule.name === row.rule)?.rule;
+      const rule = rules.find(({ name }) => name === row.rule);
       const reason =
         node === undefined
           ? 'the node was removed or revoked'
@@ -131,7 +137,8 @@ export class AlertEngine {
         if (isDropped) store.alerts.remove(row.id);
         else store.alerts.put(row);
         if (tell === undefined) continue;
-        const { event, receivers } = tell;
+        const { event } = tell;
+        const receivers = event === 'resolved' ? (this.#receiversOf(row) ?? tell.receivers) : tell.receivers;
         notices.push({ receivers, alertId: row.id, event, notice: noticeOf(row, event, node?.labels ?? {}, now) });
       }
       deliveries.enqueue(notices);
@@ -143,6 +150,12 @@ export class AlertEngine {
       else logger.debug({ ...facts, isDropped }, 'alert pending');
     }
     deliveries.kick();
+  }
+
+  /** Who was told that it fires: their rule may be another or gone by now. Null when that was too long ago. */
+  #receiversOf(row: AlertRow): string[] | null {
+    const told = this.#options.store.deliveries.ofAlert(row.id).filter(({ event }) => event === 'firing');
+    return told.length === 0 ? null : told.map(({ receiver }) => receiver);
   }
 
   async #prune(now: number): Promise<void> {
@@ -157,18 +170,26 @@ export class AlertEngine {
   }
 
   /** Ids of the nodes that each rule watches. */
-  #watchedNodes(nodes: readonly NodeRecord[]): Map<string, ReadonlySet<string>> {
+  #watchedNodes(rules: readonly AlertRule[], nodes: readonly NodeRecord[]): Map<string, ReadonlySet<string>> {
     const { monitor } = this.#options;
     const all = new Set(nodes.map(({ id }) => id));
-    const selectable = this.#rules.some(({ selector }) => selector !== null)
+    const selectable = rules.some(({ on }) => on !== null)
       ? nodes.map((node) => ({ ...node, status: monitor.healthOf(node).status }))
       : [];
     return new Map(
-      this.#rules.map(({ rule, selector }) => [
-        rule.name,
-        selector === null ? all : new Set(selectNodes(selector, selectable).nodes.map(({ id }) => id)),
-      ]),
+      rules.map((rule) => {
+        const selector = this.#selectorOf(rule);
+        if (selector === null) return [rule.name, all];
+        return [rule.name, new Set(selectNodes(selector, selectable).nodes.map(({ id }) => id))];
+      }),
     );
+  }
+
+  #selectorOf(rule: AlertRule): Selector | null {
+    if (rule.on === null) return null;
+    const selector = this.#selectors.get(rule) ?? parseSelector(rule.on);
+    this.#selectors.set(rule, selector);
+    return selector;
   }
 
   #schedule(): void {

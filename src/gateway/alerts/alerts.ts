@@ -11,8 +11,7 @@ import type { SilenceRow } from '../store/silences-table.ts';
 import type { Store } from '../store/store.ts';
 import { AlertEngine } from './alert-engine.ts';
 import { type AlertFigures, countAlerts } from './alert-figures.ts';
-import type { AlertReceiver } from './alert-receiver.ts';
-import type { AlertRule } from './alert-rule.ts';
+import type { AlertSettings } from './alert-settings.ts';
 import type { AlertNotice } from './delivery/alert-message.ts';
 import { Deliveries } from './delivery/deliveries.ts';
 import { createSender } from './delivery/send-to-receiver.ts';
@@ -31,10 +30,8 @@ export interface AlertsOptions {
   logger: Logger;
   random: () => number;
   randomBytes: (size: number) => Uint8Array;
-  rules: readonly AlertRule[];
-  receivers: readonly AlertReceiver[];
-  /** What happens within this time is told together, ms. */
-  groupWaitMs: number;
+  /** Those of the start. */
+  settings: AlertSettings;
   heartbeatIntervalMs: number;
   /** After the start of the gateway a node may take so long to come back, ms. */
   settlingMs: number;
@@ -47,24 +44,39 @@ export class Alerts {
   readonly silences: Silences;
   readonly signals: NodeSignals;
   readonly #options: AlertsOptions;
+  #settings: AlertSettings;
   readonly #engine: AlertEngine;
   readonly #deliveries: Deliveries;
   readonly #abortSending: () => void;
 
   constructor(options: AlertsOptions) {
     this.#options = options;
-    const { rules, receivers, heartbeatIntervalMs } = options;
+    this.#settings = options.settings;
+    const settings = (): AlertSettings => this.#settings;
     const { send, abort } = createSender(options);
     this.#abortSending = abort;
-    this.#deliveries = new Deliveries({ ...options, receivers, send });
+    this.#deliveries = new Deliveries({ ...options, settings, send });
     this.signals = new NodeSignals(options);
-    this.silences = new Silences({ ...options, ruleNames: rules.map(({ name }) => name) });
+    this.silences = new Silences({ ...options, settings });
     this.#engine = new AlertEngine({
       ...options,
+      settings,
       signals: this.signals,
       deliveries: this.#deliveries,
-      intervalMs: Math.min(MOST_INTERVAL_MS, Math.max(LEAST_INTERVAL_MS, heartbeatIntervalMs / 2)),
+      intervalMs: Math.min(MOST_INTERVAL_MS, Math.max(LEAST_INTERVAL_MS, options.heartbeatIntervalMs / 2)),
     });
+  }
+
+  /** Other rules and receivers from now on: the next look ends alerts of rules that are gone. @throws FleetError `storage_failed`. */
+  async use(settings: AlertSettings): Promise<void> {
+    const before = this.#settings;
+    this.#settings = settings;
+    try {
+      await this.#deliveries.dropUnknown();
+    } catch (error) {
+      this.#settings = before;
+      throw error;
+    }
   }
 
   /** Resolves when what waited from before the start is under way. */
@@ -102,7 +114,8 @@ export class Alerts {
 
   /** For graphs. */
   figures(): AlertFigures {
-    const { store, rules, receivers } = this.#options;
+    const { store } = this.#options;
+    const { rules, receivers } = this.#settings;
     return {
       alerts: countAlerts(rules, store.alerts.active(), this.silences.active()),
       waiting: receivers.map(({ name }) => ({ receiver: name, count: store.deliveries.waiting(name) })),
@@ -111,13 +124,14 @@ export class Alerts {
 
   /** Sends each receiver, or one of them, a message that says that it is a test. @throws FleetError `not_found`. */
   async test(name: string | undefined): Promise<AlertTestView[]> {
-    const { receivers, clock } = this.#options;
+    const { clock } = this.#options;
+    const { receivers } = this.#settings;
     const meant = name === undefined ? receivers : receivers.filter((receiver) => receiver.name === name);
     if (meant.length === 0) {
       const what = name === undefined ? 'there are no receivers' : `there is no receiver called ${name}`;
       const hint =
         receivers.length === 0
-          ? 'Write them under gateway.alerts.notify in config.yaml, and start the gateway again.'
+          ? 'Write them under gateway.alerts.notify in config.yaml, then: fleet gateway reload'
           : `The receivers: ${receivers.map((receiver) => receiver.name).join(', ')}`;
       throw new FleetError('not_found', what, { hint });
     }

@@ -2,8 +2,8 @@
 import { randomBytes } from 'node:crypto';
 import { FLEET_VERSION } from '../../protocol/version.ts';
 import { type GatewayConfig, offlineAfterMs } from '../config.ts';
+import { alertSettingsOf } from './alert-settings.ts';
 import { Alerts, type AlertsOptions } from './alerts.ts';
-import { builtInRules } from './built-in-rules.ts';
 
 export type AlertSources = Pick<AlertsOptions, 'store' | 'monitor' | 'epochs' | 'clock' | 'logger' | 'random' | 'env'>;
 
@@ -11,9 +11,7 @@ export function createAlerts(config: GatewayConfig, sources: AlertSources): Aler
   return new Alerts({
     ...sources,
     randomBytes,
-    rules: config.alerts.rules ?? builtInRules(config.thresholds),
-    receivers: config.alerts.notify,
-    groupWaitMs: config.alerts.groupWait,
+    settings: alertSettingsOf(config, config.thresholds),
     heartbeatIntervalMs: config.heartbeatInterval,
     settlingMs: offlineAfterMs(config),
     userAgent: `fleet/${FLEET_VERSION}`,

@@ -7,6 +7,7 @@ import { findNode } from '../api/find.ts';
 import type { AlertRow } from '../store/alerts-table.ts';
 import type { SilenceRow } from '../store/silences-table.ts';
 import type { Store } from '../store/store.ts';
+import type { AlertSettings } from './alert-settings.ts';
 
 const ID_LENGTH = 8;
 /** Shortest beginning of an alert's id that stands for it. */
@@ -23,7 +24,7 @@ export interface SilencesOptions {
   store: Store;
   clock: Clock;
   randomBytes: (size: number) => Uint8Array;
-  ruleNames: readonly string[];
+  settings(): Pick<AlertSettings, 'rules'>;
 }
 
 export class Silences {
@@ -77,7 +78,8 @@ export class Silences {
   }
 
   #targetOf(what: string): Pick<SilenceRow, 'kind' | 'target' | 'label'> {
-    const { store, ruleNames } = this.#options;
+    const { store, settings } = this.#options;
+    const ruleNames = settings().rules.map(({ name }) => name);
     const [alert, another] = what.length < LEAST_PREFIX ? [] : store.alerts.byPrefix(what);
     const isRule = ruleNames.includes(what);
     const node = store.nodes.byName(what);

@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import { labelKeySchema, labelValueSchema, nodeNameSchema } from '../../protocol/names.ts';
-import type { GatewayView, RotatedKeyView } from '../../protocol/views.ts';
+import type { GatewayView, ReloadView, RotatedKeyView } from '../../protocol/views.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { type App, parseInput, queryText } from '../../shared/http/fastify-app.ts';
 import type { Logger } from '../../shared/logger.ts';
@@ -41,6 +41,8 @@ export interface AdminRoutesOptions extends ViewSources {
   describeGateway(): GatewayView;
   /** Replaces the signing key. */
   rotateKey(): { id: string; graceEndsAt: number };
+  /** Reads the configuration anew. @throws FleetError `config_invalid`. */
+  reload(): Promise<ReloadView>;
   /** Begins the orderly end of the process. */
   shutdown(): void;
 }
@@ -60,6 +62,16 @@ export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
       logger.info({ by: request.caller.name }, 'shutdown asked');
       reply.raw.once('close', () => options.shutdown());
       return reply.code(202).header('connection', 'close').send({ pid: process.pid });
+    },
+  );
+
+  app.post(
+    '/v1/gateway/reload',
+    { config: { action: 'gateway.manage', audit: 'gateway.reload' } },
+    async (request): Promise<ReloadView> => {
+      const view = await options.reload();
+      request.act?.note({ ...view });
+      return view;
     },
   );
 

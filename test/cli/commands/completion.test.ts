@@ -22,7 +22,7 @@ describe('completion', { timeout: 20_000 }, () => {
 
   test('commands, subcommands, options and choices', async () => {
     assert.deepEqual(await complete('no'), ['node', 'nodes']);
-    assert.deepEqual(await complete('gateway', ''), ['up', 'down', 'status', 'logs', 'rotate-key']);
+    assert.deepEqual(await complete('gateway', ''), ['up', 'down', 'status', 'logs', 'reload', 'rotate-key']);
     assert.deepEqual(await complete('--json', 'nodes', 're'), ['rename', 'revoke', 'reset', 'reject']);
     assert.deepEqual(await complete('run', '--ti'), ['--timeout']);
     assert.deepEqual(await complete('health', 'report', '--format', ''), ['text', 'json', 'md', 'html', 'csv']);

@@ -16,6 +16,7 @@ const VIEW: GatewayView = {
   hostKeyFingerprint: 'SHA256:abc',
   nodes: { paired: 3, connected: 2, pending: 1 },
   runs: { open: 4 },
+  config: { readAt: '2026-01-01T00:00:00.000Z', fault: null, restartNeeded: [] },
 };
 
 describe('fleet gateway and fleet invite', { timeout: 20_000 }, () => {
@@ -37,6 +38,36 @@ describe('fleet gateway and fleet invite', { timeout: 20_000 }, () => {
     const { exitCode, stderr } = await world.run('gateway', 'status');
     assert.equal(exitCode, 255);
     assert.match(stderr, /no gateway is running/);
+  });
+
+  test('status tells which configuration is in force, and what is wrong with the file', async () => {
+    const readAt = new Date(world.clock.now() - 300_000).toISOString();
+    const config = { readAt, fault: 'gateway.alerts: wrong', restartNeeded: ['listen', 'ssh.loginGrace'] };
+    gateway.on('GET /v1/gateway', json({ ...VIEW, config }));
+    const { stdout } = await world.run('gateway', 'status');
+    const said =
+      'read 5m ago, needs a restart: listen, ssh.loginGrace; WRONG since, and not in force: gateway.alerts: wrong';
+    assert.match(stdout, new RegExp(`config: +${said}\\n`));
+  });
+
+  test('reload says what counts now and what does not, and fails with the reason', async () => {
+    const view = { changed: ['alerts.rules', 'alerts.notify'], restartNeeded: ['listen'] };
+    const fault = { error: { code: 'config_invalid', message: 'the configuration is wrong: gateway.x: no' } };
+    gateway.on(
+      'POST /v1/gateway/reload',
+      json(view),
+      json({ changed: [], restartNeeded: [] }),
+      json(view),
+      json(fault, 400),
+    );
+    assert.equal(
+      (await world.run('gateway', 'reload')).stdout,
+      'in force: alerts.rules, alerts.notify\nneeds a restart: listen\n',
+    );
+    assert.equal((await world.run('gateway', 'reload')).stdout, 'nothing that counts at once has changed\n');
+    assert.deepEqual(JSON.parse((await world.run('gateway', 'reload', '--json')).stdout), view);
+    const { exitCode, stderr } = await world.run('gateway', 'reload');
+    assert.deepEqual([exitCode, stderr], [78, 'fleet: the configuration is wrong: gateway.x: no\n']);
   });
 
   test('down waits until the process is gone', async () => {

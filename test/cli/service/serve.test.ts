@@ -11,11 +11,16 @@ class FakeService implements RunningService {
   readonly ended = this.#ended.promise;
   closed = 0;
   reconnects = 0;
+  reloads = 0;
   /** Resolves only then, where a test says so. */
   closing: Promise<void> = Promise.resolve();
 
   reconnect(): void {
     this.reconnects += 1;
+  }
+
+  reload(): void {
+    this.reloads += 1;
   }
 
   async close(): Promise<void> {
@@ -92,7 +97,7 @@ describe('serving', { timeout: 10_000 }, () => {
     assert.equal(service.closed, 1);
   });
 
-  test('SIGHUP makes a node connect anew, and ends a gateway', async () => {
+  test('SIGHUP makes a node connect anew, and a gateway read its configuration, unless that has lost its terminal', async () => {
     const { world, service } = setUp();
     const running = world.run('node', 'up');
     await untilReady(world);
@@ -105,8 +110,15 @@ describe('serving', { timeout: 10_000 }, () => {
     const gateway = other.world.run('gateway', 'up');
     await untilReady(other.world);
     other.world.signal('SIGHUP');
+    assert.deepEqual([other.service.reloads, other.service.closed], [1, 0]);
+    other.world.signal('SIGTERM');
     assert.equal((await gateway).exitCode, 0);
-    assert.equal(other.service.closed, 1);
+    other.world.stderr.isTTY = true;
+    const inTerminal = other.world.run('gateway', 'up');
+    await untilReady(other.world);
+    other.world.signal('SIGHUP');
+    assert.equal((await inTerminal).exitCode, 0);
+    assert.deepEqual([other.service.reloads, other.service.closed], [1, 2]);
   });
 
   test('what stops by itself has the exit code of its reason, or 0', async () => {

@@ -37,6 +37,8 @@ export const OFFLINE: Partial<NodeHealth> = { status: 'offline', reasons: ['no s
 
 export interface Sent {
   receiver: string;
+  /** Of the receiver, if it has one. */
+  url: string;
   id: string;
   message: AlertMessage;
 }
@@ -68,10 +70,10 @@ export function alertWorld(t: TestContext, section: { rules: object[]; notify?: 
         logger: silentLogger,
         random: () => 0,
         randomBytes,
-        receivers: world.receivers,
-        groupWaitMs: groupWait,
+        settings: () => ({ receivers: world.receivers, groupWaitMs: groupWait }),
         send: async (receiver, id, message) => {
-          const sent = { receiver: receiver.name, id, message };
+          const url = 'url' in receiver ? receiver.url : '';
+          const sent = { receiver: receiver.name, url, id, message };
           world.sent.push(sent);
           return await world.answer(sent);
         },
@@ -84,7 +86,7 @@ export function alertWorld(t: TestContext, section: { rules: object[]; notify?: 
         clock,
         logger: silentLogger,
         randomBytes,
-        rules: world.rules,
+        settings: () => ({ rules: world.rules }),
         intervalMs: INTERVAL_MS,
         settlingMs,
       });

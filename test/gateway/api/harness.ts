@@ -125,9 +125,11 @@ export async function testApi(
     ...sources,
     random: () => 0,
     randomBytes,
-    rules: config.alerts.rules ?? [],
-    receivers: config.alerts.notify,
-    groupWaitMs: config.alerts.groupWait,
+    settings: {
+      rules: config.alerts.rules ?? [],
+      receivers: config.alerts.notify,
+      groupWaitMs: config.alerts.groupWait,
+    },
     heartbeatIntervalMs: 30_000,
     settlingMs: 0,
     env: {},
@@ -162,6 +164,7 @@ export async function testApi(
     pending,
     describeGateway: () => ({ nodes: { paired: store.nodes.all().length } }) as never,
     rotateKey: () => keys.rotate(),
+    reload: async () => ({ changed: ['alerts.rules'], restartNeeded: [] }),
     shutdown: () => {
       shutdowns += 1;
     },

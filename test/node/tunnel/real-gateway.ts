@@ -53,6 +53,7 @@ export class TestGateway {
       logger: silentLogger,
       random: Math.random,
       alertEnv: {},
+      readConfig: () => config,
       onShutdownAsked: () => {},
     });
     this.port = (await this.#gateway.start()).listen.port;

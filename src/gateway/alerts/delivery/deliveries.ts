@@ -6,6 +6,7 @@ import type { Logger } from '../../../shared/logger.ts';
 import type { DeliveryRow, NewDelivery } from '../../store/deliveries-table.ts';
 import type { Store } from '../../store/store.ts';
 import type { AlertReceiver } from '../alert-receiver.ts';
+import type { AlertSettings } from '../alert-settings.ts';
 import { type AlertMessage, type AlertNotice, combineNotices, MOST_TOLD } from './alert-message.ts';
 import { type Attempt, afterAttempt, LONGEST_RETRY_MS } from './attempt.ts';
 
@@ -36,9 +37,8 @@ export interface DeliveriesOptions {
   logger: Logger;
   random: () => number;
   randomBytes: (size: number) => Uint8Array;
-  receivers: readonly AlertReceiver[];
-  /** What happens within this time of the first of its rule is told together, ms; with 0, each alert by itself and at once. */
-  groupWaitMs: number;
+  /** Those of now. */
+  settings(): Pick<AlertSettings, 'receivers' | 'groupWaitMs'>;
   /** One attempt; never rejects. */
   send: Send;
 }
@@ -54,18 +54,22 @@ export class Deliveries {
     this.#options = options;
   }
 
-  /** Goes on with what waited when the gateway stopped. What waits for receivers that are no longer there is given up. */
+  /** Goes on with what waited when the gateway stopped. */
   async start(): Promise<void> {
-    const { store, clock, logger, receivers } = this.#options;
-    const known = new Set(receivers.map(({ name }) => name));
+    await this.dropUnknown();
+    this.kick();
+  }
+
+  /** Gives up what waits for receivers that are not there (any more). */
+  async dropUnknown(): Promise<void> {
+    const { store, clock, logger } = this.#options;
     await store.write(() => {
-      for (const name of store.deliveries.receivers().filter((waiting) => !known.has(waiting))) {
+      for (const name of store.deliveries.receivers().filter((waiting) => this.#find(waiting) === undefined)) {
         const error = 'the receiver is no longer in the configuration';
         const messages = store.deliveries.giveUpOldest(name, 0, error, clock.now());
         logger.warn({ receiver: name, messages }, 'alert messages given up: no such receiver');
       }
     });
-    this.kick();
   }
 
   /** Resolves when no attempt is under way any more; whoever sends has been told to stop by then. */
@@ -77,7 +81,8 @@ export class Deliveries {
 
   /** Puts notices out, each for some receivers (null: all). Call inside a write; {@link kick} once that is stored. */
   enqueue(notices: readonly NewNotice[]): void {
-    const { receivers, groupWaitMs, store, clock, logger } = this.#options;
+    const { store, clock, logger } = this.#options;
+    const { receivers, groupWaitMs } = this.#options.settings();
     const now = clock.now();
     for (const { name } of receivers) {
       for (const { receivers: meant, ...rest } of notices) {
@@ -92,13 +97,13 @@ export class Deliveries {
 
   /** Looks for what is due now. */
   kick(): void {
-    for (const receiver of this.#options.receivers) this.#pump(receiver);
+    for (const { name } of this.#options.settings().receivers) this.#pump(name);
   }
 
   /** Tells one receiver once, and says what came back. The message is on record, and is not tried again. */
   async test(name: string, notice: AlertNotice): Promise<Attempt> {
-    const { store, clock, receivers, send } = this.#options;
-    const receiver = receivers.find((candidate) => candidate.name === name);
+    const { store, clock, send } = this.#options;
+    const receiver = this.#find(name);
     if (receiver === undefined) throw new FleetError('not_found', `there is no receiver called ${name}`);
     const row = this.#newRow(name, { alertId: null, event: 'test', notice }, clock.now());
     const attempt = await send(receiver, row.id, combineNotices([notice], 1));
@@ -123,38 +128,42 @@ export class Deliveries {
     return { id, receiver, alertId, rule, event, message, createdAt, nextAt: createdAt, batch: null };
   }
 
-  #pump(receiver: AlertReceiver): void {
-    const { name } = receiver;
-    if (this.#closed || this.#busy.has(name)) return;
+  #find(name: string): AlertReceiver | undefined {
+    return this.#options.settings().receivers.find((receiver) => receiver.name === name);
+  }
+
+  #pump(name: string): void {
+    const receiver = this.#find(name);
+    if (this.#closed || receiver === undefined || this.#busy.has(name)) return;
     this.#timers.get(name)?.cancel();
-    const { store, clock, logger, groupWaitMs } = this.#options;
+    const { store, clock, logger, settings } = this.#options;
     const now = clock.now();
-    const times = { now, latest: now + 2 * LONGEST_RETRY_MS, latestFirst: now + groupWaitMs };
+    const times = { now, latest: now + 2 * LONGEST_RETRY_MS, latestFirst: now + settings().groupWaitMs };
     const row = store.deliveries.due(name, times);
     if (row === undefined) {
       const earliest = store.deliveries.earliest(name);
-      if (earliest !== null) this.#lookAfter(receiver, Math.min(LOOK_AGAIN_MS, Math.max(1, earliest - now)));
+      if (earliest !== null) this.#lookAfter(name, Math.min(LOOK_AGAIN_MS, Math.max(1, earliest - now)));
       return;
     }
     const attempt = this.#attempt(receiver, row).then(
       () => {
         this.#busy.delete(name);
-        this.#pump(receiver);
+        this.#pump(name);
       },
       (error: unknown) => {
         this.#busy.delete(name);
         logger.error({ err: error, receiver: name }, 'could not store what became of an alert message');
-        this.#lookAfter(receiver, LOOK_AGAIN_MS);
+        this.#lookAfter(name, LOOK_AGAIN_MS);
       },
     );
     this.#busy.set(name, attempt);
   }
 
-  #lookAfter(receiver: AlertReceiver, delayMs: number): void {
+  #lookAfter(name: string, delayMs: number): void {
     if (this.#closed) return;
     this.#timers.set(
-      receiver.name,
-      this.#options.clock.after(delayMs, () => this.#pump(receiver)),
+      name,
+      this.#options.clock.after(delayMs, () => this.#pump(name)),
     );
   }
 
@@ -190,8 +199,8 @@ export class Deliveries {
    * alerts under the same id again, no more and no fewer.
    */
   async #formBatch(row: DeliveryRow): Promise<string> {
-    const { store, groupWaitMs } = this.#options;
-    await store.write(() => store.deliveries.form(row, groupWaitMs > 0));
+    const { store, settings } = this.#options;
+    await store.write(() => store.deliveries.form(row, settings().groupWaitMs > 0));
     return row.id;
   }
 }

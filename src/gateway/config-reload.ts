@@ -1,0 +1,90 @@
+/** Reads the configuration anew while the gateway runs: alerts change at once, for the rest it says that a restart is needed. */
+import { isDeepStrictEqual } from 'node:util';
+import type { ConfigStateView, ReloadView } from '../protocol/views.ts';
+import type { Clock } from '../shared/clock.ts';
+import { toFleetError } from '../shared/errors.ts';
+import type { Logger } from '../shared/logger.ts';
+import { alertSettingsOf } from './alerts/alert-settings.ts';
+import type { Alerts } from './alerts/alerts.ts';
+import type { GatewayConfig } from './config.ts';
+
+/** Sections that can change while the gateway runs. */
+const RELOADABLE_SECTIONS = ['alerts'] as const;
+/** Options that hold others. */
+const SECTIONS = ['alerts', 'ssh', 'thresholds'] as const satisfies readonly (keyof GatewayConfig)[];
+
+export interface ConfigReloadOptions {
+  /** As the gateway was started with. */
+  config: GatewayConfig;
+  /** Reads it anew, flags included. @throws FleetError `config_invalid`. */
+  read(): GatewayConfig;
+  alerts: Pick<Alerts, 'use'>;
+  clock: Clock;
+  logger: Logger;
+}
+
+export class ConfigReload {
+  readonly #options: ConfigReloadOptions;
+  /** With what of it is in force. */
+  #current: GatewayConfig;
+  #readAt: number;
+  #fault: string | null = null;
+  #restart: string[] = [];
+
+  constructor(options: ConfigReloadOptions) {
+    this.#options = options;
+    this.#current = options.config;
+    this.#readAt = options.clock.now();
+  }
+
+  /** For `fleet gateway status`. */
+  get view(): ConfigStateView {
+    return { readAt: new Date(this.#readAt).toISOString(), fault: this.#fault, restartNeeded: [...this.#restart] };
+  }
+
+  /** A broken file changes nothing. @throws FleetError `config_invalid` what is wrong with it; `storage_failed`. */
+  async reload(): Promise<ReloadView> {
+    const { config: started, read, alerts, clock, logger } = this.#options;
+    let config: GatewayConfig;
+    try {
+      config = read();
+    } catch (error) {
+      const { message } = toFleetError(error);
+      this.#fault = message;
+      logger.error({ reason: message }, 'configuration could not be read; the one of before stays in force');
+      throw error;
+    }
+    const changed = changedOptions(this.#current, config).filter(isReloadable);
+    // Nodes are called `limited` at the limits of the start, until the next one.
+    await alerts.use(alertSettingsOf(config, started.thresholds));
+    this.#current = config;
+    this.#readAt = clock.now();
+    this.#fault = null;
+    this.#restart = changedOptions(started, config).filter((option) => !isReloadable(option));
+    logger.info({ changed }, 'configuration read');
+    if (this.#restart.length > 0) {
+      logger.warn({ options: this.#restart }, 'options have changed that count from the next start of the gateway');
+    }
+    return { changed, restartNeeded: [...this.#restart] };
+  }
+}
+
+/** Names of options that differ, such as `listen` or `alerts.notify`; never their values, which may be secrets. */
+export function changedOptions(before: GatewayConfig, after: GatewayConfig): string[] {
+  return differences(before, after).flatMap((option) => {
+    const section = SECTIONS.find((name) => name === option);
+    if (section === undefined) return [option];
+    return differences(before[section], after[section]).map((name) => `${section}.${name}`);
+  });
+}
+
+function differences(before: object, after: object): string[] {
+  const one = new Map(Object.entries(before));
+  const other = new Map(Object.entries(after));
+  const names = new Set([...one.keys(), ...other.keys()]);
+  return [...names].filter((name) => !isDeepStrictEqual(one.get(name), other.get(name)));
+}
+
+function isReloadable(option: string): boolean {
+  return RELOADABLE_SECTIONS.some((section) => option.startsWith(`${section}.`));
+}
