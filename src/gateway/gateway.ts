@@ -197,7 +197,7 @@ export class Gateway {
       bus,
       places,
       renderReport: report,
-      onEnd: (schedule, succeeded) => metrics.scheduleEnded(schedule, succeeded ? 'succeeded' : 'failed'),
+      onOutcome: (...outcome) => metrics.scheduleOutcome(...outcome),
     });
     const localTimeZone = Intl.DateTimeFormat().resolvedOptions().timeZone;
     addScheduleRoutes(app, { ...sources, scheduler, places, localTimeZone });
@@ -222,6 +222,7 @@ export class Gateway {
       alerts,
       readFigures: () => ({
         runs: store.runs.countOpen(),
+        schedules: store.schedules.all().map(({ name }) => name),
         sessions: sessions.size,
         ssh: ssh.stats,
         version: FLEET_VERSION,

@@ -17,3 +17,7 @@ export type FiringCause = (typeof FIRING_CAUSES)[number];
 /** `waiting` for the one before, `started`, and the ends. `missed` was never begun, `skipped` because of the overlap policy. */
 export const FIRING_STATES = ['waiting', 'started', 'succeeded', 'failed', 'skipped', 'missed'] as const;
 export type FiringState = (typeof FIRING_STATES)[number];
+
+/** The states that are ends. */
+export const FIRING_OUTCOMES = ['succeeded', 'failed', 'skipped', 'missed'] as const satisfies readonly FiringState[];
+export type FiringOutcome = (typeof FIRING_OUTCOMES)[number];

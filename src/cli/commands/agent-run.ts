@@ -1,10 +1,10 @@
 /** `fleet agent run`: one prompt for one agent on a node. */
 import { AgentReader } from '../../client/agent-reader.ts';
 import type { JobEvent } from '../../protocol/job-messages.ts';
-import { FleetError } from '../../shared/errors.ts';
 import { defineCommand } from '../command.ts';
 import { openGateway, printJson } from '../context.ts';
 import { AgentJsonlOutput, AgentTextOutput } from '../job/agent-output.ts';
+import { addressAgent } from '../job/agent-request.ts';
 import { type AgentRequest, conductAgent } from '../job/conduct-agent.ts';
 import { type JobOutput, onlyRun } from '../job/conduct-job.ts';
 import { explainEnd } from '../job/explain-end.ts';
@@ -13,9 +13,6 @@ import { ResultCollector } from '../job/run-result.ts';
 import { exitCodeOfRun } from '../output/run-exit-code.ts';
 import { formatError } from '../print-error.ts';
 import { exitCodeOfLeaving, submitOnly } from './run.ts';
-
-/** Every node with a live tunnel; the gateway leaves out those that take no work. */
-const ANYWHERE = '@online,@limited';
 
 export const agentRunCommand = defineCommand({
   name: 'agent run',
@@ -43,38 +40,27 @@ export const agentRunCommand = defineCommand({
   ],
   async execute(context, { options, positionals, words }) {
     refuseTwoFormats(context, options.jsonl);
-    if (options.on !== undefined && !options.any) {
-      throw new FleetError('usage', '--on needs --any: an agent runs on one of the nodes', {
-        hint: "For example: fleet agent run --any --on @all coder 'PROMPT'",
-      });
-    }
-    const { NODE, AGENT } = positionals;
-    const prompt = options.any ? [AGENT, ...words] : words;
-    if (prompt.join(' ').trim() === '') {
-      throw new FleetError('usage', 'there is no prompt', {
-        hint: "Write it last, for example: fleet agent run node-1 coder 'fix the test'",
-      });
-    }
+    const { agent, target, prompt } = addressAgent(positionals, words, options);
     const request: AgentRequest = {
       ...buildRequest(context, options, prompt),
       kind: 'agent',
-      agent: options.any ? NODE : AGENT,
-      target: options.any ? { any: options.on ?? ANYWHERE } : { node: NODE },
+      agent,
+      target,
     };
     if (options.async) return await submitOnly(context, request);
     const { fallback } = options;
     const client = openGateway(context);
     if (context.json) {
-      const createOutput = (agent: string): ResultOutput => new ResultOutput(agent);
-      const { job, agent, output } = await conductAgent(context, { client, request, fallback, createOutput });
+      const createOutput = (name: string): ResultOutput => new ResultOutput(name);
+      const { job, agent: taken, output } = await conductAgent(context, { client, request, fallback, createOutput });
       const left = exitCodeOfLeaving(job);
       if (left !== undefined && job.leave !== 'interrupted') return left;
       const run = onlyRun(job);
-      printJson(context, { ...output.collector.resultOf(run), agent, result: output.reader.result });
+      printJson(context, { ...output.collector.resultOf(run), agent: taken, result: output.reader.result });
       return left ?? exitCodeOfRun(run);
     }
-    const createOutput = (agent: string): JobOutput =>
-      options.jsonl ? new AgentJsonlOutput(agent, context.out) : new AgentTextOutput(agent, context);
+    const createOutput = (name: string): JobOutput =>
+      options.jsonl ? new AgentJsonlOutput(name, context.out) : new AgentTextOutput(name, context);
     const { job } = await conductAgent(context, { client, request, fallback, createOutput });
     const left = exitCodeOfLeaving(job);
     if (left !== undefined && job.leave !== 'interrupted') return left;

@@ -9,7 +9,7 @@ import { parseAction } from '../schedule/parse-action.ts';
 
 export const scheduleAddCommand = defineCommand({
   name: 'schedule add',
-  usage: '[OPTIONS] CRON [--] run|broadcast|health report …',
+  usage: '[OPTIONS] CRON [--] run|broadcast|agent run|health report …',
   describe: [
     'Has the gateway do something at certain times. The command is typed as one would type it now, and checked now.',
     "CRON is one word of five fields, as in crontab(5): '0 7 * * 1-5'; or @hourly, @daily, @weekly, @monthly.",
@@ -28,6 +28,10 @@ export const scheduleAddCommand = defineCommand({
     [
       "fleet schedule add --name backup --overlap queue '30 2 * * *' broadcast --expires 6h backup",
       'a job, every night',
+    ],
+    [
+      "fleet schedule add @weekly -- agent run --any coder 'update the dependencies'",
+      'a prompt, wherever there is time',
     ],
     ["fleet schedule add @hourly -- run web-1 --timeout 5m 'certbot renew'", 'on one node'],
   ],

@@ -4,7 +4,7 @@ import { defineCommand } from '../command.ts';
 import { openGateway, printJson } from '../context.ts';
 import { EXIT_OK } from '../exit-code.ts';
 import { formatTable } from '../output/table.ts';
-import { describeDuration, describeReason, paintOf } from '../schedule/describe-schedule.ts';
+import { describeDuration, describeOutcomes, describeReason, paintOf } from '../schedule/describe-schedule.ts';
 
 const COLUMNS = [
   { header: 'PLANNED FOR' },
@@ -18,7 +18,8 @@ const COLUMNS = [
 export const scheduleHistoryCommand = defineCommand({
   name: 'schedule history',
   usage: '[OPTIONS] SCHEDULE',
-  describe: 'Shows what became of the times of a schedule, the newest first. The last 200 are kept.',
+  describe:
+    'Shows what became of the times of a schedule, the newest first, and how many of them were skipped, missed or failed. The last 200 are kept.',
   positionals: [{ name: 'SCHEDULE', describe: 'Its name' }],
   options: { limit: { type: 'string', placeholder: 'N', describe: 'At most so many (20)' } },
   examples: [
@@ -49,6 +50,7 @@ export const scheduleHistoryCommand = defineCommand({
       describeReason(firing),
     ]);
     context.out.write(formatTable(COLUMNS, rows, { paintHeader: style.bold }));
+    context.err.write(`${describeOutcomes(firings)}\n`);
     return EXIT_OK;
   },
 });

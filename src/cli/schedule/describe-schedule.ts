@@ -1,5 +1,6 @@
 /** Schedules and their times in words, as the commands of `fleet schedule` share them. */
 import type { FiringView, ScheduledAction, ScheduleView } from '../../protocol/schedule.ts';
+import { FIRING_STATES } from '../../protocol/schedule-words.ts';
 import { formatDuration } from '../../shared/duration.ts';
 import { formatRelativeTime } from '../output/relative-time.ts';
 import type { TableCell } from '../output/table.ts';
@@ -52,4 +53,13 @@ export function describeDuration({ firedAt, endedAt }: FiringView): string {
 /** What a person should know of one of its times: `3 times, the gateway was down`. */
 export function describeReason({ count, reason }: FiringView): string {
   return [...(count > 1 ? [`${count} times`] : []), ...(reason === null ? [] : [reason])].join(', ');
+}
+
+/** How many times ended how: `12 succeeded, 1 failed, 40 missed`. An entry may stand for many. */
+export function describeOutcomes(firings: readonly FiringView[]): string {
+  const counts = FIRING_STATES.map((state) => {
+    const count = firings.reduce((sum, firing) => sum + (firing.state === state ? firing.count : 0), 0);
+    return { state, count };
+  });
+  return counts.flatMap(({ state, count }) => (count === 0 ? [] : [`${count} ${state}`])).join(', ');
 }

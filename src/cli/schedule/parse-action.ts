@@ -8,6 +8,7 @@ import { parseCommandLine } from '../args/parse-command-line.ts';
 import type { AnyInvocation, OptionValues } from '../command.ts';
 import { buildFlow } from '../commands/broadcast.ts';
 import type { CliContext } from '../context.ts';
+import { addressAgent } from '../job/agent-request.ts';
 import { buildRequest, type JOB_OPTIONS, parsePositiveDuration } from '../job/job-options.ts';
 
 const HOW_TO_RUN = ['timeout', 'expires', 'cwd', 'env', 'user', 'lane', 'priority'];
@@ -15,6 +16,7 @@ const HOW_TO_RUN = ['timeout', 'expires', 'cwd', 'env', 'user', 'lane', 'priorit
 const SCHEDULABLE: Readonly<Record<string, readonly string[]>> = {
   run: HOW_TO_RUN,
   broadcast: [...HOW_TO_RUN, 'on', 'exclude', 'fanout', 'ramp', 'max-errors'],
+  'agent run': [...HOW_TO_RUN, 'any', 'on'],
   'health report': ['since', 'format', 'out'],
 };
 
@@ -34,12 +36,37 @@ export async function parseAction(context: CliContext, words: readonly string[])
   const { invocation } = parsed;
   refuseOthers(name, invocation.options, allowed);
   if (name === 'health report') return reportAction(invocation);
-  const target = name === 'run' ? { node: textOf(invocation.positionals.NODE) ?? '' } : selectorOf(invocation);
   // The parser has given each option of this command its own type.
   const options = invocation.options as OptionValues<typeof JOB_OPTIONS> & Parameters<typeof buildFlow>[0];
+  return name === 'agent run'
+    ? agentAction(context, invocation, options)
+    : shellAction(context, name, invocation, options);
+}
+
+type JobOptionValues = OptionValues<typeof JOB_OPTIONS>;
+
+function shellAction(
+  context: CliContext,
+  name: string,
+  invocation: AnyInvocation,
+  options: JobOptionValues & Parameters<typeof buildFlow>[0],
+): ScheduledAction {
+  const target = name === 'run' ? { node: textOf(invocation.positionals.NODE) ?? '' } : selectorOf(invocation);
   const { idempotencyKey: _key, ...request } = buildRequest(context, options, invocation.words);
   const flow = name === 'run' ? {} : buildFlow(options);
   return { kind: 'job', request: { ...request, target, ...(Object.keys(flow).length === 0 ? {} : { flow }) } };
+}
+
+/** A node is picked each time, when any will do. */
+function agentAction(context: CliContext, invocation: AnyInvocation, options: JobOptionValues): ScheduledAction {
+  const { positionals, words } = invocation;
+  const names = { NODE: textOf(positionals.NODE) ?? '', AGENT: textOf(positionals.AGENT) ?? '' };
+  const { agent, target, prompt } = addressAgent(names, words, {
+    any: invocation.options.any === true,
+    on: textOf(invocation.options.on),
+  });
+  const { idempotencyKey: _key, ...request } = buildRequest(context, options, prompt);
+  return { kind: 'job', request: { ...request, kind: 'agent', agent, target } };
 }
 
 function refuseOthers(name: string, options: AnyInvocation['options'], allowed: readonly string[]): void {

@@ -1,6 +1,7 @@
 /** What the gateway tells Prometheus about itself: the bus, its SSH port, its process. Counted as it happens, by prom-client. */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Counter, Gauge, Histogram, Registry, type RegistryContentType } from 'prom-client';
+import { FIRING_OUTCOMES, type FiringOutcome } from '../../protocol/schedule-words.ts';
 import type { SshServerStats } from '../ssh/ssh-server.ts';
 import type { RunRecord } from '../store/runs-table.ts';
 
@@ -26,6 +27,8 @@ const OUTCOMES = [
 /** What is read at the moment of a scrape. */
 export interface GatewayFigures {
   runs: { queued: number; delivered: number; running: number };
+  /** Names of all that there are. */
+  schedules: readonly string[];
   sessions: number;
   ssh: SshServerStats;
   version: string;
@@ -70,8 +73,9 @@ export class GatewayMetrics {
     }
   }
 
-  scheduleEnded(schedule: string, outcome: 'succeeded' | 'failed'): void {
-    for (const set of Object.values(this.#sets)) set.firings.inc({ schedule, outcome });
+  /** Counts times of a schedule that were done, or are left out. */
+  scheduleOutcome(schedule: string, outcome: FiringOutcome, count: number): void {
+    for (const set of Object.values(this.#sets)) set.firings.inc({ schedule, outcome }, count);
   }
 
   /** In OpenMetrics without the `# EOF` at its end, because there is more to come. */
@@ -82,7 +86,8 @@ export class GatewayMetrics {
     return text.replace(/# EOF\n$/, '');
   }
 
-  #fill(set: MetricSet, { runs, sessions, ssh, version, startedAt }: GatewayFigures): void {
+  #fill(set: MetricSet, { runs, schedules, sessions, ssh, version, startedAt }: GatewayFigures): void {
+    fillSchedules(set, schedules);
     for (const [state, count] of Object.entries(runs)) set.open.set({ state }, count);
     set.sessions.set(sessions);
     set.connections.set(ssh.connections);
@@ -138,7 +143,11 @@ function createSet(contentType: RegistryContentType) {
       buckets: WAIT_BUCKETS_S,
       registers,
     }),
-    firings: counter('fleet_schedule_firings_total', 'Times of schedules that were done.', ['schedule', 'outcome']),
+    firings: counter('fleet_schedule_firings_total', 'Times of schedules, by what became of them.', [
+      'schedule',
+      'outcome',
+    ]),
+    knownSchedules: new Set<string>(),
     sessions: gauge('fleet_gateway_sessions', 'Live tunnels.'),
     connections: gauge('fleet_gateway_ssh_connections', 'Open connections to the SSH port.'),
     unauthenticated: gauge('fleet_gateway_ssh_unauthenticated_connections', 'Of these, who has not said who it is.'),
@@ -154,6 +163,16 @@ function createSet(contentType: RegistryContentType) {
       'How late the event loop was at most since the last scrape.',
     ),
   };
+}
+
+/** Zeroes for all there are, so that Prometheus sees the first one as an increase; nothing of those that were removed. */
+function fillSchedules(set: MetricSet, schedules: readonly string[]): void {
+  for (const schedule of set.knownSchedules) {
+    if (schedules.includes(schedule)) continue;
+    for (const outcome of FIRING_OUTCOMES) set.firings.remove({ schedule, outcome });
+  }
+  for (const schedule of schedules) for (const outcome of FIRING_OUTCOMES) set.firings.inc({ schedule, outcome }, 0);
+  set.knownSchedules = new Set(schedules);
 }
 
 function setCounter(counter: Counter<never>, value: number): void {

@@ -1,4 +1,5 @@
 /** Puts the scheduler together: what it needs of the bus, the API's targets and the reports. */
+import type { FiringOutcome } from '../../protocol/schedule-words.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { describeTarget, resolveTarget } from '../api/resolve-target.ts';
@@ -17,12 +18,12 @@ export interface CreateSchedulerOptions extends ViewSources {
   places: ReportPlaces;
   /** The finished document about what was from `from` until now, ms. */
   renderReport(format: string, from: number): Promise<string>;
-  /** Called for each time of a schedule that was done. */
-  onEnd?(schedule: string, succeeded: boolean): void;
+  /** Called for times of a schedule that were done, or are left out. */
+  onOutcome?(schedule: string, outcome: FiringOutcome, count: number): void;
 }
 
 export function createScheduler(options: CreateSchedulerOptions): Scheduler {
-  const { store, bus, clock, logger, places, renderReport, onEnd } = options;
+  const { store, bus, clock, logger, places, renderReport, onOutcome } = options;
   const runner = new FiringRunner({
     store,
     bus,
@@ -30,7 +31,7 @@ export function createScheduler(options: CreateSchedulerOptions): Scheduler {
     logger,
     onEnd: ({ scheduleId, state }) => {
       const schedule = store.schedules.byId(scheduleId);
-      if (schedule !== undefined) onEnd?.(schedule.name, state === 'succeeded');
+      if (schedule !== undefined) onOutcome?.(schedule.name, state === 'succeeded' ? 'succeeded' : 'failed', 1);
     },
     submit: async (request, submitter) => {
       const { job } = await bus.submit(request, resolveTarget(request, options), describeTarget(request), submitter);
@@ -39,5 +40,5 @@ export function createScheduler(options: CreateSchedulerOptions): Scheduler {
     writeReport: async ({ format, sinceMs, out }) =>
       await writeReportFile(out, await renderReport(format, clock.now() - sinceMs), places),
   });
-  return new Scheduler({ store, runner, clock, logger });
+  return new Scheduler({ store, runner, clock, logger, ...(onOutcome === undefined ? {} : { onLeftOut: onOutcome }) });
 }

@@ -19,6 +19,8 @@ export interface Entered {
   firing: FiringRecord | undefined;
   /** What is to be ended for it. */
   replaced: FiringRecord[];
+  /** How many times are left out by it, itself included. */
+  skipped: number;
 }
 
 export function enterFiring(
@@ -30,25 +32,25 @@ export function enterFiring(
   const entry = { scheduleId: schedule.id, plannedAt, cause, count: 1 };
   const wait = (): FiringRecord | undefined =>
     schedules.addFiring({ ...entry, state: 'waiting', endedAt: null, reason: null });
-  const skip = (reason: string): Entered => ({
-    firing: schedules.addFiring({ ...entry, state: 'skipped', endedAt: now, reason }),
-    replaced: [],
-  });
+  const skip = (reason: string): Entered => {
+    const firing = schedules.addFiring({ ...entry, state: 'skipped', endedAt: now, reason });
+    return { firing, replaced: [], skipped: firing === undefined ? 0 : 1 };
+  };
+  const queue = (): Entered => ({ firing: wait(), replaced: [], skipped: 0 });
   const [oldest] = open;
-  if (oldest === undefined || inLine) return { firing: wait(), replaced: [] };
+  if (oldest === undefined || inLine) return queue();
   switch (schedule.overlap) {
     case 'skip':
       return skip(`the one of ${new Date(oldest.plannedAt).toISOString()} still goes on`);
     case 'queue':
-      return open.length > MAX_WAITING ? skip(`${MAX_WAITING} wait already`) : { firing: wait(), replaced: [] };
+      return open.length > MAX_WAITING ? skip(`${MAX_WAITING} wait already`) : queue();
     case 'replace': {
       const firing = wait();
-      if (firing === undefined) return { firing, replaced: [] };
+      if (firing === undefined) return { firing, replaced: [], skipped: 0 };
       const reason = `replaced by the one of ${new Date(plannedAt).toISOString()}`;
-      for (const { seq, state } of open) {
-        if (state === 'waiting') schedules.changeFiring(seq, { state: 'skipped', endedAt: now, reason });
-      }
-      return { firing, replaced: open.filter(({ state }) => state === 'started') };
+      const waiting = open.filter(({ state }) => state === 'waiting');
+      for (const { seq } of waiting) schedules.changeFiring(seq, { state: 'skipped', endedAt: now, reason });
+      return { firing, replaced: open.filter(({ state }) => state === 'started'), skipped: waiting.length };
     }
   }
 }

@@ -21,6 +21,16 @@ export interface SchedulerOptions {
   runner: Pick<FiringRunner, 'advance' | 'replace' | 'resume' | 'close'>;
   clock: Clock;
   logger: Logger;
+  /** Called once it is stored that so many times of a schedule are left out. */
+  onLeftOut?(schedule: string, outcome: 'skipped' | 'missed', count: number): void;
+}
+
+/** What became of times that were due, beside those that wait now. */
+interface Decided {
+  /** To be ended. */
+  replaced: FiringRecord[];
+  skipped: number;
+  missed: number;
 }
 
 interface Known {
@@ -88,7 +98,7 @@ export class Scheduler {
   /** Does now what the schedule does, whatever its times; resolves when it is begun, waits, or is skipped. */
   async runNow(schedule: ScheduleRecord): Promise<FiringRecord> {
     const { store, runner, clock } = this.#options;
-    const { firing, replaced } = await store.write(() => {
+    const { firing, replaced, skipped } = await store.write(() => {
       const now = clock.now();
       // A time has one entry; the one that is asked for by hand takes the next moment that is free.
       let plannedAt = now;
@@ -96,6 +106,7 @@ export class Scheduler {
       return enterFiring(store.schedules, schedule, { plannedAt, cause: 'hand', now, inLine: false });
     });
     if (firing === undefined) throw new FleetError('internal', 'a moment that was free is taken');
+    this.#tellLeftOut(schedule, { replaced, skipped, missed: 0 });
     for (const old of replaced) await runner.replace(old);
     await runner.advance(schedule.id);
     return store.schedules.firing(firing.seq) ?? firing;
@@ -131,7 +142,9 @@ export class Scheduler {
     for (const schedule of store.schedules.all()) {
       const plan = this.#planOf(schedule, clock.now());
       if (plan !== undefined) {
-        for (const old of await this.#writeDown(schedule, plan)) await runner.replace(old);
+        const decided = await this.#writeDown(schedule, plan);
+        this.#tellLeftOut(schedule, decided);
+        for (const old of decided.replaced) await runner.replace(old);
       }
       runner.resume(schedule);
     }
@@ -146,13 +159,20 @@ export class Scheduler {
     return plan.cursor === schedule.cursor ? undefined : plan;
   }
 
-  /** In one transaction: what is due, what was missed, and that both are decided. Gives what is to be ended for it. */
-  async #writeDown({ id, cursor }: ScheduleRecord, plan: Plan): Promise<FiringRecord[]> {
+  #tellLeftOut({ name }: ScheduleRecord, { skipped, missed }: Decided): void {
+    const { onLeftOut } = this.#options;
+    if (skipped > 0) onLeftOut?.(name, 'skipped', skipped);
+    if (missed > 0) onLeftOut?.(name, 'missed', missed);
+  }
+
+  /** In one transaction: what is due, what was missed, and that both are decided. */
+  async #writeDown({ id, cursor }: ScheduleRecord, plan: Plan): Promise<Decided> {
     const { store, clock, logger } = this.#options;
     return await store.write(() => {
       const schedule = store.schedules.byId(id);
       // Removed, paused, or set back meanwhile.
-      if (schedule === undefined || schedule.cursor !== cursor || schedule.pausedAt !== null) return [];
+      if (schedule === undefined || schedule.cursor !== cursor || schedule.pausedAt !== null)
+        return { replaced: [], skipped: 0, missed: 0 };
       const now = clock.now();
       if (plan.missed !== undefined) {
         const reason = 'the gateway was not running, or its clock jumped';
@@ -169,11 +189,13 @@ export class Scheduler {
         logger.warn({ schedule: schedule.name, count }, 'times of a schedule were missed');
       }
       const inLine = plan.due.length > 1;
-      const replaced = plan.due.flatMap(
-        (due) => enterFiring(store.schedules, schedule, { ...due, now, inLine }).replaced,
-      );
+      const entered = plan.due.map((due) => enterFiring(store.schedules, schedule, { ...due, now, inLine }));
       store.schedules.setCursor(id, plan.cursor);
-      return replaced;
+      return {
+        replaced: entered.flatMap(({ replaced }) => replaced),
+        skipped: entered.reduce((sum, { skipped }) => sum + skipped, 0),
+        missed: plan.missed?.count ?? 0,
+      };
     });
   }
 

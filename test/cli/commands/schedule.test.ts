@@ -83,6 +83,22 @@ describe('fleet schedule', { timeout: 60_000 }, () => {
     assert.deepEqual(await sent('*/5 * * * *', 'run', '--timeout=9s', 'n', 'df -h'), expected);
   });
 
+  test('a prompt for an agent, of one node or of any', async () => {
+    const prompt = { kind: 'agent', command: 'fix -it', agent: 'coder' };
+    assert.deepEqual(await sent('@daily', '--', 'agent', 'run', '--timeout', '1h', 'n', 'coder', '--', 'fix', '-it'), {
+      cron: '@daily',
+      action: { kind: 'job', request: { ...prompt, target: { node: 'n' }, timeoutMs: 3_600_000 } },
+    });
+    assert.deepEqual(await sent('@daily', 'agent', 'run', '--any', '--on', '@gpu=yes', 'coder', 'fix -it'), {
+      cron: '@daily',
+      action: { kind: 'job', request: { ...prompt, target: { any: '@gpu=yes' } } },
+    });
+    assert.deepEqual(await sent('@daily', 'agent', 'run', '--any', 'coder', 'fix -it'), {
+      cron: '@daily',
+      action: { kind: 'job', request: { ...prompt, target: { any: '@online,@limited' } } },
+    });
+  });
+
   test('a report', async () => {
     assert.deepEqual(await sent('@daily', 'health', 'report', '--format', 'html', '--since', '7d', '--out', 'w.html'), {
       cron: '@daily',
@@ -93,7 +109,7 @@ describe('fleet schedule', { timeout: 60_000 }, () => {
   test('what cannot be scheduled is refused here, with what can be', async () => {
     const wrong: [string[], RegExp][] = [
       [[], /nothing to schedule/],
-      [['--', 'nodes', 'rm', 'x'], /"nodes rm" cannot be scheduled[\s\S]*run, broadcast, health report/],
+      [['--', 'nodes', 'rm', 'x'], /"nodes rm" cannot be scheduled[\s\S]*run, broadcast, agent run, health report/],
       [['--', 'schedule', 'add', '@daily', 'run', 'n', 'x'], /cannot be scheduled/],
       [['--', 'run', '--help'], /cannot be scheduled/],
       [['--', 'rnu', 'n', 'x'], /no command/i],
@@ -103,6 +119,11 @@ describe('fleet schedule', { timeout: 60_000 }, () => {
       [['--', 'run', '--json', 'n', 'x'], /--json means nothing/],
       [['--', 'run', 'n'], /no command to run/],
       [['--', 'health', 'report'], /needs --out/],
+      [['--', 'agent', 'run', 'n', 'coder'], /no prompt/],
+      [['--', 'agent', 'run', '--any', 'coder', ' '], /no prompt/],
+      [['--', 'agent', 'run', '--on', '@all', 'n', 'coder', 'x'], /--on needs --any/],
+      [['--', 'agent', 'run', '--fallback', 'other', 'n', 'coder', 'x'], /--fallback means nothing/],
+      [['--', 'agent', 'run', '--jsonl', 'n', 'coder', 'x'], /--jsonl means nothing/],
       [['--', 'health', 'report', '--out', 'x', '--since', 'soon'], /--since/],
       [['--overlap', 'maybe'], /overlap/],
     ];
@@ -135,7 +156,8 @@ describe('fleet schedule', { timeout: 60_000 }, () => {
       (await world.run('schedule', 'show', 'backup')).stdout,
       /Last: +failed[\s\S]*Why: +1 of 2 runs failed/,
     );
-    const history = (await world.run('schedule', 'history', 'backup', '--limit', '2')).stdout;
+    const { stdout: history, stderr } = await world.run('schedule', 'history', 'backup', '--limit', '2');
+    assert.equal(stderr, '1 failed, 7 missed\n');
     assert.match(history, /time +failed +1m +abcdefghjkmn +1 of 2 runs failed\n.*missed +- +- +7 times, down\n$/);
     assert.match(gateway.seen.at(-1)?.url ?? '', /limit=2/);
   });

@@ -140,17 +140,19 @@ export async function testApi(
   addHealthRoutes(app, { ...health, alerts });
   const home = tempFolder(t);
   const places = { home, reports: path.join(home, 'reports') };
+  const metrics = new GatewayMetrics();
   const scheduler = createScheduler({
     ...sources,
     bus,
     places,
     renderReport: async (format, from) => (await renderReport(health, format, from)).text,
+    onOutcome: (...outcome) => metrics.scheduleOutcome(...outcome),
   });
-  const metrics = new GatewayMetrics();
   store.runs.onEnd = (run) => metrics.runEnded(run);
   const ssh = { connections: 3, unauthenticated: 1, refused: 2, killed: { grace: 1 } };
   const readFigures = () => ({
     runs: store.runs.countOpen(),
+    schedules: store.schedules.all().map(({ name }) => name),
     sessions: sessions.size,
     ssh,
     version: '0',

@@ -15,11 +15,12 @@ const read = (file: string): string => readFileSync(path.join(FOLDER, file), 'ut
 async function known(): Promise<Set<string>> {
   const metrics = new GatewayMetrics();
   metrics.start();
-  metrics.scheduleEnded('x', 'failed');
+  metrics.scheduleOutcome('x', 'failed', 1);
   const run = { state: 'exited', exitCode: 0, queuedAt: 0, deliveredAt: 1, startedAt: 2, endedAt: 3 } as const;
   metrics.runEnded(run as unknown as Parameters<GatewayMetrics['runEnded']>[0]);
   const text = await metrics.write('text', {
     runs: { queued: 0, delivered: 0, running: 0 },
+    schedules: ['x'],
     sessions: 0,
     ssh: { connections: 0, unauthenticated: 0, refused: 0, killed: { grace: 1 } },
     version: '0',
