@@ -1,6 +1,6 @@
 /** Reads the audit log of a gateway from end to end, and checks it here: the gateway is not asked whether its own log is whole. */
 import type { AuditHeadView, AuditPosition, AuditQuery } from '../protocol/audit.ts';
-import { AuditCheck, type AuditVerdict } from '../protocol/audit-check.ts';
+import { AuditCheck, type AuditVerdict, parseRow } from '../protocol/audit-check.ts';
 import type { GatewayClient } from './gateway-client.ts';
 
 type AuditSource = Pick<GatewayClient, 'auditPage' | 'auditHead'>;
@@ -12,6 +12,14 @@ export async function* readAudit(source: AuditSource, filter: Filter = {}, after
     const page = await source.auditPage({ ...filter, after: next });
     yield* page.lines;
     next = page.next;
+  }
+}
+
+/** Lines that fit up to row `through`: what is written meanwhile is left out. */
+export async function* readAuditThrough(source: AuditSource, filter: Filter, through: number): AsyncGenerator<string> {
+  for await (const line of readAudit(source, filter)) {
+    if ((parseRow(line)?.seq ?? 0) > through) return;
+    yield line;
   }
 }
 

@@ -41,11 +41,15 @@ export interface AuditVerdict {
   problemCount: number;
 }
 
+/** `live` is left out where no gateway runs that could be asked. */
+export type CheckedHead = Omit<AuditHeadView, 'live'> & Partial<Pick<AuditHeadView, 'live'>>;
+
 /** Problems that are listed; one cut can make a problem of every row behind it. */
 const MAX_PROBLEMS = 20;
 
 export class AuditCheck {
   readonly #expected: Partial<AuditPosition> | undefined;
+  readonly #isPartial: boolean;
   readonly #problems: AuditProblem[] = [];
   #problemCount = 0;
   #rows = 0;
@@ -55,9 +59,13 @@ export class AuditCheck {
   /** Last rows of what was deleted because of its age, as rows behind them say; hashes by number. */
   readonly #pruned = new Map([[0, GENESIS_HASH]]);
 
-  /** `expected` is a head that was noted at an earlier time: the chain must still contain it. */
-  constructor(expected?: Partial<AuditPosition>) {
+  /**
+   * `expected` is a head that was noted at an earlier time: the chain must still contain it. `isPartial`: that rows before the first
+   * one are not there is no fault.
+   */
+  constructor(expected?: Partial<AuditPosition>, { isPartial = false }: { isPartial?: boolean } = {}) {
     this.#expected = expected;
+    this.#isPartial = isPartial;
   }
 
   /** The next line, in the order of their numbers. */
@@ -98,9 +106,9 @@ export class AuditCheck {
   }
 
   /** @param view what the gateway says of its head; undefined when there is none, as with a file that has rows only. */
-  finish(view: AuditHeadView | undefined): AuditVerdict {
+  finish(view: CheckedHead | undefined): AuditVerdict {
     const first = this.#first;
-    if (first !== undefined && this.#pruned.get(first.seq - 1) !== first.prev) {
+    if (first !== undefined && !this.#isPartial && this.#pruned.get(first.seq - 1) !== first.prev) {
       this.#note(
         'cut_begin',
         first.seq,
@@ -125,18 +133,20 @@ export class AuditCheck {
     };
   }
 
-  #checkHead({ head, live, keys }: AuditHeadView): void {
+  #checkHead({ head, live, keys }: CheckedHead): void {
     if (head === null) {
-      if (live.seq > 0 || this.#rows > 0) this.#note('head', null, 'the signed head is missing');
+      if ((live?.seq ?? 0) > 0 || this.#rows > 0) this.#note('head', null, 'the signed head is missing');
       return;
     }
-    if (!keys.includes(head.key) || !isSigned(head)) {
-      this.#note('head', head.seq, `the signature of the head (row ${head.seq}) is wrong`);
+    if (!isSigned(head)) this.#note('head', head.seq, `the signature of the head (row ${head.seq}) is wrong`);
+    else if (!keys.includes(head.key)) {
+      this.#note('head', head.seq, `the head (row ${head.seq}) is signed with another key: ${head.key}`);
     }
     for (const [what, place] of [
       ['its signed head', head],
       ['what the running gateway knows', live],
     ] as const) {
+      if (place === undefined) continue;
       if (this.#last?.seq === place.seq && this.#last.hash === place.hash) continue;
       this.#note(
         'cut_end',

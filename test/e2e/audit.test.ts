@@ -1,6 +1,6 @@
 /** The audit log and the secrets of a whole fleet of real processes: what is recorded, what is found, and what is nowhere. */
 import assert from 'node:assert/strict';
-import { chmodSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -105,6 +105,22 @@ describe('audit log and secrets', () => {
     assert.deepEqual([verdict.intact, verdict.problems], [true, []]);
     const [start] = await read('--action', 'gateway.start', '--limit', '1');
     assert.equal(start?.actor.name, 'gateway');
+  });
+
+  it('an export can be verified on another machine, with the key that was noted there, and not once it was changed', async () => {
+    const key = /^key: (\S+)$/m.exec((await world.fleet(['audit', 'verify'])).text)?.[1] ?? '';
+    const file = path.join(world.folder, 'audit.jsonl');
+    const head = path.join(world.folder, 'audit.head');
+    assert.equal((await world.fleet(['audit', 'export', '--out', file, '--head', head])).code, 0);
+    const elsewhere = { home: path.join(world.folder, 'no-gateway-here') };
+    const verify = ['audit', 'verify', '--file', file, '--head', head, '--key', key];
+    const good = await world.fleet(verify, elsewhere);
+    assert.equal(good.code, 0, good.text + good.stderr);
+    const rows = readFileSync(file, 'utf8').trimEnd().split('\n');
+    assert.ok(rows.length > 5);
+    writeFileSync(file, rows.slice(0, -1).join('\n'));
+    const cut = await world.fleet(verify, elsewhere);
+    assert.deepEqual([cut.code, /which is not its signed head/.test(cut.text)], [1, true], cut.text);
   });
 
   it('verify ends with 1 once somebody has changed the database, and goes on to say so after a restart', async () => {

@@ -89,7 +89,7 @@ describe('fleet audit', { timeout: 20_000 }, () => {
 
   test('verify says 0 and the head, or 1 and what is wrong', async () => {
     const intact = await world.run('audit', 'verify');
-    assert.deepEqual([intact.exitCode, intact.stdout], [0, `intact: 5 rows\nhead: 5:${hash}\n`]);
+    assert.deepEqual([intact.exitCode, intact.stdout], [0, `intact: 5 rows\nhead: 5:${hash}\nkey: ${KEY}\n`]);
     assert.equal((await world.run('audit', 'verify', '--expect', `3:${hashes[2]}`)).exitCode, 0);
     const other = await world.run('audit', 'verify', '--expect', `2:${hashes[2]}`, '--json');
     assert.equal(other.exitCode, 1);
