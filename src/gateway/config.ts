@@ -10,7 +10,7 @@ import {
   HEARTBEATS_UNTIL_OFFLINE,
   LEAST_MAX_OUTPUT_BYTES,
 } from '../protocol/limits.ts';
-import { addressSchema, durationSchema, intervalSchema, parseConfigSection } from '../shared/config.ts';
+import { addressSchema, durationSchema, intervalSchema, intervalUpTo, parseConfigSection } from '../shared/config.ts';
 import { alertsConfigSchema } from './alerts/alert-config.ts';
 import { DEFAULT_HEALTH_THRESHOLDS, type HealthThresholds, SETTLE_HEARTBEATS } from './health/derive-status.ts';
 import type { HistoryRetention } from './history/history-keeper.ts';
@@ -32,7 +32,7 @@ export const gatewayConfigSchema = z.strictObject({
   api: addressSchema(18_789).optional(),
   advertise: z.string().min(1).optional(),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
-  heartbeatInterval: intervalSchema.default(DEFAULT_HEARTBEAT_INTERVAL_MS),
+  heartbeatInterval: intervalUpTo('1d').default(DEFAULT_HEARTBEAT_INTERVAL_MS),
   heartbeatRetention: intervalSchema.default(DAY_MS),
   fiveMinuteRetention: intervalSchema.default(30 * DAY_MS),
   hourlyRetention: intervalSchema.default(365 * DAY_MS),
@@ -43,7 +43,7 @@ export const gatewayConfigSchema = z.strictObject({
   maxOutputBytes: z.number().int().min(LEAST_MAX_OUTPUT_BYTES).default(DEFAULT_MAX_OUTPUT_BYTES),
   retention: intervalSchema.default(DEFAULT_RETENTION_MS),
   auditRetention: z
-    .union([z.literal('forever').transform(() => undefined), intervalSchema])
+    .union([z.literal('forever').transform(() => undefined), intervalSchema], 'forever, or a duration such as 365d')
     .default(DEFAULT_AUDIT_RETENTION_MS),
   // Nodes must have had the time to hear of the new key.
   keyGrace: durationSchema

@@ -8,7 +8,8 @@ import {
   LEAST_MAX_OUTPUT_BYTES,
 } from '../protocol/limits.ts';
 import { labelsSchema, nodeNameSchema } from '../protocol/names.ts';
-import { addressSchema, durationSchema, intervalSchema, parseConfigSection } from '../shared/config.ts';
+import { addressSchema, durationUpTo, intervalSchema, parseConfigSection } from '../shared/config.ts';
+import { keepaliveIntervalSchema } from '../shared/ssh/keepalive-config.ts';
 import { SSH_LIMITS } from '../shared/ssh/limits.ts';
 import { agentsConfigSchema } from './agent-config.ts';
 import { policyConfigSchema } from './policy/policy-config.ts';
@@ -22,13 +23,13 @@ export const nodeConfigSchema = z.strictObject({
   labels: labelsSchema.default({}),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   shell: z.string().startsWith('/', 'not an absolute path').optional(),
-  killGrace: durationSchema.default(DEFAULT_KILL_GRACE_MS),
+  killGrace: durationUpTo('1d').default(DEFAULT_KILL_GRACE_MS),
   agents: agentsConfigSchema.default({}),
   policy: policyConfigSchema.optional(),
   maxSpoolBytes: z.number().int().positive().default(DEFAULT_SPOOL_BYTES),
   maxOutputBytes: z.number().int().min(LEAST_MAX_OUTPUT_BYTES).default(DEFAULT_MAX_OUTPUT_BYTES),
   retention: intervalSchema.default(DEFAULT_RETENTION_MS),
-  keepaliveInterval: intervalSchema.default(SSH_LIMITS.keepaliveIntervalMs),
+  keepaliveInterval: keepaliveIntervalSchema,
   keepaliveCountMax: z.number().int().min(1).max(10).default(SSH_LIMITS.keepaliveCountMax),
 });
 

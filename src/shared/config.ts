@@ -11,18 +11,38 @@ export const CONFIG_SECTIONS = ['gateway', 'node'] as const;
 
 export type ConfigFile = Partial<Record<(typeof CONFIG_SECTIONS)[number], unknown>>;
 
-/** `30s`, `5m`, …, or a number of seconds; ms once parsed. */
-export const durationSchema = z.union([z.string(), z.number()]).transform((value, context) => {
-  try {
-    return parseDuration(String(value));
-  } catch {
-    context.addIssue({ code: 'custom', message: `not a duration such as 30s, 5m or 7d: ${JSON.stringify(value)}` });
-    return z.NEVER;
-  }
-});
+/** The longest duration of all: a time that is so far from now still is a date. */
+const LONGEST = '36500d';
+
+/** `30s`, `5m`, …, or a number of seconds; ms once parsed. At most {@link LONGEST}. */
+export const durationSchema = durationUpTo(LONGEST);
 
 /** A {@link durationSchema} of something that happens again and again, so never 0. */
-export const intervalSchema = durationSchema.refine((ms) => ms > 0, 'must be longer than 0');
+export const intervalSchema = intervalUpTo(LONGEST);
+
+/**
+ * A duration of at most `most`, written as in the file. What a library gives to a timer must be less than 24 days: timers of Node that are
+ * given more fire at once (nodejs.org/api/timers.html).
+ */
+export function durationUpTo(most: string) {
+  const mostMs = parseDuration(most);
+  return z
+    .union([z.string(), z.number()])
+    .transform((value, context) => {
+      try {
+        return parseDuration(String(value));
+      } catch {
+        context.addIssue({ code: 'custom', message: `not a duration such as 30s, 5m or 7d: ${JSON.stringify(value)}` });
+        return z.NEVER;
+      }
+    })
+    .refine((ms) => ms <= mostMs, `must be at most ${most}`);
+}
+
+/** A {@link durationUpTo} that is longer than 0. */
+export function intervalUpTo(most: string) {
+  return durationUpTo(most).refine((ms) => ms > 0, 'must be longer than 0');
+}
 
 /** `host`, `host:port`, `[v6]:port` or `:port`. */
 export function addressSchema(defaultPort: number) {

@@ -6,7 +6,9 @@ import { z } from 'zod';
 import {
   addressSchema,
   durationSchema,
+  durationUpTo,
   intervalSchema,
+  intervalUpTo,
   parseConfigSection,
   readConfigFile,
 } from '../../src/shared/config.ts';
@@ -33,6 +35,18 @@ test('defaults, then the file, then flags; undefined flags do not count', () => 
   const merged = parse({ pause: '2m', listen: ':1' }, { listen: '[::1]:2', pause: undefined });
   assert.deepEqual(merged.listen, { host: '::1', port: 2 });
   assert.equal(merged.pause, 120_000);
+});
+
+test('durations have an end, and the error says which', () => {
+  const upTo = z.strictObject({ grace: durationUpTo('1h').optional(), every: intervalUpTo('1h').optional() });
+  const read = (section: object) => parseConfigSection(upTo, 'node', section, {}, 'file');
+  assert.deepEqual(read({ grace: '1h', every: 3600 }), { grace: 3_600_000, every: 3_600_000 });
+  assert.throws(() => read({ grace: '61m' }), { code: 'config_invalid', message: /node\.grace: must be at most 1h / });
+  assert.throws(() => read({ every: '1h1ms' }), { message: /node\.every: must be at most 1h / });
+  assert.throws(() => read({ every: 0 }), { message: /node\.every: must be longer than 0 / });
+  assert.equal(read({ grace: 0 }).grace, 0);
+  assert.throws(() => parse({ pause: '36501d' }), { message: /gateway\.pause: must be at most 36500d / });
+  assert.equal(parse({ pause: '36500d' }).pause, 36_500 * 86_400_000);
 });
 
 test('all faults at once, each with its place and whether the file or the command line is to blame', () => {

@@ -1,6 +1,6 @@
 /** `gateway.alerts` of the configuration: rules and receivers, checked against each other. */
 import { z } from 'zod';
-import { durationSchema } from '../../shared/config.ts';
+import { durationUpTo } from '../../shared/config.ts';
 import { alertReceiverSchema } from './alert-receiver.ts';
 import { alertRuleSchema } from './alert-rule.ts';
 
@@ -9,7 +9,6 @@ const MAX_RULES = 100;
 const MAX_RECEIVERS = 50;
 /** Two looks at all nodes, ms: nodes that go away together are found in more than one. */
 const GROUP_WAIT_MS = 30_000;
-const MAX_GROUP_WAIT_MS = 3_600_000;
 
 export const alertsConfigSchema = z
   .strictObject({
@@ -17,7 +16,7 @@ export const alertsConfigSchema = z
     rules: z.array(alertRuleSchema).max(MAX_RULES).optional(),
     notify: z.array(alertReceiverSchema).max(MAX_RECEIVERS).default([]),
     /** What happens within this time of the first alert of its rule is told together; 0 for each by itself. */
-    groupWait: durationSchema.refine((ms) => ms <= MAX_GROUP_WAIT_MS, 'must be 1h or shorter').default(GROUP_WAIT_MS),
+    groupWait: durationUpTo('1h').default(GROUP_WAIT_MS),
   })
   .superRefine(({ rules = [], notify }, context) => {
     for (const [list, entries] of Object.entries({ rules, notify })) {

@@ -1,6 +1,6 @@
 /** One receiver of `gateway.alerts.notify`: whom an alert is told, and how. URLs and secrets are never printed. */
 import { z } from 'zod';
-import { intervalSchema } from '../../shared/config.ts';
+import { intervalUpTo } from '../../shared/config.ts';
 import { alertNameSchema } from './alert-rule.ts';
 
 /** A command that takes longer is killed, ms. */
@@ -33,7 +33,7 @@ export const alertReceiverSchema = z.discriminatedUnion('kind', [
     kind: z.literal('command'),
     /** Program and arguments, given to no shell. */
     command: z.array(z.string().refine((text) => !text.includes('\0'), 'must not contain NUL')).min(1),
-    timeout: intervalSchema.default(COMMAND_TIMEOUT_MS),
+    timeout: intervalUpTo('1h').default(COMMAND_TIMEOUT_MS),
   }),
 ]);
 export type AlertReceiver = Readonly<z.output<typeof alertReceiverSchema>>;

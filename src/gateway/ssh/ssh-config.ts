@@ -1,6 +1,7 @@
 /** `gateway.ssh` in config.yaml: which of the public port's limits an owner may move, and how far. */
 import { z } from 'zod';
-import { intervalSchema } from '../../shared/config.ts';
+import { intervalUpTo } from '../../shared/config.ts';
+import { keepaliveIntervalSchema } from '../../shared/ssh/keepalive-config.ts';
 import { SSH_LIMITS, type SshLimits } from '../../shared/ssh/limits.ts';
 
 /** An honest handshake takes 3 KB, and every key that is tried up to 5 KB. */
@@ -9,8 +10,6 @@ const LEAST_UNAUTHENTICATED_BYTES = 16 * 1024;
 const LEAST_UNREAD_BYTES = 2 * SSH_LIMITS.transmitHighWaterBytes;
 /** Below this, exchanging keys would be most of the work. */
 const LEAST_REKEY_BYTES = 1024 * 1024;
-/** ssh2 gives it to setInterval, which takes more than 24 days for 1 ms; and what is dead for an hour should be known to be. */
-const MAX_KEEPALIVE_MS = 3_600_000;
 /** A node that comes back may be here before its old connection is gone. */
 const LEAST_CONNECTIONS_PER_KEY = 2;
 
@@ -22,19 +21,17 @@ export const sshConfigSchema = z
     maxUnauthenticatedPerAddress: count.default(SSH_LIMITS.maxUnauthenticatedPerAddress),
     maxConnections: count.default(SSH_LIMITS.maxConnections),
     maxConnectionsPerKey: count.min(LEAST_CONNECTIONS_PER_KEY).default(SSH_LIMITS.maxConnectionsPerKey),
-    loginGrace: intervalSchema.default(SSH_LIMITS.graceMs),
-    crowdedGrace: intervalSchema.default(SSH_LIMITS.crowdedGraceMs),
+    loginGrace: intervalUpTo('1h').default(SSH_LIMITS.graceMs),
+    crowdedGrace: intervalUpTo('1h').default(SSH_LIMITS.crowdedGraceMs),
     maxAuthRequests: count.default(SSH_LIMITS.maxAuthEvents),
     maxUnauthenticatedBytes: count.min(LEAST_UNAUTHENTICATED_BYTES).default(SSH_LIMITS.maxUnauthenticatedBytes),
     maxUnreadBytes: count.min(LEAST_UNREAD_BYTES).default(SSH_LIMITS.transmitKillBytes),
     rekeyBytes: count.min(LEAST_REKEY_BYTES).default(SSH_LIMITS.rekeyBytes),
-    rekeyInterval: intervalSchema.default(SSH_LIMITS.rekeyIntervalMs),
+    rekeyInterval: intervalUpTo('7d').default(SSH_LIMITS.rekeyIntervalMs),
     rekeysPerSecond: z.number().positive().default(SSH_LIMITS.rekeysPerSecond),
     rekeyBurst: count.default(SSH_LIMITS.rekeyBurst),
-    channelOpenTimeout: intervalSchema.default(SSH_LIMITS.openTimeoutMs),
-    keepaliveInterval: intervalSchema
-      .refine((ms) => ms <= MAX_KEEPALIVE_MS, 'must be at most 1h')
-      .default(SSH_LIMITS.keepaliveIntervalMs),
+    channelOpenTimeout: intervalUpTo('1h').default(SSH_LIMITS.openTimeoutMs),
+    keepaliveInterval: keepaliveIntervalSchema,
     keepaliveCountMax: z.number().int().min(1).max(10).default(SSH_LIMITS.keepaliveCountMax),
   })
   .prefault({});
