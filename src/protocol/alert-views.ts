@@ -8,7 +8,7 @@ export type AlertState = 'pending' | 'firing' | 'resolved';
 
 /** What became of telling one receiver one thing. */
 export interface DeliveryView {
-  /** The idempotency id that the receiver sees. */
+  /** The idempotency id that the receiver sees; the same for alerts that it is told of together. */
   id: string;
   receiver: string;
   event: 'firing' | 'resolved' | 'test';

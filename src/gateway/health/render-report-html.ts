@@ -107,7 +107,8 @@ ${tile('Runs', String(totals.runs.total), ended === 0 ? runWords(totals.runs) : 
 /** Only when there is something to say. */
 function alertTile({ totals: { alerts } }: HealthReport): Html | null {
   if (alerts.fired === 0) return null;
-  return tile('Alerts', String(alerts.fired), `${alerts.firing} firing now, ${alerts.critical} of them critical`);
+  const now = alerts.firing === 0 ? 'all of them over' : `${alerts.firing} firing now, ${alerts.critical} critical`;
+  return tile('Alerts', String(alerts.fired), now);
 }
 
 /** Only when there is something to say: most fleets have no disk that fills. */

@@ -61,12 +61,12 @@ export function detailOf(message: AlertMessage): string {
 
 /** Of several alerts, a line for all nodes of which the same is to be said: `node-[1-50]: offline: no session`. */
 export function detailLines({ type, data }: AlertMessage): string[] {
-  if (data.count === 1) return [detailOfOne(type, data)];
-  const nodes = Map.groupBy(data.alerts, (alert) => detailOfOne(type, alert));
-  const lines = [...nodes].slice(0, MOST_LINES).map(([detail, alerts]) => `${namesOf(alerts)}: ${detail}`);
-  const told = [...nodes.values()].slice(0, MOST_LINES).reduce((sum, alerts) => sum + alerts.length, 0);
-  if (told < data.count) lines.push(`and ${data.count - told} more: see fleet alerts`);
-  return lines;
+  if (data.count === 1) return [detailOfAlike(type, [data])];
+  const alike = [...Map.groupBy(data.alerts, ({ summary, reason }) => JSON.stringify([summary, reason])).values()];
+  const shown = alike.slice(0, MOST_LINES);
+  const lines = shown.map((alerts) => `${namesOf(alerts)}: ${detailOfAlike(type, alerts)}`);
+  const left = data.count - shown.reduce((sum, alerts) => sum + alerts.length, 0);
+  return left > 0 ? [...lines, `and ${left} more: see fleet alerts`] : lines;
 }
 
 function namesOf(alerts: readonly ToldAlert[]): string {
@@ -74,10 +74,21 @@ function namesOf(alerts: readonly ToldAlert[]): string {
   return names.length <= MOST_NAMES_LENGTH ? names : `${names.slice(0, MOST_NAMES_LENGTH - 1)}…`;
 }
 
-function detailOfOne(type: AlertNotice['type'], { summary, since, resolvedAt, reason }: ToldAlert): string {
-  if (type !== 'alert.resolved' || resolvedAt === null) return summary;
-  const lasted = formatDuration(Math.max(0, Date.parse(resolvedAt) - Date.parse(since)));
+/** Of alerts with one summary and reason. */
+function detailOfAlike(type: AlertNotice['type'], alerts: readonly ToldAlert[]): string {
+  const [{ summary = '', reason = null } = {}] = alerts;
+  if (type !== 'alert.resolved') return summary;
+  const lasted = lastedWords(alerts);
   return reason === null
     ? `over after ${lasted}; it was: ${summary}`
     : `ended after ${lasted}, because ${reason}; it was: ${summary}`;
+}
+
+/** `12m`, or `11m 40s to 12m`. */
+function lastedWords(alerts: readonly ToldAlert[]): string {
+  const lasted = alerts.map(({ since, resolvedAt }) =>
+    Math.max(0, Date.parse(resolvedAt ?? since) - Date.parse(since)),
+  );
+  const [least, most] = [Math.min(...lasted), Math.max(...lasted)].map(formatDuration);
+  return least === most ? `${most}` : `${least} to ${most}`;
 }

@@ -47,6 +47,26 @@ test('a line for each thing that is to be said, ten of them, and how many more',
   assert.match(detailOf(listed), /^n\[0-99\]: .*\nand 4900 more: see fleet alerts$/);
 });
 
+test('ends that came one after the other are one line', () => {
+  const ends = many(20, (node) => {
+    const resolvedAt = new Date(Date.UTC(2026, 0, 1, 0, 12, Number(node.slice(1)))).toISOString();
+    return { ...noticeOf(node, { resolvedAt, summary: 'offline: no session' }), type: 'alert.resolved' };
+  });
+  const message = combineNotices(ends, 20);
+  assert.equal(titleOf(message), 'RESOLVED disk on 20 nodes');
+  assert.equal(detailOf(message), 'n[0-19]: over after 12m to 12m 19s; it was: offline: no session');
+  const removed = ends.map((notice) => ({
+    ...notice,
+    data: { ...notice.data, reason: 'the rule is no longer there' },
+  }));
+  const [first, ...rest] = removed;
+  assert.ok(first);
+  assert.match(
+    detailOf(combineNotices([first, ...rest], 20)),
+    /ended after 12m to 12m 19s, because the rule is no longer/,
+  );
+});
+
 test('names that cannot be folded are cut, what is wrong is not', () => {
   const names = ['kerberos', 'apollo', 'minerva', 'juno', 'vulcan'].map((name) => name.repeat(7));
   const [first = '', ...rest] = names.flatMap((name) => ['x', 'y', 'z'].map((end) => `${name}${end}`));
