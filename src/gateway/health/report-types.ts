@@ -2,7 +2,7 @@
 import type { Severity } from '../../protocol/alert-views.ts';
 import type { NodeStatus } from '../../protocol/node-status.ts';
 import type { RunState } from '../../protocol/run-state.ts';
-import type { ShownFigure } from '../history/node-history.ts';
+import type { ShownFigure } from '../history/shown-figures.ts';
 import type { DiskForecast } from './forecast-disk.ts';
 import type { Statistics } from './statistics.ts';
 

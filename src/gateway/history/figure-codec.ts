@@ -41,10 +41,17 @@ export function addEncodedFigures(aggregates: SomeAggregates, bytes: Uint8Array)
   }
 }
 
-export function encodeAggregates(aggregates: Aggregates): Buffer {
+export function encodeAggregates(aggregates: SomeAggregates): Buffer {
   const writer = new VarintWriter();
+  encodeAggregatesTo(writer, aggregates);
+  return writer.finish();
+}
+
+/** {@link encodeAggregates} after what `writer` has. */
+export function encodeAggregatesTo(writer: VarintWriter, aggregates: SomeAggregates): void {
   writer.unsigned(setOf((_, index) => (aggregates[index]?.count ?? 0) > 0));
   for (const aggregate of aggregates) {
+    if (aggregate === undefined) continue;
     const { count, min, max, sum, bins } = aggregate;
     if (count === 0) continue;
     writer.unsigned(count);
@@ -54,23 +61,26 @@ export function encodeAggregates(aggregates: Aggregates): Buffer {
     writer.unsigned(sum - count * min);
     if (aggregate.hasSketch) writeBins(writer, bins);
   }
-  return writer.finish();
 }
 
 /** Adds what {@link encodeAggregates} wrote; merging is adding. */
 export function addEncodedAggregates(aggregates: SomeAggregates, bytes: Uint8Array): void {
-  const reader = new VarintReader(bytes);
+  addAggregates(aggregates, new VarintReader(bytes));
+}
+
+/** {@link addEncodedAggregates} from where `reader` is. */
+export function addAggregates(aggregates: SomeAggregates, reader: VarintReader): void {
   const set = reader.unsigned();
   // A figure of a later version comes last: without knowing whether it has a sketch, it could not be read.
   for (let index = 0; index < aggregates.length; index += 1) {
     if (!isInSet(set, index)) continue;
     const aggregate = aggregates[index];
-    if (aggregate === undefined) skipEncodedAggregate(reader, FIGURES[index]?.hasSketch ?? false);
-    else addEncodedAggregate(aggregate, reader);
+    if (aggregate === undefined) skipAggregate(reader, FIGURES[index]?.hasSketch ?? false);
+    else addAggregate(aggregate, reader);
   }
 }
 
-function addEncodedAggregate(aggregate: Aggregate, reader: VarintReader): void {
+function addAggregate(aggregate: Aggregate, reader: VarintReader): void {
   const count = reader.unsigned();
   const min = reader.signed();
   const spread = reader.unsigned();
@@ -83,8 +93,8 @@ function addEncodedAggregate(aggregate: Aggregate, reader: VarintReader): void {
   aggregate.addSummary(count, min, min + spread, sum);
 }
 
-/** Passes over what {@link addEncodedAggregate} reads. */
-function skipEncodedAggregate(reader: VarintReader, hasSketch: boolean): void {
+/** Passes over what {@link addAggregate} reads. */
+function skipAggregate(reader: VarintReader, hasSketch: boolean): void {
   reader.skip(2);
   if (reader.unsigned() === 0) return;
   reader.skip(1);

@@ -2,6 +2,7 @@
 import type { Clock, Timer } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Store } from '../store/store.ts';
+import { RESOLUTIONS } from './resolutions.ts';
 
 /** Between two looks for something to do, ms. */
 const LOOK_INTERVAL_MS = 15_000;
@@ -17,7 +18,7 @@ export const DETAILED_MS = 30 * 86_400_000;
 export const JOIN_GAP_MS = 3_600_000;
 export const BRIEF_INCIDENT_MS = 10 * 60_000;
 
-/** How long each resolution is kept, ms. Sessions and incidents stay as long as the hours. */
+/** How long each resolution is kept, ms. Days, sessions and incidents stay as long as the hours. */
 export interface HistoryRetention {
   raw: number;
   '5m': number;
@@ -75,8 +76,9 @@ export class HistoryKeeper {
     const now = clock.now();
     if (await store.write(() => store.history.rollUpStep(now))) return true;
     const pruned = await store.write(() => {
-      for (const resolution of ['raw', '5m', '1h'] as const) {
-        const rows = store.history.prune(resolution, now - retention[resolution], PRUNE_ROWS);
+      for (const resolution of RESOLUTIONS) {
+        const keptMs = retention[resolution === '1d' ? '1h' : resolution];
+        const rows = store.history.prune(resolution, now - keptMs, PRUNE_ROWS);
         if (rows > 0) return rows;
       }
       return 0;

@@ -1,8 +1,11 @@
 /** The figures of one node over a period that reports show: statistics of the whole, and a series of equal parts for a chart. */
 import type { Statistics } from '../health/statistics.ts';
 import { Aggregate } from './aggregate.ts';
+import { addEncodedDay } from './day-codec.ts';
 import { addEncodedAggregates, addEncodedFigures } from './figure-codec.ts';
-import { FIGURES, type FigureName } from './figures.ts';
+import { FIGURES } from './figures.ts';
+import { HOUR_MS } from './resolutions.ts';
+import { byShownPlace, SHOWN_FIGURES, SHOWN_PLACES, type ShownFigure } from './shown-figures.ts';
 
 export interface HistoryPeriod {
   /** Half open: `from` is in, `to` is not; ms. */
@@ -11,13 +14,6 @@ export interface HistoryPeriod {
   /** Equal parts of a series. */
   parts: number;
 }
-
-/** The rest of a row is passed over, which is half of the work on it. */
-const SHOWN = ['cpuPct', 'memUsedPct', 'diskUsedPct', 'rttMs'] as const satisfies readonly FigureName[];
-export type ShownFigure = (typeof SHOWN)[number];
-
-/** Where each of {@link SHOWN} lies in a row, and nothing after the last of them. */
-const PLACES = SHOWN.map((name) => FIGURES.findIndex((figure) => figure.name === name));
 
 class ShownHistory {
   readonly whole: Aggregate;
@@ -43,24 +39,26 @@ class ShownHistory {
   }
 
   afterRow(part: number): void {
-    this.sums[part] = (this.sums[part] ?? 0) + this.whole.sum - this.#sumBefore;
-    this.counts[part] = (this.counts[part] ?? 0) + this.whole.count - this.#countBefore;
+    this.addToPart(part, this.whole.count - this.#countBefore, this.whole.sum - this.#sumBefore);
+  }
+
+  addToPart(part: number, count: number, sum: number): void {
+    this.sums[part] = (this.sums[part] ?? 0) + sum;
+    this.counts[part] = (this.counts[part] ?? 0) + count;
   }
 }
 
 export class NodeHistory {
   readonly #period: HistoryPeriod;
-  /** In the order of {@link SHOWN}. */
+  /** In the order of {@link SHOWN_FIGURES}. */
   readonly #shown: readonly ShownHistory[];
   /** The wholes of the same, by place in a row. */
   readonly #wholes: (Aggregate | undefined)[];
 
   constructor(period: HistoryPeriod) {
     this.#period = period;
-    this.#shown = PLACES.map((place) => new ShownHistory(place, period.parts));
-    this.#wholes = Array.from({ length: Math.max(...PLACES) + 1 }, (_, place) => {
-      return this.#shown[PLACES.indexOf(place)]?.whole;
-    });
+    this.#shown = SHOWN_PLACES.map((place) => new ShownHistory(place, period.parts));
+    this.#wholes = byShownPlace((_, index) => this.#shown[index]?.whole);
   }
 
   /** Counts one stored heartbeat of the time `at`, ms, or nothing if that is outside of the period. */
@@ -81,6 +79,14 @@ export class NodeHistory {
     for (const shown of this.#shown) shown.afterRow(part);
   }
 
+  /** Counts a stored day that begins at `from`, ms. The middle of each of its hours must lie in the period. */
+  addDay(from: number, figures: Uint8Array): void {
+    addEncodedDay(this.#wholes, figures, (hour, index, count, sum) => {
+      const part = this.#partAt(from + (hour + 0.5) * HOUR_MS);
+      if (part !== undefined) this.#shown[index]?.addToPart(part, count, sum);
+    });
+  }
+
   /** Over the whole period; null when there is no reading. */
   statistics(name: ShownFigure): Statistics | null {
     const shown = this.#of(name);
@@ -97,7 +103,7 @@ export class NodeHistory {
   }
 
   #of(name: ShownFigure): ShownHistory | undefined {
-    return this.#shown[SHOWN.indexOf(name)];
+    return this.#shown[SHOWN_FIGURES.indexOf(name)];
   }
 
   #partAt(at: number): number | undefined {

@@ -1,5 +1,6 @@
 /** The schema of the gateway's database, as numbered steps that are never edited once they have shipped. */
 import { GROUPED_DELIVERIES } from './migration-grouped-deliveries.ts';
+import { HISTORY_DAYS } from './migration-history-days.ts';
 import { JOBS_IN_ORDER } from './migration-jobs-in-order.ts';
 
 /** Step N brings `PRAGMA user_version` from N to N+1. Times are ms since the epoch. */
@@ -301,4 +302,5 @@ export const MIGRATIONS: readonly string[] = [
   `,
   JOBS_IN_ORDER,
   GROUPED_DELIVERIES,
+  HISTORY_DAYS,
 ];
