@@ -39,44 +39,61 @@ export async function gatherReport(
   const runs = runsByNode(store, period);
   const alerts = readReportAlerts(store, nodes, period);
   const reports: NodeReport[] = [];
-  for (const node of nodes) {
-    if (reports.length % TURN_NODES === TURN_NODES - 1) await setImmediate();
-    const row: ReportRow = {
-      ...nodeFacts(sources, node, period),
-      history: histories.get(node.id) ?? new NodeHistory(parts),
-      forecasts: forecastsOf(store, node.id, period.to),
-      ...(runs.get(node.id) ?? { runs: {}, exitedNonZero: 0 }),
-      alerts: alerts.countsOf(node.id),
-    };
-    reports.push(buildNode(row, period));
-    histories.delete(node.id);
+  for (let begin = 0; begin < nodes.length; begin += TURN_NODES) {
+    if (begin > 0) await setImmediate();
+    const turn = nodes.slice(begin, begin + TURN_NODES);
+    const facts = readFacts(store, turn, period);
+    for (const node of turn) {
+      const row: ReportRow = {
+        ...healthNow(sources, node),
+        ...facts(node),
+        history: histories.get(node.id) ?? new NodeHistory(parts),
+        ...(runs.get(node.id) ?? { runs: {}, exitedNonZero: 0 }),
+        alerts: alerts.countsOf(node.id),
+      };
+      reports.push(buildNode(row, period));
+      histories.delete(node.id);
+    }
   }
   return assembleReport(period, reports, limits, alerts);
 }
 
-function nodeFacts({ store, monitor }: ReportSources, node: NodeRecord, { from, to }: Interval) {
+function healthNow({ monitor }: ReportSources, node: NodeRecord) {
   const { status, reasons, link, machineScore } = monitor.healthOf(node);
-  return {
-    name: node.name,
-    status,
-    reasons,
-    linkScore: link.score,
-    machineScore,
-    // Of a node that has been away for longer than sessions are kept, none is left.
-    firstSessionAt: store.health.firstSessionAt(node.id) ?? (node.lastSeenAt === null ? null : node.createdAt),
-    sessions: store.health
-      .sessions(node.id, from, to)
-      .map(({ connectedAt, endedAt, awayMs }) => ({ from: connectedAt, to: endedAt, awayMs })),
-    troubles: store.incidents
-      .between(node.id, from, to)
-      .map(({ startedAt, endedAt, ...rest }) => ({ ...rest, from: startedAt, to: endedAt })),
-  };
+  return { name: node.name, status, reasons, linkScore: link.score, machineScore };
 }
 
-function forecastsOf({ history }: Store, nodeId: string, now: number): ReportRow['forecasts'] {
-  return history.diskTrends(nodeId, now - DISK_HISTORY_MS).flatMap(({ mount, ...trend }) => {
-    const forecast = forecastDisk(trend, now - DISK_HISTORY_MS, now);
-    return forecast === null ? [] : [{ mount, ...forecast }];
+type Facts = Pick<ReportRow, 'firstSessionAt' | 'sessions' | 'troubles' | 'forecasts'>;
+
+/** What the store knows of these nodes, all of them with one query each: asking node by node takes ten times as long. */
+function readFacts(
+  { health, incidents, history }: Store,
+  nodes: readonly NodeRecord[],
+  { from, to }: Interval,
+): (node: NodeRecord) => Facts {
+  const ids = nodes.map(({ id }) => id);
+  const firsts = health.firstSessionsAt(ids);
+  const sessions = health.sessionsOf(ids, from, to);
+  const troubles = incidents.betweenOf(ids, from, to);
+  const disksFrom = to - DISK_HISTORY_MS;
+  const trends = history.diskTrendsOf(ids, disksFrom);
+  return ({ id, lastSeenAt, createdAt }) => ({
+    // Of a node that has been away for longer than sessions are kept, none is left.
+    firstSessionAt: firsts.get(id) ?? (lastSeenAt === null ? null : createdAt),
+    sessions: (sessions.get(id) ?? []).map(({ connectedAt, endedAt, awayMs }) => ({
+      from: connectedAt,
+      to: endedAt,
+      awayMs,
+    })),
+    troubles: (troubles.get(id) ?? []).map(({ startedAt, endedAt, ...rest }) => ({
+      ...rest,
+      from: startedAt,
+      to: endedAt,
+    })),
+    forecasts: (trends.get(id) ?? []).flatMap(({ mount, ...trend }) => {
+      const forecast = forecastDisk(trend, disksFrom, to);
+      return forecast === null ? [] : [{ mount, ...forecast }];
+    }),
   });
 }
 

@@ -4,13 +4,14 @@ import { html } from './html.ts';
 
 type Values = readonly (number | null)[];
 
-const SPARK_WIDTH = 120;
-const SPARK_HEIGHT = 26;
+/** Lines are drawn on a grid of tenths of a pixel: whole numbers are short and quick to write, and finer than any screen. */
+const SPARK = { width: 1_200, height: 260 };
 
 /** A line over time with the area under it, from 0 to `max`; it breaks where nothing is known. `label` says the same in words. */
 export function sparkline(values: Values, max: number, label: string): Html {
-  const scale = { width: SPARK_WIDTH, height: SPARK_HEIGHT, max };
-  return html`<svg class="spark" viewBox="0 0 ${SPARK_WIDTH} ${SPARK_HEIGHT}" preserveAspectRatio="none" role="img" aria-label="${label}"><path class="area" d="${areaPath(values, scale)}"/><path class="line" d="${linePath(values, scale)}"/></svg>`;
+  const scale = { ...SPARK, max };
+  const stretches = knownStretches(values, scale);
+  return html`<svg class="spark" viewBox="0 0 ${SPARK.width} ${SPARK.height}" preserveAspectRatio="none" role="img" aria-label="${label}"><path class="area" d="${areaPath(stretches, scale)}"/><path class="line" d="${linePath(stretches)}"/></svg>`;
 }
 
 /** One bar from 0 to 100 with its value in words next to it by the caller; `limit` draws a mark, null none. */
@@ -37,7 +38,7 @@ export interface ChartLine {
   values: Values;
 }
 
-const CHART = { width: 640, height: 120, max: 100 };
+const CHART = { width: 6_400, height: 1_200, max: 100 };
 
 /** Several percentages over time on one grid, with the time offline shaded behind them. */
 export function percentChart(lines: readonly ChartLine[], onlinePct: Values, label: string): Html {
@@ -46,10 +47,12 @@ export function percentChart(lines: readonly ChartLine[], onlinePct: Values, lab
     .filter(({ value }) => value !== null)
     .map(
       ({ from, to, value }) =>
-        html`<rect class="away" x="${short(from * partWidth)}" width="${short((to - from) * partWidth)}" height="${CHART.height}" opacity="${short(1 - (value ?? 0) / 100)}"/>`,
+        html`<rect class="away" x="${Math.round(from * partWidth)}" width="${Math.round((to - from) * partWidth)}" height="${CHART.height}" opacity="${short(1 - (value ?? 0) / 100)}"/>`,
     );
   const grid = [0, 50, 100].map((level) => html`<path class="grid" d="M0 ${yOf(level, CHART)}H${CHART.width}"/>`);
-  const paths = lines.map(({ style, values }) => html`<path class="line ${style}" d="${linePath(values, CHART)}"/>`);
+  const paths = lines.map(
+    ({ style, values }) => html`<path class="line ${style}" d="${linePath(knownStretches(values, CHART))}"/>`,
+  );
   return html`<svg class="chart" viewBox="0 0 ${CHART.width} ${CHART.height}" preserveAspectRatio="none" role="img" aria-label="${label}">${away}${grid}${paths}</svg>`;
 }
 
@@ -61,55 +64,54 @@ interface Scale {
 }
 
 /** A stroke is this far from the edge, so that it is not cut in half there. */
-const MARGIN = 1.5;
+const MARGIN = 15;
 
-function yOf(value: number, { height, max }: Scale): string {
+function yOf(value: number, { height, max }: Scale): number {
   const share = max > 0 ? Math.min(1, Math.max(0, value / max)) : 0;
-  return short(height - MARGIN - share * (height - 2 * MARGIN));
+  return Math.round(height - MARGIN - share * (height - 2 * MARGIN));
 }
 
-function linePath(values: Values, scale: Scale): string {
-  return knownStretches(values)
-    .map((points) => {
-      const [first, ...rest] = points.map(({ index, value }) => `${xOf(index, values, scale)} ${yOf(value, scale)}`);
-      // A single point has no length; a short dash makes it visible.
-      return rest.length === 0 ? `M${first}h2` : `M${first}L${rest.join(' ')}`;
-    })
-    .join('');
+/** Neighbours that are known, as a line through them. */
+interface Stretch {
+  firstX: number;
+  lastX: number;
+  /** `x y` of the first point, and of all others with a blank between them. */
+  first: string;
+  rest: string;
 }
 
-function areaPath(values: Values, scale: Scale): string {
-  return knownStretches(values)
-    .filter((points) => points.length > 1)
-    .map((points) => {
-      const corners = points.map(({ index, value }) => `L${xOf(index, values, scale)} ${yOf(value, scale)}`).join('');
-      const first = points[0]?.index ?? 0;
-      const last = points.at(-1)?.index ?? 0;
-      return `M${xOf(first, values, scale)} ${scale.height}${corners}L${xOf(last, values, scale)} ${scale.height}Z`;
-    })
-    .join('');
-}
-
-function xOf(index: number, values: Values, { width }: Scale): string {
-  return short(values.length < 2 ? 0 : (index / (values.length - 1)) * width);
-}
-
-/** The runs of neighbours that are known. */
-function knownStretches(values: Values): { index: number; value: number }[][] {
-  const stretches: { index: number; value: number }[][] = [];
-  let current: { index: number; value: number }[] | undefined;
+function knownStretches(values: Values, scale: Scale): Stretch[] {
+  const stretches: Stretch[] = [];
+  const stepX = values.length < 2 ? 0 : scale.width / (values.length - 1);
+  let current: Stretch | undefined;
   values.forEach((value, index) => {
     if (value === null) {
       current = undefined;
       return;
     }
+    const x = Math.round(index * stepX);
+    const point = `${x} ${yOf(value, scale)}`;
     if (current === undefined) {
-      current = [];
+      current = { firstX: x, lastX: x, first: point, rest: '' };
       stretches.push(current);
+      return;
     }
-    current.push({ index, value });
+    current.lastX = x;
+    current.rest += current.rest === '' ? point : ` ${point}`;
   });
   return stretches;
+}
+
+function linePath(stretches: readonly Stretch[]): string {
+  // A single point has no length; a short dash makes it visible.
+  return stretches.map(({ first, rest }) => (rest === '' ? `M${first}h20` : `M${first}L${rest}`)).join('');
+}
+
+function areaPath(stretches: readonly Stretch[], { height }: Scale): string {
+  return stretches
+    .filter(({ rest }) => rest !== '')
+    .map(({ firstX, lastX, first, rest }) => `M${firstX} ${height}L${first} ${rest}L${lastX} ${height}Z`)
+    .join('');
 }
 
 /** The runs of neighbours that are equal, so that a node that was always online is one rectangle. */

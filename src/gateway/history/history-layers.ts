@@ -14,16 +14,24 @@ import {
   type Resolution,
 } from './resolutions.ts';
 
+/** Rows after a place, up to and with a bucket. */
+export interface Stretch {
+  after: Place;
+  last: number;
+}
+
 export interface Layer {
   resolution: Resolution;
-  /** Buckets to look into, first and last, in order. */
-  stretches: [first: number, last: number][];
+  /** Where to look, in order. */
+  stretches: Stretch[];
   /** Whether a row of this resolution is not in a coarser one that is read as well. */
   has(place: Place): boolean;
 }
 
-/** Up to where each resolution is complete. */
-type Cursors = Pick<HistoryTable, 'cursor'>;
+/** Up to where each resolution is complete, and the highest number of a node. */
+export interface Progress extends Pick<HistoryTable, 'cursor'> {
+  lastNode(): number;
+}
 
 const NOTHING: Place = { bucket: -1, node: -1 };
 
@@ -39,40 +47,49 @@ export function resolutionFor({ from, to, parts }: HistoryPeriod): Exclude<Resol
  * day as its hours do, so the edges of a long period are good to half an hour. The cursors are read once, so rolling up
  * meanwhile does no harm.
  */
-export function layersOf(table: Cursors, period: HistoryPeriod): Layer[] {
+export function layersOf(table: Progress, period: HistoryPeriod): Layer[] {
   const coarsest = resolutionFor(period);
   const beats = coarsest === 'raw' ? NOTHING : table.cursor('5m');
   const hours = coarsest === '1h' ? table.cursor('1h') : NOTHING;
+  const lastNode = table.lastNode();
   const raw: Layer = {
     resolution: 'raw',
-    stretches: [stretch('raw', period, beats.bucket)],
+    stretches: [{ after: laterOf(beats, edge('raw', period.from)), last: bucketOf('raw', period.to) }],
     has: (place) => isAfter(place, beats),
   };
   if (coarsest === 'raw') return [raw];
   const fives: Layer = {
     resolution: '5m',
-    // Some nodes of the cursor's hour may be rolled up and others not.
-    stretches: [stretch('5m', period, hours.bucket * FIVES_PER_HOUR)],
+    stretches: [
+      {
+        after: laterOf(before(undone(hours, lastNode) * FIVES_PER_HOUR), edge('5m', period.from)),
+        last: bucketOf('5m', period.to),
+      },
+    ],
     has: (place) => isAfter(inCoarser(place, FIVES_PER_HOUR), hours) && !isAfter(place, beats),
   };
   if (coarsest === '5m') return [fives, raw];
-  return [...daysAndHours(period, hours, table.cursor('1d')), fives, raw];
+  return [...daysAndHours(period, hours, table.cursor('1d'), lastNode), fives, raw];
 }
 
 /** Days whose hours all lie in the period, as far as they are made, and the hours around them. */
-function daysAndHours(period: HistoryPeriod, hours: Place, days: Place): Layer[] {
+function daysAndHours(period: HistoryPeriod, hours: Place, days: Place, lastNode: number): Layer[] {
   const firstDay = Math.ceil((period.from - HOUR_MS / 2) / DAY_MS);
   const daysEnd = Math.max(firstDay, Math.ceil((period.to + HOUR_MS / 2) / DAY_MS) - 1);
-  const [firstHour, lastHour] = stretch('1h', period, 0);
-  // Some nodes of the cursor's day may have it and others not.
-  const undone = Math.max(firstDay, Math.min(daysEnd, days.bucket)) * HOURS_PER_DAY;
+  const start = edge('1h', period.from);
+  const last = bucketOf('1h', period.to);
+  const hoursAgain = before(Math.max(firstDay, Math.min(daysEnd, undone(days, lastNode))) * HOURS_PER_DAY);
   return [
-    { resolution: '1d', stretches: [[firstDay, daysEnd - 1]], has: (place) => !isAfter(place, days) },
+    {
+      resolution: '1d',
+      stretches: [{ after: before(firstDay), last: daysEnd - 1 }],
+      has: (place) => !isAfter(place, days),
+    },
     {
       resolution: '1h',
       stretches: [
-        [firstHour, Math.min(lastHour, firstDay * HOURS_PER_DAY - 1)],
-        [Math.max(firstHour, undone), lastHour],
+        { after: start, last: Math.min(last, firstDay * HOURS_PER_DAY - 1) },
+        { after: laterOf(start, hoursAgain), last },
       ],
       has: (place) => {
         if (isAfter(place, hours)) return false;
@@ -83,8 +100,25 @@ function daysAndHours(period: HistoryPeriod, hours: Place, days: Place): Layer[]
   ];
 }
 
-/** The buckets that may have to do with the period, none before `first`. */
-function stretch(resolution: Resolution, { from, to }: HistoryPeriod, first: number): [first: number, last: number] {
-  const lengthMs = bucketMs(resolution);
-  return [Math.max(0, first, Math.floor(from / lengthMs)), Math.floor(to / lengthMs)];
+/** The first bucket that some node may still be missing in: the cursor may stand between two nodes of one. */
+function undone({ bucket, node }: Place, lastNode: number): number {
+  return node < lastNode ? bucket : bucket + 1;
+}
+
+/** Before all rows that may have to do with what is from `from` on. */
+function edge(resolution: Resolution, from: number): Place {
+  return before(bucketOf(resolution, from));
+}
+
+/** Before the first node of a bucket. */
+function before(bucket: number): Place {
+  return { bucket: Math.max(0, bucket) - 1, node: Number.MAX_SAFE_INTEGER };
+}
+
+function bucketOf(resolution: Resolution, at: number): number {
+  return Math.floor(at / bucketMs(resolution));
+}
+
+function laterOf(place: Place, other: Place): Place {
+  return isAfter(place, other) ? place : other;
 }

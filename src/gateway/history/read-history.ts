@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { HistoryRow, HistoryTable } from '../store/history-table.ts';
 import { layersOf } from './history-layers.ts';
 import { type HistoryPeriod, NodeHistory } from './node-history.ts';
-import { bucketMs, type Resolution } from './resolutions.ts';
+import { bucketMs, isAfter, type Resolution } from './resolutions.ts';
 
 /** Rows read at once: some milliseconds of work, after which everybody else has a turn. */
 const CHUNK_ROWS = 1_000;
@@ -13,8 +13,8 @@ export async function readHistories(table: HistoryTable, period: HistoryPeriod):
   const ids = table.nodeIds();
   const histories = new Map<string, NodeHistory>();
   for (const { resolution, stretches, has } of layersOf(table, period)) {
-    for (const [first, last] of stretches) {
-      let after = { bucket: first - 1, node: Number.MAX_SAFE_INTEGER, at: 0 };
+    for (const { after: start, last } of stretches) {
+      let after = { ...start, at: Number.MAX_SAFE_INTEGER };
       for (;;) {
         const rows = table.rows(resolution, after, last, CHUNK_ROWS);
         for (const row of rows) {
@@ -37,8 +37,9 @@ export function readHistory(table: HistoryTable, nodeId: string, period: History
   const node = table.numberOf(nodeId);
   if (node === undefined) return history;
   for (const { resolution, stretches, has } of layersOf(table, period)) {
-    for (const [first, last] of stretches) {
-      for (let bucket = first; bucket <= last; bucket += 1) {
+    for (const { after, last } of stretches) {
+      const isFirstAfter = isAfter({ bucket: after.bucket, node }, after);
+      for (let bucket = after.bucket + Number(!isFirstAfter); bucket <= last; bucket += 1) {
         if (!has({ bucket, node })) continue;
         for (const row of table.rowsOfNode(resolution, bucket, node)) addRow(history, resolution, row);
       }

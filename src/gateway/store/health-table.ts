@@ -61,7 +61,15 @@ export class HealthTable {
         `SELECT node_id AS nodeId, connected_at AS connectedAt, seen_at AS seenAt, ended_at AS endedAt, away_ms AS awayMs
          FROM sessions WHERE node_id = ? AND connected_at < ? AND (ended_at IS NULL OR ended_at >= ?) ORDER BY connected_at`,
       ),
-      firstSession: database.prepare('SELECT min(connected_at) FROM sessions WHERE node_id = ?').pluck(),
+      sessionsOf: database.prepare(
+        `SELECT node_id AS nodeId, connected_at AS connectedAt, seen_at AS seenAt, ended_at AS endedAt, away_ms AS awayMs
+         FROM sessions WHERE node_id IN (SELECT value FROM json_each(?)) AND connected_at < ?
+           AND (ended_at IS NULL OR ended_at >= ?) ORDER BY connected_at`,
+      ),
+      firstSessions: database.prepare(
+        `SELECT node_id AS nodeId, min(connected_at) AS at FROM sessions
+         WHERE node_id IN (SELECT value FROM json_each(?)) GROUP BY node_id`,
+      ),
       joinable: database.prepare(
         `SELECT id, connected_at AS connectedAt, ended_at AS endedAt, away_ms AS awayMs FROM sessions
          WHERE node_id = ? AND connected_at >= ? AND ended_at < ? ORDER BY connected_at, id LIMIT ${STEP_SESSIONS}`,
@@ -108,9 +116,16 @@ export class HealthTable {
     return this.#statements.sessions.all(nodeId, to, from) as SessionRow[];
   }
 
-  /** When the node's oldest known session began, ms; null when it never had one. */
-  firstSessionAt(nodeId: string): number | null {
-    return this.#statements.firstSession.get(nodeId) as number | null;
+  /** Sessions of these nodes that touch the period, by node. Asking for each alone takes ten times as long. */
+  sessionsOf(nodeIds: readonly string[], from: number, to: number): Map<string, SessionRow[]> {
+    const rows = this.#statements.sessionsOf.all(JSON.stringify(nodeIds), to, from) as SessionRow[];
+    return Map.groupBy(rows, ({ nodeId }) => nodeId);
+  }
+
+  /** When the oldest known session of each of these nodes began, ms; nothing for one that never had any. */
+  firstSessionsAt(nodeIds: readonly string[]): Map<string, number> {
+    const rows = this.#statements.firstSessions.all(JSON.stringify(nodeIds)) as { nodeId: string; at: number }[];
+    return new Map(rows.map(({ nodeId, at }) => [nodeId, at]));
   }
 
   /**

@@ -28,6 +28,8 @@ export interface HistoryRow extends Place {
 
 type HexRow = [bucket: number, node: number, at: number, figures: string];
 
+export type DiskTrends = readonly (DiskTrend & { mount: string })[];
+
 /** All but {@link HistoryTable.rows} is to be called inside a transaction. */
 export class HistoryTable {
   readonly #disks: DiskHistoryTable;
@@ -44,6 +46,7 @@ export class HistoryTable {
     this.#statements = {
       number: database.prepare('SELECT num FROM history_nodes WHERE node_id = ?').pluck(),
       numbers: database.prepare('SELECT num, node_id AS nodeId FROM history_nodes'),
+      lastNumber: database.prepare('SELECT max(num) FROM history_nodes').pluck(),
       addNumber: database.prepare('INSERT INTO history_nodes (node_id) VALUES (?)'),
       insertRaw: database.prepare('INSERT OR IGNORE INTO history_raw (bucket, node, at, figures) VALUES (?, ?, ?, ?)'),
       prune: {
@@ -83,10 +86,7 @@ export class HistoryTable {
 
   /** Keeps how full each disk is, once an hour; a later figure of the same hour takes its place. */
   insertDisks(nodeId: string, at: number, disks: readonly { mount: string; usedPct: number }[]): void {
-    const hour = { bucket: Math.floor(at / HOUR_MS), node: this.#numberOf(nodeId) };
-    this.#disks.insert(hour.node, hour.bucket, disks);
-    const day = inCoarser(hour, HOURS_PER_DAY);
-    if (!isAfter(day, this.cursor('1d'))) this.#disks.sumDay(day.node, day.bucket);
+    this.#disks.insert(this.#numberOf(nodeId), Math.floor(at / HOUR_MS), disks);
   }
 
   /** One piece of rolling up what is complete at `now`; whether there may be more to do. Idempotent, and right after a crash. */
@@ -119,21 +119,33 @@ export class HistoryTable {
     return new Map(rows.map(({ num, nodeId }) => [num, nodeId]));
   }
 
+  /** The highest number that a node has; -1 without any. */
+  lastNode(): number {
+    return (this.#statements.lastNumber.get() as number | null) ?? -1;
+  }
+
   numberOf(nodeId: string): number | undefined {
     return this.#statements.number.get(nodeId) as number | undefined;
   }
 
-  /** What a straight line through the node's disks needs, disk by disk, from `from` (ms) on. */
-  diskTrends(nodeId: string, from: number): (DiskTrend & { mount: string })[] {
-    const node = this.numberOf(nodeId);
-    if (node === undefined) return [];
-    const fromHour = Math.floor(from / HOUR_MS);
-    const { bucket, node: lastNode } = this.cursor('1d');
-    return this.#disks.trends(node, {
-      fromHour,
-      firstDay: Math.ceil(fromHour / HOURS_PER_DAY),
-      lastDay: node <= lastNode ? bucket : bucket - 1,
-    });
+  /**
+   * What a straight line through each disk of each of these nodes needs, from the first day (UTC) on that begins at or after
+   * `from`, ms; sums count from the hour of `from`.
+   */
+  diskTrendsOf(nodeIds: readonly string[], from: number): Map<string, DiskTrends> {
+    const ids = new Map(nodeIds.map((id) => [this.numberOf(id), id]));
+    const numbers = [...ids.keys()].filter((number) => number !== undefined);
+    const trends = new Map<string, DiskTrends>();
+    for (const { node, ...trend } of this.#disks.trends(numbers, Math.floor(from / HOUR_MS), this.#areDaysMade())) {
+      const id = ids.get(node) ?? '';
+      trends.set(id, [...(trends.get(id) ?? []), trend]);
+    }
+    return trends;
+  }
+
+  /** {@link diskTrendsOf} one node. */
+  diskTrends(nodeId: string, from: number): DiskTrends {
+    return this.diskTrendsOf([nodeId], from).get(nodeId) ?? [];
   }
 
   /** Forgets how full the node's disks were before `before`, ms. */
@@ -146,6 +158,14 @@ export class HistoryTable {
   prune(resolution: Resolution, before: number, limit: number): number {
     const bucket = Math.floor(before / bucketMs(resolution));
     return this.#statements.prune[resolution].run(Math.min(bucket, this.#rolledUpTo(resolution)), limit).changes;
+  }
+
+  /** Whether all complete days are made: not so for a while after an update from a fleet without days. */
+  #areDaysMade(): boolean {
+    const { bucket, node } = this.cursor('1d');
+    if (bucket >= 0 && node < this.lastNode()) return false;
+    const next = this.#buckets.next('1h', (bucket + 1) * HOURS_PER_DAY);
+    return next === null || next >= inCoarser(this.cursor('1h'), HOURS_PER_DAY).bucket * HOURS_PER_DAY;
   }
 
   /** The first bucket that is not rolled up into the next resolution in whole. */

@@ -38,6 +38,10 @@ export class IncidentsTable {
         `SELECT ${COLUMNS} FROM incidents WHERE node_id = ? AND started_at < ? AND (ended_at IS NULL OR ended_at >= ?)
          ORDER BY started_at`,
       ),
+      betweenOf: database.prepare(
+        `SELECT ${COLUMNS} FROM incidents WHERE node_id IN (SELECT value FROM json_each(?)) AND started_at < ?
+           AND (ended_at IS NULL OR ended_at >= ?) ORDER BY started_at`,
+      ),
       forget: database.prepare(
         `DELETE FROM incidents WHERE node_id = @nodeId AND (
            ended_at < @before OR ended_at < @briefBefore AND ended_at - started_at < @briefMs)`,
@@ -64,6 +68,12 @@ export class IncidentsTable {
   /** Of one node, those that touch the period, oldest first. */
   between(nodeId: string, from: number, to: number): IncidentRow[] {
     return toIncidents(this.#statements.between.all(nodeId, to, from));
+  }
+
+  /** {@link between} of many nodes, by node. */
+  betweenOf(nodeIds: readonly string[], from: number, to: number): Map<string, IncidentRow[]> {
+    const rows = this.#statements.betweenOf.all(JSON.stringify(nodeIds), to, from);
+    return Map.groupBy(toIncidents(rows), ({ nodeId }) => nodeId);
   }
 
   /** Deletes those that ended before `before`, and already before `briefBefore` those shorter than `briefMs`. All ms. */

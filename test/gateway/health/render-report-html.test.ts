@@ -96,7 +96,7 @@ test('draws the real series: every number in a path is finite and inside the pic
   assert.equal(drawn.length, 2);
   for (const d of drawn) {
     for (const [, x, y] of d.matchAll(/(-?[\d.]+) (-?[\d.]+)/g)) {
-      assert.ok(Number(x) >= 0 && Number(x) <= 640 && Number(y) >= 0 && Number(y) <= 120, d);
+      assert.ok(Number(x) >= 0 && Number(x) <= 6_400 && Number(y) >= 0 && Number(y) <= 1_200, d);
     }
   }
   // The laptop was away in between, so its line has two parts.
