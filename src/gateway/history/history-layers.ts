@@ -29,9 +29,7 @@ export interface Layer {
 }
 
 /** Up to where each resolution is complete, and the highest number of a node. */
-export interface Progress extends Pick<HistoryTable, 'cursor'> {
-  lastNode(): number;
-}
+export type Progress = Pick<HistoryTable, 'cursor' | 'lastNode'>;
 
 const NOTHING: Place = { bucket: -1, node: -1 };
 

@@ -9,7 +9,10 @@ import { bucketMs, isAfter, type Resolution } from './resolutions.ts';
 const CHUNK_ROWS = 1_000;
 
 /** The history of every node that has any, by its id. */
-export async function readHistories(table: HistoryTable, period: HistoryPeriod): Promise<Map<string, NodeHistory>> {
+export async function readHistories(
+  table: Pick<HistoryTable, 'cursor' | 'lastNode' | 'nodeIds' | 'rows'>,
+  period: HistoryPeriod,
+): Promise<Map<string, NodeHistory>> {
   const ids = table.nodeIds();
   const histories = new Map<string, NodeHistory>();
   for (const { resolution, stretches, has } of layersOf(table, period)) {

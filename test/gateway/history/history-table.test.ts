@@ -1,56 +1,15 @@
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
-import path from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import fc from 'fast-check';
 import { resolutionFor } from '../../../src/gateway/history/history-layers.ts';
 import type { NodeHistory } from '../../../src/gateway/history/node-history.ts';
 import { readHistories, readHistory } from '../../../src/gateway/history/read-history.ts';
 import { FIVE_MINUTES_MS, HOUR_MS } from '../../../src/gateway/history/resolutions.ts';
-import { Store } from '../../../src/gateway/store/store.ts';
-import { cleanUp, tempFolder } from '../../support/temp-folder.ts';
-import { FACTS } from '../identity/fixtures.ts';
-import { NO_FIGURES } from './any-figures.ts';
+import { figures, NODES, openStore, rollUp } from './history-store.ts';
 
 const T0 = Date.UTC(2026, 0, 1);
-const NODES = ['a', 'b', 'c'];
-
-function openStore(t: TestContext, nodes = NODES) {
-  const file = path.join(tempFolder(t), 'fleet.db');
-  let store = new Store(file);
-  cleanUp(t, () => store.close());
-  for (const id of nodes) {
-    store.nodes.insert({
-      id,
-      name: id,
-      publicKey: randomBytes(32),
-      ownLabels: {},
-      labels: {},
-      facts: FACTS,
-      createdAt: 0,
-    });
-  }
-  return {
-    get store() {
-      return store;
-    },
-    reopen() {
-      store.close();
-      store = new Store(file);
-    },
-  };
-}
-
-const figures = (cpuPct: number) => ({ ...NO_FIGURES, cpuPct, rttMs: cpuPct * 2 });
-
 /** Everything that a report shows of a node's processor. */
 const summary = (history: NodeHistory | undefined) => history?.statistics('cpuPct') ?? null;
-
-function rollUp(store: Store, now: number): number {
-  let steps = 0;
-  while (store.history.rollUpStep(now)) steps += 1;
-  return steps;
-}
 
 test('each period is read from the resolution that suits it', () => {
   const of = (periodMs: number) => resolutionFor({ from: T0 - periodMs, to: T0, parts: 48 });
@@ -77,7 +36,7 @@ test('a day of three nodes says the same in every resolution, before, while and 
   const before = await read();
   assert.ok(before.every(({ statistics, series }) => statistics !== null && series?.every((value) => value !== null)));
   let steps = 0;
-  while (store.history.rollUpStep(now + 10_000)) {
+  while (await store.write(() => store.history.rollUpStep(now + 10_000))) {
     steps += 1;
     assert.deepEqual(await read(), before, `after step ${steps}`);
   }
@@ -111,11 +70,11 @@ test('in any order, with duplicates, stops in the middle and reopening: each bea
   const beats = fc.array(
     fc.record({
       node: fc.constantFrom(...NODES),
-      at: fc.integer({ min: 0, max: 5 * HOUR_MS }).map((ms) => T0 + Math.floor(ms / 10_000) * 10_000),
+      at: fc.integer({ min: 0, max: 60 * HOUR_MS }).map((ms) => T0 + Math.floor(ms / 10_000) * 10_000),
       cpuPct: fc.integer({ min: 0, max: 100 }),
       /** What happens after it. */
       next: fc.constantFrom('nothing', 'nothing', 'duplicate', 'step', 'roll up', 'reopen'),
-      clock: fc.integer({ min: 0, max: 6 * HOUR_MS }),
+      clock: fc.integer({ min: 0, max: 72 * HOUR_MS }),
     }),
     { maxLength: 40 },
   );
@@ -135,9 +94,9 @@ test('in any order, with duplicates, stops in the middle and reopening: each bea
         });
         if (next === 'reopen') world.reopen();
       }
-      await world.store.write(() => rollUp(world.store, T0 + 7 * HOUR_MS));
-      for (const parts of [1, 48, 600]) {
-        const period = { from: T0, to: T0 + 7 * HOUR_MS, parts };
+      await world.store.write(() => rollUp(world.store, T0 + 73 * HOUR_MS));
+      for (const parts of [1, 48, 600, 3_000]) {
+        const period = { from: T0, to: T0 + 73 * HOUR_MS, parts };
         const histories = await readHistories(world.store.history, period);
         for (const node of NODES) {
           const values = [...seen].filter(([key]) => key.startsWith(`${node} `)).map(([, value]) => value);
@@ -161,7 +120,7 @@ test('what is too old goes in bounded steps, but never before it was rolled up',
   });
   const later = T0 + 400 * 24 * HOUR_MS;
   assert.equal(store.history.prune('raw', later, 10), 0);
-  rollUp(store, later);
+  await store.write(() => rollUp(store, later));
   assert.equal(store.history.prune('raw', T0, 100), 0);
   assert.equal(store.history.prune('raw', later, 10), 10);
   while (store.history.prune('raw', later, 100) > 0);
@@ -169,7 +128,13 @@ test('what is too old goes in bounded steps, but never before it was rolled up',
   assert.deepEqual(summary(readHistory(store.history, 'a', period))?.avg, 24.5);
   while (store.history.prune('5m', later, 3) > 0);
   assert.deepEqual(summary(readHistory(store.history, 'a', period))?.avg, 24.5);
-  assert.equal(store.history.prune('1h', T0 + HOUR_MS, 100), 1);
+  assert.equal(store.history.prune('1h', later, 100), 0, 'the day of the cursor may miss nodes');
+  store.history.insert('a', later, figures(1));
+  rollUp(store, later + 48 * HOUR_MS);
+  while (store.history.prune('1h', later, 1) > 0);
+  assert.deepEqual(summary(readHistory(store.history, 'a', period))?.avg, 24.5);
+  assert.equal(store.history.prune('1d', T0 + 24 * HOUR_MS - 1, 100), 0);
+  assert.equal(store.history.prune('1d', T0 + 24 * HOUR_MS, 100), 1);
 });
 
 test('a removed node leaves nothing that is shown, and its number is never given again', async (t) => {
