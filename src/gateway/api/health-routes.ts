@@ -7,11 +7,11 @@ import type { Alerts } from '../alerts/alerts.ts';
 import { gatherReport } from '../health/gather-report.ts';
 import { joinPieces } from '../health/join-pieces.ts';
 import type { HealthMonitor } from '../health/monitor.ts';
-import { renderReportCsv } from '../health/render-report-csv.ts';
+import { reportCsvPieces } from '../health/render-report-csv.ts';
 import { reportHtmlPieces } from '../health/render-report-html.ts';
 import { reportJsonPieces } from '../health/render-report-json.ts';
-import { renderReportMarkdown } from '../health/render-report-markdown.ts';
-import { renderReportText } from '../health/render-report-text.ts';
+import { reportMarkdownPieces } from '../health/render-report-markdown.ts';
+import { reportTextPieces } from '../health/render-report-text.ts';
 import type { HealthReport, ReportLimits } from '../health/report-types.ts';
 import type { Sessions } from '../sessions.ts';
 import type { NodeRecord } from '../store/nodes-table.ts';
@@ -24,16 +24,16 @@ const DEFAULT_PERIOD_MS = 24 * 3_600_000;
 
 interface ReportFormat {
   contentType: string;
-  /** A long document takes its time: see {@link joinPieces}. */
-  render(report: HealthReport): string | Promise<string>;
+  /** A long document takes its time: {@link joinPieces} puts it together. */
+  pieces(report: HealthReport): Iterable<string>;
 }
 
 const FORMATS: Record<string, ReportFormat> = {
-  text: { contentType: 'text/plain; charset=utf-8', render: renderReportText },
-  json: { contentType: 'application/json; charset=utf-8', render: (report) => joinPieces(reportJsonPieces(report)) },
-  md: { contentType: 'text/markdown; charset=utf-8', render: renderReportMarkdown },
-  html: { contentType: 'text/html; charset=utf-8', render: (report) => joinPieces(reportHtmlPieces(report)) },
-  csv: { contentType: 'text/csv; charset=utf-8', render: renderReportCsv },
+  text: { contentType: 'text/plain; charset=utf-8', pieces: reportTextPieces },
+  json: { contentType: 'application/json; charset=utf-8', pieces: reportJsonPieces },
+  md: { contentType: 'text/markdown; charset=utf-8', pieces: reportMarkdownPieces },
+  html: { contentType: 'text/html; charset=utf-8', pieces: reportHtmlPieces },
+  csv: { contentType: 'text/csv; charset=utf-8', pieces: reportCsvPieces },
 };
 
 export interface HealthRoutesOptions {
@@ -89,7 +89,8 @@ export async function renderReport(
   }
   if (from >= to) throw new FleetError('usage', 'the report begins in the future');
   const report = await gatherReport(options, livingNodes(options.store), { from, to });
-  return { status: report.status ?? 'unknown', contentType: format.contentType, text: await format.render(report) };
+  const text = await joinPieces(format.pieces(report));
+  return { status: report.status ?? 'unknown', contentType: format.contentType, text };
 }
 
 function livingNodes(store: Store): NodeRecord[] {

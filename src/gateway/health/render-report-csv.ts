@@ -32,11 +32,17 @@ const COLUMNS: readonly [name: string, cell: (node: NodeReport, report: HealthRe
 
 /** Lines end in CRLF; the first holds the names of the columns; an unknown figure is an empty cell. */
 export function renderReportCsv(report: HealthReport): string {
-  const rows: Cell[][] = [
-    COLUMNS.map(([name]) => name),
-    ...report.nodes.map((node) => COLUMNS.map(([, cell]) => cell(node, report))),
-  ];
-  return rows.map((row) => `${row.map(csvCell).join(',')}\r\n`).join('');
+  return [...reportCsvPieces(report)].join('');
+}
+
+/** The same in parts of at most one node each, for {@link joinPieces}. */
+export function* reportCsvPieces(report: HealthReport): Generator<string> {
+  yield line(COLUMNS.map(([name]) => name));
+  for (const node of report.nodes) yield line(COLUMNS.map(([, cell]) => cell(node, report)));
+}
+
+function line(row: readonly Cell[]): string {
+  return `${row.map(csvCell).join(',')}\r\n`;
 }
 
 function statisticsColumns(

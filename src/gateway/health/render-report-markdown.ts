@@ -16,26 +16,35 @@ const MOST_INCIDENTS = 10;
 const MOST_ALERTS = 50;
 
 export function renderReportMarkdown(report: HealthReport): string {
-  const lines = [
+  return [...reportMarkdownPieces(report)].join('');
+}
+
+/** The same in parts of at most one node each, for {@link joinPieces}. */
+export function* reportMarkdownPieces(report: HealthReport): Generator<string> {
+  yield lines(
     `# Fleet health: ${report.status ?? 'no nodes'}`,
     '',
     periodWords(report.period),
     '',
     ...summaryWords(report).map((sentence) => `- ${escapeMarkdown(sentence)}`),
-  ];
+  );
   const alerts = alertLines(report, MOST_ALERTS);
-  if (alerts.length > 0) lines.push('', '## Alerts', '', ...alerts.map((alert) => `- ${escapeMarkdown(alert)}`));
+  if (alerts.length > 0) yield lines('', '## Alerts', '', ...alerts.map((alert) => `- ${escapeMarkdown(alert)}`));
   if (report.nodes.length > 0) {
-    lines.push(
+    yield lines(
       '',
       '| Node | Status | Uptime | CPU mean | CPU p95 | Memory p95 | Disk max | RTT p95 | Runs | Failed |',
       '| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |',
-      ...report.nodes.map(tableRow),
     );
+    for (const node of report.nodes) yield lines(tableRow(node));
   }
   const attention = report.nodes.filter(needsAttention);
-  if (attention.length > 0) lines.push('', '## What needs a look', ...attention.flatMap(details));
-  return `${lines.join('\n')}\n`;
+  if (attention.length > 0) yield lines('', '## What needs a look');
+  for (const node of attention) yield lines(...details(node));
+}
+
+function lines(...texts: string[]): string {
+  return texts.map((text) => `${text}\n`).join('');
 }
 
 function tableRow(node: NodeReport): string {

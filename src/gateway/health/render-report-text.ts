@@ -40,22 +40,31 @@ const COLUMNS: readonly Column[] = [
 ];
 
 export function renderReportText(report: HealthReport): string {
-  const lines = [
+  return [...reportTextPieces(report)].join('');
+}
+
+/** The same in parts of at most one node each, for {@link joinPieces}. */
+export function* reportTextPieces(report: HealthReport): Generator<string> {
+  yield lines(
     `Fleet health: ${report.status ?? 'no nodes'}`,
     periodWords(report.period),
     '',
     ...summaryWords(report).flatMap((sentence) => wrap(safe(sentence), WIDTH)),
-  ];
+  );
   const alerts = alertLines(report, MOST_ALERTS).map(safe);
-  if (alerts.length > 0) lines.push('', 'Alerts', ...alerts.flatMap((alert) => wrap(alert, WIDTH, BULLET)));
+  if (alerts.length > 0) yield lines('', 'Alerts', ...alerts.flatMap((alert) => wrap(alert, WIDTH, BULLET)));
   if (report.nodes.length > 0) {
-    lines.push('', row(COLUMNS.map(({ title }) => title)));
-    for (const node of report.nodes) lines.push(row(COLUMNS.map(({ cell }) => cell(node))));
-    lines.push('', 'CPU is the mean and its peak; MEM and DISK are the highest of the period.');
+    yield lines('', row(COLUMNS.map(({ title }) => title)));
+    for (const node of report.nodes) yield lines(row(COLUMNS.map(({ cell }) => cell(node))));
+    yield lines('', 'CPU is the mean and its peak; MEM and DISK are the highest of the period.');
   }
   const attention = report.nodes.filter(needsAttention);
-  if (attention.length > 0) lines.push('', 'What needs a look', ...attention.flatMap(details));
-  return `${lines.join('\n')}\n`;
+  if (attention.length > 0) yield lines('', 'What needs a look');
+  for (const node of attention) yield lines(...details(node));
+}
+
+function lines(...texts: string[]): string {
+  return texts.map((text) => `${text}\n`).join('');
 }
 
 function row(cells: readonly string[]): string {

@@ -6,8 +6,12 @@ const WIDE =
 /** No column: combining marks and format characters. */
 const ZERO = /[\p{Mn}\p{Me}\p{Cf}]/u;
 
+/** What most text is made of: a column each. */
+const PLAIN = /^[ -~]*$/;
+
 /** Columns that a terminal gives to `text`, which must hold no control characters. */
 export function columnsOf(text: string): number {
+  if (PLAIN.test(text)) return text.length;
   let columns = 0;
   for (const character of text) columns += columnsOfCharacter(character);
   return columns;
