@@ -101,7 +101,7 @@ export class HistoryTable {
 
   /** At most `limit` rows after `after` and up to the bucket `last`, in order of bucket and node. */
   rows(resolution: Resolution, after: Place & { at: number }, last: number, limit: number): HistoryRow[] {
-    // As hexadecimal text, because a Buffer that SQLite's binding makes costs three times as much, and a report reads many.
+    // As hexadecimal text: a Buffer that SQLite's binding makes costs more than the rest of its row, and a report reads many.
     const rows = this.#statements.rows[resolution].all({ ...after, last, limit }) as HexRow[];
     return rows.map(([bucket, node, at, figures]) => ({ bucket, node, at, figures: Buffer.from(figures, 'hex') }));
   }
