@@ -4,6 +4,7 @@ import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { HistoryKeeper } from '../../../src/gateway/history/history-keeper.ts';
 import { readHistory } from '../../../src/gateway/history/read-history.ts';
+import type { Resolution } from '../../../src/gateway/history/resolutions.ts';
 import { Store } from '../../../src/gateway/store/store.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
 import { settle } from '../../support/deadline.ts';
@@ -44,7 +45,7 @@ function setUp(t: TestContext) {
       await clock.advance(25);
     }
   };
-  const rows = (resolution: 'raw' | '5m' | '1h') =>
+  const rows = (resolution: Resolution) =>
     store.history.rows(resolution, { bucket: -1, node: -1, at: 0 }, 1e9, 1e6).length;
   return { clock, store, keeper, errors, work, rows };
 }
@@ -64,6 +65,20 @@ test('rolls up what is complete, and deletes what is too old, more than one step
   assert.ok(rows('5m') >= 100 && rows('1h') >= 8);
   const history = readHistory(store.history, 'n', { from: now - 3 * DAY_MS, to: now - DAY_MS, parts: 48 });
   assert.equal(history.statistics('cpuPct')?.avg, 24.5);
+});
+
+test('days are made, and go with their hours', async (t) => {
+  const { clock, store, keeper, work, rows } = setUp(t);
+  const now = clock.now();
+  for (const daysAgo of [400, 366, 10]) {
+    store.history.insert('n', now - daysAgo * DAY_MS, { ...NO_FIGURES, cpuPct: daysAgo / 4 });
+  }
+  keeper.start();
+  // One resolution in each round.
+  for (let round = 0; round < 5; round += 1) await work();
+  assert.deepEqual([rows('raw'), rows('5m'), rows('1h'), rows('1d')], [1, 1, 1, 1]);
+  const history = readHistory(store.history, 'n', { from: now - 390 * DAY_MS, to: now, parts: 48 });
+  assert.equal(history.statistics('cpuPct')?.max, 2.5);
 });
 
 test('tidies sessions, incidents and disks of each node', async (t) => {
