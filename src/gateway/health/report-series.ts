@@ -1,6 +1,5 @@
 /** A period cut into equal parts, so that a chart has a few dozen points whether the period is an hour or a month. */
 import type { Interval } from './intervals.ts';
-import { mergeWithin, totalMs } from './intervals.ts';
 import type { ReportHistory, ReportSeries } from './report-types.ts';
 
 /** Parts of one period: half an hour each in a report of one day. */
@@ -17,24 +16,27 @@ export interface SeriesInput {
 
 export function buildSeries({ history, online, window, period }: SeriesInput): ReportSeries {
   const partMs = (period.to - period.from) / SERIES_PARTS;
-  const parts = Array.from({ length: SERIES_PARTS }, (_, index) => ({
-    from: period.from + index * partMs,
-    to: period.from + (index + 1) * partMs,
-  }));
+  const onlineShares: (number | null)[] = [];
+  for (let part = 0; part < SERIES_PARTS; part += 1) {
+    const from = Math.max(period.from + part * partMs, window.from);
+    const to = Math.min(period.from + (part + 1) * partMs, window.to);
+    onlineShares.push(onlinePct(online, from, to));
+  }
   return {
     partMs,
     cpuPct: history.series('cpuPct'),
     memUsedPct: history.series('memUsedPct'),
     diskUsedPct: history.series('diskUsedPct'),
     rttMs: history.series('rttMs'),
-    onlinePct: parts.map((part) => onlinePct(part, online, window)),
+    onlinePct: onlineShares,
   };
 }
 
-function onlinePct(part: Interval, online: readonly Interval[], window: Interval): number | null {
-  const span = { from: Math.max(part.from, window.from), to: Math.min(part.to, window.to) };
-  if (!(span.from < span.to)) return null;
-  return round(Math.min(100, (totalMs(mergeWithin(online, span)) / (span.to - span.from)) * 100));
+function onlinePct(online: readonly Interval[], from: number, to: number): number | null {
+  if (!(from < to)) return null;
+  let onlineMs = 0;
+  for (const session of online) onlineMs += Math.max(0, Math.min(session.to, to) - Math.max(session.from, from));
+  return round(Math.min(100, (onlineMs / (to - from)) * 100));
 }
 
 /** Two decimals: a chart shows no more, and the JSON stays small. */

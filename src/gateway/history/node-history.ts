@@ -18,9 +18,9 @@ export interface HistoryPeriod {
 class ShownHistory {
   readonly whole: Aggregate;
   readonly scale: number;
-  /** By part. */
-  readonly sums: Float64Array;
-  readonly counts: Float64Array;
+  /** By part. Thousands of short typed arrays would take longer to make than to use. */
+  readonly sums: number[];
+  readonly counts: number[];
   #sumBefore = 0;
   #countBefore = 0;
 
@@ -28,8 +28,8 @@ class ShownHistory {
     const { hasSketch, scale } = FIGURES[place] ?? { hasSketch: false, scale: 1 };
     this.whole = new Aggregate(hasSketch);
     this.scale = scale;
-    this.sums = new Float64Array(parts);
-    this.counts = new Float64Array(parts);
+    this.sums = new Array<number>(parts).fill(0);
+    this.counts = new Array<number>(parts).fill(0);
   }
 
   /** Before a row is added to the whole: what that adds belongs into one part. */
@@ -96,10 +96,12 @@ export class NodeHistory {
   /** The mean of each part, oldest first; null where there is no reading. */
   series(name: ShownFigure): (number | null)[] {
     const shown = this.#of(name);
-    return Array.from({ length: this.#period.parts }, (_, at) => {
-      const count = shown?.counts[at] ?? 0;
-      return shown === undefined || count === 0 ? null : round((shown.sums[at] ?? 0) / count / shown.scale);
-    });
+    const means: (number | null)[] = [];
+    for (let part = 0; part < this.#period.parts; part += 1) {
+      const count = shown?.counts[part] ?? 0;
+      means.push(shown === undefined || count === 0 ? null : round((shown.sums[part] ?? 0) / count / shown.scale));
+    }
+    return means;
   }
 
   #of(name: ShownFigure): ShownHistory | undefined {

@@ -62,10 +62,7 @@ export class HistoryBuckets {
   absorb(five: Place, aggregates: Aggregates): void {
     this.#merge('5m', five, aggregates);
     const hour = inCoarser(five, FIVES_PER_HOUR);
-    if (isAfter(hour, this.cursor('1h'))) return;
-    this.#merge('1h', hour, aggregates);
-    const day = inCoarser(hour, HOURS_PER_DAY);
-    if (!isAfter(day, this.cursor('1d'))) this.makeDay(day);
+    if (!isAfter(hour, this.cursor('1h'))) this.#mergeHour(hour, aggregates);
   }
 
   /** Makes an hour of its five minutes. */
@@ -75,7 +72,7 @@ export class HistoryBuckets {
       const figures = this.get('5m', { bucket: five, node });
       if (figures !== undefined) addEncodedAggregates(aggregates, figures);
     }
-    this.#merge('1h', { bucket: hour, node }, aggregates);
+    this.#mergeHour({ bucket: hour, node }, aggregates);
   }
 
   /** Makes a day of its hours, or makes it anew: it never holds anything that they do not. */
@@ -86,6 +83,13 @@ export class HistoryBuckets {
     );
     if (bytes !== undefined) this.#statements.put['1d'].run(day, node, bytes);
     this.#disks.sumDay(node, day);
+  }
+
+  /** An hour may come after its day was made: when the clock was set back, or when nobody had sent anything by then. */
+  #mergeHour(hour: Place, aggregates: Aggregates): void {
+    this.#merge('1h', hour, aggregates);
+    const day = inCoarser(hour, HOURS_PER_DAY);
+    if (!isAfter(day, this.cursor('1d'))) this.makeDay(day);
   }
 
   #merge(resolution: '5m' | '1h', { bucket, node }: Place, aggregates: Aggregates): void {

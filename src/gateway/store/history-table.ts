@@ -46,6 +46,9 @@ export class HistoryTable {
     this.#statements = {
       number: database.prepare('SELECT num FROM history_nodes WHERE node_id = ?').pluck(),
       numbers: database.prepare('SELECT num, node_id AS nodeId FROM history_nodes'),
+      numbersOf: database.prepare(
+        'SELECT num, node_id AS nodeId FROM history_nodes WHERE node_id IN (SELECT value FROM json_each(?))',
+      ),
       lastNumber: database.prepare('SELECT max(num) FROM history_nodes').pluck(),
       addNumber: database.prepare('INSERT INTO history_nodes (node_id) VALUES (?)'),
       insertRaw: database.prepare('INSERT OR IGNORE INTO history_raw (bucket, node, at, figures) VALUES (?, ?, ?, ?)'),
@@ -115,8 +118,7 @@ export class HistoryTable {
 
   /** Ids of all nodes that have a history, by their numbers here. */
   nodeIds(): Map<number, string> {
-    const rows = this.#statements.numbers.all() as { num: number; nodeId: string }[];
-    return new Map(rows.map(({ num, nodeId }) => [num, nodeId]));
+    return toIds(this.#statements.numbers.all());
   }
 
   /** The highest number that a node has; -1 without any. */
@@ -133,10 +135,13 @@ export class HistoryTable {
    * `from`, ms; sums count from the hour of `from`.
    */
   diskTrendsOf(nodeIds: readonly string[], from: number): Map<string, DiskTrends> {
-    const ids = new Map(nodeIds.map((id) => [this.numberOf(id), id]));
-    const numbers = [...ids.keys()].filter((number) => number !== undefined);
+    const ids = toIds(this.#statements.numbersOf.all(JSON.stringify(nodeIds)));
     const trends = new Map<string, DiskTrends>();
-    for (const { node, ...trend } of this.#disks.trends(numbers, Math.floor(from / HOUR_MS), this.#areDaysMade())) {
+    for (const { node, ...trend } of this.#disks.trends(
+      [...ids.keys()],
+      Math.floor(from / HOUR_MS),
+      this.#areDaysMade(),
+    )) {
       const id = ids.get(node) ?? '';
       trends.set(id, [...(trends.get(id) ?? []), trend]);
     }
@@ -180,6 +185,10 @@ export class HistoryTable {
     const number = this.numberOf(nodeId);
     return number ?? Number(this.#statements.addNumber.run(nodeId).lastInsertRowid);
   }
+}
+
+function toIds(rows: unknown[]): Map<number, string> {
+  return new Map((rows as { num: number; nodeId: string }[]).map(({ num, nodeId }) => [num, nodeId]));
 }
 
 function rowsOf(database: Sqlite, table: string, lengthMs: number) {

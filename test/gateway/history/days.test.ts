@@ -83,6 +83,19 @@ test('while days are made step by step, and when a beat comes late, a report is 
   assert.equal(readHistory(store.history, 'n7', period).statistics('cpuPct')?.max, 100);
 });
 
+test('an hour that nobody had sent anything of when its day was made is in that day', async (t) => {
+  const { store } = openStore(t);
+  store.history.insert('a', T0, figures(10));
+  await store.write(() => rollUp(store, T0 + DAY_MS + 10_000));
+  assert.equal(store.history.cursor('1d').bucket, T0 / DAY_MS);
+  store.history.insert('a', T0 + 5 * HOUR_MS, figures(30));
+  const period = { from: T0, to: T0 + 2 * DAY_MS, parts: 48 };
+  const before = (await readBothWays(store.history, period)).usual;
+  await store.write(() => rollUp(store, T0 + DAY_MS + 10_000));
+  assert.deepEqual(await readBothWays(store.history, period), { usual: before, plain: before });
+  assert.equal(readHistory(store.history, 'a', period).statistics('cpuPct')?.max, 30);
+});
+
 test('killed in any step, again and again: every beat counts once, in every resolution', async (t) => {
   const world = openStore(t);
   await fill(world.store, 2);
