@@ -9,7 +9,7 @@ const LATE_MS = 5_000;
 /** Most heartbeats, and most nodes' hours and days, that one step rolls up: a few milliseconds of work. */
 const STEP_BEATS = 1_000;
 const STEP_HOURS = 100;
-const STEP_DAYS = 25;
+const STEP_DAYS = 10;
 
 interface RawRow extends Place {
   figures: Buffer;
