@@ -42,7 +42,8 @@ export function addJobRoutes(app: App, options: JobRoutesOptions): void {
     const known = !('node' in asked.target) && isKnown(asked, request.caller.name);
     const nodes = known ? [] : resolveTarget(asked, options);
     const { job, runs } = await bus.submit(asked, nodes, describeTarget(asked), request.caller.name);
-    logger.info({ job: job.id, runs: runs.length, by: request.caller.name }, 'job accepted');
+    // The audit log has it for good; at `info`, a busy hour would push everything else out of the file.
+    logger.debug({ job: job.id, runs: runs.length, by: request.caller.name }, 'job accepted');
     if (asked.follow) return await follow(reply, job, {});
     return reply.code(201).send(jobView(job, runs));
   });
