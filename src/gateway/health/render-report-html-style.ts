@@ -33,7 +33,7 @@ p { margin: 0; }
 .pill.limited { color: var(--limited); background: var(--limited-tint); }
 .pill.error { color: var(--error); background: var(--error-tint); }
 .pill.offline { color: var(--offline); background: var(--offline-tint); }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(190px, 1fr)); gap: 12px; margin: 24px 0 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(168px, 1fr)); gap: 12px; margin: 24px 0 0; }
 .tile, .card, .sheet { background: var(--card); border: 1px solid var(--rule); border-radius: 10px; }
 .tile { padding: 14px 18px; margin: 0; display: flex; flex-direction: column; }
 .tile dt { color: var(--soft); font-size: 13px; }
