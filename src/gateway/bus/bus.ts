@@ -18,7 +18,7 @@ import { NodeClient } from './node-client.ts';
 import { NodeQueue, type Place } from './node-queue.ts';
 import { OnlineWaiters } from './online-waiters.ts';
 import { RunCarrier } from './run-carrier.ts';
-import { groupByJob, hasFlow, notBegun, succeeded } from './run-facts.ts';
+import { agentLimit, groupByJob, hasFlow, notBegun, succeeded } from './run-facts.ts';
 import { RunFeed } from './run-feed.ts';
 import { buildRunSpec } from './run-spec.ts';
 import { forwardStdin } from './stdin-forward.ts';
@@ -272,10 +272,11 @@ export class Bus {
     return queue;
   }
 
-  #placeOf({ options: { lane, priority, agent: name } }: JobRecord, { nodeId }: RunRecord): Place {
-    const facts = name === undefined ? undefined : this.#options.store.nodes.byId(nodeId)?.facts;
-    const most = facts?.agentLimits?.[name ?? ''];
-    return { lane, priority, agent: name === undefined || most === undefined ? undefined : { name, most } };
+  #placeOf({ options: { lane, priority, agent: name } }: JobRecord, { nodeId, handedOverAt }: RunRecord): Place {
+    const place = { lane, priority, begun: handedOverAt !== null };
+    if (name === undefined) return place;
+    const most = agentLimit(this.#options.store.nodes.byId(nodeId)?.facts, name);
+    return most === undefined ? place : { ...place, agent: { name, most } };
   }
 
   #whenOnline(nodeId: string, signal: AbortSignal): Promise<Session | undefined> {
@@ -286,7 +287,10 @@ export class Bus {
 
   #nodeOnline(session: Session): void {
     this.#waiters.wake(session);
-    this.#queues.get(session.nodeId)?.resume();
+    const queue = this.#queues.get(session.nodeId);
+    const facts = queue && this.#options.store.nodes.byId(session.nodeId)?.facts;
+    queue?.limitAgents((agent) => agentLimit(facts, agent));
+    queue?.resume();
     this.#acknowledgeStored(session).catch((error: unknown) => {
       this.#options.logger.info({ err: error, node: session.nodeName }, 'could not acknowledge stored runs');
     });

@@ -5,6 +5,8 @@
 import PQueue from 'p-queue';
 import type { Priority } from '../../protocol/priority.ts';
 
+/** Of a queue before that one, that holds prompts of this agent back. */
+const AGENT_GATE = 'agent ';
 /** p-queue takes the greater first, and keeps the order of equals. */
 const PRIORITY: Readonly<Record<Priority, number>> = { high: 1, normal: 0, low: -1 };
 
@@ -14,6 +16,8 @@ export interface Place {
   /** Of a prompt: its agent, and how many prompts of that the node works on at once; undefined when the node sets no limit. */
   agent?: { name: string; most: number } | undefined;
   priority?: Priority | undefined;
+  /** Whether the node may have it already, from a former process. */
+  begun?: boolean | undefined;
 }
 
 export class NodeQueue {
@@ -27,13 +31,24 @@ export class NodeQueue {
   }
 
   /** Calls `carry` when it is this run's turn; resolves when it has ended. `carry` never rejects. */
-  add({ lane, agent, priority = 'normal' }: Place, carry: () => Promise<void>): Promise<void> {
+  add({ lane, agent, priority = 'normal', begun = false }: Place, carry: () => Promise<void>): Promise<void> {
     const place = { priority: PRIORITY[priority] };
     let turn = (): Promise<void> => this.#queue.add(carry, place);
     // Each waits outside of the next: what its lane or its agent holds up must not take a place from others.
-    if (agent !== undefined) turn = this.#gated(`agent ${agent.name}`, agent.most, turn, place);
+    if (agent !== undefined) {
+      const name = `${AGENT_GATE}${agent.name}`;
+      turn = begun ? this.#counted(name, agent.most, turn) : this.#gated(name, agent.most, turn, place);
+    }
     if (lane !== undefined) turn = this.#gated(`lane ${lane}`, 1, turn, place);
     return turn();
+  }
+
+  /** The node is back, and may have other limits than when the runs that wait were queued. */
+  limitAgents(mostOf: (agent: string) => number | undefined): void {
+    for (const [name, gate] of this.#gates) {
+      if (!name.startsWith(AGENT_GATE)) continue;
+      gate.concurrency = mostOf(name.slice(AGENT_GATE.length)) ?? Number.POSITIVE_INFINITY;
+    }
   }
 
   #gated(
@@ -49,6 +64,18 @@ export class NodeQueue {
       if (gate.concurrency !== concurrency) gate.concurrency = concurrency;
       await gate.add(turn, place);
       if (gate.size === 0 && gate.pending === 0 && this.#gates.get(name) === gate) this.#gates.delete(name);
+    };
+  }
+
+  /**
+   * Through the gate without waiting, but counted: there may be more at work than the node takes now, or another one may have been first
+   * by its place in the queue; and nobody could cancel, nor follow, what is not carried.
+   */
+  #counted(name: string, concurrency: number, turn: () => Promise<void>): () => Promise<void> {
+    return () => {
+      const ended = turn();
+      void this.#gated(name, concurrency, () => ended, { priority: Number.POSITIVE_INFINITY })();
+      return ended;
     };
   }
 

@@ -1,4 +1,5 @@
 /** What the bus wants to know of runs and jobs, in one word each. */
+import type { NodeFacts } from '../../protocol/node-messages.ts';
 import type { JobRecord } from '../store/jobs-table.ts';
 import type { RunRecord } from '../store/runs-table.ts';
 
@@ -13,6 +14,13 @@ export function succeeded(run: RunRecord): boolean {
 /** Whether no node can have the run. */
 export function notBegun(run: RunRecord): boolean {
   return run.state === 'queued' && run.handedOverAt === null;
+}
+
+/** How many prompts of the agent the node works on at once; undefined when it has said nothing of that. */
+export function agentLimit(facts: NodeFacts | null | undefined, agent: string): number | undefined {
+  const limits = facts?.agentLimits ?? {};
+  // The name is what somebody typed: `constructor` is one, too.
+  return Object.hasOwn(limits, agent) ? limits[agent] : undefined;
 }
 
 /** Whether the job's runs are released a few at a time. */

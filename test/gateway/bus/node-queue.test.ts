@@ -120,12 +120,13 @@ test('no more runs at once on a node than allowed, in the order of acceptance', 
   );
 });
 
+const FACTS = { hostname: 'h', os: 'linux', osRelease: '1', arch: 'x64', agentVersion: '1', capabilities: [] };
+
 test('prompts that wait for their agent take no place from others, and its limit may change', async (t) => {
   const fleet = new TestBus(t, { concurrency: 2 });
   const node = await fleet.addNode('a');
-  const facts = { hostname: 'h', os: 'linux', osRelease: '1', arch: 'x64', agentVersion: '1', capabilities: [] };
   const limit = (coder: number) =>
-    fleet.store.write(() => fleet.store.nodes.setFacts(node.id, { ...facts, agentLimits: { coder } }));
+    fleet.store.write(() => fleet.store.nodes.setFacts(node.id, { ...FACTS, agentLimits: { coder } }));
   await limit(1);
   await node.connect();
   const prompts: string[] = [];
@@ -146,4 +147,55 @@ test('prompts that wait for their agent take no place from others, and its limit
     node.end(`${job}.0`);
     await fleet.untilState(job, 'exited');
   }
+});
+
+test('a node that comes back with a higher limit, or with none, gets the prompts that wait', async (t) => {
+  const fleet = new TestBus(t, { concurrency: 8 });
+  const node = await fleet.addNode('a');
+  const comeBack = async (agentLimits?: Record<string, number>): Promise<void> => {
+    node.cut();
+    await fleet.store.write(() => fleet.store.nodes.setFacts(node.id, { ...FACTS, agentLimits }));
+    await node.connect();
+  };
+  await comeBack({ coder: 1 });
+  const jobs: string[] = [];
+  for (let n = 0; n < 4; n += 1) jobs.push(await fleet.submit(['a'], { kind: 'agent', agent: 'coder' }));
+  const [first = '', second = '', third = '', fourth = ''] = jobs;
+  await fleet.untilState(first, 'delivered');
+  await comeBack({ coder: 2 });
+  await fleet.untilState(second, 'delivered');
+  assert.deepEqual([fleet.states(third), fleet.states(fourth)], [['queued'], ['queued']]);
+  await comeBack();
+  await fleet.untilState(third, 'delivered');
+  await fleet.untilState(fourth, 'delivered');
+});
+
+test('prompts that have begun are all carried after a restart, however many those are, and count', async (t) => {
+  const fleet = new TestBus(t);
+  const node = await fleet.addNode('a');
+  const facts = (coder: number) => ({ ...FACTS, agentLimits: { coder } });
+  const prompt = () => fleet.submit(['a'], { kind: 'agent', agent: 'coder' });
+  await fleet.store.write(() => fleet.store.nodes.setFacts(node.id, facts(2)));
+  await node.connect();
+  const [first, second] = [await prompt(), await prompt()];
+  for (const job of [first, second]) await fleet.untilState(job, 'delivered');
+  await fleet.restart((store) => store.nodes.setFacts(node.id, facts(1)));
+  await node.connect();
+  const third = await prompt();
+  await fleet.cancel(second);
+  await fleet.untilState(second, 'canceled');
+  assert.deepEqual([fleet.states(first), fleet.states(third)], [['delivered'], ['queued']]);
+  node.end(`${first}.0`);
+  await fleet.untilState(first, 'exited');
+  await fleet.untilState(third, 'delivered');
+});
+
+test('an agent may have the name of what every object has', async (t) => {
+  const fleet = new TestBus(t);
+  const node = await fleet.addNode('a');
+  await fleet.store.write(() => fleet.store.nodes.setFacts(node.id, { ...FACTS, agentLimits: { coder: 1 } }));
+  await node.connect();
+  const job = await fleet.submit(['a'], { kind: 'agent', agent: 'constructor' });
+  await fleet.untilState(job, 'delivered');
+  assert.deepEqual(fleet.errors, []);
 });
