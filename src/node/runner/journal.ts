@@ -67,8 +67,7 @@ export class Journal {
       database.pragma('synchronous = FULL');
       const version = Number(database.pragma('user_version', { simple: true }));
       if (version > SCHEMA_VERSION) throw new Error(`version ${version} was written by a newer fleet`);
-      // Each step of a run was written there, too, for a question that is asked once, at the start.
-      database.exec('DROP INDEX IF EXISTS run_open');
+      dropFormerIndex(database);
       if (version === 0) database.transaction((open: Database.Database) => open.exec(SCHEMA)).exclusive(database);
       this.#open = database;
     } catch (error) {
@@ -251,6 +250,16 @@ export class Journal {
     } catch (error) {
       throw new FleetError('storage_failed', `the journal ${this.#path} failed: ${messageOf(error)}`, { cause: error });
     }
+  }
+}
+
+/** Each step of a run was written there, too, for a question that is asked once, at the start. */
+function dropFormerIndex(database: Database.Database): void {
+  try {
+    database.exec('DROP INDEX IF EXISTS run_open');
+  } catch (error) {
+    // It costs time only. A full disk must not keep the node from following its runs, and from telling what is wrong.
+    if (!(error instanceof Database.SqliteError && /^SQLITE_(FULL|IOERR)/.test(error.code))) throw error;
   }
 }
 
