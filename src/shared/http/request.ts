@@ -68,6 +68,11 @@ export function openRequest(options: RequestOptions): Promise<http.IncomingMessa
       );
     });
     request.on('error', fail);
+    // Of a connection that was closed on its way here node:http hears nothing any more.
+    request.once('socket', (socket) => {
+      if (socket.destroyed)
+        fail(new FleetError('connection_lost', 'the connection was lost before the request was on it'));
+    });
     if (options.stream !== undefined) options.stream.pipe(request);
     else request.end(body);
   });

@@ -7,6 +7,7 @@ import { type TestContext, test } from 'node:test';
 import { openRequest, requestJson } from '../../../src/shared/http/request.ts';
 import { createStreamAgent } from '../../../src/shared/http/stream-agent.ts';
 import { within } from '../../support/deadline.ts';
+import { socketPair } from '../../support/socket-pair.ts';
 import { cleanUp, tempFolder } from '../../support/temp-folder.ts';
 
 async function serve(t: TestContext, handler: http.RequestListener): Promise<string> {
@@ -69,6 +70,17 @@ test('without an answer the deadline counts, whether or not there is a connectio
   await assert.rejects(within(openRequest({ ...deadline, socketPath }), 'silent server'), { code: 'timeout' });
   const agent = createStreamAgent(() => new Promise(() => {}));
   await assert.rejects(within(openRequest({ ...deadline, agent }), 'connection that never opens'), { code: 'timeout' });
+});
+
+test('a connection that is gone before the request is on it does not wait for the deadline', async () => {
+  const agent = createStreamAgent(async () => {
+    const [near] = socketPair();
+    near.destroy();
+    await once(near, 'close');
+    return near;
+  });
+  const request = requestJson({ agent, method: 'GET', path: '/' });
+  await within(assert.rejects(request, { code: 'connection_lost' }), 'the failure');
 });
 
 test('an answer whose body stalls does not wait for ever', async (t) => {
