@@ -116,7 +116,13 @@ export class RunCarrier {
         .catch((error: unknown) => this.#logger.info({ err: error }, 'cancel did not reach the node'));
     }
     try {
-      const stream = handed?.log ?? (await client.openLog(run.id, run.logBytes, this.#shutdown));
+      // A log that comes along begins at its beginning; some of it may be stored from a hand-over that could not be noted.
+      const along = run.logBytes === 0 ? handed?.log : undefined;
+      if (along === undefined) {
+        handed?.log?.destroy();
+        await handed?.stored;
+      }
+      const stream = along ?? (await client.openLog(run.id, run.logBytes, this.#shutdown));
       const { store, specOf, changed } = this.#options;
       const limit = maxLogBytes(specOf(run).maxOutputBytes);
       await receiveLog(stream, { store, run, maxLogBytes: limit, onStored: () => changed(run) });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { encodeFrame, FRAME_TYPE, LOG_CONTENT_TYPE } from '../../../src/protocol/frames.ts';
 import { maxLogBytes } from '../../../src/protocol/limits.ts';
+import { FleetError } from '../../../src/shared/errors.ts';
 import { settle, until } from '../../support/deadline.ts';
 import { endFrame, readJson, refuse, startedFrame, stdoutFrame } from './fake-node.ts';
 import { TestBus } from './harness.ts';
@@ -406,4 +407,24 @@ test('a gap in the output is an event of its own, in its place, and one goes on 
     ['job', 'stdout', 'end', 'done'],
   );
   assert.ok(later[2]?.type === 'end' && later[2].truncated);
+});
+
+test('a log of which something was stored before the delivery could not be is not stored twice', async (t) => {
+  const fleet = new TestBus(t);
+  const node = await fleet.addNode('a');
+  await node.connect();
+  const writeSoon = fleet.store.writeSoon.bind(fleet.store);
+  const delivery = Promise.withResolvers<never>();
+  fleet.store.writeSoon = () => {
+    fleet.store.writeSoon = writeSoon;
+    return delivery.promise;
+  };
+  const job = await fleet.submit(['a']);
+  await until(() => node.runs.has(`${job}.0`), 'the hand-over');
+  node.write(`${job}.0`, startedFrame(), stdoutFrame('once'));
+  await until(() => fleet.run(job).logBytes > 0, 'stored output');
+  delivery.reject(new FleetError('storage_failed', 'a disk that refuses one write'));
+  node.end(`${job}.0`);
+  await fleet.untilState(job, 'exited');
+  assert.deepEqual(fleet.store.runs.readLog(fleet.run(job).seq, 0, 100), node.runs.get(`${job}.0`)?.log);
 });
