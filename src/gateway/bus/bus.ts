@@ -154,12 +154,12 @@ export class Bus {
   async cancel(runs: readonly RunRecord[], reason: string): Promise<void> {
     const { logger } = this.#options;
     for (const run of await this.#endings.cancel(runs, reason)) {
-      this.#carriers
-        .get(run.id)
-        ?.cancel()
-        .catch((error: unknown) =>
-          logger.info({ err: error, run: run.id }, 'cancel will be repeated when the node is back'),
-        );
+      // Of a run that its node has, and that waits here for its turn to be followed, the node alone can make an end.
+      const carrier = this.#carriers.get(run.id);
+      const passedOn = carrier === undefined ? this.#clientOfNode(run.nodeId)?.cancel(run.id) : carrier.cancel();
+      passedOn?.catch((error: unknown) =>
+        logger.info({ err: error, run: run.id }, 'cancel will be repeated when the node is back'),
+      );
     }
   }
 

@@ -21,7 +21,7 @@ export class TestBus {
   readonly nodes = new Map<string, FakeNode>();
   /** Messages of errors that the bus has logged. */
   readonly errors: string[] = [];
-  readonly concurrency: number;
+  concurrency: number;
   readonly maxRunsInFlight: number;
   readonly maxOutputBytes: number;
   readonly #file: string;

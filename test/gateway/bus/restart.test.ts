@@ -46,6 +46,23 @@ test('a crash between the note of a hand-over and the hand-over: the node decide
   }
 });
 
+test('a cancel reaches a run that its node works on, though the gateway has no room to follow it any more', async (t) => {
+  const fleet = new TestBus(t, { concurrency: 2 });
+  const node = await fleet.addNode('a');
+  await node.connect();
+  const jobs = [await fleet.submit(['a']), await fleet.submit(['a'])];
+  for (const job of jobs) await fleet.untilState(job, 'delivered');
+  fleet.concurrency = 1;
+  await fleet.restart();
+  await node.connect();
+  const [first = '', second = ''] = jobs;
+  await fleet.cancel(second);
+  await until(() => node.runs.get(`${second}.0`)?.outcome?.state === 'canceled', 'the cancel at the node');
+  node.end(`${first}.0`);
+  await fleet.untilState(first, 'exited');
+  await fleet.untilState(second, 'canceled');
+});
+
 test('a cancel that was asked of a former process is carried out', async (t) => {
   const fleet = new TestBus(t);
   const node = await fleet.addNode('a');
