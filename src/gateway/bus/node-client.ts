@@ -38,8 +38,8 @@ export class NodeClient {
   }
 
   /** @throws FleetError `not_found` when the node's journal does not have the run. */
-  async status(run: string): Promise<RunStatus> {
-    return parseStatus(await this.#json({ method: 'GET', path: runPath(run) }));
+  async status(run: string, signal: AbortSignal): Promise<RunStatus> {
+    return parseStatus(await this.#json({ method: 'GET', path: runPath(run), signal }));
   }
 
   /** All finished runs that the gateway has not acknowledged yet. */

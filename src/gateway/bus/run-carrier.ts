@@ -141,7 +141,7 @@ export class RunCarrier {
    * it can be asked for then, but the journal still knows the end. False when there may be more to read.
    */
   async #endWithoutLog(client: NodeClient, failure: FleetError): Promise<boolean> {
-    const { outcome, logBytes } = await client.status(this.#id);
+    const { outcome, logBytes } = await client.status(this.#id, this.#shutdown);
     if (outcome === null || (failure.retryable && logBytes > this.#run().logBytes)) return false;
     const { state, ...ended } = outcome;
     await this.#end(() => this.#options.store.runs.move(this.#id, state, ended));
@@ -246,7 +246,7 @@ export class RunCarrier {
   /** Whether the node's journal has the run. */
   async #nodeHas(client: NodeClient): Promise<boolean> {
     try {
-      await client.status(this.#id);
+      await client.status(this.#id, this.#shutdown);
       return true;
     } catch (error) {
       if (toFleetError(error).code === 'not_found') return false;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { settle, until } from '../../support/deadline.ts';
+import { settle, until, within } from '../../support/deadline.ts';
 import { startedFrame, stdoutFrame } from './fake-node.ts';
 import { TestBus } from './harness.ts';
 
@@ -61,6 +61,27 @@ test('a cancel reaches a run that its node works on, though the gateway has no r
   node.end(`${first}.0`);
   await fleet.untilState(first, 'exited');
   await fleet.untilState(second, 'canceled');
+});
+
+test('the gateway ends though a node does not say what became of a run', async (t) => {
+  const fleet = new TestBus(t);
+  const node = await fleet.addNode('a');
+  await node.connect();
+  let asked = false;
+  node.script = (route, _run, _request, response) => {
+    if (route === 'log') response.writeHead(400).end('{"error":{"code":"bad_request","message":"too far"}}');
+    if (route === 'status') asked = true;
+    return route === 'log' || route === 'status';
+  };
+  const job = await fleet.submit(['a']);
+  await fleet.untilState(job, 'delivered');
+  node.cut();
+  await node.connect();
+  await until(async () => {
+    await fleet.clock.advance(200);
+    return asked;
+  }, 'the question');
+  await within(fleet.bus.close(), 'the end of the bus');
 });
 
 test('a cancel that was asked of a former process is carried out', async (t) => {
