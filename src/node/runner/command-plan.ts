@@ -35,14 +35,21 @@ const SYSTEM_PATH = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin
 
 /** @throws StartFailure `no_such_user`, `no_such_folder`, `no_such_shell`, `no_such_agent`, `no_such_program` or `spawn_failed`. */
 export async function planCommand(spec: RunSpec, host: PlanHost): Promise<CommandPlan> {
+  // Each look at the disk is a way over another thread, and a folder may be on a server that does not answer: they wait together.
+  const ownFolder = spec.user === undefined ? chooseFolder(spec.cwd, host.homeFolder) : undefined;
+  ownFolder?.catch(() => {});
   const { argv, input } = await chooseProgram(spec, host);
   const user = spec.user === undefined ? undefined : await requireUser(spec.user, host);
   const fleetEnv = { FLEET_NODE: spec.node, FLEET_JOB: spec.job, FLEET_RUN: spec.run };
   // LVM's tools complain on stderr about each descriptor that they inherit, and every command here inherits two.
   const base = { LVM_SUPPRESS_FD_WARNINGS: '1', ...host.baseEnv };
   if (user === undefined || user.uid === host.currentUid) {
-    const cwd = await chooseFolder(spec.cwd, host.homeFolder);
-    return { argv, input, cwd, env: { ...base, ...spec.env, ...fleetEnv } };
+    return {
+      argv,
+      input,
+      cwd: await (ownFolder ?? chooseFolder(spec.cwd, host.homeFolder)),
+      env: { ...base, ...spec.env, ...fleetEnv },
+    };
   }
   const userEnv = { HOME: user.home, USER: user.name, LOGNAME: user.name, SHELL: user.shell };
   const setpriv = host.currentUid === 0 ? await findTool('setpriv', host.baseEnv) : undefined;
@@ -144,13 +151,10 @@ async function chooseFolder(asked: string | undefined, home: string): Promise<st
 
 /** A spawn's own ENOENT does not tell whether the program or the folder is missing, so the folder is looked at first. */
 async function folderFault(folder: string): Promise<string | undefined> {
-  try {
-    if (!(await stat(folder)).isDirectory()) return 'ENOTDIR';
-    await access(folder, constants.X_OK);
-    return undefined;
-  } catch (error) {
-    return systemErrorCode(error) ?? 'unknown';
-  }
+  const [facts, entry] = await Promise.allSettled([stat(folder), access(folder, constants.X_OK)]);
+  if (facts.status === 'rejected') return systemErrorCode(facts.reason) ?? 'unknown';
+  if (!facts.value.isDirectory()) return 'ENOTDIR';
+  return entry.status === 'rejected' ? (systemErrorCode(entry.reason) ?? 'unknown') : undefined;
 }
 
 /** Never looked for in the run's own PATH: the tool is started with the rights of this process. */
