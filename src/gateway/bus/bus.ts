@@ -275,8 +275,8 @@ export class Bus {
   #placeOf({ options: { lane, priority, agent: name } }: JobRecord, { nodeId, handedOverAt }: RunRecord): Place {
     const place = { lane, priority, begun: handedOverAt !== null };
     if (name === undefined) return place;
-    const most = agentLimit(this.#options.store.nodes.byId(nodeId)?.facts, name);
-    return most === undefined ? place : { ...place, agent: { name, most } };
+    const most = (): number => agentLimit(this.#options.store.nodes.byId(nodeId)?.facts, name);
+    return { ...place, agent: { name, most } };
   }
 
   #whenOnline(nodeId: string, signal: AbortSignal): Promise<Session | undefined> {

@@ -13,8 +13,8 @@ const PRIORITY: Readonly<Record<Priority, number>> = { high: 1, normal: 0, low: 
 /** What a run is queued behind. */
 export interface Place {
   lane?: string | undefined;
-  /** Of a prompt: its agent, and how many prompts of that the node works on at once; undefined when the node sets no limit. */
-  agent?: { name: string; most: number } | undefined;
+  /** Of a prompt: its agent, and how many prompts of that the node works on at once, asked when its lane lets it through. */
+  agent?: { name: string; most(): number } | undefined;
   priority?: Priority | undefined;
   /** Whether the node may have it already, from a former process. */
   begun?: boolean | undefined;
@@ -39,25 +39,26 @@ export class NodeQueue {
       const name = `${AGENT_GATE}${agent.name}`;
       turn = begun ? this.#counted(name, agent.most, turn) : this.#gated(name, agent.most, turn, place);
     }
-    if (lane !== undefined) turn = this.#gated(`lane ${lane}`, 1, turn, place);
+    if (lane !== undefined) turn = this.#gated(`lane ${lane}`, () => 1, turn, place);
     return turn();
   }
 
   /** The node is back, and may have other limits than when the runs that wait were queued. */
-  limitAgents(mostOf: (agent: string) => number | undefined): void {
+  limitAgents(mostOf: (agent: string) => number): void {
     for (const [name, gate] of this.#gates) {
       if (!name.startsWith(AGENT_GATE)) continue;
-      gate.concurrency = mostOf(name.slice(AGENT_GATE.length)) ?? Number.POSITIVE_INFINITY;
+      gate.concurrency = mostOf(name.slice(AGENT_GATE.length));
     }
   }
 
   #gated(
     name: string,
-    concurrency: number,
+    most: () => number,
     turn: () => Promise<void>,
     place: { priority: number },
   ): () => Promise<void> {
     return async () => {
+      const concurrency = most();
       const gate = this.#gates.get(name) ?? new PQueue({ concurrency });
       this.#gates.set(name, gate);
       // The node may have come back with another limit.
@@ -71,10 +72,10 @@ export class NodeQueue {
    * Through the gate without waiting, but counted: there may be more at work than the node takes now, or another one may have been first
    * by its place in the queue; and nobody could cancel, nor follow, what is not carried.
    */
-  #counted(name: string, concurrency: number, turn: () => Promise<void>): () => Promise<void> {
+  #counted(name: string, most: () => number, turn: () => Promise<void>): () => Promise<void> {
     return () => {
       const ended = turn();
-      void this.#gated(name, concurrency, () => ended, { priority: Number.POSITIVE_INFINITY })();
+      void this.#gated(name, most, () => ended, { priority: Number.POSITIVE_INFINITY })();
       return ended;
     };
   }

@@ -16,11 +16,11 @@ export function notBegun(run: RunRecord): boolean {
   return run.state === 'queued' && run.handedOverAt === null;
 }
 
-/** How many prompts of the agent the node works on at once; undefined when it has said nothing of that. */
-export function agentLimit(facts: NodeFacts | null | undefined, agent: string): number | undefined {
+/** How many prompts of the agent the node works on at once; any number when it has said nothing of that. */
+export function agentLimit(facts: NodeFacts | null | undefined, agent: string): number {
   const limits = facts?.agentLimits ?? {};
   // The name is what somebody typed: `constructor` is one, too.
-  return Object.hasOwn(limits, agent) ? limits[agent] : undefined;
+  return (Object.hasOwn(limits, agent) ? limits[agent] : undefined) ?? Number.POSITIVE_INFINITY;
 }
 
 /** Whether the job's runs are released a few at a time. */

@@ -116,12 +116,12 @@ export class LogWriter {
 }
 
 /** Creates the file if it is missing. @throws the system's error. */
-export async function openLog(path: string): Promise<FileHandle> {
+async function openLog(path: string): Promise<FileHandle> {
   return await open(path, constants.O_RDWR | constants.O_CREAT, 0o600);
 }
 
 /** All of `data` at the end of the file, which is at `end`, or none of it. @throws the system's error; may be called again. */
-export async function writeWhole(file: FileHandle, data: Buffer, end: number): Promise<void> {
+async function writeWhole(file: FileHandle, data: Buffer, end: number): Promise<void> {
   let written = 0;
   try {
     while (written < data.length) {

@@ -7,7 +7,7 @@ import { TestBus } from './harness.ts';
 
 test('lanes never overlap and keep their order; never more at once than allowed, nor of an agent; all end', async () => {
   const lane = fc.option(fc.constantFrom('x', 'y'), { nil: undefined });
-  const agent = fc.option(fc.constant({ name: 'coder', most: 2 }), { nil: undefined });
+  const agent = fc.option(fc.constant({ name: 'coder', most: () => 2 }), { nil: undefined });
   await fc.assert(
     fc.asyncProperty(
       fc.array(fc.record({ lane, agent }), { maxLength: 12 }),
@@ -168,6 +168,27 @@ test('a node that comes back with a higher limit, or with none, gets the prompts
   await comeBack();
   await fleet.untilState(third, 'delivered');
   await fleet.untilState(fourth, 'delivered');
+});
+
+test('a prompt that its lane held back goes by the limit of now, not by that of its submission', async (t) => {
+  const fleet = new TestBus(t, { concurrency: 8 });
+  const node = await fleet.addNode('a');
+  const limit = (coder: number) =>
+    fleet.store.write(() => fleet.store.nodes.setFacts(node.id, { ...FACTS, agentLimits: { coder } }));
+  const prompt = (lane?: string) => fleet.submit(['a'], { kind: 'agent', agent: 'coder', lane });
+  await limit(1);
+  await node.connect();
+  const first = await prompt('x');
+  const held = await prompt('x');
+  await fleet.untilState(first, 'delivered');
+  node.cut();
+  await limit(3);
+  await node.connect();
+  const others = [await prompt(), await prompt()];
+  for (const job of others) await fleet.untilState(job, 'delivered');
+  node.end(`${first}.0`);
+  await fleet.untilState(held, 'delivered');
+  for (const job of others) assert.deepEqual(fleet.states(job), ['delivered']);
 });
 
 test('prompts that have begun are all carried after a restart, however many those are, and count', async (t) => {
