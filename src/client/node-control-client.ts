@@ -1,7 +1,7 @@
 /** Speaks with a node process on this machine over its control socket. */
 import http from 'node:http';
 import type { NodeStatusView, RotateKeyView, ShutdownAnswer } from '../protocol/node-control.ts';
-import { FleetError, systemErrorCode, toFleetError } from '../shared/errors.ts';
+import { FleetError, isNobodyListening, toFleetError } from '../shared/errors.ts';
 import { requestJson } from '../shared/http/request.ts';
 
 /** All methods throw FleetError `not_running` when no process listens on the socket. */
@@ -40,8 +40,7 @@ export class NodeControlClient {
       return await requestJson<T>({ method, path, socketPath: this.#socketPath, agent: this.#agent });
     } catch (error) {
       const failure = toFleetError(error);
-      const code = systemErrorCode(failure.cause);
-      if (code !== 'ENOENT' && code !== 'ECONNREFUSED') throw failure;
+      if (!isNobodyListening(failure.cause)) throw failure;
       throw new FleetError('not_running', `node ${this.#profile} is not running`, {
         hint: 'Start it: fleet node up',
         cause: error,

@@ -1,6 +1,6 @@
 /** The gateway of this machine: its Unix socket, whose file mode says who may. */
 import http from 'node:http';
-import { FleetError, systemErrorCode } from '../shared/errors.ts';
+import { FleetError, isNobodyListening, systemErrorCode } from '../shared/errors.ts';
 import type { GatewayTransport, Route } from './gateway-transport.ts';
 
 export class UnixSocketTransport implements GatewayTransport {
@@ -18,14 +18,14 @@ export class UnixSocketTransport implements GatewayTransport {
 
   /** Nobody listening on the socket is another thing than a connection that broke. */
   explain(failure: FleetError): FleetError {
-    const code = systemErrorCode(failure.cause);
     const { socketPath } = this.#route;
-    if (code === 'ENOENT' || code === 'ECONNREFUSED') {
+    if (isNobodyListening(failure.cause)) {
       return new FleetError('gateway_unreachable', `no gateway is running in this home (${socketPath})`, {
         hint: 'Start it: fleet gateway up',
         cause: failure,
       });
     }
+    const code = systemErrorCode(failure.cause);
     if (code === 'EACCES' || code === 'EPERM') {
       return new FleetError('forbidden', `the gateway's socket is not yours to use: ${socketPath}`, {
         hint: 'Use it as the user who runs the gateway.',

@@ -107,3 +107,13 @@ export function systemErrorCode(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
   return typeof error.code === 'string' ? error.code : undefined;
 }
+
+/**
+ * Whether connecting to a Unix socket failed because no process listens there: it has no file, the file was left by a
+ * process that is gone, or the process ended while we were in its queue (Linux, unix_release_sock: ECONNRESET).
+ */
+export function isNobodyListening(error: unknown): boolean {
+  const code = systemErrorCode(error);
+  if (code === 'ECONNRESET') return (error as NodeJS.ErrnoException).syscall === 'connect';
+  return code === 'ENOENT' || code === 'ECONNREFUSED';
+}

@@ -1,6 +1,19 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createConnection, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { test } from 'node:test';
-import { ERROR_CODES, type ErrorCode, FleetError, systemErrorCode, toFleetError } from '../../src/shared/errors.ts';
+import {
+  ERROR_CODES,
+  type ErrorCode,
+  FleetError,
+  isNobodyListening,
+  systemErrorCode,
+  toFleetError,
+} from '../../src/shared/errors.ts';
 import { httpStatusOf } from '../../src/shared/http/http-status.ts';
 
 test('JSON of an error is its code, its message and its hint, and nothing else', () => {
@@ -20,6 +33,43 @@ test('anything thrown becomes a FleetError, its own kind unchanged', () => {
   }
   assert.equal(systemErrorCode({ code: 'ENOENT' }), 'ENOENT');
   for (const thrown of [null, undefined, 'ENOENT', { code: 5 }, {}]) assert.equal(systemErrorCode(thrown), undefined);
+});
+
+test('whether nobody listens on a Unix socket: no file, a file that is left, or an end while we came', async (context) => {
+  const folder = await mkdtemp(path.join(tmpdir(), 'fleet-errors-'));
+  context.after(() => rm(folder, { recursive: true }));
+  const socketPath = path.join(folder, 'a.sock');
+  const failure = async (socket: Socket): Promise<unknown> => {
+    const [error] = (await once(socket, 'error', { signal: AbortSignal.timeout(5_000) })) as [unknown];
+    return error;
+  };
+  const absent = await failure(createConnection(socketPath));
+
+  const server = createServer().listen(socketPath);
+  await once(server, 'listening');
+  // The kernel has queued us already when the listener goes, as it goes when its process is killed.
+  const queued = createConnection(socketPath);
+  server.close();
+  const ended = await failure(queued);
+
+  // Its process is killed, so the file stays.
+  const code = `require('net').createServer().listen(process.argv[1], () => process.kill(process.pid, 'SIGKILL'))`;
+  await once(spawn(process.execPath, ['-e', code, socketPath]), 'exit');
+  const left = await failure(createConnection(socketPath));
+
+  const asFile = path.join(folder, 'file');
+  await writeFile(asFile, '');
+  const below = await failure(createConnection(path.join(asFile, 'b.sock')));
+  assert.deepEqual(
+    [absent, ended, left, below].map((error) => [systemErrorCode(error), isNobodyListening(error)]),
+    [
+      ['ENOENT', true],
+      ['ECONNRESET', true],
+      ['ECONNREFUSED', true],
+      ['ENOTDIR', false],
+    ],
+  );
+  assert.equal(isNobodyListening(Object.assign(new Error('read'), { code: 'ECONNRESET', syscall: 'read' })), false);
 });
 
 test('what a service manager must not repeat is never retryable', () => {

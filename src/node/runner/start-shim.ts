@@ -3,7 +3,7 @@ import { closeSync, openSync, rmSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
 import { execa, type Options } from 'execa';
 import { type Clock, sleep } from '../../shared/clock.ts';
-import { FleetError, systemErrorCode } from '../../shared/errors.ts';
+import { FleetError, isNobodyListening } from '../../shared/errors.ts';
 
 /** A shim that was started must be ready, and one that is there must answer, within this time, ms. */
 const ANSWER_MS = 20_000;
@@ -27,7 +27,7 @@ export async function connectToShim(path: string): Promise<Socket | undefined> {
   return await new Promise((resolve, reject) => {
     socket.once('connect', () => resolve(socket));
     socket.once('error', (error) => {
-      if (['ENOENT', 'ECONNREFUSED'].includes(systemErrorCode(error) ?? '')) resolve(undefined);
+      if (isNobodyListening(error)) resolve(undefined);
       else reject(new FleetError('storage_failed', `cannot connect to ${path}`, { cause: error }));
     });
   });

@@ -4,6 +4,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { connectToShim } from '../../../src/node/runner/start-shim.ts';
 import type { RunSpec } from '../../../src/protocol/run-spec.ts';
 import { sleep, systemClock } from '../../../src/shared/clock.ts';
 import {
@@ -42,6 +43,16 @@ test('the node is killed while it takes output: no byte is missing, and the exit
   assert.equal(stdout.toString() === numbers(300_000), true, 'every line once, in order');
   assert.equal(stderr.toString() === numbers(50_000), true, 'every line once, in order');
   assert.equal(await readFile(`${folder}/effect`, 'utf8'), 'once\n');
+});
+
+test('a shim that ends while it is connected to is none', timeout, async (t) => {
+  const path = join(await temporaryFolder(t), 'shim.sock');
+  const server = createServer().listen(path);
+  await once(server, 'listening');
+  // It is in the queue of the listener, which goes before it is accepted.
+  const connecting = connectToShim(path);
+  server.close();
+  assert.equal(await connecting, undefined);
 });
 
 test('the node is killed at any moment: each command runs once, to its end', { timeout: 60_000 }, async (t) => {
