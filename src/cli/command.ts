@@ -10,6 +10,8 @@ export interface Option {
   /** What stands for the value in the help, such as `DURATION`. */
   readonly placeholder?: string;
   readonly choices?: readonly string[];
+  /** Its values may begin with a dash, as one base64url text in 64 does; what follows is the value, whatever it looks like. */
+  readonly dashed?: true;
 }
 
 export type OptionTable = Readonly<Record<string, Option>>;

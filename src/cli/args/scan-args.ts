@@ -7,6 +7,8 @@ export interface ScannedOption {
   /** As it was typed, without its value. */
   typed: string;
   value: string | undefined;
+  /** What stood in the place of the value, and was not taken for it because it begins with a dash. */
+  refused?: string;
 }
 
 export interface Scan {
@@ -106,8 +108,9 @@ function takeValue(
     return 1;
   }
   // An option in the place of a value is more likely a value forgotten; --name=-1 says that it is meant.
-  const value = next === undefined || /^-./.test(next) ? undefined : next;
-  scan.options.push({ name, typed, value });
+  const refused = next !== undefined && !option.dashed && /^-./.test(next) ? next : undefined;
+  const value = refused === undefined ? next : undefined;
+  scan.options.push({ name, typed, value, ...(refused === undefined ? {} : { refused }) });
   scan.sound &&= value !== undefined;
   return value === undefined ? 1 : 2;
 }

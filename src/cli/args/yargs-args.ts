@@ -124,7 +124,7 @@ function toTokens(scan: Scan): string[] {
 /** In words that name the option as it was typed, and what may have been meant. */
 function refuseFaultyOption(command: Command, scan: Scan): void {
   const table: OptionTable = { ...GLOBAL_OPTIONS, ...command.options };
-  for (const { name, typed, value } of scan.options) {
+  for (const { name, typed, value, refused } of scan.options) {
     if (name === undefined) {
       const meant = typed.startsWith('--') ? closest(typed.slice(2), Object.keys(table)) : undefined;
       throw new FleetError('usage', `${command.name}: unknown option ${typed}`, {
@@ -132,7 +132,11 @@ function refuseFaultyOption(command: Command, scan: Scan): void {
       });
     }
     const takesValue = table[name]?.type !== 'boolean';
-    if (takesValue && value === undefined) throw new FleetError('usage', `${command.name}: ${typed} needs a value`);
+    if (takesValue && value === undefined) {
+      throw new FleetError('usage', `${command.name}: ${typed} needs a value`, {
+        hint: refused === undefined ? undefined : `If ${refused} is meant: --${name}=${refused}`,
+      });
+    }
     if (!takesValue && value !== undefined) throw new FleetError('usage', `${command.name}: ${typed} takes no value`);
   }
 }

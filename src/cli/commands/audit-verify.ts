@@ -31,7 +31,12 @@ export const auditVerifyCommand = defineCommand({
       placeholder: 'FILE',
       describe: 'With --file: its signed head, as audit export --head wrote it',
     },
-    key: { type: 'list', placeholder: 'KEY', describe: 'With --head: a public key of the gateway, from elsewhere' },
+    key: {
+      type: 'list',
+      dashed: true,
+      placeholder: 'KEY',
+      describe: 'With --head: a public key of the gateway, from elsewhere',
+    },
     partial: { type: 'boolean', describe: 'With --file: it begins in the middle, as an export with --since does' },
   },
   examples: [

@@ -75,10 +75,21 @@ test('asks whether another word was meant', async () => {
   assert.match(await usageError('--jsn', 'nodes'), /Did you mean --json/);
 });
 
+test('a key may begin with a dash: what stands behind --key is the key', async () => {
+  const verify = await parse('audit', 'verify', '--key', '-Xy', '--json', '--key', '--', '--file', 'f');
+  assert.deepEqual(verify.options.key, ['-Xy', '--']);
+  assert.deepEqual([verify.options.json, verify.options.file], [true, 'f']);
+  assert.match(await usageError('audit', 'verify', '--key'), /--key needs a value/);
+});
+
 test('names what is missing or too much', async () => {
   assert.match(await usageError('run'), /NODE is missing \| Usage: fleet run/);
   assert.match(await usageError('jobs', 'show'), /JOB is missing/);
-  assert.match(await usageError('run', '--timeout'), /--timeout needs a value/);
+  assert.match(await usageError('run', '--timeout'), /--timeout needs a value \| $/);
+  assert.match(
+    await usageError('run', '--timeout', '-5', 'n', 'ls'),
+    /--timeout needs a value \| If -5 is meant: --timeout=-5$/,
+  );
   assert.match(await usageError('jobs', 'show', 'a', 'b'), /Unknown argument: b/);
   assert.match(await usageError('health', 'report', '--format', 'pdf'), /"pdf".*"html"/);
   assert.match(await usageError('nodes', '--json=1'), /--json takes no value/);

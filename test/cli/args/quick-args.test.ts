@@ -13,6 +13,7 @@ const OPTIONS = {
   env: { type: 'list', alias: 'e', describe: '' },
   async: { type: 'boolean', describe: '' },
   'no-label': { type: 'boolean', alias: 'N', describe: '' },
+  key: { type: 'list', dashed: true, describe: '' },
   format: { type: 'string', describe: '', choices: ['text', 'json'] },
 } as const satisfies OptionTable;
 
@@ -51,7 +52,20 @@ const word = fc.oneof(
 );
 const argument = fc.oneof(
   { weight: 3, arbitrary: word },
-  fc.constantFrom('--async', '-N', '--no-label', '--json', '--', '-Ne', '-e', '--timeout', '--format', '--env', '-m5'),
+  fc.constantFrom(
+    '--async',
+    '-N',
+    '--no-label',
+    '--json',
+    '--',
+    '-Ne',
+    '-e',
+    '--timeout',
+    '--format',
+    '--env',
+    '--key',
+    '-m5',
+  ),
   word.map((value) => `--timeout=${value}`),
   word.map((value) => `--env=${value}`),
   word.map((value) => `--format=${value}`),
