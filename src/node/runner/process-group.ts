@@ -18,7 +18,10 @@ export class ProcessGroup {
   readonly identity: string | undefined;
   readonly #table: ProcessTable;
 
+  /** @throws RangeError for what kill(2) takes for our own group, or for everybody. */
   constructor(leader: number, identity: string | undefined, table: ProcessTable) {
+    if (!Number.isSafeInteger(leader) || leader <= 1)
+      throw new RangeError(`${leader} is no process group of a command`);
     this.leader = leader;
     this.identity = identity;
     this.#table = table;

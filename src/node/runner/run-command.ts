@@ -100,7 +100,9 @@ export class RunCommand {
     this.#isProcess(state.pid, state.identity, state.startedAt);
     this.#log.advance(state.logBytes);
     this.#spaceBytes = state.spaceBytes;
-    if (state.end !== null) this.#take({ run: this.#spec.run, event: 'end', end: state.end });
+    const { run } = this.#spec;
+    if (state.end !== null) this.#take({ run, event: 'end', end: state.end });
+    else if (state.exit !== null) this.#take({ run, event: 'exit', exit: state.exit });
   }
 
   /** Takes up a command whose shim is gone. False if nobody can say whether there was one. @throws FleetError `connection_lost` */

@@ -39,6 +39,8 @@ export class ShimLink {
   #forgotten: ShimRequest[] = [];
   #timer: Timer | undefined;
   #state: ShimState | undefined;
+  /** Told before the state was taken in. It may be older than that, or newer. */
+  #early: ShimEvent[] = [];
   /** What the shim knew when the link was made, and has told since, of commands that nobody listens to yet. */
   readonly #states = new Map<string, CommandState>();
 
@@ -163,6 +165,8 @@ export class ShimLink {
     if (state.protocol !== SHIM_PROTOCOL) throw new Error(`it speaks protocol ${state.protocol}, not ${SHIM_PROTOCOL}`);
     this.#state = state;
     for (const command of state.commands) this.#states.set(command.run, command);
+    for (const event of this.#early) this.#take(event);
+    this.#early = [];
   }
 
   #order(order: ShimOrder): void {
@@ -196,6 +200,7 @@ export class ShimLink {
       else waiting?.resolve(message.value);
       return;
     }
+    if (this.#state === undefined) return void this.#early.push(message);
     const listener = this.#listeners.get(message.run);
     const state = this.#states.get(message.run);
     if (listener !== undefined) listener(message);
@@ -213,6 +218,8 @@ export class ShimLink {
 function updated(state: CommandState, event: ShimEvent): CommandState {
   switch (event.event) {
     case 'output':
+      // A log only grows: one that is shorter is from before.
+      if (event.logBytes < state.logBytes) return state;
       return { ...state, logBytes: event.logBytes, spaceBytes: event.spaceBytes };
     case 'exit':
       return { ...state, exit: event.exit };

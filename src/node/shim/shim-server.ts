@@ -96,7 +96,12 @@ export class ShimServer {
     const { supervisor, shim } = this.#options;
     switch (request.do) {
       case 'hello':
-        return { protocol: SHIM_PROTOCOL, shim, pid: process.pid, commands: supervisor.states } satisfies ShimState;
+        return {
+          protocol: SHIM_PROTOCOL,
+          shim,
+          pid: process.pid,
+          commands: await supervisor.states(),
+        } satisfies ShimState;
       case 'start':
         return await supervisor.start(request.order);
       case 'adopt':
@@ -116,12 +121,11 @@ export class ShimServer {
     const { supervisor, clock } = this.#options;
     this.#linger?.cancel();
     if (!supervisor.idle) return;
-    const known = supervisor.states.length > 0;
-    if (this.#retiring || (this.#leaving && !known)) {
+    if (this.#retiring || (this.#leaving && supervisor.isEmpty)) {
       this.#close();
       return;
     }
-    this.#linger = clock.after(known ? LINGER_WITH_ENDS_MS : LINGER_MS, () => {
+    this.#linger = clock.after(supervisor.isEmpty ? LINGER_MS : LINGER_WITH_ENDS_MS, () => {
       if (this.#agent === undefined && supervisor.idle) this.#close();
     });
   }

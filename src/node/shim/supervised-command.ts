@@ -66,8 +66,15 @@ export class SupervisedCommand {
     });
   }
 
+  /** Whether its log is complete but for the end frame. */
+  get ended(): boolean {
+    return this.#end !== null;
+  }
+
+  /** @throws Error before it is started: nobody may take it for a process. */
   get state(): CommandState {
-    const { pid = 0, identity } = this.#process ?? {};
+    if (this.#process === undefined) throw new Error(`${this.#run} is not started yet`);
+    const { pid, identity } = this.#process;
     const { log, spaceBytes } = this.#output;
     const [run, exit, end] = [this.#run, this.#exit, this.#end];
     return { run, pid, identity, startedAt: this.#startedAt, logBytes: log.bytes, spaceBytes, exit, end };
@@ -110,10 +117,13 @@ export class SupervisedCommand {
     this.#stdinFd = null;
   }
 
-  /** Reads no further, whether the pipes are drained or not, and completes the log but for its end frame; an event tells when. */
-  finish(): Promise<void> {
-    this.#finishing ??= this.#finish();
-    return this.#finishing;
+  /**
+   * Reads no further, whether the pipes are drained or not, and completes the log but for its end frame; an event tells when, again if
+   * it was told before: whoever asks has not heard it.
+   */
+  async finish(): Promise<void> {
+    if (this.#end !== null) this.#tellEnd(this.#end);
+    else await this.#finishOnce();
   }
 
   #writeStarted({ startedAt, agent }: Order, pid: number): void {
@@ -128,8 +138,13 @@ export class SupervisedCommand {
       if (exit !== null && !this.#output.isDrained) this.#context.emit({ run: this.#run, event: 'exit', exit });
     });
     Promise.all([seen, this.#output.drained()])
-      .then(() => this.finish())
+      .then(() => this.#finishOnce())
       .catch((error: unknown) => this.#logger.error({ err: error }, 'a command cannot be followed any more'));
+  }
+
+  #finishOnce(): Promise<void> {
+    this.#finishing ??= this.#finish();
+    return this.#finishing;
   }
 
   async #finish(): Promise<void> {
@@ -145,7 +160,11 @@ export class SupervisedCommand {
     await this.#attempt('close', () => output.log.close());
     const error = output.error === undefined ? null : output.error.message;
     this.#end = { exit: this.#exit, drained, logBytes: output.log.bytes, counters, error };
-    this.#context.emit({ run: this.#run, event: 'end', end: this.#end });
+    this.#tellEnd(this.#end);
+  }
+
+  #tellEnd(end: CommandEnd): void {
+    this.#context.emit({ run: this.#run, event: 'end', end });
   }
 
   async #attempt(what: string, action: () => Promise<void>): Promise<void> {

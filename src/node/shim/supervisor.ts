@@ -5,28 +5,40 @@ import { SupervisedCommand, type SupervisedCommandContext } from './supervised-c
 export class Supervisor {
   readonly #context: SupervisedCommandContext;
   readonly #commands = new Map<string, SupervisedCommand>();
+  readonly #starting = new Set<Promise<unknown>>();
 
   constructor(context: Omit<SupervisedCommandContext, 'emit'>, onEvent: (event: ShimEvent) => void) {
     this.#context = { ...context, emit: onEvent };
   }
 
-  get states(): CommandState[] {
+  /** Of all commands, as soon as those that are being started have been, or could not be. */
+  async states(): Promise<CommandState[]> {
+    while (this.#starting.size > 0) await Promise.allSettled(this.#starting);
     return [...this.#commands.values()].map((command) => command.state);
+  }
+
+  /** Whether none is left: none lives, and the end of each is recorded. */
+  get isEmpty(): boolean {
+    return this.#commands.size === 0;
   }
 
   /** Whether every command has ended. */
   get idle(): boolean {
-    return this.states.every(({ end }) => end !== null);
+    return [...this.#commands.values()].every(({ ended }) => ended);
   }
 
   /** @throws Error when the run is known, and what starting throws. */
   async start(order: StartOrder): Promise<StartedCommand> {
     const command = this.#add(order);
+    const starting = command.start(order);
+    this.#starting.add(starting);
     try {
-      return await command.start(order);
+      return await starting;
     } catch (error) {
       this.#commands.delete(order.run);
       throw error;
+    } finally {
+      this.#starting.delete(starting);
     }
   }
 

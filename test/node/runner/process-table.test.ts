@@ -35,6 +35,13 @@ test('a group whose members the table hides counts as alive', async (t) => {
   assert.equal(group.isAlive(), false);
 });
 
+test('what kill(2) takes for the own group, or for all processes, is no group of a command', () => {
+  const table = new ProcTable();
+  for (const leader of [0, 1, -1, 1.5, Number.NaN]) {
+    assert.throws(() => new ProcessGroup(leader, undefined, table), /is no process group of a command/);
+  }
+});
+
 test('/proc finds the oldest leader that holds a file', async (t) => {
   const folder = await temporaryFolder(t);
   const path = join(folder, 'held');
