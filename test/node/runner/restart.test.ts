@@ -25,7 +25,8 @@ test('node and shim killed: a living command is adopted, runs once, and its outp
   // The 300 kB do not fit into a pipe, so they are written only when somebody reads again.
   const spec = makeSpec(
     `echo once >> ${folder}/effect; echo before; while [ ! -e ${folder}/go ]; do sleep 0.02; done; ` +
-      `echo while >&2; head -c 300000 /dev/zero; echo after; echo done >> ${folder}/effect`,
+      `echo while >&2; head -c 300000 /dev/zero; echo after; while [ ! -e ${folder}/seen ]; do sleep 0.02; done; ` +
+      `echo done >> ${folder}/effect`,
   );
   const host = await startHost(t, join(folder, 'spool'), [spec]);
   await until(
@@ -37,6 +38,7 @@ test('node and shim killed: a living command is adopted, runs once, and its outp
   const runner = await startRunner(t, { folder: join(folder, 'spool') });
   assert.equal(runner.status(spec.run)?.state, 'running');
   assert.equal(runner.accept(spec).state, 'running');
+  await writeFile(`${folder}/seen`, '');
   const { outcome, stdout, stderr } = await readWhole(runner, spec.run);
   assert.equal(outcome.state, 'unknown');
   assert.match(outcome.reason ?? '', /^node_restarted: /);
