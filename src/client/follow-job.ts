@@ -50,9 +50,13 @@ export async function* followJob(
       const stream = await progress.open(client, signal);
       everConnected = true;
       for await (const event of readEvents(stream, clock)) {
-        lostAt = undefined;
-        backoff.reset();
-        if (event.type === 'ping' || !progress.isNew(event)) continue;
+        const isNew = event.type !== 'ping' && progress.isNew(event);
+        // What is only repeated is no progress: a stream that breaks each time at the same place must come to an end.
+        if (isNew || event.type === 'ping') {
+          lostAt = undefined;
+          backoff.reset();
+        }
+        if (!isNew) continue;
         yield event;
         progress.handled(event);
         if (event.type === 'done') return;

@@ -155,6 +155,24 @@ describe('followJob', { timeout: 20_000 }, () => {
     assert.ok(clock.monotonic() >= GIVE_UP_AFTER_MS);
   });
 
+  test('gives up after a minute of streams that break each time at the same place', async () => {
+    const clock = new FakeClock();
+    gateway.on('POST /v1/jobs', cutStream(jobEvent(), stateEvent('running')));
+    gateway.on(`POST /v1/jobs/${JOB}/follow`, cutStream(jobEvent(), stateEvent('running')));
+    let failure: FleetError | undefined;
+    const all = collect(follow({ request: REQUEST }, clock)).catch((error: FleetError) => {
+      failure = error;
+    });
+    while (failure === undefined) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      await clock.advance(1000);
+      assert.ok(clock.monotonic() < 100 * GIVE_UP_AFTER_MS, 'it goes on for ever');
+    }
+    await all;
+    assert.equal(failure.code, 'gateway_unreachable');
+    assert.deepEqual(failure.facts, { job: JOB });
+  });
+
   test('a gateway that says nothing for long is taken for dead, and asked again', async () => {
     const clock = new FakeClock();
     gateway.on('POST /v1/jobs', openStream(jobEvent()));

@@ -16,7 +16,7 @@ import type { Bus } from '../bus/bus.ts';
 import type { JobRecord } from '../store/jobs-table.ts';
 import type { Store } from '../store/store.ts';
 import { findJob, findNode } from './find.ts';
-import { followJob } from './job-stream.ts';
+import { checkOffsets, followJob } from './job-stream.ts';
 import { describeTarget, resolveTarget } from './resolve-target.ts';
 import { sendEvents } from './send-events.ts';
 import { jobView, type ViewSources } from './views.ts';
@@ -67,7 +67,10 @@ export function addJobRoutes(app: App, options: JobRoutesOptions): void {
 
   app.post('/v1/jobs/:job/follow', read, async (request, reply) => {
     const { from } = parseInput(followJobRequest, request.body ?? {});
-    return await follow(reply, findJob(store, param(request.params, 'job')), from ?? {});
+    const job = findJob(store, param(request.params, 'job'));
+    // Once the stream has begun, a wrong offset could only break it off, and whoever follows would take that for a lost connection.
+    if (from !== undefined) checkOffsets(store, store.runs.ofJob(job.id), from);
+    return await follow(reply, job, from ?? {});
   });
 
   app.post('/v1/jobs/:job/cancel', run('job.cancel'), async (request) => {

@@ -1,5 +1,5 @@
 /** Follows a job from the store: a slow reader waits for nobody but itself, and one that comes back goes on where it was. */
-import { FRAME_HEADER_BYTES, FRAME_TYPE, FrameDecoder } from '../../protocol/frames.ts';
+import { FRAME_HEADER_BYTES, FRAME_TYPE, type Frame, FrameDecoder } from '../../protocol/frames.ts';
 import type { JobEvent } from '../../protocol/job-messages.ts';
 import { runGapSchema, runStartedSchema } from '../../protocol/run-spec.ts';
 import { isTerminal, type RunState } from '../../protocol/run-state.ts';
@@ -93,13 +93,32 @@ async function* step(store: Store, runId: string, cursor: Cursor): AsyncGenerato
   return false;
 }
 
-function* logEvents(run: RunRecord, chunk: Buffer, cursor: Cursor): Generator<JobEvent> {
-  const decoder = new FrameDecoder();
-  const frames = decoder.push(chunk);
-  if (decoder.pendingBytes > 0) {
-    throw new FleetError('bad_request', `${cursor.offset} is not an offset that an event of ${run.id} has named`);
+/** @throws FleetError `bad_request` when what is stored at an offset does not begin there. */
+export function checkOffsets(store: Store, runs: readonly RunRecord[], from: Record<string, number>): void {
+  for (const run of runs) {
+    const offset = from[run.index] ?? 0;
+    if (offset > 0 && offset < run.logBytes) decodeFrom(run, offset, store.runs.readLog(run.seq, offset));
   }
-  for (const { type, payload } of frames) {
+}
+
+/** Stored chunks are whole frames, so one that cannot be read to its end was not begun at a frame. */
+function decodeFrom(run: RunRecord, offset: number, chunk: Buffer): Frame[] {
+  const decoder = new FrameDecoder();
+  let cause: unknown;
+  try {
+    const frames = decoder.push(chunk);
+    if (decoder.pendingBytes === 0) return frames;
+  } catch (error) {
+    cause = error;
+  }
+  throw new FleetError('bad_request', `${offset} is not an offset that an event of ${run.id} has named`, {
+    hint: 'It is `next` of a line of: fleet jobs logs --jsonl',
+    cause,
+  });
+}
+
+function* logEvents(run: RunRecord, chunk: Buffer, cursor: Cursor): Generator<JobEvent> {
+  for (const { type, payload } of decodeFrom(run, cursor.offset, chunk)) {
     cursor.offset += payload.length + FRAME_HEADER_BYTES;
     if (type === FRAME_TYPE.started) yield* agentEvent(run, payload, cursor.offset);
     if (type === FRAME_TYPE.gap) {
