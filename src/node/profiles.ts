@@ -20,12 +20,15 @@ export function listProfiles(home: string): string[] {
 
 /**
  * The profile for `fleet node up`: the one of that name (its own or the gateway's), else a new one; without a name the only
- * one there is, else one named for this machine. @throws FleetError `usage` when several could be meant.
+ * one there is, or the only one that is paired (an attempt that was refused leaves a folder, too), else one named for this machine.
+ * @throws FleetError `usage` when several could be meant.
  */
 export function chooseProfile(home: string, name: string | undefined, hostname: string): string {
   const profiles = listProfiles(home);
   if (name === undefined) {
     if (profiles.length > 1) {
+      const [paired, second] = profiles.filter((profile) => gatewayNameOf(home, profile) !== undefined);
+      if (paired !== undefined && second === undefined) return paired;
       throw new FleetError('usage', `this home has several nodes: ${profiles.join(', ')}`, {
         hint: 'Say which with --name.',
       });

@@ -91,5 +91,9 @@ test('which node of the home is meant', (t) => {
   assert.equal(chooseProfile(home, 'other', 'renamed'), 'other');
   makeProfile(home, 'prod-1');
   assert.equal(chooseProfile(home, 'prod-1', 'x'), 'prod-1', 'its own name comes first');
+  assert.equal(chooseProfile(home, undefined, 'x'), 'host', 'the other was never let in');
+  makeProfile(home, 'prod-1', 'prod-2');
+  assert.throws(() => chooseProfile(home, undefined, 'x'), { code: 'usage', message: /host, prod-1/ });
+  makeProfile(home, 'refused');
   assert.throws(() => chooseProfile(home, undefined, 'x'), { code: 'usage', message: /host, prod-1/ });
 });

@@ -12,7 +12,7 @@ export interface NodeProfile {
 }
 
 /**
- * The one with that name (of its folder, or given by the gateway); without a name, the only one.
+ * The one with that name (of its folder, or given by the gateway); without a name, the only one, or the only one that is paired.
  * @throws FleetError `not_found` when there is none, `usage` when there are several and no name.
  */
 export function findNodeProfile(home: string, name: string | undefined): NodeProfile {
@@ -31,6 +31,8 @@ export function findNodeProfile(home: string, name: string | undefined): NodePro
       hint: 'Start one: fleet node up --gateway HOST --code CODE',
     });
   }
+  const [paired, second] = profiles.filter((found) => found.name !== undefined);
+  if (profiles.length > 1 && paired !== undefined && second === undefined) return paired;
   if (profiles.length > 1) {
     throw new FleetError('usage', `there are several nodes in ${home}: ${known}`, { hint: 'Say which: --name NAME' });
   }

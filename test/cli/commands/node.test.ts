@@ -69,15 +69,17 @@ describe('fleet node', { timeout: 20_000 }, () => {
     assert.match(stdout, /node: +pi-7\n/);
     assert.match(stdout, /last error: +no answer\nwhat to do: +Is it up\?\n/);
     assert.match(stdout, /round trip: +12 ms\n/);
+    addProfile('refused');
+    assert.equal((await world.run('node', 'status')).exitCode, 0, 'one that no gateway has ever let in is not meant');
     addProfile('other', 'web-1');
     const several = await world.run('node', 'status');
     assert.equal(several.exitCode, 2);
-    assert.match(several.stderr, /several nodes .*: default, other\nSay which: --name NAME/);
+    assert.match(several.stderr, /several nodes .*: default, other, refused\nSay which: --name NAME/);
     assert.deepEqual(JSON.parse((await world.run('node', 'status', '--json', '--name', 'default')).stdout), STATUS);
     assert.equal((await world.run('node', 'status', '--name', 'pi-7')).exitCode, 0);
     const unknown = await world.run('node', 'status', '--name', 'nope');
     assert.equal(unknown.exitCode, 255);
-    assert.match(unknown.stderr, /There are: default, other/);
+    assert.match(unknown.stderr, /There are: default, other, refused/);
   });
 
   test('rotate-key: done, and for later; the policy in its status', async () => {
