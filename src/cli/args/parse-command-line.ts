@@ -32,7 +32,21 @@ export async function parseCommandLine(argv: readonly string[]): Promise<ParsedC
   if (scan.sound) refuseWordForSubcommand(command, scan.words);
   const plain = quickArgs(scan, table, command.positionals);
   const parsed = plain ?? (await (await import('./yargs-args.ts')).yargsArgs(command, scan));
+  refuseEmpty(command, parsed);
   return { kind: 'command', command, invocation: { ...parsed, words: scan.rest } };
+}
+
+/** What an unset variable of a script leaves: there is no node, file or time of that name, and an empty --home would be the current folder. */
+function refuseEmpty(command: Command, { options, positionals }: Omit<AnyInvocation, 'words'>): void {
+  const given = [
+    ...command.positionals.map(({ name }) => [name, positionals[name]] as const),
+    ...Object.entries(options).map(([name, value]) => [`--${name}`, value] as const),
+  ];
+  const empty = given.find(([, value]) => [value].flat().includes(''));
+  if (empty === undefined) return;
+  throw new FleetError('usage', `${command.name}: ${empty[0]} is empty`, {
+    hint: 'Was a variable meant that is not set?',
+  });
 }
 
 interface CommandWords {

@@ -95,6 +95,15 @@ test('names what is missing or too much', async () => {
   assert.match(await usageError('nodes', '--json=1'), /--json takes no value/);
 });
 
+test('an empty word is told as that, as an unset variable of a script leaves it', async () => {
+  assert.match(await usageError('run', '', 'ls'), /^run: NODE is empty \| .*variable/);
+  assert.match(await usageError('jobs', 'logs', '7k3f', ''), /^jobs logs: NODE is empty/);
+  assert.match(await usageError('nodes', 'label', 'web', 'a=b', ''), /^nodes label: LABEL is empty/);
+  assert.match(await usageError('--home', '', 'nodes'), /^nodes: --home is empty/);
+  assert.match(await usageError('run', '--cwd=', 'n', 'ls'), /^run: --cwd is empty/);
+  assert.deepEqual((await parse('run', 'n', 'echo', '', 'x')).words, ['echo', '', 'x']);
+});
+
 test('a word of the prototype is no command and no option', async () => {
   assert.match(await usageError('toString'), /no command fleet toString/);
   assert.match(await usageError('nodes', '--constructor', 'x'), /unknown option --constructor/);
