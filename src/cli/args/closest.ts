@@ -3,12 +3,15 @@
 /** Most edits between what was typed and what may have been meant. */
 const MAX_DISTANCE = 2;
 
+/** Of several that are equally near the first, but rather one of the same length: letters are swapped more often than left out. */
 export function closest(typed: string, known: Iterable<string>): string | undefined {
   let best: string | undefined;
   let bestDistance = Math.min(MAX_DISTANCE, Math.max(1, Math.floor(typed.length / 2))) + 1;
   for (const word of known) {
     const distance = editDistance(typed, word);
-    if (distance < bestDistance) [best, bestDistance] = [word, distance];
+    const isLikelier = distance === bestDistance && best !== undefined && best.length !== typed.length;
+    if (distance < bestDistance || (isLikelier && word.length === typed.length))
+      [best, bestDistance] = [word, distance];
   }
   return best;
 }

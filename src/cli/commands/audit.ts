@@ -21,7 +21,7 @@ export const auditCommand = defineCommand({
   ].join('\n'),
   positionals: [],
   options: {
-    since: { type: 'string', placeholder: 'DURATION', describe: 'Only what was done since so long ago (24h)' },
+    since: { type: 'string', placeholder: 'DURATION', describe: 'Only what was done since so long ago, such as 24h' },
     actor: { type: 'string', placeholder: 'NAME', describe: 'Only what this person or node, or the key SHA256:…, did' },
     action: {
       type: 'string',

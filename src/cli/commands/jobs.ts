@@ -20,7 +20,7 @@ export const jobsCommand = defineCommand({
   options: {
     node: { type: 'string', placeholder: 'NODE', describe: 'Only those with a run on this node' },
     state: { type: 'string', describe: 'Only those with a run in this state', choices: RUN_STATES },
-    since: { type: 'string', placeholder: 'DURATION', describe: 'Only those of so long ago (24h)' },
+    since: { type: 'string', placeholder: 'DURATION', describe: 'Only those since so long ago, such as 24h (all)' },
     limit: { type: 'string', placeholder: 'N', describe: 'At most so many (100)' },
   },
   examples: [

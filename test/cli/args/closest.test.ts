@@ -11,4 +11,10 @@ test('finds what was meant, and nothing when nothing is near', () => {
   assert.equal(closest('xyz', known), undefined);
   assert.equal(closest('r', known), undefined);
   assert.equal(closest('', known), undefined);
+  assert.equal(closest('abcd', ['wxyd']), undefined, 'too far, though of the same length');
+});
+
+test('of two that are equally near, the one of the same length', () => {
+  assert.equal(closest('nodse', ['node', 'nodes']), 'nodes');
+  assert.equal(closest('nod', ['nodes', 'node', 'nob']), 'nob');
 });
