@@ -164,8 +164,12 @@ export class RunCarrier {
       });
       return undefined;
     }
-    if (again && run.cancelReason !== null && !(await this.#nodeHas(client))) {
-      await this.#end(() => store.runs.move(run.id, 'canceled', this.#endNow(run.cancelReason)));
+    if (again && (run.cancelReason !== null || this.#isDue(run)) && !(await this.#nodeHas(client))) {
+      await this.#end(() =>
+        run.cancelReason === null
+          ? store.runs.move(run.id, 'expired', this.#endNow(EXPIRED))
+          : store.runs.move(run.id, 'canceled', this.#endNow(run.cancelReason)),
+      );
       return undefined;
     }
     if (!again && !(await this.#noteHandOver(session))) return undefined;
@@ -208,9 +212,10 @@ export class RunCarrier {
   async #noteHandOver(session: Session): Promise<boolean> {
     const { store, clock } = this.#options;
     const journal = session.journal ?? '';
-    const { handedOverAt, cancelReason, journal: noted } = this.#run();
+    const known = this.#run();
+    const { handedOverAt, cancelReason, journal: noted } = known;
     // The submission's own write has noted it already.
-    if (handedOverAt !== null && noted === journal && cancelReason === null) return true;
+    if (handedOverAt !== null && noted === journal && cancelReason === null && !this.#isDue(known)) return true;
     const run = await store.write(() => {
       const present = this.#run();
       if (present.state !== 'queued') return present;
@@ -219,7 +224,7 @@ export class RunCarrier {
       }
       const now = clock.now();
       // The timer of the deadline stands still while the gateway's machine sleeps.
-      if (present.expiresAt !== null && present.expiresAt <= now) {
+      if (this.#isDue(present)) {
         return store.runs.move(this.#id, 'expired', this.#endNow(EXPIRED));
       }
       return store.runs.noteHandOver(present, now, journal);
@@ -227,6 +232,11 @@ export class RunCarrier {
     if (!isTerminal(run.state)) return true;
     this.#options.changed(run);
     return false;
+  }
+
+  /** Whether the run must not begin any more. */
+  #isDue({ expiresAt }: RunRecord): boolean {
+    return expiresAt !== null && expiresAt <= this.#options.clock.now();
   }
 
   /** The node's policy allows no more runs at once, and it has not taken this one: it may expire or be canceled. True when it was canceled meanwhile. */

@@ -180,6 +180,50 @@ test('an unreadable answer to a hand-over is not taken for a refusal', async (t)
   await fleet.untilState(job, 'exited');
 });
 
+test('past its deadline a run is not handed over again, unless the node has it', async (t) => {
+  const fleet = new TestBus(t);
+  const node = await fleet.addNode('a');
+  await node.connect();
+  node.script = (route, _run, _request, response) => {
+    if (route === 'accept') response.destroy();
+    return route === 'accept';
+  };
+  const lost = await fleet.submit(['a'], { expiresMs: 60_000 });
+  await until(() => node.count('accept', `${lost}.0`) > 0, 'the hand-over that is lost');
+  node.script = undefined;
+  const arrived = await fleet.submit(['a'], { expiresMs: 60_000 });
+  await until(() => node.runs.has(`${arrived}.0`), 'the hand-over that arrives');
+  node.cut();
+  await settle();
+  const handOvers = node.count('accept', `${lost}.0`);
+  await fleet.clock.advance(60_001);
+  await node.connect();
+  assert.match((await fleet.untilState(lost, 'expired')).reason ?? '', /^expired: /);
+  assert.equal(node.count('accept', `${lost}.0`), handOvers);
+  node.end(`${arrived}.0`);
+  await fleet.untilState(arrived, 'exited');
+});
+
+test('a hand-over that was noted, and not sent before the node went away, keeps to the deadline, too', async (t) => {
+  const fleet = new TestBus(t);
+  const node = await fleet.addNode('a');
+  await node.connect();
+  const write = fleet.store.write.bind(fleet.store);
+  fleet.store.write = (async (work: () => unknown) => {
+    const stored = await write(work);
+    node.cut();
+    await settle();
+    return stored;
+  }) as typeof fleet.store.write;
+  const job = await fleet.submit(['a'], { expiresMs: 60_000 });
+  fleet.store.write = write;
+  assert.notEqual(fleet.run(job).handedOverAt, null);
+  await fleet.clock.advance(60_001);
+  await node.connect();
+  await fleet.untilState(job, 'expired');
+  assert.equal(node.count('accept'), 0);
+});
+
 test('a node that has lost its journal cannot say what became of a run: unknown, never run again', async (t) => {
   for (const lostWhen of ['hand-over', 'running'] as const) {
     const fleet = new TestBus(t);
