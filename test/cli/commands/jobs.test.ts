@@ -32,15 +32,22 @@ describe('fleet jobs', { timeout: 20_000 }, () => {
     world.clock = { ...world.clock, now: () => Date.UTC(2026, 0, 2) };
     gateway.on(
       'GET /v1/jobs',
-      json({ jobs: [jobView(runView({ exitCode: 3 })), jobView(runView(), runView({ index: 1 }))] }),
+      json({
+        jobs: [
+          jobView(runView({ exitCode: 3 })),
+          jobView(runView(), runView({ index: 1 })),
+          jobView(...[0, 4, 0, 5].map((exitCode, index) => runView({ exitCode, index }))),
+        ],
+      }),
     );
     const { stdout } = await world.run('jobs', '--node', 'n', '--state', 'exited', '--since', '24h', '--limit', '5');
     assert.equal(gateway.seen[0]?.url, `/v1/jobs?node=n&state=exited&since=${Date.UTC(2026, 0, 1)}&limit=5`);
     const lines = stdout.trimEnd().split('\n');
     assert.match(lines[0] ?? '', /^JOB +CREATED +ON +STATE +COMMAND$/);
     assert.match(lines[1] ?? '', /^abcdefghjkmn +1d ago +node-1 +exited 3 +true$/);
-    assert.match(lines[2] ?? '', /2 exited/);
-    assert.equal(JSON.parse((await world.run('jobs', '--json')).stdout).length, 2);
+    assert.match(lines[2] ?? '', / 2 exited 0 /);
+    assert.match(lines[3] ?? '', / 2 exited 0, 2 exited non-zero /);
+    assert.equal(JSON.parse((await world.run('jobs', '--json')).stdout).length, 3);
   });
 
   test('show: every run, and with -b what was said', async () => {
