@@ -25,7 +25,7 @@ export const gatewayDownCommand = defineCommand({
     } catch (error) {
       // Down is where it was asked to be.
       if (!(error instanceof FleetError) || error.code !== 'gateway_unreachable') throw error;
-      if (!context.json) context.err.write('gateway is not running\n');
+      if (!context.json) context.err.write(`no gateway is running in ${context.home}\n`);
     }
     if (context.json) printJson(context, { pid });
     return EXIT_OK;

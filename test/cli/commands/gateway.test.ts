@@ -110,7 +110,7 @@ describe('fleet gateway and fleet invite', { timeout: 20_000 }, () => {
     await gateway.stop();
     assert.deepEqual(await world.run('gateway', 'down').then(({ exitCode, stderr }) => [exitCode, stderr]), [
       0,
-      'gateway is not running\n',
+      `no gateway is running in ${gateway.home}\n`,
     ]);
     assert.equal((await world.run('gateway', 'down', '--json')).stdout, '{"pid":null}\n');
   });
