@@ -1,7 +1,7 @@
 /** The own key of a node or a person: made once by tweetnacl, kept in OpenSSH's format so that stock `ssh -i` can use it. */
 import nacl from 'tweetnacl';
 import { readPrivateFile, writePrivateFile } from './private-file.ts';
-import { encodeOpenSshPrivateKey, parseOpenSshPrivateKey } from './ssh/ssh-key.ts';
+import { encodeOpenSshPrivateKey, parseOpenSshKeyFile } from './ssh/ssh-key.ts';
 
 export interface OwnIdentity {
   /** OpenSSH text. */
@@ -15,16 +15,16 @@ export interface OwnIdentity {
 /** The key in `file`, made on first use. @throws FleetError `home_insecure`, `config_invalid`, `storage_failed`. */
 export function loadOrCreateIdentity(file: string, comment: string): OwnIdentity {
   const present = readPrivateFile(file);
-  if (present !== undefined) return toIdentity(present);
+  if (present !== undefined) return toIdentity(present, parseOpenSshKeyFile(file, present).seed);
   const pair = nacl.sign.keyPair();
   // tweetnacl's secret key is the seed followed by the public key.
-  const text = encodeOpenSshPrivateKey({ seed: pair.secretKey.subarray(0, 32), publicKey: pair.publicKey, comment });
+  const seed = pair.secretKey.subarray(0, 32);
+  const text = encodeOpenSshPrivateKey({ seed, publicKey: pair.publicKey, comment });
   writePrivateFile(file, text);
-  return toIdentity(text);
+  return toIdentity(text, seed);
 }
 
-function toIdentity(text: string): OwnIdentity {
-  const { seed } = parseOpenSshPrivateKey(text);
+function toIdentity(text: string, seed: Uint8Array): OwnIdentity {
   const pair = nacl.sign.keyPair.fromSeed(Uint8Array.from(seed));
   return {
     privateKey: text,

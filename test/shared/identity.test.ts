@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createPublicKey, verify } from 'node:crypto';
-import { chmodSync, statSync } from 'node:fs';
+import { chmodSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
+import type { FleetError } from '../../src/shared/errors.ts';
 import { loadOrCreateIdentity } from '../../src/shared/identity.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 
@@ -17,6 +18,14 @@ test('the key is made once, private, and stock ssh-keygen reads it as the same k
   assert.deepEqual(blob.subarray(-32), Buffer.from(identity.publicKey));
   chmodSync(file, 0o640);
   assert.throws(() => loadOrCreateIdentity(file, 'x'), { code: 'home_insecure' });
+  chmodSync(file, 0o600);
+  writeFileSync(file, 'garbage');
+  assert.throws(
+    () => loadOrCreateIdentity(file, 'x'),
+    ({ code, message }: FleetError) => {
+      return code === 'config_invalid' && message.startsWith(`${file}: `);
+    },
+  );
 });
 
 test('what it signs, any other implementation verifies', (t) => {

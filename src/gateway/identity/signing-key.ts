@@ -1,7 +1,7 @@
 /** The gateway's signing key: signs tokens for nodes and people, and tickets for runs. Apart from the host key, so that it can be rotated. */
 import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { readPrivateFile, writePrivateFile } from '../../shared/private-file.ts';
-import { encodeOpenSshPrivateKey, parseOpenSshPrivateKey } from '../../shared/ssh/ssh-key.ts';
+import { encodeOpenSshPrivateKey, parseOpenSshKeyFile, parseOpenSshPrivateKey } from '../../shared/ssh/ssh-key.ts';
 
 export interface SigningKey {
   privateKey: KeyObject;
@@ -16,7 +16,7 @@ export interface SigningKey {
 export function loadOrCreateKeyFile(file: string, comment: string): string {
   const present = readPrivateFile(file);
   if (present !== undefined) {
-    parseOpenSshPrivateKey(present);
+    parseOpenSshKeyFile(file, present);
     return present;
   }
   const text = createKeyText(comment);

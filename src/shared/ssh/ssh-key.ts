@@ -1,6 +1,6 @@
 /** Ed25519 keys in the formats of OpenSSH, so that stock `ssh -i` and `ssh-keygen` read ours and we read theirs. */
 import { createHash, createPrivateKey, createPublicKey } from 'node:crypto';
-import { FleetError } from '../errors.ts';
+import { FleetError, toFleetError } from '../errors.ts';
 import { SshReader, sshString, sshUint32 } from './ssh-wire.ts';
 
 const KEY_TYPE = 'ssh-ed25519';
@@ -78,6 +78,16 @@ export function parseOpenSshPrivateKey(text: string): SshKeyPair {
     });
   }
   return parseSecretSection(secret, blob);
+}
+
+/** {@link parseOpenSshPrivateKey} of a file's text; its errors name the file. */
+export function parseOpenSshKeyFile(file: string, text: string): SshKeyPair {
+  try {
+    return parseOpenSshPrivateKey(text);
+  } catch (error) {
+    const { code, message, hint } = toFleetError(error);
+    throw new FleetError(code, `${file}: ${message}`, { hint, cause: error });
+  }
 }
 
 /** The public key as it goes over the wire and, in base64, into authorized_keys. RFC 8709, 4. @throws RangeError unless 32 bytes */

@@ -144,5 +144,5 @@ test('a key file is made once, stays, and must be private and whole', (t) => {
   assert.throws(() => loadOrCreateKeyFile(file, 'x'), { code: 'home_insecure' });
   chmodSync(file, 0o600);
   writeFileSync(file, text.slice(0, 100));
-  assert.throws(() => loadOrCreateKeyFile(file, 'x'), { code: 'config_invalid' });
+  assert.throws(() => loadOrCreateKeyFile(file, 'x'), { code: 'config_invalid', message: new RegExp(`^${file}: `) });
 });
