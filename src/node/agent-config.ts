@@ -8,7 +8,7 @@ const MAX_AGENTS = 200;
 
 const agentConfigSchema = z.strictObject({
   /** Program and arguments, given to no shell; the program by absolute path or by its name in the PATH of the node. */
-  command: z.tuple([z.string().min(1)], z.string()),
+  command: z.tuple([z.string().min(1)], z.string(), 'must be a list: the program, and each of its arguments'),
   /** How the program gets the prompt: on stdin, as its last argument, or in one line of JSON on stdin. */
   prompt: z.enum(['stdin', 'argument', 'json']).default('stdin'),
   /** How its stdout is to be read. */

@@ -70,16 +70,19 @@ export function readConfigFile(file: string, required: boolean): ConfigFile {
   const document = parseDocument(text);
   const [fault] = document.errors;
   if (fault !== undefined)
-    throw new FleetError('config_invalid', `${file} is not valid YAML: ${fault.message.split('\n')[0]}`, {
-      cause: fault,
-    });
+    throw new FleetError(
+      'config_invalid',
+      `${file} is not valid YAML: ${fault.message.split('\n')[0]?.replace(/:$/, '')}`,
+      {
+        cause: fault,
+      },
+    );
   const value = toPlain(document, file);
-  const foreign =
-    typeof value === 'object' && !Array.isArray(value)
-      ? Object.keys(value).filter((key) => !CONFIG_SECTIONS.includes(key as 'node'))
-      : ['(not a map)'];
-  if (foreign.length > 0) {
-    throw new FleetError('config_invalid', `${file}: unknown section ${foreign.join(', ')}`, {
+  const isMap = typeof value === 'object' && !Array.isArray(value);
+  const foreign = isMap ? Object.keys(value).filter((key) => !CONFIG_SECTIONS.includes(key as 'node')) : [];
+  if (!isMap || foreign.length > 0) {
+    const what = isMap ? `unknown section ${foreign.join(', ')}` : 'there are no sections in it';
+    throw new FleetError('config_invalid', `${file}: ${what}`, {
       hint: `The sections are ${CONFIG_SECTIONS.join(' and ')}; see config.example.yaml.`,
     });
   }

@@ -35,6 +35,10 @@ test('what no agent can be is refused', () => {
   }
 });
 
+test('a command that is one text is told how it is written', () => {
+  assert.throws(() => resolve({ coder: { command: 'claude -p' } }), /node\.agents\.coder\.command: must be a list/);
+});
+
 test('as many agents as there may be, with names as long as they may be, can be advertised', () => {
   const names = Array.from({ length: 200 }, (_, index) => `a${index}`.padEnd(48, 'x'));
   const agents = resolve(Object.fromEntries(names.map((name) => [name, { command: ['x'], maxParallel: 3 }])));

@@ -105,7 +105,8 @@ test('files: sections, and every way to be wrong', (t) => {
     bomb: `a: &a [x,x,x,x,x,x,x,x,x]\n${[...'bcdefgh'].map((name, index) => `${name}: &${name} [${`*${'abcdefgh'[index]},`.repeat(9)}]\n`).join('')}`,
   };
   for (const [name, text] of Object.entries(wrong)) assert.throws(() => read(text), { code: 'config_invalid' }, name);
-  assert.throws(() => read('gateway:\n  listen: [1\n'), /line \d+, column \d+/);
+  assert.throws(() => read('gateway:\n  listen: [1\n'), /line \d+, column \d+$/);
+  assert.throws(() => read('listen 0.0.0.0\n'), /: there are no sections in it$/);
   assert.deepEqual(readConfigFile(path.join(folder, 'missing'), false), {});
   assert.throws(() => readConfigFile(path.join(folder, 'missing'), true), { code: 'config_invalid' });
   assert.throws(() => readConfigFile(folder, false), { code: 'config_invalid' });

@@ -13,6 +13,9 @@ const HELP_WIDTH = 100;
 export async function yargsArgs(command: Command, scan: Scan): Promise<Omit<AnyInvocation, 'words'>> {
   refuseFaultyOption(command, scan);
   refuseMissingWord(command, scan);
+  for (const [index, { name, choices }] of command.positionals.entries()) {
+    refuseOtherChoice(command, name, scan.words[index], choices);
+  }
   let complaint: string | undefined;
   const parser = createParser(command).fail((message, error) => {
     complaint ??= message || error?.message;
@@ -138,7 +141,16 @@ function refuseFaultyOption(command: Command, scan: Scan): void {
       });
     }
     if (!takesValue && value !== undefined) throw new FleetError('usage', `${command.name}: ${typed} takes no value`);
+    refuseOtherChoice(command, typed, value, table[name]?.choices);
   }
+}
+
+/** yargs would say it in words of its own. */
+function refuseOtherChoice(command: Command, what: string, value?: string, choices?: readonly string[]): void {
+  if (value === undefined || choices === undefined || choices.includes(value)) return;
+  throw new FleetError('usage', `${command.name}: ${what} cannot be ${JSON.stringify(value)}`, {
+    hint: `It is one of: ${choices.join(', ')}`,
+  });
 }
 
 function refuseMissingWord(command: Command, scan: Scan): void {

@@ -91,8 +91,14 @@ test('names what is missing or too much', async () => {
     /--timeout needs a value \| If -5 is meant: --timeout=-5$/,
   );
   assert.match(await usageError('jobs', 'show', 'a', 'b'), /Unknown argument: b/);
-  assert.match(await usageError('health', 'report', '--format', 'pdf'), /"pdf".*"html"/);
+  assert.match(await usageError('health', 'report', '--format', 'pdf'), /"pdf" .* html,/);
   assert.match(await usageError('nodes', '--json=1'), /--json takes no value/);
+});
+
+test('a value that is not one of the choices is told with the choices', async () => {
+  const said = await usageError('health', 'report', '--format', 'xml');
+  assert.equal(said, 'health report: --format cannot be "xml" | It is one of: text, json, md, html, csv');
+  assert.match(await usageError('completion', 'ksh'), /^completion: SHELL cannot be "ksh" \| .*bash, zsh, fish/);
 });
 
 test('an empty word is told as that, as an unset variable of a script leaves it', async () => {
