@@ -24,6 +24,19 @@ test('without a command the same is said, as a mistake', async () => {
   assert.deepEqual(parsed, { kind: 'help', text: await help('-h'), isError: true });
 });
 
+test('what a command does is wrapped once: no line of it breaks where the source broke and again where the screen ends', async () => {
+  for (const name of Object.keys(COMMANDS)) {
+    const text = await help(...name.split(' '), '--help');
+    const paragraph = text.slice(text.indexOf('\n\n') + 2).split('\n\n')[0] ?? '';
+    const lines = paragraph.split('\n');
+    for (const [index, line] of lines.entries()) {
+      const [nextWord] = (lines[index + 1] ?? '').split(' ');
+      if (!nextWord || /[.:]$/.test(line)) continue;
+      assert.ok(line.length + 1 + nextWord.length > 90, `${name}: "${line}" is followed by "${nextWord}"`);
+    }
+  }
+});
+
 test('every command has a summary, loads under its own name, and shows at least two examples', async () => {
   const hidden = ['__complete'];
   assert.deepEqual(

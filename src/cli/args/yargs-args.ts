@@ -81,9 +81,14 @@ function createParser(command: Command): Argv {
       for (const positional of command.positionals) builder.positional(positional.name, toYargsPositional(positional));
       return builder;
     })
-    .usage(`Usage: fleet ${[command.name, command.usage].join(' ').trim()}\n\n${command.describe}`)
+    .usage(`Usage: fleet ${[command.name, command.usage].join(' ').trim()}\n\n${unwrap(command.describe)}`)
     .options(toYargsOptions(command.options, 'Options:'))
     .options(toYargsOptions(globalOptionsBeside(command), 'Everywhere:'));
+}
+
+/** Lines that go on in the next one become one: yargs wraps them by the width of the screen, and would leave their rests on lines of their own. */
+function unwrap(text: string): string {
+  return text.replace(/([^.:])\n/g, '$1 ');
 }
 
 /** `node up` has a --gateway of its own. */

@@ -18,7 +18,7 @@ export const healthCommand = defineCommand({
   usage: '[NODE]',
   describe: [
     'Shows how the nodes are now, one line a node, the worst first; of a single node also how it was over the last 24 hours.',
-    'LINK and MACHINE are scores from 0 to 100. docs/health.md',
+    'LINK and MACHINE are scores from 0 to 100: docs/health.md tells how.',
     'Exit code, as Nagios has it: 0 all well, 1 limited or a warning fires, 2 error, offline or a critical alert fires, 3 unknown.',
   ].join('\n'),
   positionals: [{ name: 'NODE', describe: 'Only this one', optional: true }],
