@@ -4,12 +4,16 @@ import { closeSync, existsSync, fstatSync, openSync, renameSync, writeSync } fro
 /** At this size the file becomes `.1` and a new one is begun, bytes. */
 const DEFAULT_MAX_BYTES = 10 * 1024 * 1024;
 
+const NEWLINE = 0x0a;
+
 /** A pino destination. A full disk loses log lines (and counts them), never the process. */
 export class LogFile {
   readonly #file: string;
   readonly #maxBytes: number;
   #descriptor: number;
   #bytes: number;
+  /** A full disk has taken only the beginning of the last line. */
+  #isTorn = false;
   #lostLines = 0;
   #closed = false;
 
@@ -26,7 +30,11 @@ export class LogFile {
     try {
       if (this.#closed) throw new Error('the log is closed');
       if (this.#bytes >= this.#maxBytes) this.#rotate();
-      this.#bytes += writeSync(this.#descriptor, lines);
+      const bytes = Buffer.from(this.#isTorn ? `\n${lines}` : lines);
+      const written = writeSync(this.#descriptor, bytes);
+      this.#bytes += written;
+      if (written > 0) this.#isTorn = bytes[written - 1] !== NEWLINE;
+      this.#lostLines += bytes.subarray(written).filter((byte) => byte === NEWLINE).length;
     } catch {
       // There is no place left to tell it but the counter, which the next status shows.
       this.#lostLines += lines.split('\n').length - 1;
@@ -50,5 +58,6 @@ export class LogFile {
     closeSync(this.#descriptor);
     this.#descriptor = next;
     this.#bytes = 0;
+    this.#isTorn = false;
   }
 }

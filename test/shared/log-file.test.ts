@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, openSync, readFileSync, renameSync, rmdirSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -40,6 +41,19 @@ test('a rotation that fails loses that line, counts it, and succeeds later', (t)
   log.write('kept\n');
   log.close();
   assert.equal(readFileSync(file, 'utf8'), 'kept\n');
+});
+
+test('a line that a full disk has torn is counted, and does not swallow the next one', (t) => {
+  const file = path.join(tempFolder(t), 'x.log');
+  // A limit on the size of files gives the same short write as a full disk, and needs no disk: setrlimit(2), RLIMIT_FSIZE.
+  const limited = 'trap "" XFSZ; ulimit -f 2; exec "$@"';
+  const program = path.join(import.meta.dirname, 'torn-log-program.ts');
+  const lost = execFileSync('sh', ['-c', limited, 'sh', process.execPath, program, file], { encoding: 'utf8' });
+  assert.equal(lost, '1');
+  const lines = readFileSync(file, 'utf8').trimEnd().split('\n');
+  assert.equal(lines.at(-1), 'next');
+  const torn = lines.at(-2) ?? '';
+  assert.ok(torn.length > 0 && torn.length < 299, torn);
 });
 
 test('after close nothing is written into whatever file got the descriptor, and close may be repeated', (t) => {
