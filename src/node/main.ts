@@ -105,6 +105,8 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
   };
   const abort = (): void => void node.close();
   signal.addEventListener('abort', abort, { once: true });
+  // It may have been asked to end while its code was still being loaded.
+  if (signal.aborted) abort();
   const stopped = asked.promise.then(() => {
     throw new FleetError('not_running', 'the node was stopped before it was online');
   });

@@ -10,6 +10,7 @@ import type { Clock } from '../shared/clock.ts';
 import { FleetError, toFleetError } from '../shared/errors.ts';
 import type { NodePaths } from '../shared/home.ts';
 import { StreamAcceptor } from '../shared/http/stream-server.ts';
+import { Lifecycle } from '../shared/lifecycle.ts';
 import type { Logger } from '../shared/logger.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../shared/ssh/ssh-key.ts';
 import { openControlApi } from './api/control-api.ts';
@@ -62,13 +63,11 @@ export class FleetNode {
   readonly #gatewayClock: GatewayClock;
   readonly #metrics: Metrics;
   readonly #startedAt: number;
-  /** In the order of start; closed in reverse. */
-  readonly #closers: (() => Promise<void> | void)[] = [];
+  readonly #life = new Lifecycle();
   #tunnel: Tunnel | undefined;
   #runner: Runner | undefined;
   #state: NodeStateFile | undefined;
   #rttMs: number | null = null;
-  #closing: Promise<void> | undefined;
 
   constructor(options: NodeOptions) {
     this.#options = options;
@@ -78,13 +77,8 @@ export class FleetNode {
   }
 
   /** Resolves when the gateway has accepted the first heartbeat. On failure everything that was begun is taken down again. */
-  async start(): Promise<void> {
-    try {
-      await this.#start();
-    } catch (error) {
-      await this.close();
-      throw error;
-    }
+  start(): Promise<void> {
+    return this.#life.start(() => this.#start());
   }
 
   /** Resolves when the gateway has refused this node for good, with the reason; or when it was closed. */
@@ -98,12 +92,9 @@ export class FleetNode {
     this.#tunnel?.nudge();
   }
 
-  /** Ends the tunnel and the process' share of the runs; the commands themselves go on. Idempotent. */
+  /** Ends the tunnel and the process' share of the runs, or the start; the commands themselves go on. Idempotent. */
   close(): Promise<void> {
-    this.#closing ??= (async () => {
-      for (const close of this.#closers.reverse()) await close();
-    })();
-    return this.#closing;
+    return this.#life.close();
   }
 
   async #start(): Promise<void> {
@@ -128,8 +119,8 @@ export class FleetNode {
       shim: { entry: this.#options.shimEntry, socket: paths.shimSocket, logFile: paths.shimLog },
     });
     this.#runner = runner;
-    this.#closers.push(() => runner.close());
     await runner.start();
+    this.#life.opened(() => runner.close());
 
     const api = createNodeApi({
       runner,
@@ -141,7 +132,7 @@ export class FleetNode {
     });
     await api.ready();
     const acceptor = new StreamAcceptor(api.server);
-    this.#closers.push(
+    this.#life.opened(
       () => api.close(),
       () => this.#metrics.close(),
     );
@@ -175,13 +166,13 @@ export class FleetNode {
       reconnect: () => tunnel.nudge(),
       rotateKey: () => rotateNow(keys, connector, tunnel),
     });
+    this.#life.opened(() => control.close());
     const wake = new WakeDetector(clock, (jumpMs) => {
       logger.info({ jumpMs }, 'the clock jumped: the machine slept, or its clock was set');
       tunnel.nudge();
     });
     wake.start();
-    this.#closers.push(
-      () => control.close(),
+    this.#life.opened(
       () => wake.close(),
       () => tunnel.close(),
     );

@@ -1,29 +1,29 @@
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { resolveNodeConfig } from '../../src/node/config.ts';
 import { FleetNode } from '../../src/node/node.ts';
 import { NodeStateFile } from '../../src/node/node-state.ts';
 import { PolicyFile } from '../../src/node/policy/policy-file.ts';
-import { parseInviteCode } from '../../src/protocol/pairing.ts';
+import { type InviteCode, parseInviteCode } from '../../src/protocol/pairing.ts';
 import { systemClock } from '../../src/shared/clock.ts';
-import { nodePaths } from '../../src/shared/home.ts';
+import { type NodePaths, nodePaths } from '../../src/shared/home.ts';
 import { silentLogger } from '../../src/shared/logger.ts';
-import { until } from '../support/deadline.ts';
+import { until, within } from '../support/deadline.ts';
 import { cleanUp, tempFolder } from '../support/temp-folder.ts';
 import { TestGateway } from './tunnel/real-gateway.ts';
 
 const HOUR_MS = 3_600_000;
 
-async function startNode(t: TestContext, gateway: TestGateway) {
+function createNode(t: TestContext, port: number, invite?: InviteCode) {
   const paths = nodePaths(tempFolder(t), 'n');
   mkdirSync(paths.folder, { recursive: true, mode: 0o700 });
   const logger = silentLogger;
   const node = new FleetNode({
     profile: 'n',
-    address: { host: '127.0.0.1', port: gateway.port },
-    invite: parseInviteCode(await gateway.invite()),
+    address: { host: '127.0.0.1', port },
+    invite,
     name: 'web',
     nameRequired: false,
     config: resolveNodeConfig({}, {}, 'test'),
@@ -43,6 +43,11 @@ async function startNode(t: TestContext, gateway: TestGateway) {
     onShutdownAsked: () => {},
   });
   cleanUp(t, () => node.close());
+  return { node, paths };
+}
+
+async function startNode(t: TestContext, gateway: TestGateway) {
+  const { node, paths } = createNode(t, gateway.port, parseInviteCode(await gateway.invite()));
   await node.start();
   return { node, token: () => new NodeStateFile(paths.state).current?.pairing?.token };
 }
@@ -75,4 +80,22 @@ test('a token is renewed in the second half of its life, over the same tunnel', 
   laterMs = 25 * HOUR_MS;
   await beatUntil(() => gatewayNow() - Date.now() > 24 * HOUR_MS, 'the node to know the time');
   assert.deepEqual([node.status().state, node.status().connects], ['online', 1]);
+});
+
+test('a node that is closed while it starts ends, at whatever moment that is, and leaves nothing', {
+  timeout: 110_000,
+}, async (t) => {
+  const atOnce = (): boolean => true;
+  const withShim = ({ shimSocket }: NodePaths): boolean => existsSync(shimSocket);
+  const withControl = ({ socket }: NodePaths): boolean => existsSync(socket);
+  for (const moment of [atOnce, withShim, withControl]) {
+    // Nobody listens there: without the close it would go on trying for ever.
+    const { node, paths } = createNode(t, 1);
+    const started = assert.rejects(node.start(), { code: 'not_running' });
+    await until(() => moment(paths), moment.name, 30_000);
+    await node.close();
+    assert.equal(existsSync(paths.socket), false, `${moment.name}: the control socket`);
+    await within(started, `${moment.name}: the end of the start`, 30_000);
+    await until(() => !existsSync(paths.shimSocket), `${moment.name}: the end of the shim`, 30_000);
+  }
 });

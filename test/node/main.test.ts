@@ -1,0 +1,23 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { startNode } from '../../src/node/main.ts';
+import { nodePaths } from '../../src/shared/home.ts';
+import { tempFolder } from '../support/temp-folder.ts';
+
+test('a node that is asked to end before it begins does not wait for its gateway', { timeout: 60_000 }, async (t) => {
+  const home = path.join(tempFolder(t), 'h');
+  const start = startNode({
+    home,
+    configFile: undefined,
+    // Nobody listens there.
+    flags: { gateway: '127.0.0.1:1', name: 'n' },
+    console: undefined,
+    onCrash: () => {},
+    onPending: () => {},
+    signal: AbortSignal.abort(),
+  });
+  await assert.rejects(start, { code: 'not_running' });
+  assert.equal(existsSync(nodePaths(home, 'n').socket), false);
+});

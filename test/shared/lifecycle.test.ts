@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Lifecycle } from '../../src/shared/lifecycle.ts';
+
+/** A life of the parts a, b and c, each of which takes until it is let; and what happened to them. */
+function threeParts() {
+  const life = new Lifecycle();
+  const happened: string[] = [];
+  const gates = {
+    a: Promise.withResolvers<void>(),
+    b: Promise.withResolvers<void>(),
+    c: Promise.withResolvers<void>(),
+  };
+  const started = life.start(async () => {
+    for (const part of ['a', 'b', 'c'] as const) {
+      await gates[part].promise;
+      happened.push(`+${part}`);
+      life.opened(async () => void happened.push(`-${part}`));
+    }
+  });
+  return { life, happened, gates, started };
+}
+
+test('what was opened is closed in reverse, once', async () => {
+  const { life, happened, gates, started } = threeParts();
+  for (const gate of Object.values(gates)) gate.resolve();
+  await started;
+  await Promise.all([life.close(), life.close()]);
+  assert.deepEqual(happened, ['+a', '+b', '+c', '-c', '-b', '-a']);
+});
+
+test('a part that is being opened when the close comes is closed, too, and no other is opened', async () => {
+  const { life, happened, gates, started } = threeParts();
+  const refused = assert.rejects(started, { code: 'not_running' });
+  gates.a.resolve();
+  await gates.a.promise;
+  const closed = life.close();
+  gates.b.resolve();
+  gates.c.resolve();
+  await closed;
+  assert.deepEqual(happened, ['+a', '-a', '+b', '-b']);
+  await refused;
+});
+
+test('when a part cannot be opened, those before it are closed before the start fails', async () => {
+  const { happened, gates, started } = threeParts();
+  gates.a.resolve();
+  gates.b.reject(new Error('no b'));
+  await assert.rejects(started, /no b/);
+  assert.deepEqual(happened, ['+a', '-a']);
+});
+
+test('what was closed before it was started opens nothing', async () => {
+  const life = new Lifecycle();
+  await life.close();
+  await assert.rejects(
+    life.start(() => assert.fail('opened')),
+    { code: 'not_running' },
+  );
+});
