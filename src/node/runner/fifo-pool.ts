@@ -36,6 +36,8 @@ export class FifoPool {
 
   /** Removes what was left, except the names `inUse`, and makes the first few. @throws FleetError `storage_failed`. */
   async start(inUse: ReadonlySet<string>): Promise<void> {
+    // What is being made ahead at a start anew would be removed as something left, and given out all the same.
+    await this.#making?.catch(() => {});
     this.#free = [];
     for (const name of await readdir(this.#options.folder)) {
       const number = FIFO_NAME.exec(name)?.[1];

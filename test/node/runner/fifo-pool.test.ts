@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict';
+import { statSync } from 'node:fs';
+import { test } from 'node:test';
+import { FifoPool } from '../../../src/node/runner/fifo-pool.ts';
+import { runTool } from '../../../src/node/runner/run-tool.ts';
+import { silentLogger } from '../../../src/shared/logger.ts';
+import { DEADLINE_MS, temporaryFolder } from './support/harness.ts';
+
+test('pipes that are being made ahead when the pool starts anew are there when they are taken', {
+  timeout: DEADLINE_MS,
+}, async (t) => {
+  const made = Promise.withResolvers<void>();
+  const told = Promise.withResolvers<void>();
+  let calls = 0;
+  const pool = new FifoPool({
+    folder: await temporaryFolder(t),
+    logger: silentLogger,
+    runTool: async (file, args) => {
+      calls += 1;
+      const isAhead = calls === 2;
+      const result = await runTool(file, args);
+      if (isAhead) {
+        made.resolve();
+        await told.promise;
+      }
+      return result;
+    },
+  });
+  await pool.start(new Set());
+  while (calls < 2) assert.ok(pool.takeNow(false));
+  await made.promise;
+  // As when the shim is killed at this moment.
+  const restarted = pool.start(new Set());
+  setImmediate(told.resolve);
+  await restarted;
+  for (let pipes = pool.takeNow(false); pipes !== undefined; pipes = pool.takeNow(false)) {
+    for (const name of [pipes.stdout, pipes.stderr]) assert.ok(statSync(pool.path(name)).isFIFO(), name);
+  }
+  pool.close();
+});
