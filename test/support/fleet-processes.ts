@@ -148,7 +148,9 @@ export class FleetWorld {
     await Promise.all([...this.#services].map((service) => service.exited));
     clearTimeout(late);
     // Of nodes that were killed, and not started again.
-    for (const pid of await findShims(this.folder)) process.kill(pid, 'SIGKILL');
+    for (const pid of await findShims(this.folder)) killIfThere(pid);
+    // What still writes into the folder keeps it from being removed.
+    await until(async () => (await findShims(this.folder)).length === 0, 'the end of the shims');
     await rm(this.folder, { recursive: true, force: true });
   }
 
@@ -192,6 +194,15 @@ export async function findShims(folder: string): Promise<number[]> {
     if (words.some((word) => word.startsWith(folder) && word.endsWith('/shim.sock'))) found.push(Number(pid));
   }
   return found;
+}
+
+/** One that has just ended by itself is no fault. */
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
 }
 
 /** Kills without mercy and waits until the process is gone. */
