@@ -99,16 +99,18 @@ export class ActiveRuns {
       if (this.#context !== context) return;
       this.#context = undefined;
       logger.error({ pid: shim.pid }, 'the shim is gone; starting another one');
-      this.#relinking = this.#relink().finally(() => {
-        this.#relinking = undefined;
+      const relinking = this.#relink().finally(() => {
+        // The next shim may be gone already, too, and its successor be looked for.
+        if (this.#relinking === relinking) this.#relinking = undefined;
       });
+      this.#relinking = relinking;
     });
   }
 
   /** Lets go of all; commands whose stdin would end in the middle are canceled before. Idempotent. */
   async close(): Promise<void> {
     this.#closing = true;
-    await this.#relinking;
+    while (this.#relinking !== undefined) await this.#relinking;
     const context = this.#context;
     this.#context = undefined;
     await this.#letGo();
