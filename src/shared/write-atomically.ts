@@ -9,13 +9,15 @@ import { connectionError } from './http/request.ts';
 
 /** The file gets the mode less the umask. @throws FleetError `storage_failed`; `connection_lost` when the stream broke. */
 export async function writeAtomically(file: string, content: Readable, mode = 0o666): Promise<void> {
-  const temporary = path.join(path.dirname(file), `.${path.basename(file)}.${process.pid}.tmp`);
+  // Nobody else's, nor another one's of this process; node:crypto would cost 5 ms of start.
+  const unique = `${process.pid}-${process.hrtime.bigint().toString(36)}`;
+  const temporary = path.join(path.dirname(file), `.${path.basename(file)}.${unique}.tmp`);
   let sourceFailure: Error | undefined;
   content.once('error', (error) => {
     sourceFailure = error;
   });
   try {
-    await pipeline(content, createWriteStream(temporary, { flush: true, mode }));
+    await pipeline(content, createWriteStream(temporary, { flags: 'wx', flush: true, mode }));
     await rename(temporary, file);
     await syncFolder(path.dirname(file));
   } catch (error) {
