@@ -4,7 +4,7 @@ import { defineCommand } from '../command.ts';
 import { printJson } from '../context.ts';
 import { EXIT_OK } from '../exit-code.ts';
 import { openOwnGateway } from '../gateway-choice.ts';
-import { untilGone } from '../service/stop-process.ts';
+import { stopProcess } from '../service/stop-process.ts';
 
 export const gatewayDownCommand = defineCommand({
   name: 'gateway down',
@@ -20,8 +20,8 @@ export const gatewayDownCommand = defineCommand({
   async execute(context) {
     let pid: number | null = null;
     try {
-      pid = (await openOwnGateway(context, 'gateway down').shutdown()).pid;
-      await untilGone(context, pid, 'the gateway');
+      const gateway = openOwnGateway(context, 'gateway down');
+      pid = await stopProcess(context, () => gateway.shutdown(), 'the gateway');
     } catch (error) {
       // Down is where it was asked to be.
       if (!(error instanceof FleetError) || error.code !== 'gateway_unreachable') throw error;

@@ -5,7 +5,7 @@ import { defineCommand } from '../command.ts';
 import { printJson } from '../context.ts';
 import { EXIT_OK } from '../exit-code.ts';
 import { findNodeProfile } from '../service/node-profile.ts';
-import { untilGone } from '../service/stop-process.ts';
+import { stopProcess, untilGone } from '../service/stop-process.ts';
 
 export const nodeDownCommand = defineCommand({
   name: 'node down',
@@ -26,8 +26,13 @@ export const nodeDownCommand = defineCommand({
     try {
       const { profile, paths } = findNodeProfile(context.home, options.name);
       const control = new NodeControlClient({ socketPath: paths.socket, profile });
-      pid = (await (options.forget ? control.leave() : control.shutdown())).pid;
-      await untilGone(context, pid, `node ${profile}`);
+      if (options.forget) {
+        // Asked once: of a connection that was cut nobody knows whether the gateway was told.
+        pid = (await control.leave()).pid;
+        await untilGone(context, pid, `node ${profile}`);
+      } else {
+        pid = await stopProcess(context, () => control.shutdown(), `node ${profile}`);
+      }
     } catch (error) {
       // Down is where it was asked to be; a name that does not exist is still a mistake.
       const isDown =

@@ -1,4 +1,4 @@
-/** Waits for the end of a process that was asked to stop. */
+/** Asks a process to stop, and waits for its end. */
 import { sleep } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { CliContext } from '../context.ts';
@@ -7,12 +7,35 @@ import type { CliContext } from '../context.ts';
 const STOP_DEADLINE_MS = 30_000;
 const POLL_INTERVAL_MS = 25;
 
-/** Resolves when `pid` is gone. @throws FleetError `timeout` after {@link STOP_DEADLINE_MS}. */
-export async function untilGone(
-  context: Pick<CliContext, 'clock' | 'isAlive'>,
-  pid: number,
+type Waiting = Pick<CliContext, 'clock' | 'isAlive'>;
+
+/**
+ * Resolves with the pid of the process that took the request of `ask`, once it is gone. One that ends just then, for somebody else or
+ * by a signal, cuts the connection instead of answering; so it is asked again, until it has answered or nobody is there to do so.
+ * @throws FleetError `timeout`; what `ask` throws, such as that nobody is there.
+ */
+export async function stopProcess(
+  context: Waiting,
+  ask: () => Promise<{ pid: number }>,
   what: string,
-): Promise<void> {
+): Promise<number> {
+  const { clock } = context;
+  const deadline = clock.monotonic() + STOP_DEADLINE_MS;
+  for (;;) {
+    try {
+      const { pid } = await ask();
+      await untilGone(context, pid, what);
+      return pid;
+    } catch (error) {
+      const isCut = error instanceof FleetError && error.code === 'connection_lost';
+      if (!isCut || clock.monotonic() >= deadline) throw error;
+    }
+    await sleep(clock, POLL_INTERVAL_MS);
+  }
+}
+
+/** Resolves when `pid` is gone. @throws FleetError `timeout` after {@link STOP_DEADLINE_MS}. */
+export async function untilGone(context: Waiting, pid: number, what: string): Promise<void> {
   const { clock } = context;
   const deadline = clock.monotonic() + STOP_DEADLINE_MS;
   while (context.isAlive(pid)) {

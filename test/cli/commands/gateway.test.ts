@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { gatewayAddress } from '../../../src/cli/commands/invite.ts';
 import type { GatewayView } from '../../../src/protocol/views.ts';
-import { FakeGateway, json } from '../../client/fake-gateway.ts';
+import { type Answer, FakeGateway, json } from '../../client/fake-gateway.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { TestWorld } from '../test-world.ts';
 
@@ -104,6 +104,20 @@ describe('fleet gateway and fleet invite', { timeout: 20_000 }, () => {
     const { exitCode, stderr } = await down;
     assert.equal(exitCode, 255);
     assert.match(stderr, /the gateway \(pid 77\) has not stopped within 30 s/);
+  });
+
+  test('down asks again when the connection is cut: somebody else ends the gateway at this moment', async () => {
+    const cut: Answer = (response) => void response.socket?.destroy();
+    gateway.on('POST /v1/gateway/shutdown', cut, cut, json({ pid: 77 }, 202));
+    world.isAlive = () => false;
+    const { exitCode, stdout } = await world.run('gateway', 'down', '--json');
+    assert.deepEqual([exitCode, stdout, gateway.seen.length], [0, '{"pid":77}\n', 3]);
+  });
+
+  test('down of a gateway that is gone before it answers is fine', async () => {
+    gateway.on('POST /v1/gateway/shutdown', () => gateway.stop());
+    const { exitCode, stderr } = await world.run('gateway', 'down');
+    assert.deepEqual([exitCode, stderr], [0, `no gateway is running in ${gateway.home}\n`]);
   });
 
   test('down when it is down is fine', async () => {

@@ -136,6 +136,21 @@ describe('fleet node', { timeout: 20_000 }, () => {
     assert.deepEqual(seen, ['POST /v1/shutdown']);
   });
 
+  test('down asks again when the connection is cut, but not whether the gateway shall forget the node', async () => {
+    const folder = addProfile('default');
+    const seen: string[] = [];
+    const server = http.createServer((request, response) => {
+      seen.push(`${request.url}`);
+      if (seen.length % 2 === 1) request.socket.destroy();
+      else response.end(JSON.stringify({ pid: 88 }));
+    });
+    servers.push(server);
+    await new Promise<void>((resolve) => server.listen(path.join(folder, 'node.sock'), resolve));
+    assert.equal((await world.run('node', 'down', '--json')).stdout, '{"pid":88}\n');
+    assert.equal((await world.run('node', 'down', '--forget')).exitCode, 255);
+    assert.deepEqual(seen, ['/v1/shutdown', '/v1/shutdown', '/v1/leave']);
+  });
+
   test('a broken state file is told, not guessed over', async () => {
     writeFileSync(path.join(addProfile('default'), 'state.json'), '{');
     const { exitCode, stderr } = await world.run('node', 'status');
