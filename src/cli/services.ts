@@ -42,6 +42,8 @@ export interface StartNodeOptions {
   console: ServiceConsole;
   /** The gateway makes it wait until an operator approves it. */
   onPending(info: PendingInfo): void;
+  /** Called at the beginning of the start, which may wait for the gateway for ever: a SIGHUP is meant for the node also then. */
+  onBegun(node: { reconnect(): void }): void;
   signal: AbortSignal;
 }
 

@@ -27,6 +27,8 @@ export interface StartNodeOptions {
   onCrash(listener: (error: unknown) => void): void;
   /** The gateway waits for an operator's approval; the person should compare the code. */
   onPending(info: { code: string; gateway: string; name: string }): void;
+  /** Called at the beginning of the start, with what can be asked of the node already. */
+  onBegun(node: { reconnect(): void }): void;
   /** Ends the start when it aborts: it may wait for the gateway for ever. */
   signal: AbortSignal;
 }
@@ -97,6 +99,7 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
     onPending: (pendingCode) => options.onPending({ code: pendingCode, gateway: formatAddress(address), name }),
     onShutdownAsked: () => asked.resolve(undefined),
   });
+  options.onBegun(node);
   const close = async (): Promise<void> => {
     await node.close();
     log.logger.info({}, 'node stopped');

@@ -16,6 +16,7 @@ test('a node that is asked to end before it begins does not wait for its gateway
     console: undefined,
     onCrash: () => {},
     onPending: () => {},
+    onBegun: () => {},
     signal: AbortSignal.abort(),
   });
   await assert.rejects(start, { code: 'not_running' });

@@ -46,7 +46,8 @@ export const nodeUpCommand = defineCommand({
     };
     const onPending = (info: PendingInfo): void => tellPending(context, info);
     return await serve(context, {
-      start: (signal, console) => context.services.startNode({ home, configFile, flags, console, onPending, signal }),
+      start: (signal, console, onBegun) =>
+        context.services.startNode({ home, configFile, flags, console, onPending, onBegun, signal }),
       onHangup: 'reconnect',
     });
   },

@@ -8,7 +8,12 @@ import type { RunningService, ServiceConsole } from '../services.ts';
 const FORCED_EXIT_CODES: Readonly<Record<SignalName, number>> = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 };
 
 export interface ServeOptions {
-  start(signal: AbortSignal, console: ServiceConsole): Promise<RunningService>;
+  /** `begun` tells, if it can be told before it is up, of the one that a SIGHUP is meant for. */
+  start(
+    signal: AbortSignal,
+    console: ServiceConsole,
+    begun: (service: Pick<RunningService, 'reconnect'>) => void,
+  ): Promise<RunningService>;
   /**
    * What SIGHUP means: a new connection, or to read the configuration anew. The latter not for who was started in a terminal: it has
    * gone, and so does the service, as at SIGTERM.
@@ -21,10 +26,16 @@ export async function serve(context: CliContext, options: ServeOptions): Promise
   const abort = new AbortController();
   const asked = Promise.withResolvers<'asked'>();
   const forced = Promise.withResolvers<number>();
+  let begun: Pick<RunningService, 'reconnect'> | undefined;
   let service: RunningService | undefined;
+  let toReload = false;
   const unlisten = context.signals.listen(['SIGINT', 'SIGTERM', 'SIGHUP'], (name) => {
-    if (name === 'SIGHUP' && options.onHangup === 'reconnect') return service?.reconnect?.();
-    if (name === 'SIGHUP' && !context.err.isTerminal) return service?.reload?.();
+    if (name === 'SIGHUP' && options.onHangup === 'reconnect') return (service ?? begun)?.reconnect?.();
+    if (name === 'SIGHUP' && !context.err.isTerminal) {
+      // It may have read the configuration already, and cannot do so again before it is up.
+      toReload = service === undefined;
+      return service?.reload?.();
+    }
     if (abort.signal.aborted) return forced.resolve(FORCED_EXIT_CODES[name]);
     abort.abort();
     asked.resolve('asked');
@@ -33,11 +44,14 @@ export async function serve(context: CliContext, options: ServeOptions): Promise
     try {
       // Whoever waits for a detached process reads its log file, and has closed its terminal.
       const console = context.tellParent === undefined ? context.err : undefined;
-      service = await options.start(abort.signal, console);
+      service = await options.start(abort.signal, console, (early) => {
+        begun = early;
+      });
     } catch (error) {
       if (abort.signal.aborted) return EXIT_OK;
       throw error;
     }
+    if (toReload) service.reload?.();
     if (!abort.signal.aborted) await announce(context, service);
     const end = await Promise.race([service.ended, asked.promise]);
     await service.close();

@@ -48,7 +48,7 @@ const untilReady = async (world: TestWorld): Promise<void> => {
   while (world.stdout.bytes.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
 };
 
-describe('serving', { timeout: 10_000 }, () => {
+describe('serving', { timeout: 60_000 }, () => {
   test('says one line when it is ready, and ends in order on SIGTERM', async () => {
     const { world, service, started } = setUp();
     world.env = { FLEET_GATEWAY: 'env-gw', FLEET_CODE: 'env-code', FLEET_NAME: 'env-name', FLEET_NODE: 'unrelated' };
@@ -84,17 +84,58 @@ describe('serving', { timeout: 10_000 }, () => {
 
   test('a signal while it starts ends it, and nothing is announced', async () => {
     const { world, service } = setUp();
+    const starting = Promise.withResolvers<void>();
     const aborted = Promise.withResolvers<void>();
     world.services.startNode = async ({ signal }) => {
       signal.addEventListener('abort', () => aborted.resolve());
+      starting.resolve();
       await aborted.promise;
       return service;
     };
     const running = world.run('node', 'up');
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await starting.promise;
     world.signal('SIGTERM');
     assert.deepEqual(await running.then(({ exitCode, stdout }) => [exitCode, stdout]), [0, '']);
     assert.equal(service.closed, 1);
+  });
+
+  test('SIGHUP while it starts: a node that waits for its gateway tries at once, a gateway reads its configuration once it is up', async () => {
+    const { world, service } = setUp();
+    const up = Promise.withResolvers<void>();
+    const starting = Promise.withResolvers<void>();
+    world.services.startNode = async ({ onBegun }) => {
+      onBegun(service);
+      starting.resolve();
+      await up.promise;
+      return service;
+    };
+    const node = world.run('node', 'up');
+    await starting.promise;
+    world.signal('SIGHUP');
+    assert.equal(service.reconnects, 1);
+    up.resolve();
+    await untilReady(world);
+    world.signal('SIGTERM');
+    await node;
+    assert.deepEqual([service.reconnects, service.reloads], [1, 0]);
+
+    const other = setUp();
+    const begun = Promise.withResolvers<void>();
+    const ready = Promise.withResolvers<void>();
+    other.world.services.startGateway = async () => {
+      begun.resolve();
+      await ready.promise;
+      return other.service;
+    };
+    const gateway = other.world.run('gateway', 'up');
+    await begun.promise;
+    other.world.signal('SIGHUP');
+    assert.equal(other.service.reloads, 0);
+    ready.resolve();
+    await untilReady(other.world);
+    assert.equal(other.service.reloads, 1);
+    other.world.signal('SIGTERM');
+    assert.equal((await gateway).exitCode, 0);
   });
 
   test('SIGHUP makes a node connect anew, and a gateway read its configuration, unless that has lost its terminal', async () => {
