@@ -91,6 +91,7 @@ test('what left the group and holds the pipes does not keep a canceled run open'
   runner.accept(spec);
   const [pid = 0] = await pids(`${folder}/pids`, 1);
   cleanUp(t, () => process.kill(pid, 'SIGKILL'));
+  await untilSaid(runner, spec.run, 'said');
   const status = await runner.cancel(spec.run);
   assert.equal(status.state, 'canceled');
   assert.equal(await isAlive(pid), true);

@@ -1,6 +1,6 @@
 /** Commands that write more than is kept: the beginning and the end are, and every byte between is counted. */
 import assert from 'node:assert/strict';
-import { readdir, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -138,7 +138,9 @@ test(
     const { folder, spool, spec, go } = await pausingCommand(t);
     const host = await startHost(t, spool, [spec]);
     await until(() => exists(`${folder}/there`), 'the first half');
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    // While the journal is in use nobody else may open it.
+    const journal = (): Promise<string> => readFile(join(spool, 'runs.db-wal'), 'latin1');
+    await until(async () => (await journal()).includes('"stdoutBytes":'), 'the note of how much was written');
     await killWithShim(host);
     const runner = await startRunner(t, { folder: spool });
     await go();

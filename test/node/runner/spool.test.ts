@@ -65,12 +65,14 @@ test(
     if (folder === undefined) return await limitedFileSize(t);
     const outside = await temporaryFolder(t);
     const runner = await startRunner(t, { folder });
+    const wait = `while [ ! -e ${outside}/go ]; do sleep 0.02; done`;
     const spec = makeSpec(
-      `head -c 200000 /dev/zero; sleep 0.3; head -c 3000000 /dev/zero; touch ${outside}/done; exit 4`,
+      `head -c 200000 /dev/zero; ${wait}; head -c 3000000 /dev/zero; touch ${outside}/done; exit 4`,
     );
     runner.accept(spec);
     await until(() => (runner.status(spec.run)?.logBytes ?? 0) > 200_000, 'the first part');
     await fill(join(folder, 'filler'));
+    await writeFile(`${outside}/go`, '');
     await until(() => exists(`${outside}/done`), 'its end');
     await sleep(systemClock, 150);
     assert.equal(runner.status(spec.run)?.state, 'running', 'nothing is said to have ended that is not recorded');
