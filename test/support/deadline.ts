@@ -1,7 +1,7 @@
 /** Waiting with a deadline: a defect is a failed test, never a hanging one. */
 
 /** Rejects when `promise` takes longer than `ms`. */
-export async function within<T>(promise: Promise<T>, what: string, ms = 5_000): Promise<T> {
+export async function within<T>(promise: Promise<T>, what: string, ms = 30_000): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const deadline = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`${what}: not within ${ms} ms`)), ms);
@@ -14,7 +14,7 @@ export async function within<T>(promise: Promise<T>, what: string, ms = 5_000): 
 }
 
 /** Asks again and again until the answer is true. */
-export async function until(condition: () => boolean | Promise<boolean>, what: string, ms = 5_000): Promise<void> {
+export async function until(condition: () => boolean | Promise<boolean>, what: string, ms = 30_000): Promise<void> {
   const deadline = performance.now() + ms;
   while (!(await condition())) {
     if (performance.now() > deadline) throw new Error(`${what}: not within ${ms} ms`);
