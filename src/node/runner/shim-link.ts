@@ -21,6 +21,8 @@ type ShimOrder = ShimRequest extends infer Request ? (Request extends unknown ? 
 
 /** An order that nobody waits for is given with the next one, or after this time, ms: each one by itself wakes the shim. */
 const GATHER_MS = 50;
+/** A shim that does not answer, because it is stopped, say, does not keep the node from going down for longer, ms. */
+const LEAVE_MS = 5000;
 /** Pause before a shim is looked for again that ended just when it was found, ms. */
 const RETRY_MS = 20;
 
@@ -155,7 +157,10 @@ export class ShimLink {
     if (!this.#socket.destroyed) {
       const closed = new Promise((resolve) => this.#socket.once('close', resolve));
       // The answer says that everything before it has been taken.
-      await this.#request({ do: 'leave' }).catch(() => {});
+      const left = this.#request({ do: 'leave' }).catch(() => {});
+      const enough = new AbortController();
+      await Promise.race([left, sleep(this.#clock, LEAVE_MS, enough.signal)]);
+      enough.abort();
       this.#socket.destroy();
       await closed;
     }

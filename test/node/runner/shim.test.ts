@@ -7,11 +7,13 @@ import { test } from 'node:test';
 import { connectToShim } from '../../../src/node/runner/start-shim.ts';
 import type { RunSpec } from '../../../src/protocol/run-spec.ts';
 import { sleep, systemClock } from '../../../src/shared/clock.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
 import {
   cleanUp,
   DEADLINE_MS,
   isAlive,
   makeSpec,
+  processState,
   readWhole,
   runWhole,
   startRunner,
@@ -197,6 +199,25 @@ test('a shim that is told to go loses no command, and stays for nobody once they
   await runner.close();
   assert.equal(await isAlive(shimPid), true);
   await writeFile(`${folder}/go`, '');
+  await until(async () => !(await isAlive(shimPid)), 'its end');
+});
+
+test('a shim that is stopped does not keep the node from going down, and goes once it is let', timeout, async (t) => {
+  const clock = new FakeClock();
+  const runner = await startRunner(t, { clock });
+  const { shimPid } = runner;
+  cleanUp(t, async () => void ((await isAlive(shimPid)) && process.kill(shimPid, 'SIGKILL')));
+  process.kill(shimPid, 'SIGSTOP');
+  await until(async () => (await processState(shimPid)) === 'T', 'its stop');
+  let isClosed = false;
+  void runner.close().then(() => {
+    isClosed = true;
+  });
+  await until(async () => {
+    await clock.advance(1000);
+    return isClosed;
+  }, 'the end of the node');
+  process.kill(shimPid, 'SIGCONT');
   await until(async () => !(await isAlive(shimPid)), 'its end');
 });
 
