@@ -1,6 +1,7 @@
 /** The own key of a node or a person: made once by tweetnacl, kept in OpenSSH's format so that stock `ssh -i` can use it. */
 import nacl from 'tweetnacl';
-import { readPrivateFile, writePrivateFile } from './private-file.ts';
+import { FleetError } from './errors.ts';
+import { readPrivateFile, writeNewPrivateFile } from './private-file.ts';
 import { encodeOpenSshPrivateKey, parseOpenSshKeyFile } from './ssh/ssh-key.ts';
 
 export interface OwnIdentity {
@@ -20,8 +21,11 @@ export function loadOrCreateIdentity(file: string, comment: string): OwnIdentity
   // tweetnacl's secret key is the seed followed by the public key.
   const seed = pair.secretKey.subarray(0, 32);
   const text = encodeOpenSshPrivateKey({ seed, publicKey: pair.publicKey, comment });
-  writePrivateFile(file, text);
-  return toIdentity(text, seed);
+  // Two first logins at once must use one key.
+  if (writeNewPrivateFile(file, text)) return toIdentity(text, seed);
+  const other = readPrivateFile(file);
+  if (other !== undefined) return toIdentity(other, parseOpenSshKeyFile(file, other).seed);
+  throw new FleetError('storage_failed', `${file} is there, but leads nowhere`, { hint: 'Remove that link.' });
 }
 
 function toIdentity(text: string, seed: Uint8Array): OwnIdentity {

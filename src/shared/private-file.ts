@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import {
   closeSync,
   fsyncSync,
+  linkSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -87,6 +88,20 @@ export function readPrivateFile(file: string): string | undefined {
 
 /** Replaces a file as a whole: a crash leaves the old or the new text, never half of it. Mode 0600. @throws FleetError `storage_failed`. */
 export function writePrivateFile(file: string, text: string): void {
+  write(file, text, (temporary) => renameSync(temporary, file));
+}
+
+/** The same for a file that nobody has written yet: false, and nothing has changed, when another process was first. */
+export function writeNewPrivateFile(file: string, text: string): boolean {
+  let isNew = true;
+  write(file, text, (temporary) => {
+    isNew = moveUnlessThere(temporary, file);
+  });
+  return isNew;
+}
+
+/** `place` gives the whole file on the disk its name. */
+function write(file: string, text: string, place: (temporary: string) => void): void {
   const temporary = path.join(path.dirname(file), `.${path.basename(file)}.${randomBytes(6).toString('hex')}`);
   try {
     const descriptor = openSync(temporary, 'wx', 0o600);
@@ -97,7 +112,7 @@ export function writePrivateFile(file: string, text: string): void {
     } finally {
       closeSync(descriptor);
     }
-    renameSync(temporary, file);
+    place(temporary);
     syncFolder(path.dirname(file));
   } catch (error) {
     rmSync(temporary, { force: true });
@@ -106,6 +121,22 @@ export function writePrivateFile(file: string, text: string): void {
       cause: error,
     });
   }
+}
+
+/** link(2) is the one that does not replace what is there. */
+function moveUnlessThere(temporary: string, file: string): boolean {
+  try {
+    linkSync(temporary, file);
+  } catch (error) {
+    const code = systemErrorCode(error) ?? '';
+    if (!['EEXIST', 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'].includes(code)) throw error;
+    // A file system that has no hard links: there the later of two who come at once wins.
+    if (code !== 'EEXIST') renameSync(temporary, file);
+    else rmSync(temporary);
+    return code !== 'EEXIST';
+  }
+  rmSync(temporary);
+  return true;
 }
 
 /** Makes a rename in the folder durable (fsync(2), "Notes"). */

@@ -8,6 +8,7 @@ import {
   createPrivateFile,
   ensurePrivateFolder,
   readPrivateFile,
+  writeNewPrivateFile,
   writePrivateFile,
 } from '../../src/shared/private-file.ts';
 import { cleanUp, tempFolder } from '../support/temp-folder.ts';
@@ -116,4 +117,14 @@ test('on a disk that fills up in the middle, half a file is never taken for a wh
   assert.equal(readFileSync(file, 'utf8'), 'old');
   assert.deepEqual(readdirSync(folder), ['state.json']);
   assert.ok(existsSync(file));
+});
+
+test('a new file is written once: who comes later changes nothing, and leaves nothing', (t) => {
+  const folder = tempFolder(t);
+  const file = path.join(folder, 'key');
+  assert.equal(writeNewPrivateFile(file, 'first'), true);
+  assert.equal(mode(file), 0o600);
+  assert.equal(writeNewPrivateFile(file, 'second'), false);
+  assert.equal(readPrivateFile(file), 'first');
+  assert.deepEqual(readdirSync(folder), ['key']);
 });
