@@ -12,6 +12,8 @@ world.services.startNode = async ({ onPending, flags }) => {
   if (SCENARIO === 'pending') onPending({ code: '1234-5678', gateway: 'gw', name: 'pi' });
   const timer = setTimeout(() => process.exit(1), 60_000);
   process.once('SIGTERM', () => world.signal('SIGTERM'));
+  // Nobody learns its pid, to end it.
+  if (SCENARIO === 'pending') process.once('disconnect', () => world.signal('SIGTERM'));
   return {
     readyLine: `${flags.name} is online`,
     info: { argv: process.argv.slice(2) },
