@@ -13,7 +13,7 @@ import type {
   SightingView,
 } from '../../protocol/views.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
-import type { HealthMonitor } from '../health/monitor.ts';
+import { type HealthMonitor, lastSeen } from '../health/monitor.ts';
 import type { NodeReport } from '../health/report-types.ts';
 import type { ConnectEpochs } from '../identity/connect-epochs.ts';
 import type { PendingNode } from '../identity/pending-nodes.ts';
@@ -38,7 +38,7 @@ export function nodeView(node: NodeRecord, { sessions, monitor }: ViewSources): 
     status: node.revokedAt === null ? health.status : 'revoked',
     labels: node.labels,
     capabilities: node.facts?.capabilities ?? [],
-    lastSeenAt: isoOrNull(node.lastSeenAt),
+    lastSeenAt: isoOrNull(lastSeen(node, health)),
     connectedSince: isoOrNull(session?.connectedAt ?? null),
     rttMs: session === undefined ? null : tenths(health.latest?.beat.rttMs),
     agentVersion: node.facts?.agentVersion ?? null,
@@ -105,7 +105,7 @@ export function healthView(nodes: readonly NodeRecord[], monitor: HealthMonitor)
       rttMs: tenths(beat?.rttMs),
       skewMs: latest?.skewMs ?? null,
       uptimeS: beat?.uptimeS ?? null,
-      lastSeenAt: isoOrNull(node.lastSeenAt),
+      lastSeenAt: isoOrNull(lastSeen(node, { latest })),
       runsActive: status === 'offline' ? null : (beat?.runsActive ?? null),
       linkScore: link.score,
       machineScore,

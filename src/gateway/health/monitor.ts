@@ -1,6 +1,7 @@
 /** Takes heartbeats in, keeps them, and says how each node is. */
 import { type Heartbeat, heartbeatSchema } from '../../protocol/heartbeat.ts';
 import type { Clock } from '../../shared/clock.ts';
+import { FleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { figuresOf } from '../history/figures.ts';
 import { HOUR_MS } from '../history/resolutions.ts';
@@ -71,6 +72,8 @@ interface Entry {
 export class HealthMonitor {
   readonly #options: HealthMonitorOptions;
   readonly #entries = new Map<string, Entry>();
+  /** Heartbeats since the last one that could be stored. */
+  #unstored = 0;
 
   constructor(options: HealthMonitorOptions) {
     this.#options = options;
@@ -81,7 +84,10 @@ export class HealthMonitor {
     this.#options.sessions.subscribe({ online: () => undefined, offline: ({ nodeId }) => this.#endIncident(nodeId) });
   }
 
-  /** Stores one heartbeat; resolves once it is durable. */
+  /**
+   * Takes in one heartbeat; resolves once it is durable. A gateway whose disk is full knows it all the same, and only the history has a
+   * gap: the node has no part in that, and would cut its tunnel, and with it all that goes on there, if it were told.
+   */
   async accept(session: Session, beat: Heartbeat): Promise<void> {
     const { store, sessions, clock, thresholds } = this.#options;
     const at = clock.now();
@@ -101,10 +107,11 @@ export class HealthMonitor {
     );
     entry.latest = { at, skewMs, beat };
     const figures = figuresOf({ beat, skewMs, jitterMs: entry.link.jitterMs });
+    const { incident: formerIncident, disksHour: formerHour } = entry;
     const incident = this.#incidentChange(entry, session);
     const disks = hourOf(at) === entry.disksHour ? null : beat.disks;
     entry.disksHour = hourOf(at);
-    await store.write(() => {
+    const stored = store.write(() => {
       const { nodeId } = session;
       store.health.putHeartbeat({
         nodeId,
@@ -120,6 +127,16 @@ export class HealthMonitor {
       store.health.sessionSeen(session.row, at);
       store.nodes.setSeen(nodeId, at);
     });
+    try {
+      await stored;
+      this.#noteStored();
+    } catch (error) {
+      if (!(error instanceof FleetError) || error.code !== 'storage_failed') throw error;
+      entry.disksHour = formerHour;
+      // Unless the session has ended meanwhile, and the incident with it.
+      if (incident !== undefined && entry.incident === (incident?.status ?? null)) entry.incident = formerIncident;
+      this.#noteUnstored(error);
+    }
     sessions.heartbeat(session, at);
   }
 
@@ -183,6 +200,18 @@ export class HealthMonitor {
     return entry;
   }
 
+  #noteUnstored(error: FleetError): void {
+    this.#unstored += 1;
+    if (this.#unstored > 1) return;
+    this.#options.logger.error({ err: error }, 'heartbeats cannot be stored; until they can, the history has a gap');
+  }
+
+  #noteStored(): void {
+    if (this.#unstored === 0) return;
+    this.#options.logger.warn({ lost: this.#unstored }, 'heartbeats are stored again');
+    this.#unstored = 0;
+  }
+
   /** What to store if the status is another one than was stored last: null for the end of trouble, undefined for no change. */
   #incidentChange(entry: Entry, session: Session): Pick<IncidentRow, 'status' | 'reasons'> | null | undefined {
     const { status, reasons } =
@@ -203,6 +232,11 @@ export class HealthMonitor {
       .write(() => store.incidents.change(nodeId, at, null))
       .catch((error: unknown) => logger.error({ err: error }, 'could not store the end of an incident'));
   }
+}
+
+/** When anything was heard of the node, ms; null if never. A heartbeat that could not be stored counts, too. */
+export function lastSeen(node: Pick<NodeRecord, 'lastSeenAt'>, { latest }: Pick<NodeHealth, 'latest'>): number | null {
+  return latest === undefined ? node.lastSeenAt : Math.max(latest.at, node.lastSeenAt ?? 0);
 }
 
 function hourOf(at: number): number {

@@ -2,7 +2,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { DiskUsage, Heartbeat } from '../../protocol/heartbeat.ts';
 import { NODE_STATUSES } from '../../protocol/node-status.ts';
-import type { HealthMonitor, NodeHealth } from '../health/monitor.ts';
+import { type HealthMonitor, lastSeen, type NodeHealth } from '../health/monitor.ts';
 import type { NodeRecord } from '../store/nodes-table.ts';
 import type { Store } from '../store/store.ts';
 import { formatLabels, type GaugeFamily, type LabelledThing, writeGauges } from './exposition.ts';
@@ -54,7 +54,7 @@ const FAMILIES: readonly Family[] = [
   {
     name: 'fleet_node_last_seen_timestamp_seconds',
     help: 'When the gateway last heard of the node.',
-    samples: ({ node }) => seconds(node.lastSeenAt),
+    samples: ({ node, health }) => seconds(lastSeen(node, health)),
   },
   {
     name: 'fleet_node_info',

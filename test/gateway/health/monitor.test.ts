@@ -3,11 +3,12 @@ import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { DEFAULT_HEALTH_THRESHOLDS } from '../../../src/gateway/health/derive-status.ts';
-import { HealthMonitor } from '../../../src/gateway/health/monitor.ts';
+import { HealthMonitor, lastSeen } from '../../../src/gateway/health/monitor.ts';
 import { readHistory } from '../../../src/gateway/history/read-history.ts';
 import { Sessions } from '../../../src/gateway/sessions.ts';
 import { Store } from '../../../src/gateway/store/store.ts';
 import type { Heartbeat } from '../../../src/protocol/heartbeat.ts';
+import { FleetError } from '../../../src/shared/errors.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
 import { settle } from '../../support/deadline.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
@@ -122,6 +123,33 @@ test('a spell of trouble is stored once, from its first heartbeat to its last, a
       ['error', 240_000, 250_000, ['spool']],
     ],
   );
+});
+
+test('while the disk is full a node is known as it is, and what the history must have is stored once it can be', async (t) => {
+  const { clock, store, sessions, monitor, errors, connect } = setUp(t);
+  const session = await connect();
+  const begun = clock.now();
+  const beat = async (sample: Heartbeat) => {
+    await clock.advance(30_000);
+    await monitor.accept(session, { ...sample, at: clock.now() });
+  };
+  const full = t.mock.method(store, 'write', () =>
+    Promise.reject(new FleetError('storage_failed', 'database or disk is full')),
+  );
+  for (let count = 0; count < 3; count += 1) await beat(FULL);
+  assert.equal(sessions.online('n'), session);
+  assert.equal(monitor.healthOf({ id: 'n' }).status, 'limited');
+  assert.equal(lastSeen({ lastSeenAt: begun }, monitor.healthOf({ id: 'n' })), clock.now());
+  assert.deepEqual(errors, ['heartbeats cannot be stored; until they can, the history has a gap']);
+  full.mock.restore();
+  await beat(FULL);
+  assert.deepEqual(
+    store.incidents.between('n', 0, clock.now() + 1).map(({ status, startedAt }) => [status, startedAt - begun]),
+    [['limited', 120_000]],
+  );
+  assert.equal(store.history.diskTrends('n', 0)[0]?.readings, 1);
+  t.mock.method(store, 'write', () => Promise.reject(new TypeError('a defect')));
+  await assert.rejects(beat(FULL), TypeError);
 });
 
 test('each new session but the first is a reconnect', async (t) => {
