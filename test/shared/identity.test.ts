@@ -23,8 +23,8 @@ test('the key is made once, private, and stock ssh-keygen reads it as the same k
   writeFileSync(file, 'garbage');
   assert.throws(
     () => loadOrCreateIdentity(file, 'x'),
-    ({ code, message }: FleetError) => {
-      return code === 'config_invalid' && message.startsWith(`${file}: `);
+    ({ code, message, hint }: FleetError) => {
+      return code === 'config_invalid' && message.startsWith(`${file}: `) && /^Restore it/.test(hint ?? '');
     },
   );
 });

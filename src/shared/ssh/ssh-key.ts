@@ -4,6 +4,7 @@ import { FleetError, toFleetError } from '../errors.ts';
 import { SshReader, sshString, sshUint32 } from './ssh-wire.ts';
 
 const KEY_TYPE = 'ssh-ed25519';
+const MAKE_ONE = 'Make one with: ssh-keygen -t ed25519 -N "" -f FILE';
 /** Source for all of this format: PROTOCOL.key in OpenSSH's source tree. */
 const MAGIC = Buffer.from('openssh-key-v1\0', 'latin1');
 const PEM_BEGIN = '-----BEGIN OPENSSH PRIVATE KEY-----';
@@ -74,18 +75,20 @@ export function parseOpenSshPrivateKey(text: string): SshKeyPair {
   const type = new SshReader(blob).string()?.toString('latin1');
   if (type !== KEY_TYPE) {
     throw new FleetError('config_invalid', `the private key is of type ${printable(type)}, not ${KEY_TYPE}`, {
-      hint: 'Make one with: ssh-keygen -t ed25519 -N "" -f FILE',
+      hint: MAKE_ONE,
     });
   }
   return parseSecretSection(secret, blob);
 }
 
-/** {@link parseOpenSshPrivateKey} of a file's text; its errors name the file. */
+/** {@link parseOpenSshPrivateKey} of the file in which gateway, node or person keep their own key; its errors name the file. */
 export function parseOpenSshKeyFile(file: string, text: string): SshKeyPair {
   try {
     return parseOpenSshPrivateKey(text);
   } catch (error) {
-    const { code, message, hint } = toFleetError(error);
+    const { code, message, hint: general } = toFleetError(error);
+    const hint =
+      general === MAKE_ONE ? 'Restore it from a backup: whoever has another key is a stranger to the others.' : general;
     throw new FleetError(code, `${file}: ${message}`, { hint, cause: error });
   }
 }
@@ -152,7 +155,7 @@ function derivePublicKey(seed: Buffer): Buffer {
 
 function notAKey(): FleetError {
   return new FleetError('config_invalid', 'that is not a private key in OpenSSH format', {
-    hint: 'Make one with: ssh-keygen -t ed25519 -N "" -f FILE',
+    hint: MAKE_ONE,
   });
 }
 
