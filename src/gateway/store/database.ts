@@ -27,7 +27,8 @@ export function openDatabase(file: string): Sqlite {
     database?.close();
     // A folder that is missing is no SqliteError.
     const why = error instanceof Error ? error.message : String(error);
-    throw new FleetError('storage_failed', `cannot open the database ${file}: ${why}`, { cause: error });
+    const hint = error instanceof Database.SqliteError ? hintAt(error.code) : undefined;
+    throw new FleetError('storage_failed', `cannot open the database ${file}: ${why}`, { hint, cause: error });
   }
   try {
     // A step that makes a table anew drops the old one, which must not delete what refers to it (sqlite.org/lang_altertable.html, 7).
@@ -74,9 +75,16 @@ export function storageError(error: unknown, what: string): FleetError {
   if (error instanceof FleetError) return error;
   if (error instanceof Database.SqliteError) {
     return new FleetError('storage_failed', `${what}: ${error.message} (${error.code})`, {
-      hint: error.code === 'SQLITE_FULL' ? 'The disk is full: make room, then try again.' : undefined,
+      hint: hintAt(error.code),
       cause: error,
     });
   }
   return toFleetError(error);
+}
+
+/** What to do next, by SQLite's result code (sqlite.org/rescode.html). */
+function hintAt(code: string): string | undefined {
+  if (code === 'SQLITE_FULL') return 'The disk is full: make room, then try again.';
+  if (!/^SQLITE_(CORRUPT|NOTADB)/.test(code)) return undefined;
+  return 'The file is damaged: restore a backup of it. Without one, move it away; then every node must pair again.';
 }

@@ -40,7 +40,7 @@ test('a database of a newer fleet, or none at all, is refused and not touched', 
   assert.throws(() => openDatabase(newer), { code: 'config_invalid' });
   const garbage = path.join(folder, 'garbage.db');
   writeFileSync(garbage, 'no database '.repeat(1000));
-  assert.throws(() => openDatabase(garbage), { code: 'storage_failed' });
+  assert.throws(() => openDatabase(garbage), { code: 'storage_failed', hint: /^The file is damaged: restore/ });
   assert.throws(() => openDatabase(path.join(folder, 'missing', 'x.db')), { code: 'storage_failed' });
   assert.throws(() => openDatabase(folder), { code: 'storage_failed' });
 });
