@@ -8,6 +8,7 @@ import { sleep } from '../../shared/clock.ts';
 import { FleetError, toFleetError } from '../../shared/errors.ts';
 import type { CliContext } from '../context.ts';
 import { formatError } from '../print-error.ts';
+import { WaitingNote } from './waiting-note.ts';
 
 export interface JobOutput {
   /** Called with each event in turn; what it writes is waited for, so that a slow reader slows the stream. */
@@ -40,11 +41,13 @@ class JobConductor {
   readonly #result: ConductedJob = { job: '', ended: [], leave: 'end' };
   /** Ends every request and wait of this job. */
   readonly #stop = new AbortController();
+  readonly #waiting: WaitingNote;
   #canceling: Promise<void> | undefined;
 
   constructor(context: CliContext, options: ConductOptions) {
     this.#context = context;
     this.#options = options;
+    this.#waiting = new WaitingNote(context.clock, (text) => this.#note(text));
   }
 
   async conduct(): Promise<ConductedJob> {
@@ -61,6 +64,7 @@ class JobConductor {
       return this.#result;
     } finally {
       unlisten();
+      this.#waiting.close();
       out.gone.removeEventListener('abort', unread);
       this.#stop.abort();
     }
@@ -80,6 +84,7 @@ class JobConductor {
     );
     for await (const event of events) {
       if (event.type === 'job') this.#accepted(event.job);
+      this.#waiting.see(event);
       options.output.handle(event);
       if (event.type === 'end') {
         const { type: _type, next: _next, ...run } = event;
@@ -109,6 +114,7 @@ class JobConductor {
     const { err } = this.#context;
     if (this.#result.leave === 'end') {
       this.#result.leave = 'interrupted';
+      this.#waiting.close();
       this.#note('ending the command; once more Ctrl-C leaves without waiting for it');
       if (this.#result.job !== '') this.#cancel();
       return;

@@ -17,6 +17,7 @@ import {
   stateEvent,
   stream,
 } from '../../client/fake-gateway.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
 import { TestWorld } from '../test-world.ts';
 
 describe('fleet run', { timeout: 20_000 }, () => {
@@ -73,6 +74,22 @@ describe('fleet run', { timeout: 20_000 }, () => {
       env: { A: '1=2', HERE: 'x y', EMPTY: '' },
       follow: true,
     });
+  });
+
+  test('says to a person that the command has not begun', async () => {
+    const clock = new FakeClock();
+    Object.assign(world, { clock });
+    world.stderr.isTTY = true;
+    const held = openStream(jobEvent());
+    gateway.on('POST /v1/jobs', held);
+    const running = world.run('run', 'node-1', 'true');
+    await held.opened;
+    while (!world.stderr.bytes.includes('still waiting for node-1 to begin; Ctrl-C cancels the job')) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      await clock.advance(50);
+    }
+    held.more(stateEvent('running'), endEvent(), DONE);
+    assert.equal((await running).exitCode, 0);
   });
 
   test('every invocation has a key of its own', async () => {

@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { WaitingNote } from '../../../src/cli/job/waiting-note.ts';
+import type { JobEvent } from '../../../src/protocol/job-messages.ts';
+import type { RunState } from '../../../src/protocol/run-state.ts';
+import { dataEvent, stateEvent } from '../../client/fake-gateway.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
+
+/** What a person reads in ten seconds when the job has these runs and then these events. */
+async function said(states: readonly RunState[], ...events: readonly JobEvent[]): Promise<string[]> {
+  const clock = new FakeClock();
+  const told: string[] = [];
+  const note = new WaitingNote(clock, (text) => void told.push(text));
+  const runs = states.map((state, index) => ({ run: `j.${index}`, index, node: `node-${index}`, state }));
+  note.see({ type: 'job', job: 'j', runs });
+  for (const event of events) note.see(event);
+  await clock.advance(10_000);
+  note.close();
+  assert.equal(clock.pendingTimers, 0);
+  return told;
+}
+
+test('a run that does not begin is told of once, by its node', async () => {
+  const words = 'still waiting for node-0 to begin; Ctrl-C cancels the job';
+  assert.deepEqual(await said(['queued']), [words]);
+  assert.deepEqual(await said(['queued'], stateEvent('delivered')), [words]);
+});
+
+test('of several runs only those count that have not begun', async () => {
+  const [first, second] = [stateEvent('running', 0), dataEvent('stdout', 'x', 1, 1)];
+  assert.deepEqual(await said(['queued', 'delivered', 'queued', 'running'], first, second), [
+    'still waiting for 1 of 4 nodes to begin; Ctrl-C cancels the job',
+  ]);
+});
+
+test('what has begun or ended is not waited for', async () => {
+  assert.deepEqual(await said(['running', 'exited']), []);
+  assert.deepEqual(await said(['queued'], stateEvent('running')), []);
+  assert.deepEqual(await said([]), []);
+});
