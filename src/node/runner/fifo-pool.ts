@@ -87,10 +87,12 @@ export class FifoPool {
     }
   }
 
-  /** Removes the free ones; those of running commands stay for the next process. */
-  close(): void {
+  /** Removes the free ones; those of running commands stay for the next process. Resolves when nothing is being made any more. */
+  async close(): Promise<void> {
     this.#closed = true;
     for (const name of this.#free.splice(0)) this.#remove(name);
+    // Whoever has it made is told of a failure.
+    await this.#making?.catch(() => {});
   }
 
   #remove(name: string): void {

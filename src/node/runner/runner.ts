@@ -141,7 +141,7 @@ export class Runner {
       await this.#active.open();
       this.#prune();
     } catch (error) {
-      this.#fifos.close();
+      await this.#fifos.close();
       this.#journal.close();
       throw error;
     }
@@ -286,7 +286,7 @@ export class Runner {
 
   async #close(): Promise<void> {
     await this.#active.close();
-    this.#fifos.close();
+    await this.#fifos.close();
     this.#journal.close();
   }
 

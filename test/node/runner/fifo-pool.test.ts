@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { statSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
 import { test } from 'node:test';
 import { FifoPool } from '../../../src/node/runner/fifo-pool.ts';
 import { runTool } from '../../../src/node/runner/run-tool.ts';
@@ -12,8 +13,9 @@ test('pipes that are being made ahead when the pool starts anew are there when t
   const made = Promise.withResolvers<void>();
   const told = Promise.withResolvers<void>();
   let calls = 0;
+  const folder = await temporaryFolder(t);
   const pool = new FifoPool({
-    folder: await temporaryFolder(t),
+    folder,
     logger: silentLogger,
     runTool: async (file, args) => {
       calls += 1;
@@ -33,8 +35,11 @@ test('pipes that are being made ahead when the pool starts anew are there when t
   const restarted = pool.start(new Set());
   setImmediate(told.resolve);
   await restarted;
+  const taken: string[] = [];
   for (let pipes = pool.takeNow(false); pipes !== undefined; pipes = pool.takeNow(false)) {
-    for (const name of [pipes.stdout, pipes.stderr]) assert.ok(statSync(pool.path(name)).isFIFO(), name);
+    taken.push(pipes.stdout, pipes.stderr);
   }
-  pool.close();
+  for (const name of taken) assert.ok(statSync(pool.path(name)).isFIFO(), name);
+  await pool.close();
+  assert.deepEqual((await readdir(folder)).sort(), taken.sort(), 'none of those that were just being made ahead');
 });

@@ -141,14 +141,16 @@ test(
     // While the journal is in use nobody else may open it.
     const journal = (): Promise<string> => readFile(join(spool, 'runs.db-wal'), 'latin1');
     await until(async () => (await journal()).includes('"stdoutBytes":'), 'the note of how much was written');
+    const log = join(spool, 'logs', `${spec.run}.log`);
+    await until(async () => (await readFile(log, 'latin1')).includes('102499'), 'the head on the disk');
     await killWithShim(host);
     const runner = await startRunner(t, { folder: spool });
     await go();
-    const { outcome, stdout, log, types } = await readWhole(runner, spec.run);
+    const { outcome, stdout, types, ...whole } = await readWhole(runner, spec.run);
     assert.equal(outcome.state, 'unknown');
     assert.ok(stdout.toString().startsWith(numbers(100_000, 102_499)));
     assert.ok(stdout.toString().endsWith(`${numbers(208_000, 209_999)}last\n`));
-    const gaps = gapsOf(log);
+    const gaps = gapsOf(whole.log);
     const missing = gaps.reduce((sum, gap) => sum + gap.stdoutBytes, 0);
     assert.equal(gaps.length, 2);
     assert.deepEqual([missing, stdout.length], [outcome.droppedBytes, 35_000]);
