@@ -84,7 +84,8 @@ class JobConductor {
     );
     for await (const event of events) {
       if (event.type === 'job') this.#accepted(event.job);
-      this.#waiting.see(event);
+      // Whoever leaves has been told what goes on.
+      if (this.#result.leave === 'end') this.#waiting.see(event);
       options.output.handle(event);
       if (event.type === 'end') {
         const { type: _type, next: _next, ...run } = event;

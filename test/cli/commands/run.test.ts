@@ -318,6 +318,27 @@ describe('fleet run', { timeout: 20_000 }, () => {
     assert.equal(gateway.requestsTo(`POST /v1/jobs/${JOB}/cancel`).length, 1);
   });
 
+  test('who has pressed Ctrl-C is not told to press it', async () => {
+    const clock = new FakeClock();
+    Object.assign(world, { clock });
+    world.stderr.isTTY = true;
+    const held = openStream();
+    gateway.on('POST /v1/jobs', held);
+    const asked = Promise.withResolvers<void>();
+    gateway.on(`POST /v1/jobs/${JOB}/cancel`, (response, request) => {
+      void json(jobView(runView({ state: 'queued' })))(response, request);
+      asked.resolve();
+    });
+    const running = world.run('run', 'node-1', 'true');
+    await held.opened;
+    world.signal('SIGINT');
+    held.more(jobEvent());
+    await asked.promise;
+    await clock.advance(4000);
+    held.more(endEvent({ state: 'canceled', exitCode: null }), DONE);
+    assert.doesNotMatch((await running).stderr, /still waiting/);
+  });
+
   test('a cancel that the gateway did not hear is asked again', async () => {
     const held = openStream(jobEvent(), dataEvent('stdout', 'working\n', 13));
     gateway.on('POST /v1/jobs', held);

@@ -107,10 +107,7 @@ test('after a hand-over that was lost: the node is asked first, and what it neve
   const fleet = new TestBus(t);
   const node = await fleet.addNode('a');
   await node.connect();
-  node.script = (route, _run, _request, response) => {
-    if (route === 'accept') response.destroy();
-    return route === 'accept';
-  };
+  node.loseHandOvers();
   const job = await fleet.submit(['a']);
   await until(() => node.count('accept') === 1, 'the hand-over');
   node.cut();

@@ -84,15 +84,7 @@ test('a node that goes away before the hand-over was sent: a cancel is certain t
   const fleet = new TestBus(t);
   const node = await fleet.addNode('a');
   await node.connect();
-  const write = fleet.store.write.bind(fleet.store);
-  fleet.store.write = (async (work: () => unknown) => {
-    const stored = await write(work);
-    node.cut();
-    await settle();
-    return stored;
-  }) as typeof fleet.store.write;
-  const job = await fleet.submit(['a']);
-  fleet.store.write = write;
+  const job = await fleet.submitAndCut(node, ['a']);
   assert.notEqual(fleet.run(job).handedOverAt, null);
   await fleet.cancel(job, 'by me');
   await node.connect();

@@ -128,6 +128,14 @@ export class FakeNode {
     this.#cut?.();
   }
 
+  /** Every hand-over is lost on its way from now on, until `script` is another one. */
+  loseHandOvers(): void {
+    this.script = (route, _run, _request, response) => {
+      if (route === 'accept') response.destroy();
+      return route === 'accept';
+    };
+  }
+
   /** Only the channels: whatever is under way breaks, the tunnel stands. */
   cutChannels(): void {
     for (const channel of this.#channels) channel.destroy();

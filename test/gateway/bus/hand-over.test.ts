@@ -184,10 +184,7 @@ test('past its deadline a run is not handed over again, unless the node has it',
   const fleet = new TestBus(t);
   const node = await fleet.addNode('a');
   await node.connect();
-  node.script = (route, _run, _request, response) => {
-    if (route === 'accept') response.destroy();
-    return route === 'accept';
-  };
+  node.loseHandOvers();
   const lost = await fleet.submit(['a'], { expiresMs: 60_000 });
   await until(() => node.count('accept', `${lost}.0`) > 0, 'the hand-over that is lost');
   node.script = undefined;
@@ -208,15 +205,7 @@ test('a hand-over that was noted, and not sent before the node went away, keeps 
   const fleet = new TestBus(t);
   const node = await fleet.addNode('a');
   await node.connect();
-  const write = fleet.store.write.bind(fleet.store);
-  fleet.store.write = (async (work: () => unknown) => {
-    const stored = await write(work);
-    node.cut();
-    await settle();
-    return stored;
-  }) as typeof fleet.store.write;
-  const job = await fleet.submit(['a'], { expiresMs: 60_000 });
-  fleet.store.write = write;
+  const job = await fleet.submitAndCut(node, ['a'], { expiresMs: 60_000 });
   assert.notEqual(fleet.run(job).handedOverAt, null);
   await fleet.clock.advance(60_001);
   await node.connect();

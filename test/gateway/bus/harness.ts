@@ -93,6 +93,20 @@ export class TestBus {
     return (await this.bus.submit(full, nodes, names.join(','), 'test')).job.id;
   }
 
+  /** {@link submit}, and the tunnel of `node` is gone when that is stored, before anything of it was sent. */
+  async submitAndCut(node: FakeNode, names: string[], request: Partial<SubmitJobRequest> = {}): Promise<string> {
+    const write = this.store.write.bind(this.store);
+    this.store.write = (async (work: () => unknown) => {
+      const stored = await write(work);
+      node.cut();
+      await settle();
+      return stored;
+    }) as typeof this.store.write;
+    const job = await this.submit(names, request);
+    this.store.write = write;
+    return job;
+  }
+
   run(job: string, index = 0): RunRecord {
     const run = this.store.runs.byId(`${job}.${index}`);
     if (run === undefined) throw new Error(`no run ${job}.${index}`);
