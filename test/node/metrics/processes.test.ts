@@ -33,9 +33,9 @@ test('however many ask, there is one reading at a time, and none anew for two se
   const asked = Array.from({ length: 20 }, () => ask({ limit: 10, sort: 'cpu' }));
   gate.resolve();
   for (const answer of await Promise.all(asked)) assert.equal(answer[0]?.pid, 1);
-  clock.advance(1_999);
+  await clock.advance(1_999);
   assert.equal((await ask({ limit: 10, sort: 'mem' }))[0]?.pid, 1);
-  clock.advance(1);
+  await clock.advance(1);
   assert.equal((await ask({ limit: 10, sort: 'cpu' }))[0]?.pid, 2);
   assert.equal(readings, 2);
 });
