@@ -100,7 +100,13 @@ export interface JobView {
 
 /** One line of a followed job. `next` is the log offset to go on from once the event was handled. */
 export type JobEvent =
-  | { type: 'job'; job: string; runs: { run: string; index: number; node: string; state: RunState }[] }
+  | {
+      type: 'job';
+      job: string;
+      runs: { run: string; index: number; node: string; state: RunState }[];
+      /** In the answer to a submission to all connected nodes: names of those that are offline and have no run. */
+      notTried?: string[];
+    }
   | { type: 'state'; job: string; run: string; index: number; node: string; state: RunState; at: string }
   | {
       type: 'stdout' | 'stderr';

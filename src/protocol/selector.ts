@@ -22,6 +22,7 @@ type Matcher =
 
 type Operator = ',' | '&' | '!';
 
+export const ALL = '@all';
 /** Every node with a live tunnel: what a broadcast means when nothing is said. */
 export const ALL_CONNECTED = '@online,@limited,@error';
 

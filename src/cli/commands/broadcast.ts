@@ -1,13 +1,13 @@
 /** `fleet broadcast`: one command on many nodes at once. */
-import type { Flow, RunView, SubmitJobRequest } from '../../protocol/job-messages.ts';
+import type { Flow, SubmitJobRequest } from '../../protocol/job-messages.ts';
 import { foldNodeNames } from '../../protocol/node-set.ts';
-import { ALL_CONNECTED } from '../../protocol/selector.ts';
+import { ALL, ALL_CONNECTED } from '../../protocol/selector.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { parseCount } from '../args/count.ts';
 import { defineCommand, type OptionValues } from '../command.ts';
 import { type CliContext, openGateway, printJson } from '../context.ts';
 import { EXIT_OK } from '../exit-code.ts';
-import { conductJob, type JobOutput } from '../job/conduct-job.ts';
+import { type ConductedJob, conductJob, type JobOutput } from '../job/conduct-job.ts';
 import { explainEnd } from '../job/explain-end.ts';
 import { FolderOutput } from '../job/folder-output.ts';
 import { GapNotes } from '../job/gap-notes.ts';
@@ -23,6 +23,7 @@ import { exitCodeOfLeaving, submitOnly } from './run.ts';
 
 const OPTIONS = {
   on: { type: 'string', placeholder: 'SELECTOR', describe: 'Which nodes (all that are connected)' },
+  all: { type: 'boolean', describe: 'All nodes: those that are offline count as failed, or wait with --expires' },
   exclude: { type: 'string', alias: 'x', placeholder: 'SELECTOR', describe: 'But not these' },
   'dry-run': { type: 'boolean', describe: 'Only say which nodes are meant' },
   fanout: { type: 'string', alias: 'f', placeholder: 'N', describe: 'At most so many at once' },
@@ -56,7 +57,7 @@ export const broadcastCommand = defineCommand({
   ],
   async execute(context, { options, words }) {
     refuseTwoFormats(context, options.jsonl);
-    const selector = options.on ?? ALL_CONNECTED;
+    const selector = selectorOf(options);
     if (options['dry-run']) return await dryRun(context, selector, options.exclude);
     const flow = buildFlow(options);
     const request = {
@@ -103,28 +104,34 @@ async function conduct(
   live.close();
   if (context.json) {
     const results = runs.map((run) => collector.resultOf(run));
-    printJson(context, { job: job.job, runs: results, counts: countOutcomes(runs) });
+    printJson(context, { job: job.job, runs: results, counts: countOutcomes(runs), notTried: job.notTried });
   } else if (isForPeople && isGathered) {
     gathered.close();
     if (options.gather) gathered.print(context);
     if (options.diff) await gathered.printDiff(context);
   }
-  if (isForPeople) summarize(context, runs, notes, request.timeoutMs);
+  if (isForPeople) summarize(context, { ...job, ended: runs }, notes, request.timeoutMs);
   const exitCode = exitCodeOfLeaving(job) ?? exitCodeOfBroadcast(runs);
   return options['exit-zero'] && job.leave === 'end' ? EXIT_OK : exitCode;
 }
 
 function summarize(
   { err }: CliContext,
-  runs: readonly RunView[],
+  { ended: runs, notTried }: ConductedJob,
   notes: GapNotes,
   timeoutMs: number | undefined,
 ): void {
   const truncated = runs.filter((run) => run.truncated && run.state === 'exited' && !notes.has(run.run));
   for (const explanation of truncated.flatMap((run) => explainEnd(run, timeoutMs))) err.write(formatError(explanation));
   const allWell = exitCodeOfBroadcast(runs) === 0;
-  if (runs.length === 0 || (allWell && !err.isTerminal)) return;
-  for (const line of summarizeRuns(runs)) err.write(`${line}\n`);
+  if (runs.length === 0 || (allWell && notTried.length === 0 && !err.isTerminal)) return;
+  for (const line of summarizeRuns(runs, notTried)) err.write(`${line}\n`);
+}
+
+/** @throws FleetError `usage`. */
+export function selectorOf({ on, all }: { on?: string | undefined; all?: boolean | undefined }): string {
+  if (on !== undefined && all) throw new FleetError('usage', 'give either --on or --all');
+  return on ?? (all ? ALL : ALL_CONNECTED);
 }
 
 async function dryRun(context: CliContext, selector: string, exclude: string | undefined): Promise<number> {

@@ -19,6 +19,8 @@ export interface ConductedJob {
   job: string;
   /** Runs that have ended, in the order in which they did. */
   ended: RunView[];
+  /** Offline nodes that a job for all connected nodes leaves out. */
+  notTried: string[];
   /** How it was left: to its end, after Ctrl-C, at once after a second Ctrl-C, or because nobody reads stdout any more. */
   leave: 'end' | 'interrupted' | 'abandoned' | 'unread';
 }
@@ -38,7 +40,7 @@ export async function conductJob(context: CliContext, options: ConductOptions): 
 class JobConductor {
   readonly #context: CliContext;
   readonly #options: ConductOptions;
-  readonly #result: ConductedJob = { job: '', ended: [], leave: 'end' };
+  readonly #result: ConductedJob = { job: '', ended: [], notTried: [], leave: 'end' };
   /** Ends every request and wait of this job. */
   readonly #stop = new AbortController();
   readonly #waiting: WaitingNote;
@@ -83,7 +85,7 @@ class JobConductor {
       },
     );
     for await (const event of events) {
-      if (event.type === 'job') this.#accepted(event.job);
+      if (event.type === 'job') this.#accepted(event);
       // Whoever leaves has been told what goes on.
       if (this.#result.leave === 'end') this.#waiting.see(event);
       options.output.handle(event);
@@ -95,8 +97,8 @@ class JobConductor {
     }
   }
 
-  #accepted(job: string): void {
-    this.#result.job = job;
+  #accepted({ job, notTried = [] }: Extract<JobEvent, { type: 'job' }>): void {
+    Object.assign(this.#result, { job, notTried });
     if (this.#result.leave !== 'end') this.#cancel();
     if (this.#options.stdin) void this.#sendStdin(job);
   }

@@ -8,6 +8,13 @@ export interface EndedRun {
   exitCode: number | null;
   /** `SIGKILL`, …; null unless `signaled`. */
   signal: string | null;
+  /** A stable word, and perhaps prose after a colon; null when there is nothing to say. */
+  reason: string | null;
+}
+
+/** Whether it was canceled before it began, because other runs of its job had failed. */
+export function isNotStarted({ state, reason }: Pick<EndedRun, 'state' | 'reason'>): boolean {
+  return state === 'canceled' && reason === 'max_errors';
 }
 
 /** The fleet failed, rather than the command. */
@@ -47,10 +54,10 @@ export function exitCodeOfRun(run: EndedRun): number {
   }
 }
 
-/** Exit code of `fleet broadcast`: the largest of its runs, 0 if there is none. */
+/** Exit code of `fleet broadcast`: the largest of its runs, 0 if there is none. Runs that `--max-errors` held back do not count. */
 export function exitCodeOfBroadcast(runs: Iterable<EndedRun>): number {
   let largest = 0;
-  for (const run of runs) largest = Math.max(largest, exitCodeOfRun(run));
+  for (const run of runs) if (!isNotStarted(run)) largest = Math.max(largest, exitCodeOfRun(run));
   return largest;
 }
 

@@ -3,12 +3,10 @@ import { compareNatural } from '../../protocol/natural-order.ts';
 import { foldNodeNames } from '../../protocol/node-set.ts';
 import type { RunState } from '../../protocol/run-state.ts';
 import { stripControl } from '../../shared/strip-control.ts';
-import type { EndedRun } from './run-exit-code.ts';
+import { type EndedRun, isNotStarted } from './run-exit-code.ts';
 
 export interface SummarizedRun extends EndedRun {
   node: string;
-  /** A stable word, and perhaps prose after a colon; null when there is nothing to say. */
-  reason: string | null;
 }
 
 /** `counts` of `fleet broadcast --json`. Every run is in exactly one. */
@@ -43,16 +41,26 @@ export function countOutcomes(runs: Iterable<EndedRun>): OutcomeCounts {
   return counts;
 }
 
-/** Lines for stderr, without newlines: one for each way to fail, the most frequent first, and then the total. */
-export function summarizeRuns(runs: readonly SummarizedRun[]): string[] {
+/**
+ * Lines for stderr, without newlines: one for each way to fail, the most frequent first, and then the total, with the offline nodes
+ * that were left out.
+ */
+export function summarizeRuns(runs: readonly SummarizedRun[], notTried: readonly string[] = []): string[] {
   const failed = runs.filter((run) => !succeeded(run));
-  const total = `${runs.length - failed.length} of ${runs.length} ${runs.length === 1 ? 'node' : 'nodes'} succeeded`;
-  const counts = groupBy(failed, describeBriefly).map(([words, group]) => `${group.length} ${words}`);
+  const nodes = notTried.length > 0 ? '' : runs.length === 1 ? 'node ' : 'nodes ';
+  const total = `${runs.length - failed.length} of ${runs.length} ${nodes}succeeded`;
+  const held = failed.filter(isNotStarted).length;
+  const counts =
+    held > 0
+      ? [`${failed.length - held} failed`, `${held} not started`]
+      : groupBy(failed, describeBriefly).map(([words, group]) => `${group.length} ${words}`);
+  const absent =
+    notTried.length === 0 ? '' : `; ${notTried.length} offline, not tried: ${stripControl(foldNodeNames(notTried))}`;
   return [
     ...groupBy(failed, describeFailure).map(
       ([words, group]) => `fleet: ${stripControl(foldNodeNames(group.map((run) => run.node)))}: ${words}`,
     ),
-    `fleet: ${[total, ...counts].join(', ')}`,
+    `fleet: ${[total, ...counts].join(', ')}${absent}`,
   ];
 }
 

@@ -2,11 +2,10 @@
 import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
 import type { ScheduledAction } from '../../protocol/schedule.ts';
 import type { REPORT_FORMATS } from '../../protocol/schedule-words.ts';
-import { ALL_CONNECTED } from '../../protocol/selector.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { parseCommandLine } from '../args/parse-command-line.ts';
 import type { AnyInvocation, OptionValues } from '../command.ts';
-import { buildFlow } from '../commands/broadcast.ts';
+import { buildFlow, selectorOf } from '../commands/broadcast.ts';
 import type { CliContext } from '../context.ts';
 import { addressAgent } from '../job/agent-request.ts';
 import { buildRequest, type JOB_OPTIONS, parsePositiveDuration } from '../job/job-options.ts';
@@ -15,7 +14,7 @@ const HOW_TO_RUN = ['timeout', 'expires', 'cwd', 'env', 'user', 'lane', 'priorit
 /** Commands that can be scheduled, and their options that mean something when nobody watches. */
 const SCHEDULABLE: Readonly<Record<string, readonly string[]>> = {
   run: HOW_TO_RUN,
-  broadcast: [...HOW_TO_RUN, 'on', 'exclude', 'fanout', 'ramp', 'max-errors'],
+  broadcast: [...HOW_TO_RUN, 'on', 'all', 'exclude', 'fanout', 'ramp', 'max-errors'],
   'agent run': [...HOW_TO_RUN, 'any', 'on'],
   'health report': ['since', 'format', 'out'],
 };
@@ -51,7 +50,7 @@ function shellAction(
   invocation: AnyInvocation,
   options: JobOptionValues & Parameters<typeof buildFlow>[0],
 ): ScheduledAction {
-  const target = name === 'run' ? { node: textOf(invocation.positionals.NODE) ?? '' } : selectorOf(invocation);
+  const target = name === 'run' ? { node: textOf(invocation.positionals.NODE) ?? '' } : targetOf(invocation);
   const { idempotencyKey: _key, ...request } = buildRequest(context, options, invocation.words);
   const flow = name === 'run' ? {} : buildFlow(options);
   return { kind: 'job', request: { ...request, target, ...(Object.keys(flow).length === 0 ? {} : { flow }) } };
@@ -79,11 +78,12 @@ function refuseOthers(name: string, options: AnyInvocation['options'], allowed: 
   }
 }
 
-function selectorOf({
-  options,
-}: AnyInvocation): Exclude<SubmitJobRequest['target'], { node: string } | { any: string }> {
+function targetOf({ options }: AnyInvocation): Exclude<SubmitJobRequest['target'], { node: string } | { any: string }> {
   const exclude = textOf(options.exclude);
-  return { selector: textOf(options.on) ?? ALL_CONNECTED, ...(exclude === undefined ? {} : { exclude }) };
+  return {
+    selector: selectorOf({ on: textOf(options.on), all: options.all === true }),
+    ...(exclude === undefined ? {} : { exclude }),
+  };
 }
 
 function reportAction({ options }: AnyInvocation): ScheduledAction {

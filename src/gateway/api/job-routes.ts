@@ -17,7 +17,7 @@ import type { JobRecord } from '../store/jobs-table.ts';
 import type { Store } from '../store/store.ts';
 import { findJob, findNode } from './find.ts';
 import { checkOffsets, followJob } from './job-stream.ts';
-import { describeTarget, resolveTarget } from './resolve-target.ts';
+import { describeTarget, offlineNotTried, resolveTarget } from './resolve-target.ts';
 import { sendEvents } from './send-events.ts';
 import { jobView, type ViewSources } from './views.ts';
 
@@ -44,7 +44,7 @@ export function addJobRoutes(app: App, options: JobRoutesOptions): void {
     const { job, runs } = await bus.submit(asked, nodes, describeTarget(asked), request.caller.name);
     // The audit log has it for good; at `info`, a busy hour would push everything else out of the file.
     logger.debug({ job: job.id, runs: runs.length, by: request.caller.name }, 'job accepted');
-    if (asked.follow) return await follow(reply, job, {});
+    if (asked.follow) return await follow(reply, job, {}, offlineNotTried(asked, options));
     return reply.code(201).send(jobView(job, runs));
   });
 
@@ -103,9 +103,14 @@ export function addJobRoutes(app: App, options: JobRoutesOptions): void {
     return jobView(job, store.runs.ofJob(job.id));
   }
 
-  async function follow(reply: FastifyReply, job: JobRecord, from: Record<string, number>): Promise<FastifyReply> {
+  async function follow(
+    reply: FastifyReply,
+    job: JobRecord,
+    from: Record<string, number>,
+    notTried: string[] = [],
+  ): Promise<FastifyReply> {
     try {
-      await sendEvents(reply, (signal) => followJob({ store, feed: bus.feed, jobId: job.id, from, signal }));
+      await sendEvents(reply, (signal) => followJob({ store, feed: bus.feed, jobId: job.id, from, notTried, signal }));
     } catch (error) {
       // Once the answer has begun, nobody else tells it.
       if (!reply.sent) throw error;

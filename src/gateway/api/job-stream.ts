@@ -16,6 +16,8 @@ export interface JobStreamOptions {
   jobId: string;
   /** Log offset to begin at, by index of the run. */
   from: Record<string, number>;
+  /** Offline nodes that the job leaves out. */
+  notTried?: string[];
   signal: AbortSignal;
 }
 
@@ -29,7 +31,7 @@ interface Cursor {
 
 /** All events of the job, live until its last run has ended (then `done`) or `signal` aborts. */
 export async function* followJob(options: JobStreamOptions): AsyncGenerator<JobEvent> {
-  const { store, feed, jobId, signal } = options;
+  const { store, feed, jobId, notTried = [], signal } = options;
   const dirty = new Set<string>();
   let wake = (): void => {};
   const unsubscribe = feed.subscribe(jobId, (runId) => {
@@ -49,6 +51,7 @@ export async function* followJob(options: JobStreamOptions): AsyncGenerator<JobE
       type: 'job',
       job: jobId,
       runs: runs.map(({ id, index, nodeName, state }) => ({ run: id, index, node: nodeName, state })),
+      ...(notTried.length === 0 ? {} : { notTried }),
     };
     let open = runs.length;
     while (open > 0 && !signal.aborted) {

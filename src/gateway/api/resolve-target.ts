@@ -20,11 +20,23 @@ export function resolveTarget({ target, agent }: Asked, sources: TargetSources):
     return [node];
   }
   if ('any' in target) return [pickAny(target, agent ?? '', sources)];
-  const select = selection(sources);
-  const excluded = new Set(target.exclude === undefined ? [] : select(target.exclude));
-  const nodes = select(target.selector).filter((node) => !excluded.has(node));
+  const nodes = selected(target, sources);
   if (nodes.length === 0) throw nobodyMeant(target);
   return nodes;
+}
+
+/** Names of the nodes that a broadcast to all connected nodes leaves out because they are offline. */
+export function offlineNotTried({ target }: Asked, sources: TargetSources): string[] {
+  if (!('selector' in target) || target.selector !== ALL_CONNECTED) return [];
+  return selected({ ...target, selector: `@all!${ALL_CONNECTED.replaceAll(',', '!')}` }, sources).map(
+    ({ name }) => name,
+  );
+}
+
+function selected({ selector, exclude }: Extract<Asked['target'], { selector: string }>, sources: TargetSources) {
+  const select = selection(sources);
+  const excluded = new Set(exclude === undefined ? [] : select(exclude));
+  return select(selector).filter((node) => !excluded.has(node));
 }
 
 export function describeTarget({ target }: Asked): string {

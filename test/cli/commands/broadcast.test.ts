@@ -78,6 +78,26 @@ describe('fleet broadcast', { timeout: 20_000 }, () => {
     assert.deepEqual(body().flow, { fanout: 5, ramp: true, maxErrors: '5%' });
   });
 
+  test('offline nodes that were left out are named whoever watches, and --all takes them in', async () => {
+    const left = { ...jobEvent(1), notTried: ['nas'] };
+    gateway.on('POST /v1/jobs', stream(left, endEvent(), DONE));
+    const { stderr, exitCode } = await world.run('broadcast', 'true');
+    assert.deepEqual([stderr, exitCode], ['fleet: 1 of 1 succeeded; 1 offline, not tried: nas\n', 0]);
+    assert.deepEqual(JSON.parse((await world.run('broadcast', '--json', 'true')).stdout).notTried, ['nas']);
+    await world.run('broadcast', '--all', '-x', 'web-3', 'true');
+    assert.deepEqual(body().target, { selector: '@all', exclude: 'web-3' });
+    assert.equal((await world.run('broadcast', '--all', '--on', 'web-1', 'true')).exitCode, 2);
+  });
+
+  test('a failure that ends a ramp gives its own exit code', async () => {
+    const held = { state: 'canceled', reason: 'max_errors', exitCode: null } as const;
+    const ends = [endEvent({ exitCode: 1 }), endEvent({ index: 1, ...held }), endEvent({ index: 2, ...held })];
+    gateway.on('POST /v1/jobs', stream(jobEvent(3), ...ends, DONE));
+    const { stderr, exitCode } = await world.run('broadcast', '--ramp', '--max-errors', '0', 'false');
+    assert.match(stderr, /1 failed, 2 not started\n$/);
+    assert.equal(exitCode, 1);
+  });
+
   test('-b shows equal output once; --diff what differs; -N no names', async () => {
     gateway.on('POST /v1/jobs', three);
     const gathered = await world.run('broadcast', '-b', 'true');

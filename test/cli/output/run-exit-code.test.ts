@@ -4,7 +4,7 @@ import { type EndedRun, exitCodeOfBroadcast, exitCodeOfRun } from '../../../src/
 import { RUN_STATES } from '../../../src/protocol/run-state.ts';
 
 function ended(state: EndedRun['state'], facts: Partial<EndedRun> = {}): EndedRun {
-  return { state, exitCode: null, signal: null, ...facts };
+  return { state, exitCode: null, signal: null, reason: null, ...facts };
 }
 
 const CODES: [EndedRun, number][] = [
@@ -45,4 +45,10 @@ test('a broadcast has the largest code of its runs', () => {
   assert.equal(exitCodeOfBroadcast([ok, ok]), 0);
   assert.equal(exitCodeOfBroadcast([ended('timed_out'), ok, ended('exited', { exitCode: 3 })]), 124);
   assert.equal(exitCodeOfBroadcast([ended('expired'), ended('canceled')]), 255);
+});
+
+test('runs that --max-errors held back leave the code to those that failed; canceled ones count', () => {
+  const held = ended('canceled', { reason: 'max_errors' });
+  assert.equal(exitCodeOfBroadcast([ended('exited', { exitCode: 1 }), held, held]), 1);
+  assert.equal(exitCodeOfBroadcast([ended('canceled', { reason: 'canceled by ada' }), held]), 130);
 });

@@ -36,6 +36,23 @@ test('all well is one line', () => {
   assert.deepEqual(summarizeRuns([run('a')]), ['fleet: 1 of 1 node succeeded']);
 });
 
+test('runs that --max-errors held back are not started', () => {
+  const held = { state: 'canceled', reason: 'max_errors' } as const;
+  const runs = [run('a', { exitCode: 1 }), run('b', held), run('c', held)];
+  assert.equal(summarizeRuns(runs).at(-1), 'fleet: 0 of 3 nodes succeeded, 1 failed, 2 not started');
+});
+
+test('offline nodes that were left out are named behind the total', () => {
+  const offline = ['nas', 'web-1', 'web-2', 'evil\u001b[2J'];
+  assert.deepEqual(summarizeRuns([run('a'), run('b')], ['nas']), [
+    'fleet: 2 of 2 succeeded; 1 offline, not tried: nas',
+  ]);
+  assert.equal(
+    summarizeRuns([run('a', { exitCode: 2 })], offline).at(-1),
+    'fleet: 0 of 1 succeeded, 1 exited with 2; 4 offline, not tried: evil\ufffd[2J,nas,web-[1-2]',
+  );
+});
+
 test('a reason is told, apart by reason, but counted together', () => {
   assert.deepEqual(
     summarizeRuns([

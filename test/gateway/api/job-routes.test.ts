@@ -198,6 +198,22 @@ test('a broadcast to a selector, without some', async (t) => {
   assert.equal(view.target, '* without a');
 });
 
+test('a broadcast to all connected nodes names those that it leaves out; any other selector means what it says', async (t) => {
+  const { api } = await connected(t);
+  for (const name of ['nas', 'old', 'tmp']) await api.addNode(name);
+  api.store.nodes.revoke(api.store.nodes.byName('old')?.id ?? '', 1);
+  const notTried = async (target: object): Promise<unknown> => {
+    const stream = await api.admin.open('POST', '/v1/jobs', job({ target, follow: true }));
+    const [chunk] = await once(stream, 'data');
+    stream.destroy();
+    return JSON.parse(String(chunk).split('\n', 1)[0] ?? '').notTried;
+  };
+  assert.deepEqual(await notTried({ selector: ALL_CONNECTED }), ['nas', 'tmp']);
+  assert.deepEqual(await notTried({ selector: ALL_CONNECTED, exclude: 't*' }), ['nas']);
+  assert.deepEqual(await notTried({ selector: 'a' }), undefined);
+  assert.deepEqual(await notTried({ node: 'a' }), undefined);
+});
+
 test('a broadcast that is submitted again gives its job, whoever is meant by now', async (t) => {
   const { api, node } = await connected(t);
   const body = job({ target: { selector: ALL_CONNECTED }, idempotencyKey: 'once' });
