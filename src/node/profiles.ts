@@ -21,7 +21,7 @@ export function listProfiles(home: string): string[] {
 /**
  * The profile for `fleet node up`: the one of that name (its own or the gateway's), else a new one; without a name the only
  * one there is, or the only one that is paired (an attempt that was refused leaves a folder, too), else one named for this machine.
- * @throws FleetError `usage` when several could be meant.
+ * @throws FleetError `usage`, `ambiguous` when several could be meant.
  */
 export function chooseProfile(home: string, name: string | undefined, hostname: string): string {
   const profiles = listProfiles(home);
@@ -35,8 +35,11 @@ export function chooseProfile(home: string, name: string | undefined, hostname: 
     }
     return profiles[0] ?? sanitizeName(hostname);
   }
-  if (profiles.includes(name)) return name;
-  return profiles.find((profile) => gatewayNameOf(home, profile) === name) ?? name;
+  const [profile = name, another] = profiles.filter((each) => each === name || gatewayNameOf(home, each) === name);
+  if (another === undefined) return profile;
+  throw new FleetError('ambiguous', `${name} is the folder of one node of this home and the name of another`, {
+    hint: `Their folders are ${profile} and ${another}: rename one of the nodes, fleet nodes rename`,
+  });
 }
 
 function gatewayNameOf(home: string, profile: string): string | undefined {

@@ -70,6 +70,9 @@ export function commitmentOf(opening: Uint8Array): Buffer {
   return createHash('sha256').update(opening).digest();
 }
 
+/** What {@link comparisonCode} gives. */
+export const COMPARISON_CODE = /^\d{4}-\d{4}$/;
+
 /** The code that both screens show for a node that waits for approval: eight digits, `4831-2290`. */
 export function comparisonCode(transcript: Buffer, opening: Uint8Array): string {
   const digest = createHash('sha256').update('fleet-compare-v1\0').update(transcript).update(opening).digest();

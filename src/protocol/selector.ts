@@ -3,13 +3,14 @@
  *
  * `,` is union, `&` intersection, `!` difference; all bind alike, from left to right. CLI.md calls this SELECTOR.
  */
+
 import { badSelector, expandTerm, MAX_NODE_SET_SIZE, splitTerms, type Term } from './node-set.ts';
 import { NODE_STATUSES } from './node-status.ts';
 
 /** Patterns, labels and keywords in one selector: each is tried on each node. */
 const MAX_SCANS = 1_000;
-/** Shortest start of an id that stands for the id, so that a mistyped name does not hit a stranger. */
-const MIN_ID_PREFIX = 4;
+/** Shortest beginning of an id that no name may take, so that a mistyped name does not hit a stranger. Below it, a name comes first. */
+export const MIN_ID_PREFIX = 4;
 
 const KEYWORD_HINT = `Known are @all, ${NODE_STATUSES.map((status) => `@${status}`).join(', ')}, and @KEY=VALUE for a label.`;
 
@@ -39,11 +40,15 @@ export interface SelectableNode {
   id?: string;
 }
 
+type Identified = Pick<SelectableNode, 'name' | 'id'>;
+
 export interface Selection<N> {
   /** In the order in which the nodes were given. */
   nodes: N[];
   /** Literal names, on either side of any operator, that fit no node: most likely mistyped. */
   unmatched: string[];
+  /** Literal names that are, or begin, the id of another node, too. The one of that name was selected; nobody should act on that. */
+  ambiguous: { text: string; meant: { name: string; id: string }[] }[];
 }
 
 /** @throws FleetError `bad_selector`, with the place in `facts.position`. */
@@ -56,9 +61,13 @@ export function parseSelector(text: string): Selector {
   return { text, steps };
 }
 
-/** The nodes that the selector means out of `nodes`, and the names in it that nobody has. */
-export function selectNodes<N extends SelectableNode>(selector: Selector, nodes: readonly N[]): Selection<N> {
-  const index = new NodeIndex(nodes);
+/** The nodes that the selector means out of `nodes`, and the names in it that no node has. `others` cannot be selected, but have ids, too. */
+export function selectNodes<N extends SelectableNode>(
+  selector: Selector,
+  nodes: readonly N[],
+  others: readonly Identified[] = [],
+): Selection<N> {
+  const index = new NodeIndex(nodes, others);
   const unmatched = new Set<string>();
   let chosen = new Set<N>();
   for (const { operator, matcher } of selector.steps) {
@@ -67,7 +76,7 @@ export function selectNodes<N extends SelectableNode>(selector: Selector, nodes:
     else if (operator === '!') for (const node of meant) chosen.delete(node);
     else chosen = new Set([...chosen].filter((node) => meant.has(node)));
   }
-  return { nodes: nodes.filter((node) => chosen.has(node)), unmatched: [...unmatched] };
+  return { nodes: nodes.filter((node) => chosen.has(node)), unmatched: [...unmatched], ambiguous: index.ambiguous };
 }
 
 function toOperator(character: string): Operator {
@@ -148,33 +157,53 @@ function hasLabel(node: SelectableNode, key: string, value: string): boolean {
 }
 
 class NodeIndex<N extends SelectableNode> {
+  readonly ambiguous: Selection<N>['ambiguous'] = [];
   readonly #byName: Map<string, N>;
   readonly #byId = new Map<string, N>();
-  /** Sorted, once a prefix is asked for. */
-  #ids: string[] | undefined;
+  readonly #all: readonly Identified[];
+  /** Sorted by id, once a name may be one. */
+  #identified: { name: string; id: string }[] | undefined;
 
-  constructor(nodes: readonly N[]) {
+  constructor(nodes: readonly N[], others: readonly Identified[]) {
     this.#byName = new Map(nodes.map((node) => [node.name, node]));
     for (const node of nodes) if (node.id !== undefined) this.#byId.set(node.id, node);
+    this.#all = [...nodes, ...others];
   }
 
   find(name: string): N | undefined {
-    const exact = this.#byName.get(name) ?? this.#byId.get(name);
-    if (exact !== undefined || name.length < MIN_ID_PREFIX) return exact;
-    this.#ids ??= [...this.#byId.keys()].sort();
-    const at = firstNotBefore(this.#ids, name);
-    const [id, next] = [this.#ids[at], this.#ids[at + 1]];
-    return id?.startsWith(name) && !next?.startsWith(name) ? this.#byId.get(id) : undefined;
+    const named = this.#byName.get(name);
+    const identified = this.#withId(name);
+    const strangers = identified.filter(({ id }) => id !== named?.id);
+    if (named === undefined) return strangers.length === 1 ? this.#byId.get(strangers[0]?.id ?? '') : undefined;
+    if (strangers.length > 0) {
+      const meant = [{ name, id: named.id ?? '' }, ...strangers];
+      if (!this.ambiguous.some(({ text }) => text === name)) this.ambiguous.push({ text: name, meant });
+    }
+    return named;
+  }
+
+  /** The one whose id that is, else the first two whose id begins so. */
+  #withId(text: string): { name: string; id: string }[] {
+    this.#identified ??= this.#all
+      .flatMap(({ name, id }) => (id === undefined ? [] : [{ name, id }]))
+      .sort((a, b) => (a.id < b.id ? -1 : 1));
+    const at = firstNotBefore(this.#identified, text);
+    const [first, second] = [this.#identified[at], this.#identified[at + 1]];
+    if (first?.id === text) return [first];
+    if (text.length < MIN_ID_PREFIX) return [];
+    return [first, second]
+      .filter((node) => node?.id.startsWith(text) === true)
+      .map((node) => node as { name: string; id: string });
   }
 }
 
-/** Index of the first of the sorted texts that is not less than `wanted`. */
-function firstNotBefore(sorted: readonly string[], wanted: string): number {
+/** Index of the first, sorted by id, whose id is not less than `wanted`. */
+function firstNotBefore(sorted: readonly { id: string }[], wanted: string): number {
   let low = 0;
   let high = sorted.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if ((sorted[middle] ?? '') < wanted) low = middle + 1;
+    if ((sorted[middle]?.id ?? '') < wanted) low = middle + 1;
     else high = middle;
   }
   return low;

@@ -7,7 +7,7 @@ export const ERROR_CODES = {
   bad_request: 'a request that the other side cannot read',
   bad_selector: 'a selector that cannot be parsed',
   not_found: 'no node, job, run or invite has that name or id',
-  ambiguous: 'a prefix that fits more than one',
+  ambiguous: 'a name or the beginning of an id that fits more than one',
   no_such_agent: 'the node has no agent of that name',
   conflict: 'what was asked contradicts what is already there',
   name_taken: 'another node or person has that name',

@@ -1,8 +1,9 @@
 /** From argv to the command that is meant and what was given to it. Loads that command only. */
+
+import { closest } from '../../shared/closest.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { AnyInvocation, Command } from '../command.ts';
 import { commandNames, findCommand, GROUPS, subcommandsOf } from '../commands.ts';
-import { closest } from './closest.ts';
 import { GLOBAL_OPTIONS } from './global-options.ts';
 import { quickArgs } from './quick-args.ts';
 import { scanArgs } from './scan-args.ts';

@@ -1,9 +1,9 @@
 /** The authority on arguments: yargs says what is wrong with a command line, and writes the help. Loaded only for that (see quick-args.ts). */
 import yargs, { type Argv, type Options } from 'yargs';
+import { closest } from '../../shared/closest.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { AnyInvocation, Command, OptionTable, Positional } from '../command.ts';
 import { alignPairs, formatExamples } from '../root-help.ts';
-import { closest } from './closest.ts';
 import { GLOBAL_OPTIONS } from './global-options.ts';
 import type { Scan } from './scan-args.ts';
 

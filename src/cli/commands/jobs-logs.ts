@@ -73,7 +73,8 @@ function chooseRuns(job: JobView, typed: string, node: string | undefined): RunV
     const named = job.runs.filter(({ index }) => typed.endsWith(`.${index}`) && typed.includes('.'));
     return named.length === 0 ? job.runs : named;
   }
-  const chosen = job.runs.filter((run) => run.node === node || run.run === node);
+  const exact = job.runs.filter((run) => run.run === node);
+  const chosen = exact.length > 0 ? exact : job.runs.filter((run) => run.node === node);
   if (chosen.length > 0) return chosen;
   throw new FleetError('not_found', `job ${job.job} has no run on ${node}`, {
     hint: `See its runs: fleet jobs show ${job.job}`,

@@ -19,11 +19,19 @@ export function findNodeProfile(home: string, name: string | undefined): NodePro
   const profiles = listNodeProfiles(home);
   const known = profiles.map((found) => found.profile).join(', ');
   if (name !== undefined) {
-    const found = profiles.find(({ profile }) => profile === name) ?? profiles.find((one) => one.name === name);
-    if (found !== undefined) return found;
-    throw new FleetError('not_found', `there is no node ${name} in ${home}`, {
-      hint: profiles.length === 0 ? 'Start one: fleet node up --gateway HOST --code CODE' : `There are: ${known}`,
-    });
+    const [found, another] = profiles.filter((one) => one.profile === name || one.name === name);
+    if (found === undefined) {
+      throw new FleetError('not_found', `there is no node ${name} in ${home}`, {
+        hint: profiles.length === 0 ? 'Start one: fleet node up --gateway HOST --code CODE' : `There are: ${known}`,
+      });
+    }
+    if (another !== undefined) {
+      const [folder, paired] = found.profile === name ? [found, another] : [another, found];
+      throw new FleetError('ambiguous', `${name} is the folder of one node in ${home} and the name of another`, {
+        hint: `Say --name ${folder.name ?? folder.profile} or --name ${paired.profile}, or rename one of them: fleet nodes rename`,
+      });
+    }
+    return found;
   }
   const [only] = profiles;
   if (only === undefined) {

@@ -3,8 +3,9 @@ import type { SilenceView } from '../../protocol/alert-views.ts';
 import { randomBase32 } from '../../shared/base32.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
-import { findNode } from '../api/find.ts';
+import { didYouMean } from '../api/find.ts';
 import type { AlertRow } from '../store/alerts-table.ts';
+import { lookUp } from '../store/look-up.ts';
 import type { SilenceRow } from '../store/silences-table.ts';
 import type { Store } from '../store/store.ts';
 import type { AlertSettings } from './alert-settings.ts';
@@ -53,24 +54,30 @@ export class Silences {
     return silenceView(row);
   }
 
-  /** Ends those of that rule, node or alert, or the one with that id. @throws FleetError `not_found`. */
+  /** Ends the one with that id, or that of a rule, node or alert. @throws FleetError `not_found`, `ambiguous`. */
   async remove(what: string): Promise<SilenceView[]> {
     const { store } = this.#options;
-    const isMeant = (row: SilenceRow): boolean =>
-      row.id === what ||
-      row.label === what ||
-      row.target === what ||
-      (row.kind === 'alert' && what.length >= LEAST_PREFIX && row.target.startsWith(what));
-    const meant = this.active().filter(isMeant);
-    if (meant.length === 0) {
+    const nodes = new Set(lookUp(store.nodes, what).map(({ id }) => id));
+    // A label is what the node was called then: by now another one may have that name.
+    const isMeant = ({ id, kind, target, label }: SilenceRow): boolean => {
+      if (id === what || target === what) return true;
+      if (kind === 'node') return nodes.has(target) || (label === what && store.nodes.byId(target) === undefined);
+      return kind === 'alert' && what.length >= LEAST_PREFIX && target.startsWith(what);
+    };
+    const [meant, ...others] = this.active().filter(isMeant);
+    if (meant === undefined) {
       throw new FleetError('not_found', `nothing called ${what} is silenced`, {
         hint: 'See what is: fleet alerts silences',
       });
     }
-    await store.write(() => {
-      for (const { id } of meant) store.silences.remove(id);
-    });
-    return meant.map(silenceView);
+    if (others.length > 0) {
+      const known = [meant, ...others].map(({ id, kind, label }) => `${kind} ${label} (${id})`);
+      throw new FleetError('ambiguous', `${what} fits more than one silence: ${known.slice(0, 5).join(', ')}`, {
+        hint: `Use the id of the silence: fleet alerts unsilence ${meant.id}`,
+      });
+    }
+    await store.write(() => store.silences.remove(meant.id));
+    return [silenceView(meant)];
   }
 
   active(): SilenceRow[] {
@@ -80,30 +87,31 @@ export class Silences {
   #targetOf(what: string): Pick<SilenceRow, 'kind' | 'target' | 'label'> {
     const { store, settings } = this.#options;
     const ruleNames = settings().rules.map(({ name }) => name);
-    const [alert, another] = what.length < LEAST_PREFIX ? [] : store.alerts.byPrefix(what);
-    const isRule = ruleNames.includes(what);
-    const node = store.nodes.byName(what);
-    if (isRule && node !== undefined) {
-      throw new FleetError('ambiguous', `${what} is a rule and a node`, { hint: `Write the node's id: ${node.id}` });
-    }
-    if (isRule) return { kind: 'rule', target: what, label: what };
-    if (node !== undefined) return { kind: 'node', target: node.id, label: node.name };
-    if (alert !== undefined && another !== undefined && alert.id !== what) {
-      throw new FleetError('ambiguous', `${what} fits more than one alert: ${alert.id}, ${another.id}`, {
-        hint: 'Write more of it.',
-      });
-    }
-    if (alert !== undefined) return { kind: 'alert', target: alert.id, label: alert.id };
-    try {
-      const { id, name } = findNode(store, what);
-      return { kind: 'node', target: id, label: name };
-    } catch (error) {
-      if (!(error instanceof FleetError) || error.code !== 'not_found') throw error;
+    const rules = ruleNames
+      .filter((name) => name === what)
+      .map((target) => ({ kind: 'rule', target, label: target }) as const);
+    const alerts = what.length < LEAST_PREFIX ? [] : store.alerts.byPrefix(what);
+    const meant = [
+      ...rules,
+      ...lookUp(store.nodes, what).map(({ id, name }) => ({ kind: 'node', target: id, label: name }) as const),
+      ...alerts
+        .filter(({ id }) => id === what || alerts.every((alert) => alert.id !== what))
+        .map(({ id }) => ({ kind: 'alert', target: id, label: id }) as const),
+    ];
+    const [target, ...others] = meant;
+    if (target === undefined) {
+      const names = [...ruleNames, ...store.nodes.names()];
       throw new FleetError('not_found', `there is no rule, node or alert called ${what}`, {
-        hint: `The rules: ${ruleNames.join(', ') || 'none'}. The alerts: fleet alerts`,
-        cause: error,
+        hint: `${didYouMean(what, names)}The rules: ${ruleNames.join(', ') || 'none'}. The alerts: fleet alerts`,
       });
     }
+    if (others.length > 0) {
+      const known = meant.map((one) => `${one.kind} ${one.label}${one.kind === 'node' ? ` (${one.target})` : ''}`);
+      throw new FleetError('ambiguous', `${what} fits more than one: ${known.slice(0, 5).join(', ')}`, {
+        hint: 'Write the whole id of the one that is meant.',
+      });
+    }
+    return target;
   }
 }
 

@@ -113,7 +113,7 @@ export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
     request.act?.note({ node: node.name, id: node.id, name, labels });
     await store.write(() => {
       if (name !== undefined && name !== node.name) {
-        assertNameFree(store, 'node', name);
+        assertNameFree(store, 'node', name, node.id);
         store.nodes.rename(node.id, name);
       }
       if (labels !== undefined) store.nodes.changeLabels(node.id, labels);

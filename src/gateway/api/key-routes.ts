@@ -1,4 +1,5 @@
 /** The keys of people and nodes: who may come in, and who no longer. */
+import { MIN_ID_PREFIX } from '../../protocol/selector.ts';
 import type { KeyView } from '../../protocol/views.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
@@ -11,6 +12,7 @@ import type { Sessions } from '../sessions.ts';
 import type { NodeRecord } from '../store/nodes-table.ts';
 import type { PersonRecord } from '../store/people-table.ts';
 import type { Store } from '../store/store.ts';
+import { didYouMean } from './find.ts';
 
 export interface KeyRoutesOptions extends NodeRemovalOptions {
   store: Store;
@@ -85,15 +87,22 @@ function keyView(
   };
 }
 
-/** By fingerprint or id, by the name of one that is not revoked, or by the beginning of an id. @throws FleetError `not_found`, `ambiguous`. */
+/**
+ * By fingerprint, id, the name of one that is not revoked, or the beginning of an id; as {@link lookUp} does it, over people and nodes.
+ * @throws FleetError `not_found`, `ambiguous`.
+ */
 function findKeyByText(keys: readonly Key[], which: string): Key {
-  const exact = keys.find(({ view }) => view.fingerprint === which || view.id === which);
-  if (exact !== undefined) return exact;
   const named = keys.filter(({ view }) => view.name === which && view.revokedAt === null);
-  const matching = named.length > 0 || which === '' ? named : keys.filter(({ view }) => view.id.startsWith(which));
+  const exact = keys.filter(({ view }) => view.fingerprint === which || view.id === which);
+  const isBeginning = exact.length === 0 && which !== '' && (named.length === 0 || which.length >= MIN_ID_PREFIX);
+  const begun = isBeginning ? keys.filter(({ view }) => view.id.startsWith(which)) : [];
+  const matching = [...new Set([...named, ...exact, ...begun])];
   const [key] = matching;
   if (key === undefined) {
-    throw new FleetError('not_found', `there is no key of ${which}`, { hint: 'See them all: fleet keys list' });
+    const names = keys.filter(({ view }) => view.revokedAt === null).map(({ view }) => view.name);
+    throw new FleetError('not_found', `there is no key of ${which}`, {
+      hint: `${didYouMean(which, names)}See them all: fleet keys list`,
+    });
   }
   if (matching.length > 1) {
     const who = matching.map(({ view }) => `${view.kind} ${view.name} (${view.id})`).slice(0, 5);

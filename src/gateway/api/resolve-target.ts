@@ -6,7 +6,7 @@ import { pickNode } from '../bus/pick-node.ts';
 import { keyRevoked } from '../identity/known-key.ts';
 import type { NodeRecord } from '../store/nodes-table.ts';
 import type { Store } from '../store/store.ts';
-import { findNode } from './find.ts';
+import { ambiguous, findNode, noSuchNode } from './find.ts';
 import { nodeDetailView, nodeView, type ViewSources } from './views.ts';
 
 export type TargetSources = ViewSources & { store: Store };
@@ -81,20 +81,20 @@ function pickAny(
   });
 }
 
-/** What a selector means now. @throws FleetError `bad_selector`, and `not_found` for a name that nobody has. */
+/** What a selector means now. @throws FleetError `bad_selector`, and `not_found` or `ambiguous` for a name that no node or more than one has. */
 function selection(sources: TargetSources): (selector: string) => NodeRecord[] {
-  const candidates = sources.store.nodes.all().filter((node) => node.revokedAt === null);
-  const selectable = candidates.map((record) => {
-    const { name, status, labels, id } = nodeView(record, sources);
-    return { name, status, labels, id, record };
-  });
+  const all = sources.store.nodes.all();
+  const revoked = all.filter((node) => node.revokedAt !== null);
+  const selectable = all
+    .filter((node) => node.revokedAt === null)
+    .map((record) => {
+      const { name, status, labels, id } = nodeView(record, sources);
+      return { name, status, labels, id, record };
+    });
   return (selector) => {
-    const { nodes, unmatched } = selectNodes(parseSelector(selector), selectable);
-    if (unmatched.length > 0) {
-      throw new FleetError('not_found', `there is no node called ${unmatched.slice(0, 5).join(', ')}`, {
-        hint: 'See them all: fleet nodes',
-      });
-    }
+    const { nodes, unmatched, ambiguous: unclear } = selectNodes(parseSelector(selector), selectable, revoked);
+    for (const { text, meant } of unclear) throw ambiguous('node', text, meant);
+    if (unmatched.length > 0) throw noSuchNode(sources.store, unmatched);
     return nodes.map(({ record }) => record);
   };
 }

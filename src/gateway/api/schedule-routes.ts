@@ -8,15 +8,16 @@ import {
   type ScheduledAction,
   type ScheduleView,
 } from '../../protocol/schedule.ts';
-import { randomBase32 } from '../../shared/base32.ts';
 import type { Clock } from '../../shared/clock.ts';
-import { FleetError } from '../../shared/errors.ts';
 import { type App, parseInput, queryInteger } from '../../shared/http/fastify-app.ts';
 import type { Logger } from '../../shared/logger.ts';
+import { newId } from '../identity/free-names.ts';
 import { type ReportPlaces, resolveReportPath } from '../schedule/report-file.ts';
 import type { Scheduler } from '../schedule/scheduler.ts';
+import { lookUp } from '../store/look-up.ts';
 import { type FiringRecord, MAX_HISTORY, type ScheduleRecord } from '../store/schedules-table.ts';
 import type { Store } from '../store/store.ts';
+import { findSchedule } from './find.ts';
 
 const DEFAULT_HISTORY = 20;
 
@@ -43,7 +44,7 @@ export function addScheduleRoutes(app: App, options: ScheduleRoutesOptions): voi
     const now = clock.now();
     const schedule: ScheduleRecord = {
       ...asked,
-      id: randomBase32(12, randomBytes),
+      id: newId([store.schedules], randomBytes),
       name: name ?? freeName(asked.action),
       timeZone: timeZone ?? options.localTimeZone,
       pausedAt: null,
@@ -85,19 +86,14 @@ export function addScheduleRoutes(app: App, options: ScheduleRoutesOptions): voi
   });
 
   function named(params: unknown): ScheduleRecord {
-    const { schedule: which } = params as { schedule: string };
-    const schedule = store.schedules.byName(which) ?? store.schedules.byId(which);
-    if (schedule !== undefined) return schedule;
-    throw new FleetError('not_found', `there is no schedule called ${which}`, {
-      hint: 'See them all: fleet schedule list',
-    });
+    return findSchedule(store, (params as { schedule: string }).schedule);
   }
 
   function freeName(action: ScheduledAction): string {
     const base = action.kind === 'report' ? 'report' : sanitizeName(firstWord(action.request.command)).slice(0, 50);
     for (let number = 1; ; number += 1) {
       const name = number === 1 ? base : `${base}-${number}`;
-      if (store.schedules.byName(name) === undefined) return name;
+      if (lookUp(store.schedules, name).length === 0) return name;
     }
   }
 

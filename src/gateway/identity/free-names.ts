@@ -1,40 +1,82 @@
-/** Names are unique: among nodes, and among the people who may come in. Here a newcomer gets one. */
+/** Names, ids and beginnings of ids are one namespace: no newcomer gets a name or an id that could be taken for somebody else's. */
+
 import type { Role } from '../../protocol/roles.ts';
+import { MIN_ID_PREFIX } from '../../protocol/selector.ts';
+import { normalizeBase32, randomBase32 } from '../../shared/base32.ts';
 import { FleetError } from '../../shared/errors.ts';
+import type { LookUpTable } from '../store/look-up.ts';
 import type { Store } from '../store/store.ts';
 
 /** `createdBy` of jobs and log lines say these of callers without a key of their own. */
 const RESERVED_FOR_PEOPLE: ReadonlySet<string> = new Set(['local', 'api', 'unknown', 'gateway']);
 /** Leaves room for a dash and a number within the 63 characters of a name. */
 const MAX_STEM_LENGTH = 56;
+const ID_LENGTH = 12;
 
-/** @throws FleetError `name_taken`. */
-export function assertNameFree(store: Store, role: Role, name: string): void {
-  if (isTaken(store, role, name)) throw nameTaken(role, name);
+/** @param ownId Of who is renamed. @throws FleetError `name_taken`. */
+export function assertNameFree(store: Store, role: Role, name: string, ownId?: string): void {
+  const obstacle = obstacleTo(store, role, name, ownId);
+  if (obstacle !== undefined) throw new FleetError('name_taken', ...obstacle);
 }
 
 /** `wanted` itself, or with a number behind it when it is taken and was only a suggestion. @throws FleetError `name_taken`. */
 export function chooseName(store: Store, role: Role, wanted: string, required: boolean): string {
   if (required) assertNameFree(store, role, wanted);
-  if (!isTaken(store, role, wanted)) return wanted;
-  for (let suffix = 2; ; suffix += 1) {
-    const name = `${wanted.slice(0, MAX_STEM_LENGTH)}-${suffix}`;
-    if (!isTaken(store, role, name)) return name;
+  let name = wanted;
+  for (let suffix = 2; obstacleTo(store, role, name) !== undefined; suffix += 1) {
+    name = `${wanted.slice(0, MAX_STEM_LENGTH)}-${suffix}`;
+  }
+  return name;
+}
+
+/** A random id that is no id or name of the tables' entries, and begins with no name that could be taken for its beginning. */
+export function newId(tables: readonly LookUpTable<unknown>[], randomBytes: (size: number) => Uint8Array): string {
+  for (;;) {
+    const id = randomBase32(ID_LENGTH, randomBytes);
+    const names = Array.from({ length: ID_LENGTH - MIN_ID_PREFIX + 1 }, (_, more) => id.slice(0, MIN_ID_PREFIX + more));
+    const isTaken = tables.some(
+      (table) => table.byId(id) !== undefined || names.some((name) => table.byName(name) !== undefined),
+    );
+    if (!isTaken) return id;
   }
 }
 
-function isTaken(store: Store, role: Role, name: string): boolean {
-  if (role === 'node') return store.nodes.byName(name) !== undefined;
-  return RESERVED_FOR_PEOPLE.has(name) || store.people.byName(name) !== undefined;
+/** Why nobody of that role may get the name: message and options of the error. */
+function obstacleTo(
+  store: Store,
+  role: Role,
+  name: string,
+  ownId?: string,
+): [message: string, options: { hint: string }] | undefined {
+  const isNode = role === 'node';
+  const present = isNode ? store.nodes.byName(name) : store.people.byName(name);
+  if (present !== undefined && present.id !== ownId) {
+    return isNode
+      ? [
+          `there is already a node called ${name}`,
+          { hint: `Choose another name, or remove the old node: fleet nodes rm ${name}` },
+        ]
+      : [
+          `there is already a person called ${name}`,
+          { hint: `Choose another name, or end the old key: fleet keys revoke ${name}` },
+        ];
+  }
+  if (!isNode && RESERVED_FOR_PEOPLE.has(name)) {
+    return [`a person cannot be called ${name}: fleet uses the name itself`, { hint: 'Choose another name.' }];
+  }
+  const owner = ownerOfId(store, name, ownId);
+  if (owner === undefined) return undefined;
+  return [`${name} would be taken for the id of ${owner}`, { hint: 'Choose another name.' }];
 }
 
-function nameTaken(role: Role, name: string): FleetError {
-  if (role === 'node') {
-    return new FleetError('name_taken', `there is already a node called ${name}`, {
-      hint: 'Choose another with --name, or remove the old one: fleet nodes rm NAME.',
-    });
+/** Who has an id that is, begins with, or reads like that name: `0` and `o`, `1` and `l` are the same to whoever types it. */
+function ownerOfId(store: Store, name: string, ownId: string | undefined): string | undefined {
+  for (const text of new Set([name, normalizeBase32(name) ?? name])) {
+    if (text.length < MIN_ID_PREFIX) continue;
+    const node = store.nodes.byIdPrefix(text).find(({ id }) => id !== ownId);
+    if (node !== undefined) return `the node ${node.name}`;
+    const person = store.people.byIdPrefix(text).find(({ id }) => id !== ownId);
+    if (person !== undefined) return `the person ${person.name}`;
   }
-  return new FleetError('name_taken', `a person cannot be called ${name}: the name is taken`, {
-    hint: 'Choose another with --name, or end the old key: fleet keys revoke NAME.',
-  });
+  return undefined;
 }

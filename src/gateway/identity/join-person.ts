@@ -1,13 +1,12 @@
 /** What an invite for a person does with a key: a newcomer gets a name and a role, somebody known another role. */
 import type { PersonRole } from '../../protocol/roles.ts';
-import { randomBase32 } from '../../shared/base32.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { actorOfKey } from '../audit/actor-of-key.ts';
 import type { InviteRecord } from '../store/invites-table.ts';
 import type { Store } from '../store/store.ts';
-import { chooseName } from './free-names.ts';
+import { chooseName, newId } from './free-names.ts';
 import { inviteInvalid } from './invites.ts';
 import type { KnownKey } from './known-key.ts';
 import { knownAs } from './pairing-refusals.ts';
@@ -56,7 +55,7 @@ export async function joinPerson(options: JoinPersonOptions): Promise<KnownKey> 
     const required = invite.name !== null || options.wanted.required;
     const name = chooseName(store, role, invite.name ?? options.wanted.name, required);
     if (!store.invites.use(invite.id, clock.now())) throw inviteInvalid();
-    const id = randomBase32(12, options.randomBytes);
+    const id = newId([store.nodes, store.people], options.randomBytes);
     store.people.insert({ id, name, role, publicKey, createdAt: clock.now() });
     store.people.setSeen(id, clock.now());
     const actor = actorOfKey({ publicKey, remoteAddress: options.address });

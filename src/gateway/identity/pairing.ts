@@ -28,7 +28,7 @@ import type { Logger } from '../../shared/logger.ts';
 import { actorOfKey } from '../audit/actor-of-key.ts';
 import type { InviteRecord } from '../store/invites-table.ts';
 import type { Store } from '../store/store.ts';
-import { chooseName } from './free-names.ts';
+import { chooseName, newId } from './free-names.ts';
 import { GuessLimit } from './guess-limit.ts';
 import { type Invites, inviteInvalid, MAX_INVITE_FAILURES } from './invites.ts';
 import { joinPerson } from './join-person.ts';
@@ -271,7 +271,7 @@ export class Pairing {
     how: { invite: string } | { approved: true },
   ): KnownKey {
     const { store, clock, randomBytes, logger } = this.#options;
-    const id = randomBase32(12, randomBytes);
+    const id = newId([store.nodes, store.people], randomBytes);
     const facts = factsOf(request);
     store.nodes.insert({
       id,

@@ -2,6 +2,7 @@
 
 import type { Labels } from '../../protocol/names.ts';
 import type { NodeFacts } from '../../protocol/node-messages.ts';
+import { COMPARISON_CODE } from '../../protocol/pairing.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { addressKey } from '../ssh/admission.ts';
@@ -79,7 +80,10 @@ export class PendingNodes {
 
   /** Decides on the one with that name or comparison code. @throws FleetError `not_found`, `ambiguous`. */
   decide(which: string, decision: 'approve' | 'reject', name?: string, labels: Labels = {}): PendingNode {
-    const matching = this.list().filter((entry) => entry.name === which || entry.code === which);
+    // A machine may call itself like the code of another one.
+    const coded = this.list().filter((entry) => entry.code === which);
+    const isCode = coded.length > 0 || COMPARISON_CODE.test(which);
+    const matching = isCode ? coded : this.list().filter((entry) => entry.name === which);
     const [entry] = matching;
     if (entry === undefined) {
       throw new FleetError('not_found', `no machine called ${which} is waiting for approval`, {

@@ -2,6 +2,7 @@
 import type { Clock, Timer } from '../../shared/clock.ts';
 import { FleetError, toFleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
+import { lookUp } from '../store/look-up.ts';
 import type { FiringRecord, ScheduleRecord } from '../store/schedules-table.ts';
 import type { Store } from '../store/store.ts';
 import { type CronTimes, parseCron } from './cron.ts';
@@ -69,9 +70,14 @@ export class Scheduler {
     const { store } = this.#options;
     parseCron(schedule.cron, schedule.timeZone);
     await store.write(() => {
-      if (store.schedules.byName(schedule.name) !== undefined) {
-        throw new FleetError('conflict', `there is a schedule called ${schedule.name} already`, {
-          hint: `Take another --name, or remove it first: fleet schedule rm ${schedule.name}`,
+      const [present] = lookUp(store.schedules, schedule.name);
+      if (present !== undefined) {
+        const problem =
+          present.name === schedule.name
+            ? `there is a schedule called ${schedule.name} already`
+            : `${schedule.name} would be taken for the schedule ${present.name}, whose id is ${present.id}`;
+        throw new FleetError('conflict', problem, {
+          hint: `Take another --name, or remove it first: fleet schedule rm ${present.name}`,
         });
       }
       if (store.schedules.all().length >= MAX_SCHEDULES) {

@@ -3,6 +3,7 @@
 import type { Labels } from '../../protocol/names.ts';
 import type { NodeFacts } from '../../protocol/node-messages.ts';
 import type { Sqlite } from './database.ts';
+import { MAX_MEANT, prefixBounds } from './look-up.ts';
 
 /** Labels that an operator gave; null takes one away that the node gives itself. */
 export type LabelOverrides = Record<string, string | null>;
@@ -51,6 +52,8 @@ export class NodesTable {
       all: database.prepare('SELECT * FROM nodes ORDER BY name'),
       ephemeral: database.prepare('SELECT * FROM nodes WHERE ephemeral = 1 ORDER BY name'),
       byId: database.prepare('SELECT * FROM nodes WHERE id = ?'),
+      byIdPrefix: database.prepare(`SELECT * FROM nodes WHERE id >= ? AND id < ? ORDER BY id LIMIT ${MAX_MEANT}`),
+      names: database.prepare('SELECT name FROM nodes').pluck(),
       byKey: database.prepare('SELECT * FROM nodes WHERE public_key = ?'),
       byName: database.prepare('SELECT * FROM nodes WHERE name = ?'),
       rename: database.prepare('UPDATE nodes SET name = ? WHERE id = ?'),
@@ -94,6 +97,14 @@ export class NodesTable {
 
   byId(id: string): NodeRecord | undefined {
     return toOptional(this.#statements.byId.get(id));
+  }
+
+  byIdPrefix(prefix: string): NodeRecord[] {
+    return (this.#statements.byIdPrefix.all(...prefixBounds(prefix)) as Row[]).map(toRecord);
+  }
+
+  names(): string[] {
+    return this.#statements.names.all() as string[];
   }
 
   byPublicKey(publicKey: Uint8Array): NodeRecord | undefined {

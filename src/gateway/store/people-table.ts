@@ -1,6 +1,7 @@
 /** People whose keys may come in: name, role, and when they were last here. A revoked one stays, so that its key stays refused. */
 import type { PersonRole } from '../../protocol/roles.ts';
 import type { Sqlite } from './database.ts';
+import { MAX_MEANT, prefixBounds } from './look-up.ts';
 
 export interface PersonRecord {
   id: string;
@@ -31,6 +32,7 @@ export class PeopleTable {
       insert: database.prepare('INSERT INTO people (id, name, role, public_key, created_at) VALUES (?, ?, ?, ?, ?)'),
       all: database.prepare('SELECT * FROM people ORDER BY name, created_at'),
       byId: database.prepare('SELECT * FROM people WHERE id = ?'),
+      byIdPrefix: database.prepare(`SELECT * FROM people WHERE id >= ? AND id < ? ORDER BY id LIMIT ${MAX_MEANT}`),
       byKey: database.prepare('SELECT * FROM people WHERE public_key = ?'),
       byName: database.prepare('SELECT * FROM people WHERE name = ? AND revoked_at IS NULL'),
       role: database.prepare('UPDATE people SET role = ? WHERE id = ?'),
@@ -51,6 +53,10 @@ export class PeopleTable {
 
   byId(id: string): PersonRecord | undefined {
     return toOptional(this.#statements.byId.get(id));
+  }
+
+  byIdPrefix(prefix: string): PersonRecord[] {
+    return (this.#statements.byIdPrefix.all(...prefixBounds(prefix)) as Row[]).map(toRecord);
   }
 
   byPublicKey(publicKey: Uint8Array): PersonRecord | undefined {

@@ -2,6 +2,7 @@
 import type { ScheduledAction } from '../../protocol/schedule.ts';
 import type { CatchUp, FiringCause, FiringState, Overlap } from '../../protocol/schedule-words.ts';
 import type { Sqlite } from './database.ts';
+import { MAX_MEANT, prefixBounds } from './look-up.ts';
 
 /** Entries of the history that each schedule keeps. */
 export const MAX_HISTORY = 200;
@@ -53,6 +54,9 @@ export class SchedulesTable {
       all: database.prepare(`SELECT ${SCHEDULE} FROM schedules ORDER BY name`),
       byName: database.prepare(`SELECT ${SCHEDULE} FROM schedules WHERE name = ?`),
       byId: database.prepare(`SELECT ${SCHEDULE} FROM schedules WHERE id = ?`),
+      byIdPrefix: database.prepare(
+        `SELECT ${SCHEDULE} FROM schedules WHERE id >= ? AND id < ? ORDER BY id LIMIT ${MAX_MEANT}`,
+      ),
       remove: database.prepare('DELETE FROM schedules WHERE id = ?'),
       setCursor: database.prepare('UPDATE schedules SET cursor_at = ? WHERE id = ?'),
       setPaused: database.prepare('UPDATE schedules SET paused_at = ?, cursor_at = max(cursor_at, ?) WHERE id = ?'),
@@ -93,6 +97,10 @@ export class SchedulesTable {
 
   byId(id: string): ScheduleRecord | undefined {
     return toOptional(this.#statements.byId.get(id));
+  }
+
+  byIdPrefix(prefix: string): ScheduleRecord[] {
+    return (this.#statements.byIdPrefix.all(...prefixBounds(prefix)) as Row[]).map(toRecord);
   }
 
   /** Its history goes with it; its jobs stay. */
