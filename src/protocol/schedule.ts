@@ -36,6 +36,11 @@ export const scheduledActionSchema = z.discriminatedUnion('kind', [
 ]);
 export type ScheduledAction = z.infer<typeof scheduledActionSchema>;
 
+/** A scheduled action as it is shown: names of environment variables, never their values. */
+export type ScheduledActionView =
+  | Extract<ScheduledAction, { kind: 'report' }>
+  | { kind: 'job'; request: Omit<z.infer<typeof scheduledJob>, 'env'> & { env?: string[] } };
+
 export const addScheduleRequest = z.strictObject({
   /** Made of the action when absent. */
   name: scheduleNameSchema.optional(),
@@ -74,7 +79,7 @@ export interface ScheduleView {
   timeZone: string;
   overlap: (typeof OVERLAPS)[number];
   catchUp: (typeof CATCH_UPS)[number];
-  action: ScheduledAction;
+  action: ScheduledActionView;
   paused: boolean;
   createdAt: string;
   createdBy: string;

@@ -13,7 +13,7 @@ export const scheduleShowCommand = defineCommand({
   options: {},
   examples: [
     ['fleet schedule show backup', 'one schedule'],
-    ['fleet schedule show backup --json', 'with the whole request'],
+    ['fleet schedule show backup --json', 'with all of the request but the values of variables'],
   ],
   async execute(context, { positionals }) {
     const schedule = await openGateway(context).schedule(positionals.SCHEDULE);
@@ -21,10 +21,11 @@ export const scheduleShowCommand = defineCommand({
       printJson(context, schedule);
       return EXIT_OK;
     }
-    const { last } = schedule;
+    const { last, action } = schedule;
     const facts = [
       ['Name', schedule.name],
-      ['Does', describeAction(schedule.action)],
+      ['Does', describeAction(action)],
+      ['Variables', action.kind === 'job' ? (action.request.env ?? []).join(', ') : ''],
       ['Cron', `${schedule.cron} (${schedule.timeZone})`],
       ['Next', schedule.paused ? 'paused' : (schedule.nextAt ?? 'never')],
       ['Overlap', schedule.overlap],

@@ -1,5 +1,5 @@
 /** Schedules and their times in words, as the commands of `fleet schedule` share them. */
-import type { FiringView, ScheduledAction, ScheduleView } from '../../protocol/schedule.ts';
+import type { FiringView, ScheduledActionView, ScheduleView } from '../../protocol/schedule.ts';
 import { FIRING_STATES } from '../../protocol/schedule-words.ts';
 import { formatDuration } from '../../shared/duration.ts';
 import { formatRelativeTime } from '../output/relative-time.ts';
@@ -7,7 +7,7 @@ import type { TableCell } from '../output/table.ts';
 import type { TerminalStyle } from '../output/terminal-style.ts';
 
 /** What it does, in one line: `run web-1: uptime`, `report html to fleet.html`. */
-export function describeAction(action: ScheduledAction): string {
+export function describeAction(action: ScheduledActionView): string {
   if (action.kind === 'report') return `report ${action.format} to ${action.out}`;
   const { target, command, agent } = action.request;
   const what = agent === undefined ? '' : ` ${agent}`;

@@ -13,6 +13,7 @@ import { AlertEngine } from './alert-engine.ts';
 import { type AlertFigures, countAlerts } from './alert-figures.ts';
 import type { AlertSettings } from './alert-settings.ts';
 import type { AlertNotice } from './delivery/alert-message.ts';
+import type { Attempt } from './delivery/attempt.ts';
 import { Deliveries } from './delivery/deliveries.ts';
 import { createSender } from './delivery/send-to-receiver.ts';
 import { NodeSignals } from './node-signals.ts';
@@ -143,7 +144,7 @@ export class Alerts {
           receiver: receiver.name,
           kind: receiver.kind,
           delivered: attempt.kind === 'delivered',
-          error: attempt.kind === 'delivered' ? null : attempt.error,
+          error: attempt.kind === 'delivered' ? null : failureText(attempt),
           durationMs: Math.round(clock.monotonic() - begin),
         };
       }),
@@ -177,6 +178,11 @@ function alertView(row: AlertRow, silences: readonly SilenceRow[], deliveries: r
 
 function deliveryView({ id, batch, receiver, event, outcome, attempts, error, nextAt }: DeliveryRow): DeliveryView {
   return { id: batch ?? id, receiver, event, outcome, attempts, error, at: iso(nextAt) };
+}
+
+/** With the receiver's own words: only those who may test receivers see it. */
+function failureText(attempt: Exclude<Attempt, { kind: 'delivered' }>): string {
+  return 'detail' in attempt ? `${attempt.error}: ${attempt.detail}` : attempt.error;
 }
 
 function testNotice(now: number): AlertNotice {

@@ -19,6 +19,9 @@ import { findNode } from './find.ts';
 import { resolveTarget } from './resolve-target.ts';
 import { nodeDetailView, nodeView, pendingView, type ViewSources } from './views.ts';
 
+/** What is wrong with a configuration may quote it, secrets included. */
+const FAULT_FOR_OTHERS = 'the configuration cannot be read; an admin sees why';
+
 const changeNodeRequest = z.strictObject({
   name: nodeNameSchema.optional(),
   /** A value of null takes the label away. */
@@ -52,7 +55,11 @@ export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
   const read = { config: { action: 'fleet.read' as const } };
   const manage = (audit: string) => ({ config: { action: 'nodes.manage' as const, audit } });
 
-  app.get('/v1/gateway', read, () => options.describeGateway());
+  app.get('/v1/gateway', read, ({ caller }): GatewayView => {
+    const view = options.describeGateway();
+    if (caller.role === 'admin' || view.config.fault === null) return view;
+    return { ...view, config: { ...view.config, fault: FAULT_FOR_OTHERS } };
+  });
 
   app.post(
     '/v1/gateway/shutdown',

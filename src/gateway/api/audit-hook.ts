@@ -1,6 +1,7 @@
 /** Stands around every route: whoever does something that changes the fleet leaves a row in the audit log, and so does who was refused. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { AuditActor } from '../../protocol/audit.ts';
+import { INVITE_LENGTHS } from '../../protocol/pairing.ts';
 import { type App, toApiError } from '../../shared/http/fastify-app.ts';
 import { Act, type ActDetails } from '../audit/act.ts';
 import { actorOfKey } from '../audit/actor-of-key.ts';
@@ -49,8 +50,13 @@ export function addAuditHook(app: App, { audit, refusals, origins }: AuditHookOp
   app.addHook('preHandler', (request, _reply, done) => {
     const { action } = request.routeOptions.config;
     if (action === undefined || !isAudited(action, request.method)) return done();
-    const params = request.params as Record<string, string>;
-    const act = new RequestAct(audit, actorOf(request, origins), nameOf(request), params, fieldsOf(request.body));
+    const act = new RequestAct(
+      audit,
+      actorOf(request, origins),
+      nameOf(request),
+      paramsOf(request),
+      fieldsOf(request.body),
+    );
     request.act = act;
     audit.during(act, done);
   });
@@ -67,13 +73,19 @@ export function addAuditHook(app: App, { audit, refusals, origins }: AuditHookOp
     const outcome = toApiError(error).code;
     if (!isAudited(action, request.method) && action !== 'pair' && outcome !== 'forbidden') return;
     const actor = request.act?.actor ?? actorOf(request, origins);
-    const details = request.act?.details ?? (request.params as ActDetails);
+    const details = request.act?.details ?? paramsOf(request);
     refusals.note({ actor, action: request.act?.action ?? nameOf(request), outcome, details: { ...details } });
   });
 }
 
 function nameOf(request: FastifyRequest): string {
   return request.routeOptions.config.audit ?? `${request.method} ${request.routeOptions.url}`;
+}
+
+/** An invite may be named by its whole code, of which only the id is no secret. */
+function paramsOf(request: FastifyRequest): ActDetails {
+  const params = request.params as Record<string, string>;
+  return params.invite === undefined ? params : { ...params, invite: params.invite.slice(0, INVITE_LENGTHS.id) };
 }
 
 /** Of a body only what was given, not with which values: they may be secrets. The handler says more. */

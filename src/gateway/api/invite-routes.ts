@@ -33,7 +33,6 @@ export function addInviteRoutes(app: App, { invites, logger }: InviteRoutesOptio
 
   app.delete('/v1/invites/:invite', manage('invite.revoke'), async (request, reply) => {
     const { invite } = request.params as { invite: string };
-    request.act?.note({ invite });
     const { id } = await invites.revoke(invite);
     logger.warn({ invite: id, by: request.caller.name }, 'invite revoked');
     return reply.code(204).send();
@@ -41,8 +40,9 @@ export function addInviteRoutes(app: App, { invites, logger }: InviteRoutesOptio
 }
 
 function inviteView(invite: InviteRecord): OpenInviteView {
-  const { secret: _secret, createdAt, expiresAt, ...rest } = invite;
-  return { ...rest, createdAt: iso(createdAt), expiresAt: iso(expiresAt) };
+  const { id, role, name, labels, ephemeral, usesLeft, failures, createdBy } = invite;
+  const times = { createdAt: iso(invite.createdAt), expiresAt: iso(invite.expiresAt) };
+  return { id, role, name, labels, ephemeral, usesLeft, failures, createdBy, ...times };
 }
 
 function iso(ms: number): string {

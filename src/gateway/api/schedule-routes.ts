@@ -6,6 +6,7 @@ import {
   changeScheduleRequest,
   type FiringView,
   type ScheduledAction,
+  type ScheduledActionView,
   type ScheduleView,
 } from '../../protocol/schedule.ts';
 import type { Clock } from '../../shared/clock.ts';
@@ -98,10 +99,11 @@ export function addScheduleRoutes(app: App, options: ScheduleRoutesOptions): voi
   }
 
   function view(schedule: ScheduleRecord): ScheduleView {
-    const { id, name, cron, timeZone, overlap, catchUp, action, createdBy } = schedule;
+    const { id, name, cron, timeZone, overlap, catchUp, createdBy } = schedule;
     const [last] = store.schedules.history(id, 1);
     return {
-      ...{ id, name, cron, timeZone, overlap, catchUp, action },
+      ...{ id, name, cron, timeZone, overlap, catchUp },
+      action: actionView(schedule.action),
       paused: schedule.pausedAt !== null,
       createdAt: iso(schedule.createdAt),
       createdBy,
@@ -109,6 +111,19 @@ export function addScheduleRoutes(app: App, options: ScheduleRoutesOptions): voi
       last: last === undefined ? null : firingView(last),
     };
   }
+}
+
+/** Field by field: what is stored holds values of environment variables. */
+function actionView(action: ScheduledAction): ScheduledActionView {
+  if (action.kind === 'report') {
+    const { kind, format, sinceMs, out } = action;
+    return { kind, format, sinceMs, out };
+  }
+  const { kind, command, agent, target, cwd, env, user, timeoutMs, expiresMs, lane, priority, flow } = action.request;
+  // Members that are undefined are not in the JSON.
+  const names = env === undefined ? {} : { env: Object.keys(env) };
+  const request = { kind, command, agent, target, cwd, ...names, user, timeoutMs, expiresMs, lane, priority, flow };
+  return { kind: 'job', request };
 }
 
 function firingView({ plannedAt, cause, state, firedAt, endedAt, jobId, reason, count }: FiringRecord): FiringView {

@@ -59,6 +59,8 @@ export class Bus {
   readonly #waiters = new OnlineWaiters();
   /** Of runs in a node's queue: called when one ends before its turn. */
   readonly #endedEarly = new Map<string, () => void>();
+  /** Streams of stdin that are being sent, or wait for their run. */
+  readonly #stdins = new Map<Readable, Promise<void>>();
   readonly #shutdown = new AbortController();
 
   constructor(options: BusOptions) {
@@ -170,12 +172,14 @@ export class Bus {
 
   /** Sends `stream` to the command's stdin, once it has been handed over. A stream that breaks cancels the run. */
   async forwardStdin(run: RunRecord, stream: Readable): Promise<void> {
-    await forwardStdin(run, stream, {
+    const forwarded = forwardStdin(run, stream, {
       feed: this.feed,
       current: () => this.#options.store.runs.byId(run.id) ?? run,
       client: () => this.#clientOfNode(run.nodeId),
       cancel: (reason) => this.cancel([run], reason),
     });
+    this.#stdins.set(stream, forwarded);
+    await forwarded.finally(() => this.#stdins.delete(stream));
   }
 
   /** Begins nothing more and lets go of what runs on nodes: it is carried on by the next process. */
@@ -185,6 +189,9 @@ export class Bus {
     this.#acknowledger.close();
     for (const queue of this.#queues.values()) queue.pause();
     this.#inFlight.pause();
+    // Whose senders are cut off with us: their runs must not wait for the rest.
+    for (const stream of this.#stdins.keys()) stream.destroy();
+    await Promise.allSettled(this.#stdins.values());
     await Promise.all([...this.#carriers.keys()].map((id) => this.#carried.get(id)));
   }
 

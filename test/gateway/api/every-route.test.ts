@@ -4,10 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
-import { channel } from 'node:diagnostics_channel';
 import { type TestContext, test } from 'node:test';
-import type { FastifyInstance } from 'fastify';
-import { type Action, type CallerRole, isAllowed, PERMISSIONS } from '../../../src/gateway/identity/permissions.ts';
+import { type CallerRole, isAllowed, PERMISSIONS } from '../../../src/gateway/identity/permissions.ts';
 import { GATEWAY_API } from '../../../src/protocol/limits.ts';
 import { systemClock } from '../../../src/shared/clock.ts';
 import type { FleetError } from '../../../src/shared/errors.ts';
@@ -16,35 +14,12 @@ import { createStreamAgent } from '../../../src/shared/http/stream-agent.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
 import { connectSsh } from '../../../src/shared/ssh/ssh-connection.ts';
 import { encodeOpenSshPrivateKey } from '../../../src/shared/ssh/ssh-key.ts';
-import { TestGateway, TestMachine } from '../../node/tunnel/real-gateway.ts';
+import { type TestGateway, TestMachine } from '../../node/tunnel/real-gateway.ts';
 import { TestPerson } from '../../support/person.ts';
 import { cleanUp } from '../../support/temp-folder.ts';
-
-interface Route {
-  method: string;
-  url: string;
-  action: Action;
-}
+import { type Route, startWithRoutes } from './route-list.ts';
 
 type Send = Pick<RequestOptions, 'agent' | 'headers'>;
-
-/** Starts the gateway and hears of every route that it adds. */
-async function startWithRoutes(t: TestContext): Promise<{ gateway: TestGateway; routes: Route[] }> {
-  const routes: Route[] = [];
-  // Published by fastify for each app, before anything is added to it.
-  const created = channel('fastify.initialization');
-  const listen = (message: unknown): void => {
-    (message as { fastify: FastifyInstance }).fastify.addHook('onRoute', ({ method, url, config }) => {
-      if (method !== 'HEAD') routes.push({ method: String(method), url, action: config?.action as Action });
-    });
-  };
-  created.subscribe(listen);
-  try {
-    return { gateway: await new TestGateway(t).start(), routes };
-  } finally {
-    created.unsubscribe(listen);
-  }
-}
 
 function newKey(): string {
   const { d = '', x = '' } = generateKeyPairSync('ed25519').privateKey.export({ format: 'jwk' });

@@ -2,7 +2,7 @@
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
-import { resolveGatewayConfig } from '../../../src/gateway/config.ts';
+import { type GatewayConfig, resolveGatewayConfig } from '../../../src/gateway/config.ts';
 import { Gateway } from '../../../src/gateway/gateway.ts';
 import { GatewayClock } from '../../../src/node/gateway-clock.ts';
 import { NodeKeys } from '../../../src/node/node-keys.ts';
@@ -29,6 +29,13 @@ export function skewedClock(skewMs: number): Clock {
   return { ...systemClock, now: () => Date.now() + skewMs };
 }
 
+export interface StartOptions {
+  clock?: Clock;
+  /** `gateway` of the configuration. */
+  section?: object;
+  readConfig?: () => GatewayConfig;
+}
+
 export class TestGateway {
   readonly home: string;
   port = 0;
@@ -44,16 +51,16 @@ export class TestGateway {
   }
 
   /** On the same port as before, if there was one. */
-  async start({ clock = systemClock }: { clock?: Clock } = {}): Promise<this> {
+  async start({ clock = systemClock, section = {}, readConfig }: StartOptions = {}): Promise<this> {
     ensurePrivateFolder(this.paths.folder);
-    const config = resolveGatewayConfig({}, { listen: `127.0.0.1:${this.port}` }, 'test');
+    const config = resolveGatewayConfig(section, { listen: `127.0.0.1:${this.port}` }, 'test');
     this.#gateway = new Gateway(config, {
       paths: this.paths,
       clock,
       logger: silentLogger,
       random: Math.random,
       alertEnv: {},
-      readConfig: () => config,
+      readConfig: readConfig ?? (() => config),
       onShutdownAsked: () => {},
     });
     this.port = (await this.#gateway.start()).listen.port;

@@ -2,8 +2,8 @@
 
 export type Attempt =
   | { kind: 'delivered' }
-  /** May pass by itself. `retryAfterMs`: what the receiver asked for. */
-  | { kind: 'failed'; error: string; retryAfterMs?: number }
+  /** May pass by itself. `retryAfterMs`: what the receiver asked for. `detail`: words of the receiver's own, which may hold secrets. */
+  | { kind: 'failed'; error: string; retryAfterMs?: number; detail?: string }
   /** The receiver does not want it. */
   | { kind: 'refused'; error: string };
 

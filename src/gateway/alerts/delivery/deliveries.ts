@@ -188,6 +188,7 @@ export class Deliveries {
       alerts: size,
       attempts,
       error: next.error,
+      ...('detail' in attempt ? { detail: attempt.detail } : {}),
     };
     if (next.outcome === 'given_up') logger.error(facts, 'alert message given up');
     else if (next.outcome === 'waiting') logger.warn(facts, 'alert message not delivered yet');

@@ -6,7 +6,7 @@ import { stripControl } from '../../../shared/strip-control.ts';
 import { type AlertMessage, detailLines, titleOf } from './alert-message.ts';
 import type { Attempt } from './attempt.ts';
 
-/** Of what the command writes to stderr, the end is kept as the reason of a failure, characters. */
+/** How much of the end of the command's stderr goes to the log and to whoever tests it, characters. Viewers see none: it may hold secrets. */
 const KEPT_STDERR = 200;
 
 export interface CommandOptions {
@@ -60,7 +60,7 @@ export function runAlertCommand(
       if (code === 0 && killed === undefined) return end({ kind: 'delivered' });
       const how = killed ?? (code === null ? `killed by ${killedBy}` : `exit code ${code}`);
       const said = stripControl(stderr.trim());
-      setImmediate(() => end({ kind: 'failed', error: said === '' ? how : `${how}: ${said}` }));
+      setImmediate(() => end({ kind: 'failed', error: how, ...(said === '' ? {} : { detail: said }) }));
     });
     if (signal.aborted) abort();
   });

@@ -72,7 +72,8 @@ test('what a machine calls its disk is never a command, nor an odd variable', as
 test('a command that fails, is killed, or is not there is tried again, and says why', async () => {
   assert.deepEqual(await run(['sh', '-c', 'echo no mail server >&2; exit 3']), {
     kind: 'failed',
-    error: 'exit code 3: no mail server',
+    error: 'exit code 3',
+    detail: 'no mail server',
   });
   assert.deepEqual(await run(['sh', '-c', 'kill -TERM $$']), { kind: 'failed', error: 'killed by SIGTERM' });
   assert.deepEqual(await run(['/no/such/program']), { kind: 'failed', error: 'cannot be started: ENOENT' });
