@@ -15,7 +15,7 @@ import { TestPerson } from '../../support/person.ts';
 import { type Route, startWithRoutes } from './route-list.ts';
 
 const MARKER = 'm4rk3r-of-a-secret';
-const ENV = { [`NAME_${1}`]: MARKER, OTHER: `x ${MARKER} y` };
+const ENV = { NAME_1: MARKER, OTHER: `x ${MARKER} y` };
 
 const RECEIVERS = [
   { name: 'web-hook', kind: 'webhook', url: `http://127.0.0.1:1/${MARKER}`, secret: `${MARKER}-0123456789` },
