@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The composition root: the only place that touches the process, its environment, its signals and its end. */
+import { readFileSync } from 'node:fs';
 import os from 'node:os';
 import type { SignalName, World } from './cli/context.ts';
 import { runCli } from './cli/main.ts';
@@ -20,10 +21,20 @@ async function keepSmall(): Promise<void> {
   setFlagsFromString('--semi-space-growth-factor=1');
 }
 
+/** Only Linux tells them. */
+function osBytes(what: 'cmdline' | 'environ'): Buffer | undefined {
+  try {
+    return readFileSync(`/proc/self/${what}`);
+  } catch {
+    return undefined;
+  }
+}
+
 function createWorld(): World {
   return {
     env: process.env,
     openStdin: () => process.stdin,
+    osBytes,
     stdout: process.stdout,
     stderr: process.stderr,
     clock: systemClock,

@@ -3,7 +3,9 @@ import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { GatewayClient } from '../client/gateway-client.ts';
 import type { Clock } from '../shared/clock.ts';
+import { FleetError } from '../shared/errors.ts';
 import { gatewayPaths } from '../shared/home.ts';
+import { REPLACEMENT } from '../shared/os-bytes.ts';
 import { chooseRemote, type Remotes } from './gateway-choice.ts';
 import type { OutputPort, OutputStream } from './output-port.ts';
 import type { Services } from './services.ts';
@@ -29,6 +31,8 @@ export interface World {
   env: Readonly<Record<string, string | undefined>>;
   /** Opened only when asked for: what does not read stdin must not touch it. */
   openStdin(): InputStream;
+  /** The arguments or the environment of this process as the bytes that they are; undefined where the system does not say. */
+  osBytes(what: 'cmdline' | 'environ'): Buffer | undefined;
   stdout: OutputStream;
   stderr: OutputStream;
   clock: Clock;
@@ -60,9 +64,15 @@ export interface CliContext extends Omit<World, 'stdout' | 'stderr'> {
   argv: readonly string[];
 }
 
-/** The home folder: the flag, else FLEET_HOME, else ~/.fleet. */
+/** The home folder: the flag, else FLEET_HOME, else ~/.fleet. @throws FleetError `usage` when its path is not UTF-8. */
 export function resolveHome(world: World, flag: string | undefined): string {
-  return path.resolve(flag ?? (world.env.FLEET_HOME || path.join(world.userHome(), '.fleet')));
+  const named = flag ?? (world.env.FLEET_HOME || undefined);
+  const home = path.resolve(named ?? path.join(world.userHome(), '.fleet'));
+  // Not from what was named, which is exact: from the current folder or the user's home.
+  if (home.includes(REPLACEMENT) && !named?.includes(REPLACEMENT)) {
+    throw new FleetError('usage', 'the path of the home folder is not UTF-8', { hint: 'Name another one: --home DIR' });
+  }
+  return home;
 }
 
 /** A client of the gateway that is meant: one elsewhere, or that of this home. */

@@ -1,5 +1,6 @@
 /** One run of the command line: understands argv, executes the command, and turns whatever happened into words and an exit code. */
 import { FleetError, toFleetError } from '../shared/errors.ts';
+import { requireExactText } from './args/exact-text.ts';
 import { GLOBAL_OPTIONS } from './args/global-options.ts';
 import { parseCommandLine } from './args/parse-command-line.ts';
 import { scanArgs } from './args/scan-args.ts';
@@ -16,6 +17,7 @@ export async function runCli(argv: readonly string[], world: World): Promise<num
   let how = guessFlags(argv);
   let exitCode: number;
   try {
+    requireExactText(argv, world);
     const parsed = await parseCommandLine(argv);
     if (parsed.kind === 'help') {
       (parsed.isError ? err : out).write(parsed.text);

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { parseAddress } from './address.ts';
 import { parseDuration } from './duration.ts';
 import { FleetError, systemErrorCode } from './errors.ts';
+import { describeBadByte } from './os-bytes.ts';
 
 /** Sections that a config file may have. */
 export const CONFIG_SECTIONS = ['gateway', 'node'] as const;
@@ -58,16 +59,18 @@ export function addressSchema(defaultPort: number) {
 
 /** The file's sections. A missing file is empty unless `required`. @throws FleetError `config_invalid` with line and column. */
 export function readConfigFile(file: string, required: boolean): ConfigFile {
-  let text: string;
+  let bytes: Buffer;
   try {
-    text = readFileSync(file, 'utf8');
+    bytes = readFileSync(file);
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT' && !required) return {};
     throw new FleetError('config_invalid', `cannot read the config file ${file}: ${systemErrorCode(error) ?? error}`, {
       cause: error,
     });
   }
-  const document = parseDocument(text);
+  const badByte = describeBadByte(bytes);
+  if (badByte !== undefined) throw new FleetError('config_invalid', `${file} is not UTF-8: ${badByte}`);
+  const document = parseDocument(bytes.toString('utf8'));
   const [fault] = document.errors;
   if (fault !== undefined)
     throw new FleetError(

@@ -60,6 +60,8 @@ export class TestWorld implements World {
     this.homeFolder = homeFolder;
   }
 
+  osBytes: World['osBytes'] = () => undefined;
+
   readonly signals = {
     listen: (names: readonly SignalName[], listener: (name: SignalName) => void): (() => void) => {
       const entry = { names, listener };

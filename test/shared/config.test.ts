@@ -84,6 +84,12 @@ test('a section that is no map is refused', () => {
   assert.equal(parse(null).pause, 1000);
 });
 
+test('a file that is not UTF-8 is refused by its place, and not read as something else', (t) => {
+  const file = path.join(tempFolder(t), 'config.yaml');
+  writeFileSync(file, 'node: { shell: /opt/caf\xe9/sh }\n', 'latin1');
+  assert.throws(() => readConfigFile(file, true), { code: 'config_invalid', message: /not UTF-8: \\xe9 at byte 24/ });
+});
+
 test('files: sections, and every way to be wrong', (t) => {
   const folder = tempFolder(t);
   const file = path.join(folder, 'config.yaml');

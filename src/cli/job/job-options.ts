@@ -3,6 +3,7 @@ import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
 import type { Priority } from '../../protocol/priority.ts';
 import { parseDuration } from '../../shared/duration.ts';
 import { FleetError } from '../../shared/errors.ts';
+import { exactVariable } from '../args/exact-text.ts';
 import type { OptionTable, OptionValues } from '../command.ts';
 import type { CliContext } from '../context.ts';
 import { randomIdempotencyKey } from './conduct-job.ts';
@@ -35,7 +36,7 @@ export function buildRequest(
   words: readonly string[],
 ): Omit<SubmitJobRequest, 'target'> & { idempotencyKey: string } {
   const { timeout, expires, cwd, user, lane, priority } = options;
-  const env = parseEnvironment(options.env, context.env);
+  const env = parseEnvironment(options.env, context);
   return {
     kind: 'shell',
     command: joinWords(words),
@@ -67,10 +68,7 @@ export function parsePositiveDuration(text: string, what: string): number {
 }
 
 /** `K=V`, and `K` for the value that it has here; one that is not set here is not set there, as docker does. */
-function parseEnvironment(
-  pairs: readonly string[],
-  own: Readonly<Record<string, string | undefined>>,
-): Record<string, string> {
+function parseEnvironment(pairs: readonly string[], own: Pick<CliContext, 'env' | 'osBytes'>): Record<string, string> {
   const result: Record<string, string> = {};
   for (const pair of pairs) {
     const equals = pair.indexOf('=');
@@ -81,7 +79,7 @@ function parseEnvironment(
         hint: 'Write it like --env K=V.',
       });
     }
-    const value = equals < 0 ? own[name] : pair.slice(equals + 1);
+    const value = equals < 0 ? exactVariable(name, own) : pair.slice(equals + 1);
     if (value !== undefined) result[name] = value;
   }
   return result;

@@ -19,7 +19,8 @@ export function diskUsage(figures: DiskFigures): DiskUsage | null {
   const usableBytes = usedBytes + availableBytes;
   if (!(sizeBytes > 0 && usedBytes >= 0 && availableBytes >= 0 && usableBytes > 0)) return null;
   return {
-    mount: mount.slice(0, MAX_MOUNT_LENGTH).toWellFormed(),
+    // Not in the middle of a character.
+    mount: mount.slice(0, MAX_MOUNT_LENGTH).replace(/[\ud800-\udbff]$/, ''),
     fsType: fsType.slice(0, 32),
     sizeBytes,
     usedBytes,

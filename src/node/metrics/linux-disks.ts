@@ -2,6 +2,7 @@
 import { readFile, statfs } from 'node:fs/promises';
 import type { DiskUsage } from '../../protocol/heartbeat.ts';
 import { systemErrorCode } from '../../shared/errors.ts';
+import { escapeBytes } from '../../shared/os-bytes.ts';
 import { diskUsage, fullestDisks } from './disk-usage.ts';
 
 /**
@@ -21,18 +22,19 @@ export interface Mount {
   fsType: string;
 }
 
-/** Disks by mount point. A mount that this user may not look at is left out. */
+/** Disks by mount point, which is bytes: one character each until it is shown. A mount that this user may not look at is left out. */
 export async function readLinuxDisks(mountinfo: string): Promise<DiskUsage[]> {
-  const mounts = diskMounts(await readFile(mountinfo, 'utf8'));
+  const mounts = diskMounts(await readFile(mountinfo, 'latin1'));
   const disks = await Promise.all(mounts.map(readDisk));
   return fullestDisks(disks.filter((disk) => disk !== null));
 }
 
 async function readDisk({ mount, fsType }: Mount): Promise<DiskUsage | null> {
   try {
-    const { bsize, blocks, bfree, bavail, files, ffree } = await statfs(mount);
+    const point = Buffer.from(mount, 'latin1');
+    const { bsize, blocks, bfree, bavail, files, ffree } = await statfs(point);
     return diskUsage({
-      mount,
+      mount: escapeBytes(point),
       fsType,
       sizeBytes: blocks * bsize,
       usedBytes: (blocks - bfree) * bsize,

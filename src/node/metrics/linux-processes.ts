@@ -4,6 +4,7 @@ import path from 'node:path';
 import { MOST_PROCESSES, type ProcessFigures } from '../../protocol/processes.ts';
 import { type Clock, sleep } from '../../shared/clock.ts';
 import { systemErrorCode } from '../../shared/errors.ts';
+import { escapeBytes } from '../../shared/os-bytes.ts';
 import { parseCpuTimes } from './linux-source.ts';
 import { mostUsing } from './most-using.ts';
 
@@ -37,7 +38,7 @@ export async function readLinuxProcesses(options: LinuxProcessOptions): Promise<
   const before = await scan(proc);
   await sleep(clock, WINDOW_MS);
   const after = await scan(proc);
-  const names = userNames(await readFile(passwd, 'utf8').catch(goneAs('')));
+  const names = userNames(await readFile(passwd, 'latin1').catch(goneAs('')));
   const ticksBefore = new Map(before.stats.map((stat) => [keyOf(stat), stat.cpuTicks]));
   const totalTicks = after.totalTicks - before.totalTicks;
   const figures = await forEachInTurn(after.stats, async (stat): Promise<ProcessFigures | undefined> => {
@@ -47,11 +48,11 @@ export async function readLinuxProcesses(options: LinuxProcessOptions): Promise<
     const spent = Math.max(0, stat.cpuTicks - (ticksBefore.get(keyOf(stat)) ?? 0));
     return {
       pid: stat.pid,
-      user: names.get(status.uid) ?? status.uid,
+      user: shown(names.get(status.uid) ?? status.uid),
       cpuPct: totalTicks > 0 ? Math.min(100, (spent / totalTicks) * 100) : 0,
       memPct: Math.min(100, (status.rssBytes / memTotalBytes) * 100),
       rssBytes: status.rssBytes,
-      command: stat.command === UNNAMED ? await programOf(proc, stat) : stat.command,
+      command: shown(stat.command === UNNAMED ? await programOf(proc, stat) : stat.command),
     };
   });
   return [...new Set((['cpu', 'mem'] as const).flatMap((sort) => mostUsing(figures, sort, MOST_PROCESSES)))];
@@ -61,7 +62,7 @@ async function scan(proc: string): Promise<{ stats: ProcessStat[]; totalTicks: n
   const totalTicks = parseCpuTimes(await readFile(path.join(proc, 'stat'), 'utf8')).total;
   const pids = (await readdir(proc)).filter((name) => /^\d+$/.test(name));
   const stats = await forEachInTurn(pids, async (pid) =>
-    parseStat(await readFile(path.join(proc, pid, 'stat'), 'utf8').catch(goneAs(''))),
+    parseStat(await readFile(path.join(proc, pid, 'stat'), 'latin1').catch(goneAs(''))),
   );
   return { stats, totalTicks };
 }
@@ -98,9 +99,14 @@ function userNames(passwd: string): Map<string, string> {
 
 /** The name of the program's file where this user may see it, else the process' own. */
 async function programOf(proc: string, { pid, command }: ProcessStat): Promise<string> {
-  const file = await readlink(path.join(proc, String(pid), 'exe')).catch(goneAs(''));
+  const file = await readlink(path.join(proc, String(pid), 'exe'), 'latin1').catch(goneAs(''));
   // The kernel marks a file that was replaced since the process began, proc_pid_exe(5).
   return path.basename(file).replace(/ \(deleted\)$/, '') || command;
+}
+
+/** Names are bytes, and read as one character each. */
+function shown(name: string): string {
+  return escapeBytes(Buffer.from(name, 'latin1'));
 }
 
 function keyOf({ pid, startTicks }: ProcessStat): string {

@@ -4,6 +4,7 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import type { z } from 'zod';
 import { FleetError, systemErrorCode, toFleetError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
+import { describeBadByte } from '../os-bytes.ts';
 import { httpStatusOf } from './http-status.ts';
 import { SERVER_OPTIONS } from './stream-server.ts';
 
@@ -23,6 +24,12 @@ export function createApp(logger: Logger, maxBodyBytes: number): App {
     },
   });
   app.addContentTypeParser('application/octet-stream', (_request, payload, done) => done(null, payload));
+  const parseJson = app.getDefaultJsonParser('error', 'error');
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
+    const fault = textFault(body as Buffer);
+    if (fault !== undefined) return done(new FleetError('bad_request', `the body cannot be read: ${fault}`));
+    return parseJson(request, body.toString('utf8'), done);
+  });
   app.setNotFoundHandler((request) => {
     throw new FleetError('not_found', `no such route: ${request.method} ${request.url.split('?')[0]}`);
   });
@@ -32,6 +39,33 @@ export function createApp(logger: Logger, maxBodyBytes: number): App {
     return reply.code(httpStatusOf(failure.code)).send({ error: failure });
   });
   return app;
+}
+
+/** Escapes of a NUL or of half a character, perhaps: what no system call, file name or UTF-8 text can hold. */
+const SUSPECT_ESCAPE = /\\u(?:0000|d[89a-f])/i;
+
+/** What a body holds that would become other text on its way to a command, a file or the database; undefined if there is nothing. */
+function textFault(body: Buffer): string | undefined {
+  const badByte = describeBadByte(body);
+  if (badByte !== undefined) return `it is not UTF-8 (${badByte})`;
+  const text = body.toString('utf8');
+  if (!SUSPECT_ESCAPE.test(text)) return undefined;
+  let fault: string | undefined;
+  const look = (part: unknown): void => {
+    if (typeof part !== 'string') return;
+    if (part.includes('\0')) fault = 'it contains a NUL';
+    else if (!part.isWellFormed()) fault = 'it contains half of a surrogate pair';
+  };
+  try {
+    JSON.parse(text, (key, value: unknown) => {
+      look(key);
+      look(value);
+      return value;
+    });
+  } catch {
+    // Told by the parser itself.
+  }
+  return fault;
 }
 
 /** `value` as the schema has it. @throws FleetError `bad_request` naming every field that is wrong. */

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { diskUsage, fullestDisks } from '../../../src/node/metrics/disk-usage.ts';
-import { diskMounts } from '../../../src/node/metrics/linux-disks.ts';
+import { diskMounts, readLinuxDisks } from '../../../src/node/metrics/linux-disks.ts';
+
+import { tempFolder } from '../../support/temp-folder.ts';
 
 const line = (device: string, root: string, mount: string, fsType: string) =>
   `36 35 ${device} ${root} ${mount} rw,noatime master:1 - ${fsType} /dev/x rw`;
@@ -84,4 +88,29 @@ test('of more disks than a heartbeat carries the fullest are kept, by mount poin
   assert.equal(kept.length, 64);
   assert.equal(kept[0]?.mount, '/disk06');
   assert.equal(kept.at(-1)?.mount, '/disk69');
+});
+
+test('a mount point that is not UTF-8 is asked by its bytes, and shown as no other', async (t) => {
+  const folder = tempFolder(t);
+  const points = ['caf\xe9', 'caf\xe8', 'caf\xc3\xa9', 'caf\\xe9'].map((name) =>
+    Buffer.from(path.join(folder, name), 'latin1'),
+  );
+  for (const point of points) mkdirSync(point);
+  const lines = points.map((point, index) =>
+    line(`8:${index}`, '/', point.toString('latin1').replaceAll('\\', '\\134'), 'ext4'),
+  );
+  writeFileSync(path.join(folder, 'mountinfo'), lines.join('\n'), 'latin1');
+  const disks = await readLinuxDisks(path.join(folder, 'mountinfo'));
+  assert.deepEqual(disks.map(({ mount }) => path.basename(mount)).sort(), [
+    'caf\\x5cxe9',
+    'caf\\xe8',
+    'caf\\xe9',
+    'caf\u00e9',
+  ]);
+});
+
+test('a long mount point is not cut in the middle of a character', () => {
+  const sizes = { fsType: 'ext4', sizeBytes: 10, usedBytes: 5, availableBytes: 5 };
+  const disk = diskUsage({ ...sizes, mount: `/${'x'.repeat(254)}\u{1f600}` });
+  assert.equal(disk?.mount, `/${'x'.repeat(254)}`);
 });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -76,4 +76,28 @@ test('what cannot be read as a line of stat is none', () => {
   for (const text of ['', '1', '1 (a', '1 (a) S 1 2', '1 (a) S 1 1 1 0 -1 0 0 0 0 0 x 0 0 0 20 0 1 0 5 0']) {
     assert.equal(parseStat(text), undefined, text);
   }
+});
+
+test('names of programs and users that are not UTF-8 are shown as no other', async (t) => {
+  const folder = tempFolder(t);
+  const [proc, passwd] = [path.join(folder, 'proc'), path.join(folder, 'passwd')];
+  mkdirSync(proc);
+  writeFileSync(passwd, 'ren\xe9:x:1:1::/:/bin/sh\nren\xe8:x:2:2::/:/bin/sh\n', 'latin1');
+  writeFileSync(path.join(proc, 'stat'), 'cpu  1 0 0 0 0 0 0 0 0 0\n');
+  for (const [index, name] of ['caf\xe9', 'caf\xe8', 'caf\xc3\xa9'].entries()) {
+    writeProcess(proc, index + 1, { name, ticks: 0, uid: index });
+    const stat = path.join(proc, String(index + 1), 'stat');
+    writeFileSync(stat, readFileSync(stat, 'utf8'), 'latin1');
+  }
+  writeProcess(proc, 4, { name: 'MainThread', ticks: 0 });
+  symlinkSync(Buffer.from('/opt/caf\xe9', 'latin1'), path.join(proc, '4', 'exe'));
+  const clock = clockWith(() => {});
+  const processes = await readLinuxProcesses({ clock, memTotalBytes: MEM_TOTAL_BYTES, proc, passwd });
+  const shown = processes.sort((a, b) => a.pid - b.pid).map(({ user, command }) => [user, command]);
+  assert.deepEqual(shown, [
+    ['0', 'caf\\xe9'],
+    ['ren\\xe9', 'caf\\xe8'],
+    ['ren\\xe8', 'caf\u00e9'],
+    ['0', 'caf\\xe9'],
+  ]);
 });

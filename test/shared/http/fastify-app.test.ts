@@ -33,6 +33,12 @@ test('every refusal has the one shape, with its code and its status', async () =
     ['too large', { method: 'POST', url: '/echo', headers: json, payload: `"${'x'.repeat(1000)}"` }, 413, 'too_large'],
     ['wrong fields', { method: 'POST', url: '/echo', payload: { n: 'x' } }, 400, 'bad_request'],
     ['proto', { method: 'POST', url: '/echo', headers: json, payload: '{"__proto__":{"n":1}}' }, 400, 'bad_request'],
+    [
+      'half a character',
+      { method: 'POST', url: '/echo', headers: json, payload: '{"n":"\\ud800x"}' },
+      400,
+      'bad_request',
+    ],
     ['an error of fleet', { method: 'GET', url: '/throw/fleet' }, 429, 'busy'],
     ['a defect', { method: 'GET', url: '/throw/other' }, 500, 'internal'],
     ['no number', { method: 'GET', url: '/number?n=-1' }, 400, 'bad_request'],
@@ -62,4 +68,36 @@ test('only a defect is logged, once', async () => {
   assert.deepEqual(logged, []);
   await app.inject({ method: 'GET', url: '/throw/other' });
   assert.deepEqual(logged, ['request failed']);
+});
+
+test('a body with text that no system call could carry as it is, is refused; any other text arrives as it is', async () => {
+  const app = createApp(silentLogger, 1000);
+  app.post('/echo', (request) => ({ got: request.body }));
+  const post = async (payload: string | Buffer) => {
+    const answer = await app.inject({
+      method: 'POST',
+      url: '/echo',
+      headers: { 'content-type': 'application/json; charset=utf-8' },
+      payload,
+    });
+    return { status: answer.statusCode, body: answer.json<{ got?: unknown; error?: { message: string } }>() };
+  };
+  const refused: [string | Buffer, RegExp][] = [
+    ['{"command":"rm caf\\ud800"}', /half of a surrogate pair/],
+    ['{"command":"\\uDC00"}', /half of a surrogate pair/],
+    ['{"a":[{"b":"\\ude00\\ud83d"}]}', /half of a surrogate pair/],
+    ['{"\\ud83d":1}', /half of a surrogate pair/],
+    ['{"lane":"a\\u0000b"}', /NUL/],
+    [Buffer.from('{"command":"rm caf\xe9"}', 'latin1'), /not UTF-8 \(\\xe9 at byte 19\)/],
+    [Buffer.from('"\xed\xa0\x80"', 'latin1'), /not UTF-8/],
+  ];
+  for (const [payload, message] of refused) {
+    const { status, body } = await post(payload);
+    assert.equal(status, 400, String(payload));
+    assert.match(body.error?.message ?? '', message);
+  }
+  for (const text of ['\u{1f600}', '\ufffd', 'caf\u00e9', '\\u0000', '\\ud800']) {
+    assert.deepEqual((await post(JSON.stringify({ text }))).body.got, { text });
+  }
+  assert.deepEqual((await post('"\\ud83d\\ude00"')).body.got, '\u{1f600}');
 });
