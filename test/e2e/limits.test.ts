@@ -29,21 +29,24 @@ describe('a limit for output', () => {
 
   it('keeps the beginning and the end, and says on stderr what is missing', async () => {
     const run = await world.fleet(['run', 'node-1', 'seq 100000 199999; exit 3']);
-    assert.equal(run.code, 3);
+    assert.equal(run.code, 255, 'stdout is no terminal');
     assert.equal(run.text, kept);
-    assert.equal(run.stderr, 'fleet: node-1: 615 KiB of stdout and 0 B of stderr were not kept\n');
+    assert.match(run.stderr, /^fleet: node-1: 615 KiB of stdout and 0 B of stderr were not kept\n/);
     const [job] = await world.json<{ job: string }[]>(['jobs', '--json']);
     const logs = await world.fleet(['jobs', 'logs', job?.job ?? '']);
     assert.equal(logs.text, kept);
-    assert.equal(logs.stderr, run.stderr);
+    assert.equal(logs.code, 255);
+    const allowed = await world.fleet(['run', '--allow-truncation', 'node-1', 'seq 100000 199999; exit 3']);
+    assert.equal(allowed.code, 3);
   });
 
   it('says so to scripts, with the exact amounts', async () => {
-    const run = await world.json<{ truncated: boolean; stdout: string }>(
+    const run = await world.json<{ truncated: boolean; stdout: string; reason: string | null }>(
       ['run', '--json', 'node-1', 'seq 100000 199999'],
-      0,
+      255,
     );
     assert.deepEqual([run.truncated, run.stdout], [true, kept]);
+    assert.match(run.reason ?? '', /^output_truncated/);
     const jsonl = await world.fleet(['run', '--jsonl', 'node-1', 'head -c 50000 /dev/zero; seq 100000 199999 >&2']);
     const lines = jsonl.text
       .trimEnd()
@@ -70,12 +73,10 @@ describe('a limit for output', () => {
   });
 
   it('carries 300 MB past it', async () => {
-    const run = await world.json<{ truncated: boolean; stdout: string; state: string }>([
-      'run',
-      '--json',
-      'node-1',
-      'yes 123456 | head -c 300000000; echo end',
-    ]);
+    const run = await world.json<{ truncated: boolean; stdout: string; state: string }>(
+      ['run', '--json', 'node-1', 'yes 123456 | head -c 300000000; echo end'],
+      255,
+    );
     assert.deepEqual([run.state, run.truncated, run.stdout.length], ['exited', true, LIMIT]);
     assert.ok(run.stdout.startsWith('123456\n123456\n') && run.stdout.endsWith('\n123456\n123456end\n'));
   });

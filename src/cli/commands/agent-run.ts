@@ -9,6 +9,7 @@ import { type AgentRequest, conductAgent } from '../job/conduct-agent.ts';
 import { type JobOutput, onlyRun } from '../job/conduct-job.ts';
 import { explainEnd } from '../job/explain-end.ts';
 import { buildRequest, JOB_OPTIONS, refuseTwoFormats } from '../job/job-options.ts';
+import { MissingOutput } from '../job/missing-output.ts';
 import { ResultCollector } from '../job/run-result.ts';
 import { exitCodeOfRun } from '../output/run-exit-code.ts';
 import { formatError } from '../print-error.ts';
@@ -50,37 +51,65 @@ export const agentRunCommand = defineCommand({
     if (options.async) return await submitOnly(context, request);
     const { fallback } = options;
     const client = openGateway(context);
+    const machine = context.json || options.jsonl;
+    const createMissing = (): MissingOutput =>
+      new MissingOutput({ ...context, allowed: options['allow-truncation'], machine });
     if (context.json) {
-      const createOutput = (name: string): ResultOutput => new ResultOutput(name);
+      const createOutput = (name: string): ResultOutput => new ResultOutput(name, createMissing());
       const { job, agent: taken, output } = await conductAgent(context, { client, request, fallback, createOutput });
       const left = exitCodeOfLeaving(job);
       if (left !== undefined && job.leave !== 'interrupted') return left;
       const run = onlyRun(job);
       printJson(context, { ...output.collector.resultOf(run), agent: taken, result: output.reader.result });
-      return left ?? exitCodeOfRun(run);
+      return left ?? output.missing.exitCode(exitCodeOfRun(run));
     }
-    const createOutput = (name: string): JobOutput =>
-      options.jsonl ? new AgentJsonlOutput(name, context.out) : new AgentTextOutput(name, context);
-    const { job } = await conductAgent(context, { client, request, fallback, createOutput });
+    const createOutput = (name: string): WatchedOutput =>
+      new WatchedOutput(
+        options.jsonl ? new AgentJsonlOutput(name, context.out) : new AgentTextOutput(name, context),
+        createMissing(),
+      );
+    const { job, output } = await conductAgent(context, { client, request, fallback, createOutput });
     const left = exitCodeOfLeaving(job);
     if (left !== undefined && job.leave !== 'interrupted') return left;
     const run = onlyRun(job);
-    if (!options.jsonl) for (const why of explainEnd(run, request.timeoutMs)) context.err.write(formatError(why));
-    return left ?? exitCodeOfRun(run);
+    const explained = options.jsonl ? [] : explainEnd(run, request.timeoutMs, output.missing.isTold(run.run));
+    for (const why of explained) context.err.write(formatError(why));
+    return left ?? output.missing.exitCode(exitCodeOfRun(run));
   },
 });
 
-/** `--json`: all output, and what the agent made of it. */
-class ResultOutput implements JobOutput {
-  readonly collector = new ResultCollector();
-  readonly reader: AgentReader;
+/** An output, and whether all of it came. */
+class WatchedOutput implements JobOutput {
+  readonly #output: JobOutput;
+  readonly missing: MissingOutput;
 
-  constructor(agent: string) {
-    this.reader = new AgentReader(agent);
+  constructor(output: JobOutput, missing: MissingOutput) {
+    this.#output = output;
+    this.missing = missing;
   }
 
   handle(event: JobEvent): void {
-    this.collector.handle(event);
-    this.reader.handle(event);
+    this.#output.handle(event);
+    this.missing.handle(event);
+  }
+}
+
+/** `--json`: all output, and what the agent made of it. */
+class ResultOutput extends WatchedOutput {
+  readonly collector: ResultCollector;
+  readonly reader: AgentReader;
+
+  constructor(agent: string, missing: MissingOutput) {
+    const collector = new ResultCollector();
+    const reader = new AgentReader(agent);
+    const both: JobOutput = {
+      handle(event) {
+        collector.handle(event);
+        reader.handle(event);
+      },
+    };
+    super(both, missing);
+    this.collector = collector;
+    this.reader = reader;
   }
 }

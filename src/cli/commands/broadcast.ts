@@ -10,11 +10,11 @@ import { EXIT_OK } from '../exit-code.ts';
 import { type ConductedJob, conductJob, type JobOutput } from '../job/conduct-job.ts';
 import { explainEnd } from '../job/explain-end.ts';
 import { FolderOutput } from '../job/folder-output.ts';
-import { GapNotes } from '../job/gap-notes.ts';
 import { GatheredOutput } from '../job/gathered-output.ts';
 import { buildRequest, JOB_OPTIONS, refuseTwoFormats } from '../job/job-options.ts';
 import { JsonlOutput } from '../job/jsonl-output.ts';
 import { LiveOutput } from '../job/live-output.ts';
+import { MissingOutput } from '../job/missing-output.ts';
 import { ResultCollector } from '../job/run-result.ts';
 import { exitCodeOfBroadcast } from '../output/run-exit-code.ts';
 import { countOutcomes, summarizeRuns } from '../output/summary.ts';
@@ -84,8 +84,14 @@ async function conduct(
   const outputs: JobOutput[] = [
     context.json ? collector : options.jsonl ? new JsonlOutput(out) : isGathered ? gathered : live,
   ];
-  const notes = new GapNotes(err);
-  if (isForPeople) outputs.push(notes);
+  const missing = new MissingOutput({
+    out,
+    err,
+    allowed: options['allow-truncation'],
+    machine: !isForPeople,
+    files: options.outdir !== undefined,
+  });
+  outputs.push(missing);
   if (options.outdir !== undefined) {
     const folder = new FolderOutput(options.outdir);
     folder.open();
@@ -110,18 +116,18 @@ async function conduct(
     if (options.gather) gathered.print(context);
     if (options.diff) await gathered.printDiff(context);
   }
-  if (isForPeople) summarize(context, { ...job, ended: runs }, notes, request.timeoutMs);
-  const exitCode = exitCodeOfLeaving(job) ?? exitCodeOfBroadcast(runs);
-  return options['exit-zero'] && job.leave === 'end' ? EXIT_OK : exitCode;
+  if (isForPeople) summarize(context, { ...job, ended: runs }, missing, request.timeoutMs);
+  if (options['exit-zero'] && job.leave === 'end') return EXIT_OK;
+  return exitCodeOfLeaving(job) ?? missing.exitCode(exitCodeOfBroadcast(runs));
 }
 
 function summarize(
   { err }: CliContext,
   { ended: runs, notTried }: ConductedJob,
-  notes: GapNotes,
+  missing: MissingOutput,
   timeoutMs: number | undefined,
 ): void {
-  const truncated = runs.filter((run) => run.truncated && run.state === 'exited' && !notes.has(run.run));
+  const truncated = runs.filter((run) => run.truncated && run.state === 'exited' && !missing.isTold(run.run));
   for (const explanation of truncated.flatMap((run) => explainEnd(run, timeoutMs))) err.write(formatError(explanation));
   const allWell = exitCodeOfBroadcast(runs) === 0;
   if (runs.length === 0 || (allWell && notTried.length === 0 && !err.isTerminal)) return;

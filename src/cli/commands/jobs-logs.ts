@@ -4,10 +4,10 @@ import { FleetError } from '../../shared/errors.ts';
 import { defineCommand } from '../command.ts';
 import { openGateway, printJson } from '../context.ts';
 import { EXIT_OK } from '../exit-code.ts';
-import { GapNotes } from '../job/gap-notes.ts';
-import { refuseTwoFormats } from '../job/job-options.ts';
+import { refuseTwoFormats, TRUNCATION_OPTION } from '../job/job-options.ts';
 import { JsonlOutput } from '../job/jsonl-output.ts';
 import { LiveOutput } from '../job/live-output.ts';
+import { MissingOutput } from '../job/missing-output.ts';
 import { RawOutput } from '../job/raw-output.ts';
 import { readJob } from '../job/read-job.ts';
 import { ResultCollector } from '../job/run-result.ts';
@@ -24,6 +24,7 @@ export const jobsLogsCommand = defineCommand({
     follow: { type: 'boolean', alias: 'f', describe: 'Go on until the job has ended' },
     from: { type: 'string', placeholder: 'OFFSET', describe: 'Begin behind this place: `next` of a line of --jsonl' },
     jsonl: { type: 'boolean', describe: 'Print one JSON object a line' },
+    ...TRUNCATION_OPTION,
   },
   examples: [
     ['fleet jobs logs 7k3f', 'what there is so far'],
@@ -45,7 +46,8 @@ export const jobsLogsCommand = defineCommand({
     const live = new LiveOutput({ ports: { stdout: out, stderr: err }, unlabeled: false });
     const raw = new RawOutput({ stdout: out, stderr: err });
     const output = context.json ? collector : options.jsonl ? new JsonlOutput(out) : runs.length === 1 ? raw : live;
-    const outputs = context.json || options.jsonl ? [output] : [output, new GapNotes(err)];
+    const machine = context.json || options.jsonl;
+    const missing = new MissingOutput({ out, err, allowed: options['allow-truncation'], machine });
     const ended = await readJob(context, {
       client,
       job,
@@ -54,7 +56,8 @@ export const jobsLogsCommand = defineCommand({
       follow: options.follow,
       output: {
         handle(event) {
-          for (const each of outputs) each.handle(event);
+          output.handle(event);
+          missing.handle(event);
         },
       },
     });
@@ -63,7 +66,7 @@ export const jobsLogsCommand = defineCommand({
       const latest = runs.map((run) => ended.find(({ index }) => index === run.index) ?? run);
       printJson(context, { job: job.job, runs: latest.map((run) => collector.resultOf(run)) });
     }
-    return EXIT_OK;
+    return missing.exitCode(EXIT_OK);
   },
 });
 

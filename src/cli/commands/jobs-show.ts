@@ -3,8 +3,11 @@ import { formatDuration } from '../../shared/duration.ts';
 import { defineCommand } from '../command.ts';
 import { openGateway, printJson } from '../context.ts';
 import { EXIT_OK } from '../exit-code.ts';
+import type { JobOutput } from '../job/conduct-job.ts';
 import { describeJob, describeRun } from '../job/describe-run.ts';
 import { GatheredOutput } from '../job/gathered-output.ts';
+import { TRUNCATION_OPTION } from '../job/job-options.ts';
+import { MissingOutput } from '../job/missing-output.ts';
 import { readJob } from '../job/read-job.ts';
 import { formatFacts } from '../output/facts.ts';
 import { formatBytes } from '../output/format-bytes.ts';
@@ -16,7 +19,10 @@ export const jobsShowCommand = defineCommand({
   usage: 'JOB [-b]',
   describe: 'Shows what became of a job, run by run; with -b also the output, where it is equal only once.',
   positionals: [{ name: 'JOB', describe: 'Its id, or the unique beginning of it' }],
-  options: { gather: { type: 'boolean', alias: 'b', describe: 'Show the output, equal output once' } },
+  options: {
+    gather: { type: 'boolean', alias: 'b', describe: 'Show the output, equal output once' },
+    ...TRUNCATION_OPTION,
+  },
   examples: [
     ['fleet jobs show 7k3f', 'how it went'],
     ['fleet jobs show -b 7k3f', 'and what was said'],
@@ -54,9 +60,17 @@ export const jobsShowCommand = defineCommand({
     context.out.write(`${facts}\n${formatTable(columns, rows, { paintHeader: context.out.style.bold })}`);
     if (options.gather) {
       const output = new GatheredOutput();
-      await readJob(context, { client, job, runs: job.runs, follow: false, output });
+      const missing = new MissingOutput({ ...context, allowed: options['allow-truncation'], machine: false });
+      const both: JobOutput = {
+        handle(event) {
+          output.handle(event);
+          missing.handle(event);
+        },
+      };
+      await readJob(context, { client, job, runs: job.runs, follow: false, output: both });
       output.close();
       output.print(context);
+      return missing.exitCode(EXIT_OK);
     }
     return EXIT_OK;
   },

@@ -6,9 +6,9 @@ import { type CliContext, openGateway, printJson } from '../context.ts';
 import { EXIT_OK, EXIT_STDOUT_CLOSED } from '../exit-code.ts';
 import { type ConductedJob, conductJob, type JobOutput, onlyRun } from '../job/conduct-job.ts';
 import { explainEnd } from '../job/explain-end.ts';
-import { GapNotes } from '../job/gap-notes.ts';
 import { buildRequest, JOB_OPTIONS, refuseTwoFormats } from '../job/job-options.ts';
 import { JsonlOutput } from '../job/jsonl-output.ts';
+import { MissingOutput } from '../job/missing-output.ts';
 import { RawOutput } from '../job/raw-output.ts';
 import { ResultCollector } from '../job/run-result.ts';
 import { EXIT_CANCELED, exitCodeOfRun } from '../output/run-exit-code.ts';
@@ -20,7 +20,7 @@ export const runCommand = defineCommand({
   describe: [
     'Runs a command on one node. Its words are joined by blanks and given to the shell of the node, as ssh does.',
     "Options of fleet stand before the command's first word. The exit code is that of the command;",
-    '124: timed out, 126: the node refused, 130: canceled, 255: the fleet failed.',
+    '124: timed out, 126: the node refused, 130: canceled, 255: the fleet failed, or output is missing.',
   ].join('\n'),
   positionals: [{ name: 'NODE', describe: 'Name, id or unique beginning of an id' }],
   passthrough: true,
@@ -47,14 +47,15 @@ export const runCommand = defineCommand({
     const output: JobOutput =
       collector ??
       (options.jsonl ? new JsonlOutput(context.out) : new RawOutput({ stdout: context.out, stderr: context.err }));
-    const notes = new GapNotes(context.err);
+    const machine = context.json || options.jsonl;
+    const missing = new MissingOutput({ ...context, allowed: options['allow-truncation'], machine });
     const job = await conductJob(context, {
       client: openGateway(context),
       request,
       output: {
         handle(event) {
           output.handle(event);
-          if (!context.json && !options.jsonl) notes.handle(event);
+          missing.handle(event);
         },
       },
       stdin: options.stdin,
@@ -63,8 +64,8 @@ export const runCommand = defineCommand({
     if (left !== undefined && job.leave !== 'interrupted') return left;
     const run = onlyRun(job);
     if (collector !== undefined) printJson(context, collector.resultOf(run));
-    else if (!options.jsonl) explain(context, explainEnd(run, request.timeoutMs, notes.has(run.run)));
-    return left ?? exitCodeOfRun(run);
+    else if (!options.jsonl) explain(context, explainEnd(run, request.timeoutMs, missing.isTold(run.run)));
+    return left ?? missing.exitCode(exitCodeOfRun(run));
   },
 });
 

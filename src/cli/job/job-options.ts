@@ -8,6 +8,13 @@ import type { OptionTable, OptionValues } from '../command.ts';
 import type { CliContext } from '../context.ts';
 import { randomIdempotencyKey } from './conduct-job.ts';
 
+export const TRUNCATION_OPTION = {
+  'allow-truncation': {
+    type: 'boolean',
+    describe: 'Incomplete output is not a failure (255) when stdout is no terminal',
+  },
+} as const satisfies OptionTable;
+
 export const JOB_OPTIONS = {
   timeout: { type: 'string', placeholder: 'DURATION', describe: 'End the command after this time (30s, 5m, 1h30m)' },
   expires: { type: 'string', placeholder: 'DURATION', describe: 'Wait so long for a node that is offline' },
@@ -27,6 +34,7 @@ export const JOB_OPTIONS = {
     describe: 'Submitting again with this key gives the same job',
   },
   jsonl: { type: 'boolean', describe: 'Print one JSON object a line as things happen' },
+  ...TRUNCATION_OPTION,
 } as const satisfies OptionTable;
 
 /** The request but for its target. @throws FleetError `usage`. */

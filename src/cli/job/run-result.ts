@@ -11,6 +11,9 @@ export interface RunResult extends Omit<RunView, 'index' | 'stdoutBytes' | 'stde
   stderrEncoding?: 'base64';
 }
 
+/** Reason of a run that has no other. */
+const OUTPUT_TRUNCATED = 'output_truncated: some of the output was not kept';
+
 /** Keeps all output of a job, for a document at its end. */
 export class ResultCollector implements JobOutput {
   readonly #chunks = new Map<number, { stdout: Buffer[]; stderr: Buffer[] }>();
@@ -34,7 +37,7 @@ export class ResultCollector implements JobOutput {
       state,
       exitCode,
       signal,
-      reason,
+      reason: reason ?? (truncated ? OUTPUT_TRUNCATED : null),
       stdout: stdout.data,
       stderr: stderr.data,
       ...('encoding' in stdout ? { stdoutEncoding: stdout.encoding } : {}),

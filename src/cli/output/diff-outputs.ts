@@ -1,8 +1,7 @@
 /** `--diff`: how the output of the odd ones differs from what most nodes said. */
-import { isUtf8 } from 'node:buffer';
 import { foldNodeNames } from '../../protocol/node-set.ts';
 import { stripControl } from '../../shared/strip-control.ts';
-import type { OutputGroup } from './gather.ts';
+import { isBinary, type OutputGroup } from './gather.ts';
 import { plainStyle, type TerminalStyle } from './terminal-style.ts';
 
 /** Lines that may differ between two outputs before the search is given up; it takes time in the square of this. */
@@ -11,7 +10,7 @@ const CONTEXT_LINES = 3;
 
 /**
  * Unified diffs of every other group against the first one, which is the largest; empty when there is one group or none.
- * Outputs that are not UTF-8, or too different, get one line that says so.
+ * Binary outputs, and those that differ too much, get one line that says so.
  */
 export async function diffOutputs(
   groups: readonly OutputGroup[],
@@ -24,7 +23,7 @@ export async function diffOutputs(
   const referenceName = labelOf(reference);
   const patches = others.map((other) => {
     const otherName = labelOf(other);
-    if (!isUtf8(reference.content) || !isUtf8(other.content)) {
+    if (isBinary(reference.content) || isBinary(other.content)) {
       return `Binary outputs of ${referenceName} and ${otherName} differ\n`;
     }
     const [before, after] = [reference.content.toString('utf8'), other.content.toString('utf8')];

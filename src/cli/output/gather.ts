@@ -1,4 +1,5 @@
 /** `-b`: output that is the same on many nodes is shown once, under their folded names, as clush(1) does. */
+import { isUtf8 } from 'node:buffer';
 import { compareNatural } from '../../protocol/natural-order.ts';
 import { foldNodeNames } from '../../protocol/node-set.ts';
 import { stripControl } from '../../shared/strip-control.ts';
@@ -70,10 +71,22 @@ export function printGroups(
       if (group.content.length === 0) continue;
       const header = [RULE, describeGroup(group, stream), RULE].map((line) => `${paint(line)}\n`).join('');
       sinks[stream].write(Buffer.from(header));
-      sinks[stream].write(group.content);
-      if (group.content.at(-1) !== LINE_FEED) sinks[stream].write(Buffer.from('\n'));
+      const content = isBinary(group.content) ? describeBinary(group.content) : group.content;
+      sinks[stream].write(content);
+      if (content.at(-1) !== LINE_FEED) sinks[stream].write(Buffer.from('\n'));
     }
   }
+}
+
+/** Whether a comparison of lines says nothing about it, and a terminal may misbehave: as for git, a NUL makes it binary. */
+export function isBinary(content: Buffer): boolean {
+  return !isUtf8(content) || content.includes(0);
+}
+
+function describeBinary(content: Buffer): Buffer {
+  // Loaded late, as it takes 5 ms.
+  const digest = process.getBuiltinModule('node:crypto').createHash('sha256').update(content).digest('hex');
+  return Buffer.from(`binary output, ${content.length} bytes, sha256 ${digest}\n`);
 }
 
 /** `node-[1-3,7] (4)`, `node-1`, `node-1: stderr`. */

@@ -66,9 +66,18 @@ describe('fleet broadcast', { timeout: 20_000 }, () => {
       DONE,
     ];
     gateway.on('POST /v1/jobs', stream(...events));
-    const { stdout, stderr } = await world.run('broadcast', 'true');
+    const { stdout, stderr, exitCode } = await world.run('broadcast', '--allow-truncation', 'true');
     assert.equal(stdout, 'node-1: head\nnode-1: tail\n');
     assert.equal(stderr, 'fleet: node-1: 0 B of stdout and 2 KiB of stderr were not kept\n');
+    assert.equal(exitCode, 0);
+    const outdir = ['--outdir', `${gateway.home}/out`];
+    for (const format of [[], ['--json'], ['--jsonl'], ['-b'], outdir]) {
+      assert.equal((await world.run('broadcast', ...format, 'true')).exitCode, 255, String(format));
+    }
+    assert.equal((await world.run('broadcast', '--exit-zero', 'true')).exitCode, 0);
+    world.stdout.isTTY = true;
+    assert.equal((await world.run('broadcast', 'true')).exitCode, 0);
+    assert.equal((await world.run('broadcast', ...outdir, 'true')).exitCode, 255, 'nobody watches the files');
   });
 
   test('passes on who, how many at once, and when to stop', async () => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
+import type { JobEvent } from '../../../src/protocol/job-messages.ts';
 import {
   type Answer,
   DONE,
@@ -71,6 +72,27 @@ describe('fleet jobs', { timeout: 20_000 }, () => {
     gateway.on(FOLLOW, stream(jobEvent(), dataEvent('stdout', Buffer.from([1, 255]), 7), endEvent(), DONE));
     const { stdoutBytes, exitCode } = await world.run('jobs', 'logs', JOB);
     assert.deepEqual([stdoutBytes, exitCode], [Buffer.from([1, 255]), 0]);
+  });
+
+  test('logs and show -b fail when output is missing, unless a person watches or it was allowed', async () => {
+    gateway.on(SHOW, json(jobView(runView({ truncated: true }))));
+    const gap = { type: 'gap', run: `${JOB}.0`, index: 0, node: 'node-1', next: 14, stdoutBytes: 5, stderrBytes: 0 };
+    gateway.on(FOLLOW, stream(jobEvent(), gap as JobEvent, endEvent({ truncated: true }), DONE));
+    for (const words of [
+      ['jobs', 'logs', JOB],
+      ['jobs', 'logs', '-f', JOB],
+      ['jobs', 'logs', '--json', JOB],
+      ['jobs', 'logs', '--jsonl', JOB],
+      ['jobs', 'show', '-b', JOB],
+    ]) {
+      world.stdout.isTTY = false;
+      assert.equal((await world.run(...words)).exitCode, 255, String(words));
+      assert.equal((await world.run(...words, '--allow-truncation')).exitCode, 0, String(words));
+      world.stdout.isTTY = true;
+      assert.equal((await world.run(...words)).exitCode, 0, String(words));
+    }
+    world.stdout.isTTY = false;
+    assert.equal((await world.run('jobs', 'show', JOB)).exitCode, 0, 'it prints no output');
   });
 
   test('logs of a job that goes on: what there is, without waiting; with -f to its end', async () => {

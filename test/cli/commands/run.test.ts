@@ -185,7 +185,11 @@ describe('fleet run', { timeout: 20_000 }, () => {
         255,
         /failed to start \(no_such_user: bob\)/,
       ],
-      [{ truncated: true, stdoutBytes: 1024 ** 2 }, 0, /^fleet: node-1: its output was truncated; it wrote 1 MiB\n$/],
+      [
+        { truncated: true, stdoutBytes: 1024 ** 2 },
+        255,
+        /^fleet: node-1: its output was truncated; it wrote 1 MiB\nfleet: output is missing.* 255 instead of 0\n.*--allow-truncation\n$/,
+      ],
       [{ exitCode: 3 }, 3, /^$/],
     ] as const;
     gateway.on('POST /v1/jobs', ...cases.map(([change]) => stream(jobEvent(), endEvent(change), DONE)));
@@ -216,7 +220,7 @@ describe('fleet run', { timeout: 20_000 }, () => {
       DONE,
     ];
     gateway.on('POST /v1/jobs', stream(...events));
-    const { stderr, stdoutBytes } = await world.run('run', 'node-1', 'true');
+    const { stderr, stdoutBytes } = await world.run('run', '--allow-truncation', 'node-1', 'true');
     assert.equal(stderr, 'fleet: node-1: 12.3 MiB of stdout and 0 B of stderr were not kept\n');
     assert.deepEqual(stdoutBytes, Buffer.from([0xe2, 0x82, ...Buffer.from('end\n')]));
 
@@ -233,6 +237,26 @@ describe('fleet run', { timeout: 20_000 }, () => {
     const json = await world.run('run', '--json', 'node-1', 'true');
     assert.deepEqual([JSON.parse(json.stdout).truncated, json.stderr], [true, '']);
   });
+
+  const LOSSES = {
+    'a gap': [jobEvent(), { ...GAP, next: 20 }, endEvent({ truncated: true }), DONE],
+    'a gap of unknown size': [jobEvent(), endEvent({ reason: 'output_gap: some output may be missing' }), DONE],
+    'a truncation': [jobEvent(), endEvent({ truncated: true }), DONE],
+  };
+  for (const [what, events] of Object.entries(LOSSES)) {
+    test(`${what} is a failure unless a person watches or it was allowed`, async () => {
+      gateway.on('POST /v1/jobs', stream(...events));
+      for (const format of [[], ['--json'], ['--jsonl']]) {
+        const { exitCode, stdout, stderr } = await world.run('run', ...format, 'node-1', 'true');
+        assert.equal(exitCode, 255);
+        if (format.length === 0) assert.match(stderr, /output is missing.* 255 instead of 0/);
+        if (format[0] === '--json') assert.match(JSON.parse(stdout).reason, /^output_(truncated|gap): /);
+        assert.equal((await world.run('run', '--allow-truncation', ...format, 'node-1', 'true')).exitCode, 0);
+      }
+      world.stdout.isTTY = true;
+      assert.equal((await world.run('run', 'node-1', 'true')).exitCode, 0);
+    });
+  }
 
   test('--async prints the id of the job only', async () => {
     gateway.on('POST /v1/jobs', json(jobView(runView({ state: 'queued' })), 201));

@@ -52,6 +52,8 @@ test('one group or none has no difference', async () => {
 test('output that is not text is only said to differ', async () => {
   const text = await diffOutputs([group(['a', 'b'], 'x\n'), group(['c'], Buffer.from([255, 254]))]);
   assert.equal(text, 'Binary outputs of [a-b] and c differ\n'.replace('[a-b]', 'a,b'));
+  const withNul = await diffOutputs([group(['a'], 'x\n'), group(['b'], 'x\0\n')]);
+  assert.equal(withNul, 'Binary outputs of a and b differ\n');
 });
 
 test('outputs that have little in common do not take for ever', async () => {

@@ -55,6 +55,18 @@ test('stderr is grouped apart and goes to stderr; silence is not printed', () =>
   assert.equal(stderr, `${RULE}\nn[1-2] (2): stderr\n${RULE}\nbad\n${RULE}\nn3: stderr\n${RULE}\nworse\n`);
 });
 
+test('what is no text is described, not printed', () => {
+  const gatherer = new OutputGatherer();
+  gatherer.write('a', 'stdout', Buffer.from([0xff, 0x1b, 0x0e]));
+  gatherer.write('b', 'stdout', Buffer.from('x\0y'));
+  for (const node of ['a', 'b']) gatherer.finish(node);
+  const { stdout } = print(gatherer);
+  const lines = stdout.split('\n').filter((line) => line.startsWith('binary'));
+  assert.equal(lines.length, 2);
+  for (const line of lines) assert.match(line, /^binary output, 3 bytes, sha256 [0-9a-f]{64}$/);
+  assert.ok(!stdout.includes('\u001b') && !stdout.includes('\0'));
+});
+
 test('a missing last newline is added, so that the next header begins a line', () => {
   const { stdout } = print(
     gather([

@@ -1,0 +1,59 @@
+/** Notices output that a command wrote and that does not arrive here: names each gap, and fails the command line unless a person watches. */
+import type { JobEvent } from '../../protocol/job-messages.ts';
+import { formatBytes } from '../output/format-bytes.ts';
+import { EXIT_FLEET_FAILED } from '../output/run-exit-code.ts';
+import type { OutputPort } from '../output-port.ts';
+import { formatError } from '../print-error.ts';
+import type { JobOutput } from './conduct-job.ts';
+
+export interface MissingOutputOptions {
+  out: Pick<OutputPort, 'isTerminal'>;
+  err: Pick<OutputPort, 'write'>;
+  /** --allow-truncation: incomplete output is no failure. */
+  allowed: boolean;
+  /** --json, --jsonl: the output itself says what is missing. */
+  machine: boolean;
+  /** The output also goes into files (--outdir), so a person at the terminal does not see that some is missing. */
+  files?: boolean;
+  /** Output passes through even where it is not kept, so only a gap event means a loss. */
+  whole?: boolean;
+}
+
+export class MissingOutput implements JobOutput {
+  readonly #options: MissingOutputOptions;
+  readonly #named = new Set<string>();
+  #isMissing = false;
+
+  constructor(options: MissingOutputOptions) {
+    this.#options = options;
+  }
+
+  handle(event: JobEvent): void {
+    const { err, machine, whole = false } = this.#options;
+    if (event.type === 'end') {
+      const isInDoubt = event.reason !== null && /\boutput_gap\b/.test(event.reason);
+      this.#isMissing ||= isInDoubt || (event.truncated && !whole);
+    }
+    if (event.type !== 'gap') return;
+    this.#isMissing = true;
+    this.#named.add(event.run);
+    if (machine) return;
+    const amounts = `${formatBytes(event.stdoutBytes)} of stdout and ${formatBytes(event.stderrBytes)} of stderr`;
+    err.write(formatError({ message: `${event.node}: ${amounts} were not kept`, hint: undefined }));
+  }
+
+  /** Whether the person need not be told that the run's output was truncated: each gap has been named, or there was none here. */
+  isTold(run: string): boolean {
+    return this.#named.has(run) || (this.#options.whole ?? false);
+  }
+
+  /** `exitCode`, or 255 and the reason when output is missing that nobody at a terminal could miss. */
+  exitCode(exitCode: number): number {
+    const { out, err, allowed, machine, files = false } = this.#options;
+    if (!this.#isMissing || allowed || (out.isTerminal && !files)) return exitCode;
+    const instead = exitCode === EXIT_FLEET_FAILED ? '' : ` instead of ${exitCode}`;
+    const message = `output is missing, so the exit code is ${EXIT_FLEET_FAILED}${instead}`;
+    if (!machine) err.write(formatError({ message, hint: 'To accept incomplete output: --allow-truncation' }));
+    return EXIT_FLEET_FAILED;
+  }
+}
