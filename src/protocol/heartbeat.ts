@@ -31,6 +31,11 @@ const diskSchema = z.object({
   usedPct: percent,
   /** Of the files that there can be; left out where there is no such limit, and by older nodes. */
   inodesUsedPct: percentOrNull.optional(),
+  /**
+   * Whether it can be written: `ro` is mounted read-only and always was, `ro-fault` should be writable and isn't.
+   * Left out where the system does not say, and by older nodes.
+   */
+  access: z.enum(['rw', 'ro', 'ro-fault']).optional().catch(undefined),
 });
 
 /** Of one physical filesystem; no network or pseudo filesystem is among them. */
@@ -122,14 +127,22 @@ export function memUsedPct(sample: Pick<Heartbeat, 'memTotalBytes' | 'memUsedByt
   return Math.min(100, (memUsedBytes / memTotalBytes) * 100);
 }
 
+/** Disks that can still fill up: one that is mounted read-only may be full by design. */
+export function fillableDisks({ disks }: Pick<Heartbeat, 'disks'>): DiskUsage[] {
+  return (disks ?? []).filter(({ access }) => access !== 'ro');
+}
+
 /** The largest share of the inodes of one disk in percent; null when none is known. */
 export function mostInodesPct(sample: Pick<Heartbeat, 'disks'>): number | null {
-  const shares = (sample.disks ?? []).map((disk) => disk.inodesUsedPct ?? null).filter((share) => share !== null);
-  return shares.length === 0 ? null : Math.max(...shares);
+  const shares = fillableDisks(sample).map((disk) => disk.inodesUsedPct ?? null);
+  return largest(shares.filter((share) => share !== null));
 }
 
 /** The fullest disk in percent; null when no disk is known. */
 export function fullestDiskPct(sample: Pick<Heartbeat, 'disks'>): number | null {
-  if (sample.disks === null || sample.disks.length === 0) return null;
-  return Math.max(...sample.disks.map((disk) => disk.usedPct));
+  return largest(fillableDisks(sample).map((disk) => disk.usedPct));
+}
+
+function largest(values: readonly number[]): number | null {
+  return values.length === 0 ? null : Math.max(...values);
 }

@@ -51,7 +51,7 @@ export interface StatusFacts {
 
 export interface DerivedStatus {
   status: NodeStatus;
-  /** Short facts for a person; empty only when `online`. */
+  /** Short facts for a person; of an `online` node only what keeps it busy. */
   reasons: string[];
 }
 
@@ -79,7 +79,8 @@ export function statusOfState({ conditions }: HealthState): DerivedStatus {
   const faults = active.filter(({ severity }) => severity === 'error');
   const limits = active.filter(({ severity }) => severity === 'limited');
   const status = faults.length > 0 ? 'error' : limits.length > 0 ? 'limited' : 'online';
-  return { status, reasons: [...faults, ...limits].flatMap(({ words }) => words) };
+  const busy = active.filter(({ severity }) => severity === 'busy');
+  return { status, reasons: [...faults, ...limits, ...busy].flatMap(({ words }) => words) };
 }
 
 /** Node's clock minus gateway's, ms, taking half a round trip for the way. */

@@ -5,12 +5,12 @@
  */
 import type { Heartbeat } from '../../protocol/heartbeat.ts';
 import type { HealthThresholds } from './derive-status.ts';
-import { type LimitReading, readLimits } from './limit-readings.ts';
+import { type LimitReading, readLimits, type Severity } from './limit-readings.ts';
 
 /** A limit that is crossed, or about to be. */
 export interface Condition {
   key: string;
-  severity: 'limited' | 'error';
+  severity: Severity;
   /** For a person, as of the last heartbeat. */
   words: string[];
   /** Whether the status shows it. */
@@ -62,7 +62,12 @@ function nextCondition(
     const isClear = reading?.isClear ?? true;
     const clearSince = isClear ? Math.min(before.clearSince ?? now, now) : null;
     if (clearSince !== null && now - clearSince >= settleMs) return null;
-    return { ...before, words: reading?.words ?? before.words, clearSince };
+    const { limitedAfterMs = Number.POSITIVE_INFINITY } = reading ?? {};
+    // The clock may have been set back meanwhile.
+    const since = Math.min(before.since, now);
+    const hasLasted = now - since >= limitedAfterMs;
+    const severity = hasLasted ? 'limited' : (reading?.severity ?? before.severity);
+    return { ...before, since, severity, words: reading?.words ?? before.words, clearSince };
   }
   if (reading === undefined || !reading.isOver) return null;
   // The clock may have been set back meanwhile.

@@ -1,13 +1,19 @@
 /** Holds one heartbeat against the limits: what is over, what is clear, and which figures are too restless to be believed at once. */
 import type { Heartbeat } from '../../protocol/heartbeat.ts';
-import { memUsedPct } from '../../protocol/heartbeat.ts';
+import { type DiskUsage, fillableDisks, memUsedPct } from '../../protocol/heartbeat.ts';
 import type { HealthThresholds } from './derive-status.ts';
+
+/** `busy` is worth a word but no reason to act: the status stays `online`. */
+export type Severity = 'busy' | 'limited' | 'error';
+
+/** A processor at its limit is doing its work; only when it lasts does it stand in the way of other work, ms. */
+export const BUSY_MS = 15 * 60_000;
 
 /** One figure of one heartbeat beside its limit. */
 export interface LimitReading {
   /** Stable name of the limit, such as `cpu` or `disk:/data`. */
   key: string;
-  severity: 'limited' | 'error';
+  severity: Severity;
   /** For a person. */
   words: string[];
   /** On the wrong side of the limit. */
@@ -16,6 +22,8 @@ export interface LimitReading {
   isClear: boolean;
   /** Whether a single reading proves nothing, as with the load of a processor. */
   isRestless: boolean;
+  /** How long a `busy` reading may last before it counts as `limited`, ms. */
+  limitedAfterMs?: number;
 }
 
 /** How far a figure must be back from its limit to be clear of it. */
@@ -38,14 +46,15 @@ export function readLimits(beat: Heartbeat, skewMs: number | null, limits: Reado
   const readings: (LimitReading | null)[] = [
     beat.faults.length === 0 ? null : { ...fact('faults', beat.faults), severity: 'error' },
     beat.accepting ? null : fact('accepting', ['refuses new runs']),
-    upper('cpu', beat.cpuPct, limits.cpuPct, CLEARANCE.cpuPct, '%', true),
+    busyCpu(beat.cpuPct, limits.cpuPct),
     upper('memory', memUsedPct(beat), limits.memUsedPct, CLEARANCE.memUsedPct, '%', true),
-    ...(beat.disks ?? []).map(({ mount, usedPct }) =>
+    ...fillableDisks(beat).map(({ mount, usedPct }) =>
       upper(`disk ${mount}`, usedPct, limits.diskUsedPct, CLEARANCE.diskUsedPct, '%', false),
     ),
-    ...(beat.disks ?? []).map(({ mount, inodesUsedPct = null }) =>
+    ...fillableDisks(beat).map(({ mount, inodesUsedPct = null }) =>
       upper(`inodes of ${mount}`, inodesUsedPct, limits.diskUsedPct, CLEARANCE.diskUsedPct, '%', false),
     ),
+    ...(beat.disks ?? []).map(readOnlyFault),
     upper('temperature', beat.temperatureC, limits.temperatureC, CLEARANCE.temperatureC, '°C', true),
     upper(
       'agent runs late by',
@@ -73,6 +82,17 @@ export function readLimits(beat: Heartbeat, skewMs: number | null, limits: Reado
         },
   ];
   return readings.filter((reading) => reading !== null);
+}
+
+function busyCpu(cpuPct: number | null, limit: number): LimitReading | null {
+  const reading = upper('cpu', cpuPct, limit, CLEARANCE.cpuPct, '%', true);
+  const words = reading?.words.map((text) => `busy: ${text}`) ?? [];
+  return reading && { ...reading, severity: 'busy', words, limitedAfterMs: BUSY_MS };
+}
+
+function readOnlyFault({ mount, access }: DiskUsage): LimitReading | null {
+  if (access !== 'ro-fault') return null;
+  return { ...fact(`read-only ${mount}`, [`${mount} has become read-only`]), severity: 'error' };
 }
 
 function fact(key: string, words: string[]): LimitReading {

@@ -11,7 +11,7 @@ const schema = z.object({
     conditions: z.array(
       z.object({
         key: z.string(),
-        severity: z.enum(['limited', 'error']),
+        severity: z.enum(['busy', 'limited', 'error']),
         words: z.array(z.string()),
         isActive: z.boolean(),
         since: z.number(),

@@ -11,11 +11,12 @@ export interface DiskFigures {
   availableBytes: number;
   /** Files that there can be, and that there can still be; left out where the system does not say. */
   inodes?: { total: number; free: number };
+  access?: DiskUsage['access'];
 }
 
 /** The disk, or null when it has no size (an empty card reader) or its figures make no sense. */
 export function diskUsage(figures: DiskFigures): DiskUsage | null {
-  const { mount, fsType, sizeBytes, usedBytes, availableBytes, inodes } = figures;
+  const { mount, fsType, sizeBytes, usedBytes, availableBytes, inodes, access } = figures;
   const usableBytes = usedBytes + availableBytes;
   if (!(sizeBytes > 0 && usedBytes >= 0 && availableBytes >= 0 && usableBytes > 0)) return null;
   return {
@@ -26,6 +27,7 @@ export function diskUsage(figures: DiskFigures): DiskUsage | null {
     usedBytes,
     usedPct: Math.min(100, (usedBytes / usableBytes) * 100),
     ...inodeShare(inodes),
+    ...(access === undefined ? {} : { access }),
   };
 }
 

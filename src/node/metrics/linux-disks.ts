@@ -18,22 +18,67 @@ const DISK_TYPES: ReadonlySet<string> = new Set(
 export interface Mount {
   /** `major:minor`, equal for all mounts of one filesystem. */
   device: string;
+  /** Bytes, one character each until it is shown. */
   mount: string;
   fsType: string;
+  /** `forced-ro`: the kernel went read-only underneath a mount that is meant to be writable, as ext4 does after an I/O error. */
+  access: 'rw' | 'ro' | 'forced-ro';
 }
 
-/** Disks by mount point, which is bytes: one character each until it is shown. A mount that this user may not look at is left out. */
-export async function readLinuxDisks(mountinfo: string): Promise<DiskUsage[]> {
-  const mounts = diskMounts(await readFile(mountinfo, 'latin1'));
-  const disks = await Promise.all(mounts.map(readDisk));
-  return fullestDisks(disks.filter((disk) => disk !== null));
+export interface DiskFiles {
+  /** `/proc/self/mountinfo`. */
+  mountinfo: string;
+  /** `/etc/fstab`: where it says that a filesystem is writable, read-only is a fault. */
+  fstab: string;
 }
 
-async function readDisk({ mount, fsType }: Mount): Promise<DiskUsage | null> {
+/** Reads the disks by mount point; remembers which were writable. A mount that this user may not look at is left out. */
+export function createLinuxDisks({ mountinfo, fstab }: DiskFiles): () => Promise<DiskUsage[]> {
+  let writable: ReadonlySet<string> = new Set();
+  return async () => {
+    const mounts = diskMounts(await readFile(mountinfo, 'latin1'));
+    const planned = mounts.every(({ access }) => access === 'rw') ? new Map() : await readFstab(fstab);
+    const isFault = (mount: Mount): boolean => {
+      if (mount.access === 'forced-ro') return true;
+      const plan = planned.get(mount.mount);
+      return plan === 'rw' || (plan === undefined && writable.has(keyOf(mount)));
+    };
+    const disks = await Promise.all(
+      mounts.map((mount) => readDisk(mount, mount.access === 'rw' ? 'rw' : isFault(mount) ? 'ro-fault' : 'ro')),
+    );
+    writable = new Set(mounts.filter((mount) => mount.access === 'rw' || writable.has(keyOf(mount))).map(keyOf));
+    return fullestDisks(disks.filter((disk) => disk !== null));
+  };
+}
+
+function keyOf({ device, mount, fsType }: Mount): string {
+  return `${device} ${fsType} ${mount}`;
+}
+
+/** How fstab(5) wants each mount point; nothing without that file. */
+async function readFstab(file: string): Promise<Map<string, 'rw' | 'ro'>> {
+  const text = await readFile(file, 'latin1').catch((error: unknown) => {
+    if (['ENOENT', 'EACCES'].includes(systemErrorCode(error) ?? '')) return '';
+    throw error;
+  });
+  const fields = text
+    .split('\n')
+    .filter((line) => !/^\s*(#|$)/.test(line))
+    .map((line) => line.trim().split(/\s+/));
+  return new Map(
+    fields.map(([, mount = '', , options = '']) => [
+      unescapeOctal(mount),
+      options.split(',').findLast((option) => option === 'ro' || option === 'rw') === 'ro' ? 'ro' : 'rw',
+    ]),
+  );
+}
+
+async function readDisk({ mount, fsType }: Mount, access: DiskUsage['access']): Promise<DiskUsage | null> {
   try {
     const point = Buffer.from(mount, 'latin1');
     const { bsize, blocks, bfree, bavail, files, ffree } = await statfs(point);
     return diskUsage({
+      access,
       mount: escapeBytes(point),
       fsType,
       sizeBytes: blocks * bsize,
@@ -58,25 +103,31 @@ export function diskMounts(mountinfo: string): Mount[] {
     .split('\n')
     .map(parseMount)
     .filter((line) => line !== null);
-  const overlayRoot = lines.find((line) => line.mount === '/' && line.fsType === 'overlay');
+  const overlay = lines.find((line) => line.mount === '/' && line.fsType === 'overlay');
+  const overlayRoot = overlay && { device: overlay.device, mount: '/', access: overlay.access };
   const byDevice = new Map<string, Mount>();
   for (const { root, ...line } of lines) {
     if (!DISK_TYPES.has(line.fsType)) continue;
     if (overlayRoot !== undefined && root !== '/' && line.fsType !== 'btrfs') continue;
     const known = byDevice.get(line.device);
-    if (known === undefined || line.mount.length < known.mount.length) byDevice.set(line.device, line);
+    const isShortest = known === undefined || line.mount.length < known.mount.length;
+    // Written through any of its mounts, the filesystem fills up.
+    const access = known?.access === 'rw' ? known.access : line.access;
+    byDevice.set(line.device, { ...(isShortest ? line : known), access });
   }
   const mounts = [...byDevice.values()];
-  if (overlayRoot !== undefined) mounts.push({ device: overlayRoot.device, mount: '/', fsType: 'overlay' });
+  if (overlayRoot !== undefined) mounts.push({ ...overlayRoot, fsType: 'overlay' });
   return mounts;
 }
 
 function parseMount(line: string): (Mount & { root: string }) | null {
   const [before, after] = line.split(' - ');
-  const [, , device, root, mount] = before?.split(' ') ?? [];
-  const fsType = after?.split(' ')[0];
+  const [, , device, root, mount, mountOptions = ''] = before?.split(' ') ?? [];
+  const [fsType, , ownOptions = ''] = after?.split(' ') ?? [];
   if (device === undefined || root === undefined || mount === undefined || fsType === undefined) return null;
-  return { device, root: unescapeOctal(root), mount: unescapeOctal(mount), fsType };
+  const isForced = /(^|,)(ro|emergency_ro|shutdown)(,|$)/.test(ownOptions);
+  const access = /(^|,)ro(,|$)/.test(mountOptions) ? 'ro' : isForced ? 'forced-ro' : 'rw';
+  return { device, root: unescapeOctal(root), mount: unescapeOctal(mount), fsType, access };
 }
 
 /** The kernel writes blank, tab, line feed and backslash as `\040` and so on; other bytes are as they are. */

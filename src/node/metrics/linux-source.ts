@@ -7,10 +7,11 @@ import os from 'node:os';
 import path from 'node:path';
 import { readLinuxBattery } from './linux-battery.ts';
 import { type CgroupMemory, readCgroupCpu, readCgroupMemory } from './linux-cgroup.ts';
-import { readLinuxDisks } from './linux-disks.ts';
+import { createLinuxDisks } from './linux-disks.ts';
 import { readLinuxNetwork } from './linux-network.ts';
 import { readLinuxTemperatureC } from './linux-temperature.ts';
 import type { CpuTimes, MemoryUsage, MetricsSource } from './source.ts';
+import { readAttribute } from './sysfs.ts';
 import { createSysteminformationSource } from './systeminformation-source.ts';
 
 export interface LinuxRoots {
@@ -18,6 +19,8 @@ export interface LinuxRoots {
   proc: string;
   /** `/sys`, or a copy of it. */
   sys: string;
+  /** `/etc/fstab` by default. */
+  fstab?: string;
 }
 
 export function createLinuxSource(roots: LinuxRoots = { proc: '/proc', sys: '/sys' }): MetricsSource {
@@ -25,9 +28,15 @@ export function createLinuxSource(roots: LinuxRoots = { proc: '/proc', sys: '/sy
   return {
     readCpuTimes: () => readCpuTimes(roots),
     readCpuLimitCores: async () => (await readCgroupCpu(roots))?.limitCores ?? null,
-    readMemory: async () => withinLimit(await systeminformation.readMemory(), await readCgroupMemory(roots)),
+    readMemory: async () => {
+      const memory = withoutZfsCache(await systeminformation.readMemory(), await readZfsCacheBytes(roots.proc));
+      return withinLimit(memory, await readCgroupMemory(roots));
+    },
     readNetwork: () => readLinuxNetwork(roots),
-    readDisks: () => readLinuxDisks(path.join(roots.proc, 'self/mountinfo')),
+    readDisks: createLinuxDisks({
+      mountinfo: path.join(roots.proc, 'self/mountinfo'),
+      fstab: roots.fstab ?? '/etc/fstab',
+    }),
     readTemperatureC: () => readLinuxTemperatureC(roots.sys),
     readBattery: () => readLinuxBattery(roots.sys),
   };
@@ -41,6 +50,17 @@ async function readCpuTimes(roots: LinuxRoots): Promise<CpuTimes> {
   }
   const { limitCores, usedMs } = cgroup;
   return { busy: usedMs, total: performance.now() * limitCores, basis: `cgroup ${limitCores}` };
+}
+
+/** What ZFS would give back of its cache (ARC), which Linux counts as used, bytes; 0 without ZFS. */
+async function readZfsCacheBytes(proc: string): Promise<number> {
+  const text = (await readAttribute(proc, 'spl/kstat/zfs/arcstats')) ?? '';
+  const figure = (name: string): number => Number(new RegExp(`^${name} +\\d+ +(\\d+)$`, 'm').exec(text)?.[1] ?? 0);
+  return Math.max(0, figure('size') - figure('c_min'));
+}
+
+function withoutZfsCache(memory: MemoryUsage, cacheBytes: number): MemoryUsage {
+  return { ...memory, memUsedBytes: Math.max(0, memory.memUsedBytes - cacheBytes) };
 }
 
 /** Memory under a limit that is smaller than the machine. Swap stays the machine's. */

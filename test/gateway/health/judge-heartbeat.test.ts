@@ -24,18 +24,38 @@ function statusesOf(changes: readonly Partial<Heartbeat>[], stepMs = STEP_MS): N
   });
 }
 
+const LIMITS = DEFAULT_HEALTH_THRESHOLDS;
+const memory = (...values: number[]) => statusesOf(values.map((used) => ({ memTotalBytes: 100, memUsedBytes: used })));
 const cpu = (...values: number[]) => statusesOf(values.map((cpuPct) => ({ cpuPct })));
 const full = (...values: number[]) => statusesOf(values.map((usedPct) => ({ disks: [disk('/', usedPct)] })));
 const changesOf = (statuses: readonly string[]) => statuses.filter((status, index) => status !== statuses[index - 1]);
 
-test('a busy processor counts after three heartbeats in a row, and no longer after three that are clear', () => {
-  assert.deepEqual(cpu(99, 99, 99, 10, 10, 10), ['online', 'online', 'limited', 'limited', 'limited', 'online']);
-  assert.deepEqual(changesOf(cpu(99, 99, 10, 99, 99, 10, 99)), ['online']);
+test('a processor at its limit is busy, which is a word and no status, until it lasts for 15 minutes', () => {
+  assert.deepEqual(changesOf(cpu(...Array<number>(30).fill(99))), ['online']);
+  assert.deepEqual(changesOf(cpu(...Array<number>(40).fill(99), 10, 10, 10)), ['online', 'limited', 'online']);
+  const state = [0, 30_000, 60_000].reduce<HealthState | null>(
+    (before, at) => judgeHeartbeat(before, { beat: { ...HEALTHY, cpuPct: 99 }, skewMs: 0 }, LIMITS, at),
+    null,
+  );
+  assert.ok(state);
+  assert.deepEqual(statusOfState(state), { status: 'online', reasons: ['busy: cpu 99% (limit 95%)'] });
+});
+
+test('a restless figure counts after three heartbeats in a row, and no longer after three that are clear', () => {
+  assert.deepEqual(memory(99, 99, 99, 10, 10, 10), ['online', 'online', 'limited', 'limited', 'limited', 'online']);
+  assert.deepEqual(changesOf(memory(99, 99, 10, 99, 99, 10, 99)), ['online']);
+});
+
+test('a disk that is read-only by design may be full; one that has become so is an error', () => {
+  const disks = (access: 'rw' | 'ro' | 'ro-fault') => [{ ...disk('/data', 100), inodesUsedPct: 100, access }];
+  assert.deepEqual(changesOf(statusesOf([{ disks: disks('ro') }])), ['online']);
+  assert.deepEqual(changesOf(statusesOf([{ disks: disks('rw') }])), ['limited']);
+  assert.deepEqual(changesOf(statusesOf([{ disks: [{ ...disk('/data', 5), access: 'ro-fault' }] }])), ['error']);
 });
 
 test('what stands between clear and limit changes nothing', () => {
-  assert.deepEqual(changesOf(cpu(99, 99, 99, 91, 91, 91, 91, 91)), ['online', 'limited']);
-  assert.deepEqual(changesOf(cpu(91, 91, 91, 91)), ['online']);
+  assert.deepEqual(changesOf(memory(99, 99, 99, 86, 86, 86, 86, 86)), ['online', 'limited']);
+  assert.deepEqual(changesOf(memory(86, 86, 86, 86)), ['online']);
 });
 
 test('a full disk counts at once: it does not fill by accident', () => {
@@ -57,8 +77,13 @@ test('after a silence that means offline, old conditions do not count', () => {
 });
 
 test('a clock that is set back does not hold a condition for longer than it settles', () => {
-  const judge = (state: HealthState | null, cpuPct: number, at: number) =>
-    judgeHeartbeat(state, { beat: { ...HEALTHY, cpuPct }, skewMs: 0 }, DEFAULT_HEALTH_THRESHOLDS, at);
+  const judge = (state: HealthState | null, memUsedBytes: number, at: number) =>
+    judgeHeartbeat(
+      state,
+      { beat: { ...HEALTHY, memTotalBytes: 100, memUsedBytes }, skewMs: 0 },
+      DEFAULT_HEALTH_THRESHOLDS,
+      at,
+    );
   let state = judge(null, 99, 1e9);
   for (const at of [0, 30_000, 60_000]) state = judge(state, 99, at);
   assert.equal(statusOfState(state).status, 'limited');

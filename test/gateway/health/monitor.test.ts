@@ -83,14 +83,20 @@ test('a start of the gateway forgets neither what is nearly over its limit nor h
   const session = await connect();
   for (const rttMs of [40, 60, 40]) {
     await clock.advance(30_000);
-    await monitor.accept(session, { ...HEALTHY, at: clock.now(), rttMs, cpuPct: rttMs === 60 ? 10 : 99 });
+    await monitor.accept(session, {
+      ...HEALTHY,
+      at: clock.now(),
+      rttMs,
+      memTotalBytes: 100,
+      memUsedBytes: rttMs === 60 ? 10 : 99,
+    });
   }
   const again = restarted();
   assert.equal(again.healthOf({ id: 'n' }).status, 'online');
   assert.deepEqual(again.healthOf({ id: 'n' }).link, monitor.healthOf({ id: 'n' }).link);
   for (let beat = 0; beat < 2; beat += 1) {
     await clock.advance(30_000);
-    await again.accept(session, { ...HEALTHY, at: clock.now(), rttMs: 40, cpuPct: 99 });
+    await again.accept(session, { ...HEALTHY, at: clock.now(), rttMs: 40, memTotalBytes: 100, memUsedBytes: 99 });
   }
   assert.equal(again.healthOf({ id: 'n' }).status, 'limited');
 });

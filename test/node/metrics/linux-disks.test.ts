@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { diskUsage, fullestDisks } from '../../../src/node/metrics/disk-usage.ts';
-import { diskMounts, readLinuxDisks } from '../../../src/node/metrics/linux-disks.ts';
-
+import { createLinuxDisks, diskMounts } from '../../../src/node/metrics/linux-disks.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
+import { tempTree } from './temp-tree.ts';
 
 const line = (device: string, root: string, mount: string, fsType: string) =>
   `36 35 ${device} ${root} ${mount} rw,noatime master:1 - ${fsType} /dev/x rw`;
@@ -28,8 +29,8 @@ test('real disks stay, pseudo and network filesystems go', () => {
     ].join('\n'),
   );
   assert.deepEqual(mounts, [
-    { device: '8:1', mount: '/', fsType: 'ext4' },
-    { device: '8:2', mount: '/mnt/with blank', fsType: 'xfs' },
+    { device: '8:1', mount: '/', fsType: 'ext4', access: 'rw' },
+    { device: '8:2', mount: '/mnt/with blank', fsType: 'xfs', access: 'rw' },
   ]);
 });
 
@@ -62,6 +63,45 @@ test('in a container the overlay root counts, and files mounted in from the same
       ['/volume', 'ext4'],
       ['/', 'overlay'],
     ],
+  );
+});
+
+test('a filesystem is writable if any of its mounts is', () => {
+  const access = (...lines: [string, string, string][]) =>
+    diskMounts(lines.map(([mount, options, own]) => `36 35 8:1 / ${mount} ${options} - ext4 /dev/x ${own}`).join('\n'));
+  const accessOf = (...lines: [string, string, string][]) => access(...lines).map((found) => found.access);
+  assert.deepEqual(accessOf(['/a', 'ro,relatime', 'ro']), ['ro']);
+  assert.deepEqual(accessOf(['/a', 'ro', 'rw'], ['/a/longer', 'rw', 'rw']), ['rw'], 'a read-only bind mount');
+  assert.deepEqual(accessOf(['/a', 'rw', 'ro,errors=remount-ro']), ['forced-ro'], 'the kernel gave up writing');
+  assert.deepEqual(accessOf(['/a', 'rw', 'rw,errors=remount-ro']), ['rw'], 'only an option that contains ro');
+  assert.deepEqual(accessOf(['/a', 'rw', 'rw,emergency_ro']), ['forced-ro']);
+});
+
+test('read-only by design is no fault; what was writable, or should be, is', async (t) => {
+  const root = await tempTree(t, {
+    fstab: '# /etc/fstab\n/dev/a /planned ext4 defaults,ro 0 2\n/dev/b /tmp ext4 rw 0 2\n',
+  });
+  const files = { mountinfo: path.join(root, 'mountinfo'), fstab: path.join(root, 'fstab') };
+  const read = createLinuxDisks(files);
+  // Real folders, since each is asked with statfs(2).
+  const accessOf = async (mount: string, options: string, own = options, device = '8:1') => {
+    await writeFile(files.mountinfo, `36 35 ${device} / ${mount} ${options} - ext4 /dev/x ${own}\n`);
+    return (await read()).map(({ access }) => access);
+  };
+  assert.deepEqual(await accessOf('/', 'ro'), ['ro'], 'never seen writable');
+  assert.deepEqual(await accessOf('/', 'rw'), ['rw']);
+  assert.deepEqual(await accessOf('/', 'ro'), ['ro-fault'], 'was writable');
+  assert.deepEqual(await accessOf('/', 'ro'), ['ro-fault'], 'and stays a fault');
+  assert.deepEqual(await accessOf('/', 'ro', 'ro', '8:9'), ['ro'], 'another disk at the same place');
+  assert.deepEqual(await accessOf('/', 'rw'), ['rw'], 'mended');
+  assert.deepEqual(await accessOf('/', 'rw', 'ro'), ['ro-fault'], 'the kernel forced it');
+  assert.deepEqual(await accessOf('/tmp', 'ro'), ['ro-fault'], 'fstab says writable');
+  await writeFile(files.fstab, '/dev/b /tmp ext4 defaults,ro 0 2\n');
+  assert.deepEqual(await accessOf('/tmp', 'rw'), ['rw']);
+  assert.deepEqual(
+    await accessOf('/tmp', 'ro'),
+    ['ro'],
+    'fstab says read-only: opened for an update, and closed again',
   );
 });
 
@@ -100,7 +140,7 @@ test('a mount point that is not UTF-8 is asked by its bytes, and shown as no oth
     line(`8:${index}`, '/', point.toString('latin1').replaceAll('\\', '\\134'), 'ext4'),
   );
   writeFileSync(path.join(folder, 'mountinfo'), lines.join('\n'), 'latin1');
-  const disks = await readLinuxDisks(path.join(folder, 'mountinfo'));
+  const disks = await createLinuxDisks({ mountinfo: path.join(folder, 'mountinfo'), fstab: '/dev/null' })();
   assert.deepEqual(disks.map(({ mount }) => path.basename(mount)).sort(), [
     'caf\\x5cxe9',
     'caf\\xe8',

@@ -85,8 +85,32 @@ test('battery: the mean of the machine’s own, not of the mouse', async (t) => 
   const second = supply('BAT1', { type: 'Battery\n', capacity: '40\n', status: 'Not charging\n' });
   assert.deepEqual(await read({ ...mains, ...mouse, ...first, ...second }), { percent: 60, charging: true });
   assert.deepEqual(await read(second), { percent: 40, charging: false });
+  assert.deepEqual(await read({ ...mains, ...second }), { percent: 40, charging: true }, 'kept below full on mains');
+  const used = supply('BAT0', { type: 'Battery\n', capacity: '8\n', status: 'Discharging\n' });
+  assert.deepEqual(await read({ ...mains, ...used }), { percent: 8, charging: false }, 'a charger that is too weak');
   assert.equal(await read({ ...mains, ...mouse }), null);
   assert.equal(await read({}), null);
+});
+
+test('battery: a large one counts for more than a small one', async (t) => {
+  const pack = (name: string, capacity: number, full: Record<string, string>) =>
+    Object.entries({ type: 'Battery', status: 'Discharging', capacity: String(capacity), ...full }).map(
+      ([key, value]) => [`class/power_supply/${name}/${key}`, `${value}\n`],
+    );
+  const read = async (...packs: string[][][]) =>
+    createLinuxSource({ proc: '/proc', sys: await tempTree(t, Object.fromEntries(packs.flat())) }).readBattery();
+  const small = pack('BAT0', 5, { energy_full: '10000000' });
+  assert.equal((await read(small, pack('BAT1', 80, { energy_full: '90000000' })))?.percent, 72.5);
+  assert.equal((await read(small, pack('BAT1', 80, {})))?.percent, 42.5, 'a plain mean where a size is missing');
+});
+
+test('memory: what ZFS would give back of its cache is not used', async (t) => {
+  const arcstats = '13 1 0x01 147 39984 4 5\nname type data\nc_min 4 100000000\nsize 4 300000000\n';
+  const proc = await tempTree(t, { 'spl/kstat/zfs/arcstats': arcstats, 'self/cgroup': '' });
+  const without = await createLinuxSource({ proc: await tempTree(t, { 'self/cgroup': '' }), sys: proc }).readMemory();
+  const memory = await createLinuxSource({ proc, sys: proc }).readMemory();
+  const saved = without.memUsedBytes - memory.memUsedBytes;
+  assert.ok(Math.abs(saved - 200_000_000) < 150_000_000, `${saved} bytes less than without ZFS`);
 });
 
 test('a missing /proc is a failure, not zeros', async (t) => {
