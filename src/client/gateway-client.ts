@@ -30,6 +30,8 @@ const NO_DEADLINE_MS = 2 ** 31 - 1;
 const REPORT_DEADLINE_MS = 120_000;
 /** Longer than any webhook, and than any command that is told of alerts should take, ms. */
 const ALERT_TEST_DEADLINE_MS = 300_000;
+/** Largest answer that lists nodes, runs or rows: a gateway has thousands of them; bytes. */
+const MAX_LIST_BYTES = 64 * 1024 * 1024;
 
 export type GatewayClientOptions =
   /** The gateway's Unix socket. */
@@ -295,7 +297,7 @@ export class GatewayClient {
   }
 
   #json<T>(options: RequestOptions): Promise<T> {
-    return this.#send(options, (routed) => requestJson<T>(routed));
+    return this.#send(options, (routed) => requestJson<T>({ maxAnswerBytes: MAX_LIST_BYTES, ...routed }));
   }
 
   #open(options: RequestOptions): Promise<http.IncomingMessage> {

@@ -2,8 +2,8 @@
 import type { FleetError } from '../shared/errors.ts';
 import type { RequestOptions } from '../shared/http/request.ts';
 
-/** What a request needs to go one way: where to, and proof of who asks. */
-export type Route = Pick<RequestOptions, 'agent' | 'socketPath' | 'headers'>;
+/** What a request needs to go one way: where to, proof of who asks, and whose words the answers are. */
+export type Route = Pick<RequestOptions, 'agent' | 'socketPath' | 'headers' | 'peer'>;
 
 export interface GatewayTransport {
   /** Connects when there is no connection. @throws FleetError when there is no way now. */

@@ -6,6 +6,8 @@
  * (`at`, `agent.version`, `runsActive`, `faults`, `accepting`) has to be right, or the heartbeat is refused.
  */
 import { z } from 'zod';
+import { cutText, stripControl } from '../shared/strip-control.ts';
+import { amount, milliseconds, timeMs, word } from './bounded.ts';
 
 /** Most filesystems in one heartbeat; a node with more sends the fullest. */
 export const MAX_HEARTBEAT_DISKS = 64;
@@ -17,14 +19,17 @@ export const MAX_FAULT_LENGTH = 200;
 export const MAX_MOUNT_LENGTH = 256;
 
 const percent = z.number().min(0).max(100);
-const amount = z.number().nonnegative();
+/** Seconds: what is longer than 300 years is a defect of who counts. */
+const seconds = z.number().min(0).max(1e10);
 const percentOrNull = percent.nullable().catch(null);
 const amountOrNull = amount.nullable().catch(null);
+const secondsOrNull = seconds.nullable().catch(null);
+const millisecondsOrNull = milliseconds.nullable().catch(null);
 
 const diskSchema = z.object({
   /** Mount point, or the drive on Windows. */
-  mount: z.string().min(1).max(MAX_MOUNT_LENGTH),
-  fsType: z.string().max(32),
+  mount: z.string().min(1).max(MAX_MOUNT_LENGTH).transform(stripControl),
+  fsType: word(32),
   sizeBytes: amount,
   usedBytes: amount,
   /** As df counts it: used of what unprivileged users can ever use, so 100 means that writes fail. */
@@ -62,20 +67,20 @@ const tunnelSchema = z.object({
 
 /** Of the node's own process. */
 const agentSchema = z.object({
-  version: z.string().min(1).max(64),
+  version: z.string().min(1).max(64).transform(stripControl),
   rssBytes: amountOrNull,
   /** 99th percentile of how late the event loop was since the heartbeat before. */
-  eventLoopLagMs: amountOrNull,
-  uptimeS: amountOrNull,
+  eventLoopLagMs: millisecondsOrNull,
+  uptimeS: secondsOrNull,
 });
 
 /** One heartbeat. Keys that this version does not know are dropped, so that a newer node can talk to an older gateway. */
 export const heartbeatSchema = z.object({
   /** When the figures were read, ms since the epoch on the node's clock, which may be wrong. */
-  at: z.number().nonnegative(),
+  at: timeMs,
   /** When the machine started, on the same clock. */
-  bootedAt: amountOrNull,
-  uptimeS: amountOrNull,
+  bootedAt: timeMs.nullable().catch(null),
+  uptimeS: secondsOrNull,
   /** All cores together, since the heartbeat before; null in a node's first. */
   cpuPct: percentOrNull,
   /** Runnable processes, averaged; null where the system has no such figure (Windows). */
@@ -96,11 +101,11 @@ export const heartbeatSchema = z.object({
   agent: agentSchema,
   runsActive: z.number().int().nonnegative(),
   /** Round trip to the gateway through the tunnel, as the node measured it. */
-  rttMs: amountOrNull,
+  rttMs: millisecondsOrNull,
   /** Left out by older nodes. */
   tunnel: tunnelSchema.nullable().catch(null).optional(),
   /** What the agent itself finds wrong (spool not writable, …). Not empty means status `error`. */
-  faults: z.array(z.string().min(1).max(MAX_FAULT_LENGTH)).max(MAX_HEARTBEAT_FAULTS),
+  faults: z.array(z.string().min(1).max(MAX_FAULT_LENGTH).transform(stripControl)).max(MAX_HEARTBEAT_FAULTS),
   /** Whether the node takes new runs. */
   accepting: z.boolean(),
   /** Whether a policy of the node's own restricts what it does. */
@@ -117,7 +122,7 @@ export function boundFaults(faults: readonly string[]): string[] {
   return faults
     .filter((fault) => fault !== '')
     .slice(0, MAX_HEARTBEAT_FAULTS)
-    .map((fault) => fault.slice(0, MAX_FAULT_LENGTH).toWellFormed());
+    .map((fault) => stripControl(cutText(fault, MAX_FAULT_LENGTH)));
 }
 
 /** Used share of memory in percent; null when either figure is missing. */

@@ -1,10 +1,20 @@
 /** Jobs as the API speaks of them: what is asked, what is told, and the events of a followed job. */
 import { z } from 'zod';
 import { agentNameSchema, type StartedAgent } from './agent/agent-spec.ts';
+import { boundedRecord, positiveMs } from './bounded.ts';
 import { labelsSchema } from './names.ts';
 import { PRIORITIES } from './priority.ts';
 import { commandSchema, runOptionsSchema } from './run-spec.ts';
 import type { RunState } from './run-state.ts';
+
+/** Longest selector, UTF-16 units: some thousand names of nodes. */
+const MAX_SELECTOR_LENGTH = 256 * 1024;
+/** Most runs of one job: more nodes than one gateway serves. */
+export const MAX_RUNS_OF_JOB = 100_000;
+
+/** A name, an id, or the beginning of one. */
+const targetName = z.string().min(1).max(256);
+const selector = z.string().min(1).max(MAX_SELECTOR_LENGTH);
 
 /** How a broadcast's runs are released. */
 export const flowSchema = z.strictObject({
@@ -15,6 +25,7 @@ export const flowSchema = z.strictObject({
   /** More failed runs than this cancel those that have not begun; `10` or `5%`. */
   maxErrors: z
     .string()
+    .max(16)
     .regex(/^\d+%?$/, 'neither a number nor a percentage')
     .optional(),
 });
@@ -28,9 +39,9 @@ export const submitJobFields = z.strictObject({
   agent: agentNameSchema.optional(),
   /** One node by name, id or prefix; a selector for many; or a selector of which the gateway picks one node that has the agent. */
   target: z.union([
-    z.strictObject({ node: z.string().min(1) }),
-    z.strictObject({ selector: z.string().min(1), exclude: z.string().optional() }),
-    z.strictObject({ any: z.string().min(1), exclude: z.array(z.string()).max(10_000).optional() }),
+    z.strictObject({ node: targetName }),
+    z.strictObject({ selector, exclude: z.string().max(MAX_SELECTOR_LENGTH).optional() }),
+    z.strictObject({ any: selector, exclude: z.array(targetName).max(10_000).optional() }),
   ]),
   cwd: runOptionsSchema.shape.cwd,
   env: runOptionsSchema.shape.env.optional(),
@@ -38,7 +49,7 @@ export const submitJobFields = z.strictObject({
   timeoutMs: runOptionsSchema.shape.timeoutMs,
   stdin: z.boolean().optional(),
   /** How long a run may wait for its node, ms. Without it, a node that is offline now fails its run at once. */
-  expiresMs: z.number().int().positive().optional(),
+  expiresMs: positiveMs.optional(),
   lane: z.string().min(1).max(64).optional(),
   /** Who goes first among those that wait for the same lane or node; `normal` when absent. */
   priority: z.enum(PRIORITIES).optional(),
@@ -58,7 +69,7 @@ export type SubmitJobRequest = z.infer<typeof submitJobRequest>;
 
 export const followJobRequest = z.strictObject({
   /** Log offset to go on from, by index of the run. */
-  from: z.record(z.string().regex(/^\d+$/), z.number().int().nonnegative()).optional(),
+  from: boundedRecord(z.string().max(9).regex(/^\d+$/), z.number().int().nonnegative(), MAX_RUNS_OF_JOB).optional(),
 });
 export type FollowJobRequest = z.infer<typeof followJobRequest>;
 
@@ -134,9 +145,9 @@ export type JobEvent =
   | { type: 'ping' };
 
 export const invitationRequest = z.strictObject({
-  name: z.string().optional(),
+  name: z.string().max(256).optional(),
   role: z.enum(['node', 'viewer', 'operator', 'admin']),
-  ttlMs: z.number().int().positive(),
+  ttlMs: positiveMs,
   uses: z.number().int().positive().max(10_000),
   labels: labelsSchema,
   /** Nodes that join by it are forgotten after a time offline. */

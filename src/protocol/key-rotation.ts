@@ -1,5 +1,6 @@
 /** What a node signs, with both keys, to put a new key in the place of its old one. */
 import { z } from 'zod';
+import { timeMs } from './bounded.ts';
 import { lengthPrefixed } from './length-prefixed.ts';
 import { publicKeySchema, signatureSchema } from './node-messages.ts';
 
@@ -28,5 +29,5 @@ export const rotateKeyRequest = z.object({
 });
 export type RotateKeyRequest = z.infer<typeof rotateKeyRequest>;
 
-export const rotateKeyAnswer = z.object({ time: z.number() });
+export const rotateKeyAnswer = z.object({ time: timeMs });
 export type RotateKeyAnswer = z.infer<typeof rotateKeyAnswer>;

@@ -1,5 +1,7 @@
 /** What a node says to the gateway's API, and what it hears: pairing (people, too), hello, heartbeat. Binary fields are base64url. */
 import { z } from 'zod';
+import { stripControl } from '../shared/strip-control.ts';
+import { boundedRecord, milliseconds, timeMs, word } from './bounded.ts';
 import { heartbeatSchema } from './heartbeat.ts';
 import { labelsSchema, nodeNameSchema } from './names.ts';
 import { NONCE_BYTES } from './pairing.ts';
@@ -28,27 +30,36 @@ export const pairChallengeRequest = z.object({
 export type PairChallengeRequest = z.infer<typeof pairChallengeRequest>;
 
 export const pairChallengeAnswer = z.object({
-  challenge: z.string(),
+  challenge: z.string().max(64),
   nonce: bytesOf(NONCE_BYTES),
   /** The gateway's clock, ms. */
-  time: z.number().int(),
+  time: timeMs.int(),
   /** HMAC of the gateway; only with an invite. */
   proof: bytesOf(HMAC_BYTES).optional(),
 });
 export type PairChallengeAnswer = z.infer<typeof pairChallengeAnswer>;
 
+/** Most capabilities of a node, agents included. */
+const MAX_CAPABILITIES = 256;
+/** Longest id of a node or person. */
+const MAX_ID_LENGTH = 64;
+/** Longest name, as DNS has it. */
+const MAX_NAME_LENGTH = 255;
+/** Longest token: a JWS of a few claims. */
+const MAX_TOKEN_LENGTH = 4096;
+
 /** Facts about the machine that do not change while it is up. */
 export const nodeFactsSchema = z.object({
-  hostname: z.string().max(255),
-  os: z.string().max(64),
-  osRelease: z.string().max(255),
-  arch: z.string().max(64),
-  agentVersion: z.string().max(64),
-  capabilities: z.array(z.string().max(64)).max(256),
+  hostname: word(255),
+  os: word(64),
+  osRelease: word(255),
+  arch: word(64),
+  agentVersion: word(64),
+  capabilities: z.array(word(64)).max(MAX_CAPABILITIES),
   /** Prompts that it works on at once, by agent; the others have no limit of their own. */
-  agentLimits: z.record(z.string().max(64), z.number().int().positive()).optional(),
+  agentLimits: boundedRecord(word(64), z.number().int().positive(), MAX_CAPABILITIES).optional(),
   /** Hash of the id that the system has given this machine (machine-id(5)); only to tell people which machine it is. */
-  machineId: z.string().max(64).optional(),
+  machineId: word(64).optional(),
 });
 export type NodeFacts = z.infer<typeof nodeFactsSchema>;
 
@@ -75,19 +86,21 @@ const signingKeysSchema = z.array(bytesOf(PUBLIC_KEY_BYTES)).min(1).max(100);
 export const pairVerifyAnswer = z.discriminatedUnion('status', [
   z.object({
     status: z.literal('paired'),
-    id: z.string(),
-    name: z.string(),
+    id: word(MAX_ID_LENGTH),
+    name: word(MAX_NAME_LENGTH),
     role: z.enum(ROLES),
-    token: z.string(),
+    token: z.string().max(MAX_TOKEN_LENGTH),
     /** End of the token on the gateway's clock, ms. */
-    expiresAt: z.number(),
-    time: z.number(),
+    expiresAt: timeMs,
+    time: timeMs,
     signingKeys: signingKeysSchema,
   }),
-  z.object({ status: z.literal('pending'), code: z.string(), retryAfterMs: z.number() }),
+  z.object({ status: z.literal('pending'), code: word(16), retryAfterMs: milliseconds }),
 ]);
 export type PairVerifyAnswer = z.infer<typeof pairVerifyAnswer>;
 
+/** Longest time between two heartbeats that a node agrees to, ms. */
+const MAX_HEARTBEAT_INTERVAL_MS = 86_400_000;
 /** Longest value of a connect epoch. */
 const EPOCH_MAX_LENGTH = 64;
 
@@ -95,7 +108,7 @@ export const nodeHelloRequest = z.object({
   facts: nodeFactsSchema,
   labels: labelsSchema.optional(),
   /** Id of the node's run journal; changes only when the journal is lost. */
-  journal: z.string().min(1).max(64),
+  journal: z.string().min(1).max(64).transform(stripControl),
   /** What the answer to the hello before said; absent when there was none. */
   epoch: z.string().min(1).max(EPOCH_MAX_LENGTH).optional(),
   protocol: z.number().int(),
@@ -103,10 +116,10 @@ export const nodeHelloRequest = z.object({
 export type NodeHelloRequest = z.infer<typeof nodeHelloRequest>;
 
 export const nodeHelloAnswer = z.object({
-  id: z.string(),
-  name: z.string(),
-  time: z.number(),
-  heartbeatIntervalMs: z.number().int().positive(),
+  id: word(MAX_ID_LENGTH),
+  name: word(MAX_NAME_LENGTH),
+  time: timeMs,
+  heartbeatIntervalMs: z.number().int().positive().max(MAX_HEARTBEAT_INTERVAL_MS),
   /** To be on the node's disk before its first heartbeat, and presented by its next hello. */
   epoch: z.string().min(1).max(EPOCH_MAX_LENGTH).optional(),
   /** Whether another machine seems to use the same key. */
@@ -121,10 +134,10 @@ export const nodeLeaveAnswer = z.object({});
 export const nodeHeartbeatRequest = heartbeatSchema;
 
 export const nodeHeartbeatAnswer = z.object({
-  time: z.number(),
+  time: timeMs,
   /** Time that the gateway spent on it, ms: what the round trip is without. */
-  tookMs: z.number(),
-  name: z.string(),
+  tookMs: milliseconds,
+  name: word(MAX_NAME_LENGTH),
   /** Only when they have changed. */
   signingKeys: signingKeysSchema.optional(),
 });

@@ -1,5 +1,6 @@
 /** What a node says of its processes when somebody looks: never their arguments, which may hold secrets. */
 import { z } from 'zod';
+import { amount, word } from './bounded.ts';
 
 /** Most processes in one answer. */
 export const MOST_PROCESSES = 50;
@@ -9,15 +10,15 @@ export const MAX_PROCESS_NAME_LENGTH = 64;
 export const processSchema = z.object({
   pid: z.number().int().positive(),
   /** Null when the machine does not say whose it is; an id when the user has no name. */
-  user: z.string().max(256).nullable(),
+  user: word(256).nullable(),
   /** Of all cores, over the half second before the answer where the system tells. */
-  cpuPct: z.number().nonnegative(),
+  cpuPct: amount,
   /** Of the machine's memory. */
-  memPct: z.number().nonnegative(),
+  memPct: amount,
   /** Resident memory. */
-  rssBytes: z.number().nonnegative(),
+  rssBytes: amount,
   /** The program's name. */
-  command: z.string().max(MAX_PROCESS_NAME_LENGTH),
+  command: word(MAX_PROCESS_NAME_LENGTH),
 });
 
 export const processSortSchema = z.enum(['cpu', 'mem']);

@@ -1,37 +1,56 @@
 /** What the gateway hands to a node for one run, and what the node says about it. */
 import { z } from 'zod';
 import { agentNameSchema, startedAgentSchema } from './agent/agent-spec.ts';
+import { boundedRecord, count, positiveMs, sentence, timeMs, word } from './bounded.ts';
 import { MAX_COMMAND_BYTES } from './limits.ts';
 
 /** `JOB.INDEX`: the job's id and the run's place in it. */
-export const runIdSchema = z.string().regex(/^[0-9a-z]{12}\.\d{1,6}$/, 'not a run id');
+export const runIdSchema = z
+  .string()
+  .max(19)
+  .regex(/^[0-9a-z]{12}\.\d{1,6}$/, 'not a run id');
 
-const environmentName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'not a name for an environment variable');
+/** Most variables of one run, and the longest of them: Linux takes 128 KiB per string (MAX_ARG_STRLEN). */
+const MAX_VARIABLES = 4096;
+const MAX_VARIABLE_LENGTH = 128 * 1024;
+/** Longest path, UTF-16 units: PATH_MAX of Linux. */
+const MAX_PATH_LENGTH = 4096;
+
+const environmentName = z
+  .string()
+  .max(1024)
+  .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'not a name for an environment variable');
 const noNul = (text: string): boolean => !text.includes('\0');
 
 /** What is asked for: the command line of a shell, or the prompt of an agent. */
 export const commandSchema = z
   .string()
   .min(1)
+  .max(MAX_COMMAND_BYTES)
   .refine((text) => Buffer.byteLength(text) <= MAX_COMMAND_BYTES, `longer than ${MAX_COMMAND_BYTES} bytes`)
   .refine(noNul, 'contains a NUL byte');
 
 const commonFields = {
   run: runIdSchema,
-  job: z.string(),
+  job: z.string().max(64),
   /** The node's id, so that a spec for one node is void on another. */
-  nodeId: z.string(),
+  nodeId: z.string().max(64),
   /** The node's name, for `FLEET_NODE`. */
-  node: z.string(),
-  cwd: z.string().min(1).refine(noNul, 'contains a NUL byte').optional(),
-  env: z.record(environmentName, z.string().refine(noNul, 'contains a NUL byte')),
+  node: z.string().max(255),
+  cwd: z.string().min(1).max(MAX_PATH_LENGTH).refine(noNul, 'contains a NUL byte').optional(),
+  env: boundedRecord(
+    environmentName,
+    z.string().max(MAX_VARIABLE_LENGTH).refine(noNul, 'contains a NUL byte'),
+    MAX_VARIABLES,
+  ),
   /** Run as this user; the node must be allowed to. */
   user: z
     .string()
+    .max(256)
     .regex(/^[a-zA-Z_][a-zA-Z0-9_.-]*\$?$/, 'not a user name')
     .optional(),
   /** From start to SIGTERM. */
-  timeoutMs: z.number().int().positive().optional(),
+  timeoutMs: positiveMs.optional(),
   /** Whether somebody will send stdin; otherwise it is empty. */
   stdin: z.boolean(),
   /** stdout and stderr together that are kept. */
@@ -64,13 +83,9 @@ export type AgentSpec = z.infer<typeof agentSpecSchema>;
 /** How a run is run, whatever its kind: fields of requests, too. */
 export const runOptionsSchema = z.strictObject(commonFields);
 
-/** What a Date can hold (ECMA-262, 21.4.1.1): a time from another machine must not make every list of jobs fail. */
-const timeMs = z.number().int().min(0).max(8.64e15);
-const count = z.number().int().nonnegative();
-
 /** Payload of a `started` frame. Times are ms since the epoch on the gateway's clock, as the node estimates it. */
 export const runStartedSchema = z.object({
-  startedAt: timeMs,
+  startedAt: timeMs.int(),
   pid: z.number().int(),
   /** Of a run of an agent. */
   agent: startedAgentSchema.optional(),
@@ -91,11 +106,11 @@ export const runOutcomeSchema = z.object({
   /** 0–255 when `exited`. */
   exitCode: z.number().int().nullable(),
   /** `SIGKILL`, … when a signal ended the shell. */
-  signal: z.string().nullable(),
+  signal: word(32).nullable(),
   /** Why it did not simply exit: a short stable word such as `timeout`, `no_such_user`, `node_restarted`, and then prose after a colon. */
-  reason: z.string().nullable(),
-  startedAt: timeMs.nullable(),
-  endedAt: timeMs,
+  reason: sentence().nullable(),
+  startedAt: timeMs.int().nullable(),
+  endedAt: timeMs.int(),
   /** All that was written, kept or not. */
   stdoutBytes: count,
   stderrBytes: count,
@@ -115,6 +130,12 @@ export const runStatusSchema = z.object({
 });
 
 /** Body of `POST /v1/acknowledge` on the node: the gateway has all of these runs. */
-export const acknowledgeRequest = z.object({ runs: z.array(z.string().max(64)) });
+export const acknowledgeRequest = z.object({ runs: z.array(z.string().max(64)).max(10_000) });
+
+/** The answer to it: those that the node does not know, or that go on there. */
+export const acknowledgeAnswer = z.object({ refused: z.array(word(64)).max(10_000) });
+
+/** What `GET /v1/runs` on the node answers: ended runs that have not been acknowledged. */
+export const unacknowledgedAnswer = z.object({ runs: z.array(z.string().max(64)).max(400_000) });
 
 export type RunStatus = z.infer<typeof runStatusSchema>;

@@ -1,5 +1,6 @@
 /** Schedules as the API speaks of them: when something is to be done, what, and what became of it. */
 import { z } from 'zod';
+import { positiveMs } from './bounded.ts';
 import { submitJobFields } from './job-messages.ts';
 import type { FiringCause, FiringState } from './schedule-words.ts';
 import { CATCH_UPS, OVERLAPS, REPORT_FORMATS } from './schedule-words.ts';
@@ -9,6 +10,7 @@ const MAX_PATH_LENGTH = 4_095;
 
 export const scheduleNameSchema = z
   .string()
+  .max(63)
   .regex(
     /^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/,
     'a name has 1 to 63 of a-z, 0-9, dot and dash, and starts and ends with a letter or digit',
@@ -29,7 +31,7 @@ export const scheduledActionSchema = z.discriminatedUnion('kind', [
     kind: z.literal('report'),
     format: z.enum(REPORT_FORMATS),
     /** How far back the report looks, ms. */
-    sinceMs: z.number().int().positive(),
+    sinceMs: positiveMs,
     /** On the gateway's machine: absolute, or below HOME/reports. */
     out: z.string().min(1).max(MAX_PATH_LENGTH),
   }),

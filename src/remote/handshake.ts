@@ -1,5 +1,6 @@
 /** The pairing handshake of a person's key over an open connection: with a code to log in, without one for a fresh token. */
 import type { z } from 'zod';
+import { GATEWAY_PEER } from '../protocol/gateway-peer.ts';
 import { pairChallengeAnswer, pairVerifyAnswer } from '../protocol/node-messages.ts';
 import type { InviteCode } from '../protocol/pairing.ts';
 import { type PairingCalls, pair } from '../protocol/pairing-client.ts';
@@ -54,9 +55,7 @@ export async function handshake(options: HandshakeOptions): Promise<Login> {
 
 function pairingCalls({ agent }: GatewayConnection): PairingCalls {
   const post = async <S extends z.ZodType>(path: string, body: unknown, schema: S): Promise<z.output<S>> => {
-    const parsed = schema.safeParse(await requestJson<unknown>({ agent, method: 'POST', path, body }));
-    if (!parsed.success) throw otherVersion(parsed.error);
-    return parsed.data;
+    return await requestJson<z.output<S>>({ agent, method: 'POST', path, body, peer: GATEWAY_PEER }, schema);
   };
   return {
     pairChallenge: (request) => post('/v1/pair/challenge', request, pairChallengeAnswer),
@@ -64,9 +63,8 @@ function pairingCalls({ agent }: GatewayConnection): PairingCalls {
   };
 }
 
-function otherVersion(cause?: unknown): FleetError {
+function otherVersion(): FleetError {
   return new FleetError('protocol_unsupported', 'the gateway answers in a way that this version does not know', {
     hint: 'Install the same fleet version on both machines.',
-    cause,
   });
 }

@@ -1,9 +1,11 @@
 /** How requests of the command line reach a remote gateway: channels of one SSH connection, made again when it is lost, and a token made again when it is old. */
 import type http from 'node:http';
+import { GATEWAY_PEER } from '../protocol/gateway-peer.ts';
 import { formatAddress } from '../shared/address.ts';
 import type { Clock } from '../shared/clock.ts';
 import { FleetError } from '../shared/errors.ts';
 import { personPaths } from '../shared/home.ts';
+import type { AnsweringPeer } from '../shared/http/request.ts';
 import { readPrivateFile } from '../shared/private-file.ts';
 import { checkHostKey, connect, type GatewayConnection } from './connect.ts';
 import { type Login, Logins } from './logins.ts';
@@ -36,10 +38,10 @@ export class RemoteTransport {
   }
 
   /** What a request needs to go this way. Connects when there is no connection. @throws FleetError `gateway_unreachable`, `host_key_changed`. */
-  async route(): Promise<{ agent: http.Agent; headers: Record<string, string> }> {
+  async route(): Promise<{ agent: http.Agent; headers: Record<string, string>; peer: AnsweringPeer }> {
     const { agent } = await this.#connect();
     if (isOld(this.#login, this.#options.clock.now())) await this.renew();
-    return { agent, headers: { authorization: `Bearer ${this.#login.token}` } };
+    return { agent, headers: { authorization: `Bearer ${this.#login.token}` }, peer: GATEWAY_PEER };
   }
 
   /** Gets a fresh token. @throws FleetError `key_revoked`, `not_paired`, and what a request throws. */

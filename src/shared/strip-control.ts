@@ -1,7 +1,47 @@
-/** Text from another machine, made harmless for a terminal: no escape sequence, no line break survives. */
+/** Text from another machine, made harmless: cut, and without what a terminal, a log or a spreadsheet would obey. */
 
-/** Replaces C0 and C1 control characters (ECMA-48) and Unicode's direction overrides by U+FFFD. */
+/** Longest message of another machine that is stored, logged or passed on, UTF-16 units. */
+export const MAX_MESSAGE_LENGTH = 1024;
+
+/**
+ * Control characters (C0, C1, DEL), format characters (direction marks, overrides and isolates, zero-width characters, the BOM,
+ * tags), separators of lines and paragraphs, and halves of surrogate pairs.
+ */
+const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
+/** The same but for what JSON uses as white space between its tokens, and what JSON.stringify has escaped already. */
+const UNSAFE_IN_JSON = /[\u007f\u0080-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu;
+
+/** Replaces each such character by U+FFFD. */
 export function stripControl(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this removes
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '\ufffd');
+  return text.replace(UNSAFE, '\ufffd');
+}
+
+/** One harmless line of at most `maxLength` UTF-16 units; `…` stands for what was cut off. */
+export function harmlessLine(text: string, maxLength = MAX_MESSAGE_LENGTH): string {
+  // Cut first: the text may be long, and replacing never makes it longer.
+  return stripControl(
+    cutText(text, maxLength)
+      .trim()
+      .replace(/\s*\n\s*/g, ' '),
+  );
+}
+
+/** At most `maxLength` UTF-16 units, never half a character; `…` stands for what was cut off. */
+export function cutText(text: string, maxLength: number): string {
+  return text.length <= maxLength ? text : `${text.slice(0, maxLength - 1).toWellFormed()}…`;
+}
+
+/** JSON whose strings have such characters as `\uXXXX`: the same value to a parser, and harmless on a terminal. */
+export function harmlessJson(value: unknown, indent?: number): string {
+  return escapeJson(JSON.stringify(value, null, indent));
+}
+
+/** {@link harmlessJson} for what is JSON text already. */
+export function escapeJson(json: string): string {
+  return json.replace(UNSAFE_IN_JSON, escapeCharacter);
+}
+
+function escapeCharacter(character: string): string {
+  const units = Array.from({ length: character.length }, (_, index) => character.charCodeAt(index));
+  return units.map((unit) => `\\u${unit.toString(16).padStart(4, '0')}`).join('');
 }

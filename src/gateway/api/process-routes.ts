@@ -3,6 +3,7 @@ import { type ProcessesView, processesAnswer, processesQuery } from '../../proto
 import { FleetError, toFleetError } from '../../shared/errors.ts';
 import { type App, parseInput } from '../../shared/http/fastify-app.ts';
 import { requestJson } from '../../shared/http/request.ts';
+import { nodePeer } from '../bus/node-client.ts';
 import type { Sessions } from '../sessions.ts';
 import type { Store } from '../store/store.ts';
 import { findNode } from './find.ts';
@@ -26,18 +27,13 @@ export function addProcessRoute(app: App, { store, sessions }: ProcessRouteOptio
         });
       }
       const path = `/v1/processes?limit=${limit}&sort=${sort}`;
-      const answer = await requestJson<unknown>({ agent: session.agent, method: 'GET', path }).catch(
-        (error: unknown) => {
-          const failure = toFleetError(error);
-          // The only thing that this request can miss is the route itself.
-          throw failure.code === 'not_found' ? tooOld(name, failure) : failure;
-        },
-      );
-      const parsed = processesAnswer.safeParse(answer);
-      if (!parsed.success) {
-        throw new FleetError('protocol_unsupported', `${name} answered something that is no list of processes`);
-      }
-      return { node: name, processes: parsed.data.processes };
+      const question = { agent: session.agent, method: 'GET', path, peer: nodePeer(name) } as const;
+      const { processes } = await requestJson(question, processesAnswer).catch((error: unknown) => {
+        const failure = toFleetError(error);
+        // The only thing that this request can miss is the route itself.
+        throw failure.code === 'not_found' ? tooOld(name, failure) : failure;
+      });
+      return { node: name, processes };
     },
   );
 }

@@ -318,6 +318,6 @@ export class Bus {
   }
 
   #clientOf(session: Session): NodeClient {
-    return new NodeClient({ agent: session.agent, signTicket: this.#options.signTicket });
+    return new NodeClient({ agent: session.agent, name: session.nodeName, signTicket: this.#options.signTicket });
   }
 }

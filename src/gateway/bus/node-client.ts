@@ -2,16 +2,56 @@
 import type http from 'node:http';
 import type { Readable } from 'node:stream';
 import { LOG_CONTENT_TYPE } from '../../protocol/frames.ts';
-import { type RunSpec, type RunStatus, runStatusSchema } from '../../protocol/run-spec.ts';
+import {
+  acknowledgeAnswer,
+  type RunSpec,
+  type RunStatus,
+  runStatusSchema,
+  unacknowledgedAnswer,
+} from '../../protocol/run-spec.ts';
 import { TICKET_HEADER } from '../../protocol/ticket.ts';
-import { FleetError } from '../../shared/errors.ts';
-import { openRequest, type RequestOptions, readJson, requestJson } from '../../shared/http/request.ts';
+import type { ErrorCode } from '../../shared/errors.ts';
+import {
+  type AnsweringPeer,
+  type AnswerSchema,
+  discardRest,
+  openRequest,
+  type RequestOptions,
+  readJson,
+  requestJson,
+} from '../../shared/http/request.ts';
 
 /** A cancel is answered only when the process group is gone, which takes the kill grace and then some, ms. */
 const CANCEL_DEADLINE_MS = 60_000;
+/** Largest list of ended runs: a node that was away for long has many; bytes. */
+const MAX_RUN_LIST_BYTES = 8 * 1024 * 1024;
+
+/** What a node may refuse a request with. It must not be able to speak of the person's key or login. */
+const NODE_CODES: ReadonlySet<ErrorCode> = new Set([
+  'bad_request',
+  'not_found',
+  'no_such_agent',
+  'conflict',
+  'too_large',
+  'protocol_unsupported',
+  'forbidden',
+  'policy_denied',
+  'connection_lost',
+  'busy',
+  'timeout',
+  'not_running',
+  'storage_failed',
+  'internal',
+]);
+
+export function nodePeer(name: string): AnsweringPeer {
+  return { name, codes: NODE_CODES, otherCode: 'protocol_unsupported' };
+}
 
 export interface NodeClientOptions {
   agent: http.Agent;
+  /** As its operator calls it. */
+  name: string;
   signTicket(run: { id: string; nodeId: string }, body: Buffer): string;
 }
 
@@ -33,19 +73,19 @@ export class NodeClient {
     const request = { method: 'PUT', path: `${runPath(spec.run)}?log=1` } as const;
     const response = await this.#open({ ...request, bytes, headers, signal });
     if (response.headers['content-type'] === LOG_CONTENT_TYPE) return response;
-    parseStatus(await readJson(response, request));
+    await readJson(response, { ...request, peer: this.#peer }, runStatusSchema);
     return undefined;
   }
 
   /** @throws FleetError `not_found` when the node's journal does not have the run. */
-  async status(run: string, signal: AbortSignal): Promise<RunStatus> {
-    return parseStatus(await this.#json({ method: 'GET', path: runPath(run), signal }));
+  status(run: string, signal: AbortSignal): Promise<RunStatus> {
+    return this.#json({ method: 'GET', path: runPath(run), signal }, runStatusSchema);
   }
 
   /** All finished runs that the gateway has not acknowledged yet. */
   async unacknowledged(): Promise<string[]> {
-    const { runs } = await this.#json<{ runs: string[] }>({ method: 'GET', path: '/v1/runs?unacknowledged=1' });
-    return runs;
+    const request = { method: 'GET', path: '/v1/runs?unacknowledged=1', maxAnswerBytes: MAX_RUN_LIST_BYTES } as const;
+    return (await this.#json(request, unacknowledgedAnswer)).runs;
   }
 
   /** The run's log from offset `from`, live until its end frame. */
@@ -55,13 +95,14 @@ export class NodeClient {
 
   /** Resolves when the process group is confirmed gone. */
   async cancel(run: string): Promise<void> {
-    await this.#json({ method: 'POST', path: `${runPath(run)}/cancel`, answerDeadlineMs: CANCEL_DEADLINE_MS });
+    const request = { method: 'POST', path: `${runPath(run)}/cancel`, answerDeadlineMs: CANCEL_DEADLINE_MS } as const;
+    await this.#json(request, runStatusSchema);
   }
 
   /** Everything of these runs is stored. Those that the node does not know, or that go on there, come back. */
   async acknowledge(runs: string[]): Promise<string[]> {
     const request = { method: 'POST', path: '/v1/acknowledge', body: { runs } } as const;
-    return (await this.#json<{ refused: string[] }>(request)).refused;
+    return (await this.#json(request, acknowledgeAnswer)).refused;
   }
 
   /** Sends all of `stream` to the command's stdin; resolves when the node has taken it. */
@@ -75,25 +116,22 @@ export class NodeClient {
       // The answer comes after the last byte, and a command may read slowly for days.
       answerDeadlineMs: 2 ** 31 - 1,
     });
-    response.resume();
+    discardRest(response);
   }
 
-  #open(options: Omit<RequestOptions, 'agent'>): Promise<http.IncomingMessage> {
-    return openRequest({ ...options, agent: this.#options.agent });
+  #open(options: Omit<RequestOptions, 'agent' | 'peer'>): Promise<http.IncomingMessage> {
+    return openRequest({ ...options, agent: this.#options.agent, peer: this.#peer });
   }
 
-  #json<T>(options: Omit<RequestOptions, 'agent'>): Promise<T> {
-    return requestJson<T>({ ...options, agent: this.#options.agent });
+  #json<T>(options: Omit<RequestOptions, 'agent' | 'peer'>, schema: AnswerSchema<T>): Promise<T> {
+    return requestJson({ ...options, agent: this.#options.agent, peer: this.#peer }, schema);
+  }
+
+  get #peer(): AnsweringPeer {
+    return nodePeer(this.#options.name);
   }
 }
 
 function runPath(run: string): string {
   return `/v1/runs/${encodeURIComponent(run)}`;
-}
-
-function parseStatus(value: unknown): RunStatus {
-  const parsed = runStatusSchema.safeParse(value);
-  if (!parsed.success)
-    throw new FleetError('protocol_unsupported', 'the node answered something that is not the status of a run');
-  return parsed.data;
 }

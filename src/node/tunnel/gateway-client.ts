@@ -1,6 +1,7 @@
 /** The node's side of the gateway's API, over channels of the one SSH connection. Every answer is checked and sets the clock. */
 import type http from 'node:http';
 import type { z } from 'zod';
+import { GATEWAY_PEER } from '../../protocol/gateway-peer.ts';
 import type { Heartbeat } from '../../protocol/heartbeat.ts';
 import { type RotateKeyAnswer, type RotateKeyRequest, rotateKeyAnswer } from '../../protocol/key-rotation.ts';
 import { GATEWAY_API } from '../../protocol/limits.ts';
@@ -19,7 +20,6 @@ import {
   pairVerifyAnswer,
 } from '../../protocol/node-messages.ts';
 import type { Clock } from '../../shared/clock.ts';
-import { FleetError } from '../../shared/errors.ts';
 import { requestJson } from '../../shared/http/request.ts';
 import { createStreamAgent } from '../../shared/http/stream-agent.ts';
 import type { SshConnection } from '../../shared/ssh/ssh-connection.ts';
@@ -74,20 +74,10 @@ export class GatewayClient {
     const sentAt = this.#clock.monotonic();
     const headers: Record<string, string> = {};
     if (this.token !== undefined) headers.authorization = `Bearer ${this.token}`;
-    const answer = await requestJson<unknown>({ agent: this.#agent, method: 'POST', path, body, headers });
-    const parsed = schema.safeParse(answer);
-    if (!parsed.success) {
-      throw new FleetError(
-        'protocol_unsupported',
-        `the gateway answered ${path} in a way that this version does not know`,
-        {
-          hint: 'Install the same fleet version on both machines.',
-          cause: parsed.error,
-        },
-      );
-    }
-    const { time } = parsed.data as { time?: number };
+    const request = { agent: this.#agent, method: 'POST', path, body, headers, peer: GATEWAY_PEER } as const;
+    const answer = await requestJson<z.output<S>>(request, schema);
+    const { time } = answer as { time?: number };
     if (time !== undefined) this.#gatewayClock.set(time, this.#clock.monotonic() - sentAt);
-    return parsed.data;
+    return answer;
   }
 }

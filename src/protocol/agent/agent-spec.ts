@@ -4,6 +4,7 @@ import { z } from 'zod';
 /** Names appear in capabilities (64 characters at most) and on command lines. */
 export const agentNameSchema = z
   .string()
+  .max(48)
   .regex(/^[a-z0-9][a-z0-9._-]{0,47}$/, 'an agent has a name of 1 to 48 of a-z, 0-9, dot, underscore and dash');
 
 /** How the stdout of an agent's program is to be read. docs/agents.md. */

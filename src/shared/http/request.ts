@@ -1,14 +1,24 @@
-/** The one HTTP client of fleet: JSON in and out, errors as FleetError, a deadline on every answer. */
+/** The one HTTP client of fleet: JSON in, checked JSON out, errors as FleetError, and a limit on the time and size of every answer. */
 import http from 'node:http';
 import type { Readable } from 'node:stream';
 import { ERROR_CODES, type ErrorCode, FleetError, systemErrorCode } from '../errors.ts';
+import { harmlessLine } from '../strip-control.ts';
 
 /** Without an answer's head by then, the request has failed, ms. */
 export const DEFAULT_ANSWER_DEADLINE_MS = 15_000;
 /** A body that is read as a whole and brings nothing for so long has stalled, ms. */
 const BODY_SILENCE_MS = 15_000;
-/** Largest JSON answer that is read into memory, bytes. */
-const MAX_ANSWER_BYTES = 256 * 1024 * 1024;
+/** A body that is read as a whole must come faster than this on average, bytes per ms; a slow mobile link does. */
+const MIN_BODY_BYTES_PER_MS = 16;
+/** Largest answer that says what went wrong, bytes. */
+export const MAX_ERROR_BYTES = 64 * 1024;
+/** Largest JSON answer unless the call says otherwise, bytes. */
+export const DEFAULT_MAX_ANSWER_BYTES = 1024 * 1024;
+
+/** What checks an answer: a zod schema, without the command line having to load zod. */
+export interface AnswerSchema<T> {
+  safeParse(value: unknown): { success: true; data: T } | { success: false; error: Error };
+}
 
 export interface RequestOptions {
   agent?: http.Agent | undefined;
@@ -21,10 +31,28 @@ export interface RequestOptions {
   bytes?: Buffer | undefined;
   stream?: Readable | undefined;
   answerDeadlineMs?: number | undefined;
+  /** Largest JSON answer, bytes; {@link DEFAULT_MAX_ANSWER_BYTES} by default. */
+  maxAnswerBytes?: number | undefined;
+  /** Who answers, if that is another machine. Its words are then attributed to it, and its hints and foreign codes are dropped. */
+  peer?: AnsweringPeer | undefined;
   signal?: AbortSignal | undefined;
 }
 
-/** Sends a request and resolves with the answer's head once it is there. A status of 400 and above becomes the FleetError that the other side meant. */
+export interface AnsweringPeer {
+  /** `node-1`, `the gateway`. */
+  name: string;
+  /** Error codes that it may use. */
+  codes: ReadonlySet<ErrorCode>;
+  /** Stands for every other code, and for an error that cannot be read. */
+  otherCode: ErrorCode;
+  /** What to do next, from our own catalogue. */
+  hints?: Partial<Record<ErrorCode, string>>;
+}
+
+/**
+ * Sends a request and resolves with the answer's head once it is there. A status of 400 and above becomes the FleetError that the other
+ * side meant, cut and harmless to print.
+ */
 export function openRequest(options: RequestOptions): Promise<http.IncomingMessage> {
   const body = options.bytes ?? (options.body === undefined ? undefined : Buffer.from(JSON.stringify(options.body)));
   const headers: Record<string, string | number> = { ...options.headers };
@@ -62,8 +90,8 @@ export function openRequest(options: RequestOptions): Promise<http.IncomingMessa
       options.signal?.removeEventListener('abort', abort);
       const status = response.statusCode ?? 0;
       if (status < 400) return resolve(response);
-      readAll(response).then(
-        (bytes) => reject(parseErrorAnswer(status, bytes)),
+      readAll(response, MAX_ERROR_BYTES).then(
+        (bytes) => reject(parseErrorAnswer(status, bytes, options.peer)),
         (error: Error) => reject(connectionError(error)),
       );
     });
@@ -78,62 +106,98 @@ export function openRequest(options: RequestOptions): Promise<http.IncomingMessa
   });
 }
 
-/** {@link openRequest}, and the whole answer as JSON. */
-export async function requestJson<T>(options: RequestOptions): Promise<T> {
-  return await readJson<T>(await openRequest(options), options);
+/**
+ * {@link openRequest}, and the whole answer as JSON that fits `schema`. @throws FleetError `protocol_unsupported` when it does not.
+ * Only tests may leave the schema out; test/architecture.test.ts looks.
+ */
+export async function requestJson<T>(options: RequestOptions, schema?: AnswerSchema<T>): Promise<T> {
+  return await readJson(await openRequest(options), options, schema);
 }
 
-/** The whole answer to that request as JSON; undefined when it is empty. */
+/** The whole answer to that request as JSON that fits `schema`; an empty one is undefined. */
 export async function readJson<T>(
   response: http.IncomingMessage,
-  { method, path }: Pick<RequestOptions, 'method' | 'path'>,
+  options: Pick<RequestOptions, 'method' | 'path' | 'maxAnswerBytes' | 'peer'>,
+  schema?: AnswerSchema<T>,
 ): Promise<T> {
+  const who = options.peer?.name ?? 'the other side';
+  const route = `${options.method} ${options.path.split('?')[0]}`;
   let bytes: Buffer;
   try {
-    bytes = await readAll(response);
+    bytes = await readAll(response, options.maxAnswerBytes ?? DEFAULT_MAX_ANSWER_BYTES);
   } catch (error) {
     throw connectionError(error);
   }
-  if (bytes.length === 0) return undefined as T;
+  let value: unknown;
   try {
-    return JSON.parse(bytes.toString('utf8')) as T;
+    if (bytes.length > 0) value = JSON.parse(bytes.toString('utf8'));
   } catch (error) {
-    throw new FleetError('connection_lost', `the answer to ${method} ${path} is not JSON`, { cause: error });
+    throw new FleetError('connection_lost', `the answer to ${route} is not JSON`, { cause: error });
   }
+  if (schema === undefined) return value as T;
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new FleetError('protocol_unsupported', `${who} answered ${route} in a way that this version does not know`, {
+    hint: 'Install the same fleet version on both machines.',
+    cause: parsed.error,
+  });
 }
 
-async function readAll(stream: Readable): Promise<Buffer> {
+/** Lets the rest of an answer go by that nobody needs: a short one, so that the connection can be used again; a longer one is cut. */
+export function discardRest(response: Readable): void {
+  readAll(response, MAX_ERROR_BYTES).catch(() => {});
+}
+
+async function readAll(stream: Readable, maxBytes: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let total = 0;
-  const silence = setTimeout(() => {
-    stream.destroy(new FleetError('timeout', `the answer stalled for ${BODY_SILENCE_MS} ms`));
-  }, BODY_SILENCE_MS);
+  const stop = (message: string) => (): void => void stream.destroy(new FleetError('timeout', message));
+  const silence = setTimeout(stop(`the answer stalled for ${BODY_SILENCE_MS} ms`), BODY_SILENCE_MS);
+  const deadlineMs = BODY_SILENCE_MS + maxBytes / MIN_BODY_BYTES_PER_MS;
+  const deadline = setTimeout(stop(`the answer was not complete within ${Math.round(deadlineMs)} ms`), deadlineMs);
   try {
     for await (const chunk of stream as AsyncIterable<Buffer>) {
       silence.refresh();
       total += chunk.length;
-      if (total > MAX_ANSWER_BYTES)
-        throw new FleetError('too_large', `an answer of more than ${MAX_ANSWER_BYTES} bytes`);
+      // Leaving the loop destroys the stream.
+      if (total > maxBytes) throw new FleetError('protocol_unsupported', `an answer of more than ${maxBytes} bytes`);
       chunks.push(chunk);
     }
   } finally {
     clearTimeout(silence);
+    clearTimeout(deadline);
   }
   return Buffer.concat(chunks);
 }
 
-function parseErrorAnswer(status: number, bytes: Buffer): FleetError {
-  try {
-    const { error } = JSON.parse(bytes.toString('utf8')) as {
-      error?: { code?: string; message?: string; hint?: string };
-    };
-    if (error?.code !== undefined && Object.hasOwn(ERROR_CODES, error.code)) {
-      return new FleetError(error.code as ErrorCode, error.message ?? error.code, { hint: error.hint });
-    }
-  } catch {
-    // Not one of fleet's answers; the status below says what there is to say.
+function parseErrorAnswer(status: number, bytes: Buffer, peer: AnsweringPeer | undefined): FleetError {
+  const said = readError(bytes);
+  if (said === undefined) {
+    return new FleetError(
+      peer?.otherCode ?? 'internal',
+      `${peer?.name ?? 'the other side'} answered with HTTP ${status}`,
+    );
   }
-  return new FleetError('internal', `the other side answered with HTTP ${status}`);
+  if (peer === undefined) return new FleetError(said.code, said.message, { hint: said.hint });
+  const code = peer.codes.has(said.code) ? said.code : peer.otherCode;
+  return new FleetError(code, `${peer.name} answered: ${said.message}`, { hint: peer.hints?.[code] });
+}
+
+/** Undefined when it is not one of fleet's answers: then the status says what there is to say. */
+function readError(bytes: Buffer): { code: ErrorCode; message: string; hint: string | undefined } | undefined {
+  let answer: { error?: { code?: unknown; message?: unknown; hint?: unknown } } | null;
+  try {
+    answer = JSON.parse(bytes.toString('utf8')) as typeof answer;
+  } catch {
+    return undefined;
+  }
+  const { code, message, hint } = answer?.error ?? {};
+  if (typeof code !== 'string' || !Object.hasOwn(ERROR_CODES, code)) return undefined;
+  return {
+    code: code as ErrorCode,
+    message: typeof message === 'string' ? harmlessLine(message) : code,
+    hint: typeof hint === 'string' ? harmlessLine(hint) : undefined,
+  };
 }
 
 /** What node:http threw, as a FleetError; one that passed through it is given back as it was. */

@@ -1,0 +1,40 @@
+/** Schemas of values from another machine, each with a limit: what has none can fill a memory, a disk or a screen. */
+import { z } from 'zod';
+import { harmlessLine, stripControl } from '../shared/strip-control.ts';
+
+/** Longest sentence that is read at all, UTF-16 units; what is longer than it may be is cut, not refused. */
+const MAX_SENTENCE_LENGTH = 256 * 1024;
+/** Longest duration, ms: a hundred years. */
+export const MAX_DURATION_MS = 100 * 365 * 86_400_000;
+/** Latest time that a Date can hold, ms (ECMA-262, 21.4.1.1). */
+const MAX_TIME_MS = 8.64e15;
+
+/** A name or word of at most `max` UTF-16 units, without control characters. */
+export function word(max: number) {
+  return z.string().max(max).transform(stripControl);
+}
+
+/** A message for people, cut to `max` UTF-16 units and made one harmless line. */
+export function sentence(max?: number) {
+  return z
+    .string()
+    .max(MAX_SENTENCE_LENGTH)
+    .transform((text) => harmlessLine(text, max));
+}
+
+/** A record of at most `maxKeys` entries; the parameter is for the test that looks for records without a limit. */
+export function boundedRecord<K extends z.ZodType<string>, V extends z.ZodType>(key: K, value: V, maxKeys: number) {
+  const isSmall = (record: object): boolean => Object.keys(record).length <= maxKeys;
+  return z.record(key, value).refine(isSmall, { error: `more than ${maxKeys} entries`, params: { maxKeys } });
+}
+
+/** A point in time, ms since the epoch. */
+export const timeMs = z.number().min(0).max(MAX_TIME_MS);
+/** A duration that may be a fraction, ms. */
+export const milliseconds = z.number().min(0).max(MAX_DURATION_MS);
+/** A duration that somebody asks for, ms. */
+export const positiveMs = z.number().int().positive().max(MAX_DURATION_MS);
+/** Bytes, or something else that is counted. */
+export const count = z.number().int().nonnegative();
+/** A figure that is not negative: bytes, a rate, a load. */
+export const amount = z.number().min(0).max(Number.MAX_SAFE_INTEGER);
