@@ -1,7 +1,7 @@
 /** Finds the process of a run that a former shim has started, or perhaps started, before it was killed. */
-import type { OutputPast } from '../shim/messages.ts';
+import type { OutputPast, StartedCommand } from '../shim/messages.ts';
+import { runCgroupOf } from './cgroup.ts';
 import type { JournalRow } from './journal-row.ts';
-import { ProcessGroup } from './process-group.ts';
 import type { ProcessTable } from './process-table.ts';
 
 /** What is left of a run that no shim knows any more. */
@@ -12,17 +12,17 @@ export interface Inheritance {
 }
 
 /** Undefined if it cannot be told whether there is, or was, such a process. */
-export function findGroup(
+export function findCommand(
   row: JournalRow,
   processes: ProcessTable,
   pipePath: (name: string) => string,
-): ProcessGroup | undefined {
+): StartedCommand | undefined {
   // Without the proof that it is still the same process, a pid is but a number that may be a stranger's by now.
   if (row.pid !== null && row.identity !== null) {
-    return new ProcessGroup(row.pid, row.identity, processes);
+    return { pid: row.pid, identity: row.identity, cgroup: row.place?.cgroup };
   }
   if (row.place === null) return undefined;
   // Killed just when the command had been spawned, or was about to be. Only the command holds its pipes.
   const found = processes.findHolder(pipePath(row.place.pipes.stdout));
-  return found && new ProcessGroup(found.pid, found.identity, processes);
+  return found && { pid: found.pid, identity: found.identity, cgroup: runCgroupOf(found.pid) };
 }

@@ -8,10 +8,11 @@ export type KillCause = 'canceled' | 'timeout' | 'stdin_lost';
 /** accepted: surely not spawned. starting: perhaps spawned. started: spawned, `pid` is known. ended: `outcome` is known. */
 export type RunPhase = 'accepted' | 'starting' | 'started' | 'ended';
 
-/** The pipes of a run, and the shim to which the order to start it goes. */
+/** The pipes of a run, the shim to which the order to start it goes, and, once it is started, the control group of its own. */
 export interface RunPlace {
   pipes: RunPipes;
   shim: string;
+  cgroup?: string;
 }
 
 export interface JournalRow {

@@ -8,7 +8,7 @@ import { closeSync, openSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { type RunOutcome, type RunSpec, runSpecSchema } from '../../protocol/run-spec.ts';
 import { FleetError } from '../../shared/errors.ts';
-import type { CommandExit, OutputCounters } from '../shim/messages.ts';
+import type { CommandExit, OutputCounters, StartedCommand } from '../shim/messages.ts';
 import { type JournalRow, type KillCause, parseRow, type RunPlace, type SqlRow, type SqlValue } from './journal-row.ts';
 
 const SCHEMA_VERSION = 1;
@@ -156,10 +156,11 @@ export class Journal {
     this.#writeSoon(sql, [run]);
   }
 
-  started(run: string, facts: { pid: number; identity: string | undefined; startedAt: number }): void {
+  started(run: string, { pid, identity, cgroup, startedAt }: StartedCommand & { startedAt: number }): void {
+    const place = cgroup === undefined ? 'place' : "json_set(place, '$.cgroup', ?)";
     this.#writeSoon(
-      "UPDATE run SET phase = 'started', pid = ?, identity = ?, started_at = ? WHERE run = ? AND phase IN ('starting', 'started')",
-      [facts.pid, facts.identity ?? null, Math.round(facts.startedAt), run],
+      `UPDATE run SET phase = 'started', pid = ?, identity = ?, started_at = ?, place = ${place} WHERE run = ? AND phase IN ('starting', 'started')`,
+      [pid, identity ?? null, Math.round(startedAt), ...(cgroup === undefined ? [] : [cgroup]), run],
     );
   }
 

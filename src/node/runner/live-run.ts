@@ -233,7 +233,7 @@ export class LiveRun {
   /** Goes on with a command that the shim has followed all the time. */
   async #resume(row: JournalRow, state: CommandState): Promise<void> {
     this.#giveSlotBack = this.#context.agents.occupySlot(this.spec);
-    this.#command.resume(state);
+    this.#command.resume(state, row.place);
     // The former process may have been killed between its note and its order.
     if (this.spec.stdin && !row.stdinOpen) this.#command.closeStdin();
     await this.#goOn(row);
@@ -281,8 +281,8 @@ export class LiveRun {
     }
     const { end } = command;
     if (this.#cause !== undefined) {
-      const dead = await command.terminate(this.#signalWith, signal, () => this.#over.resolve());
-      if (dead) await this.#end({ kind: 'killed', cause: this.#cause }, command.end);
+      const left = await command.terminate(this.#signalWith, signal, () => this.#over.resolve());
+      if (left !== undefined) await this.#end({ kind: 'killed', cause: this.#cause, left }, command.end);
     } else if (end !== undefined) {
       const { exit } = end;
       await this.#end(exit === null ? { kind: 'unknown', reason: RESTARTED } : { kind: 'exit', exit }, end);

@@ -2,14 +2,17 @@
 import type { RunOutcome } from '../../protocol/run-spec.ts';
 import type { CommandExit, OutputCounters } from '../shim/messages.ts';
 import type { KillCause } from './journal-row.ts';
+import type { ProcessFacts } from './process-table.ts';
 
+/** Processes that are named in a reason. */
+const MOST_NAMED = 5;
 const OUTPUT_GAP = 'output_gap: some output may be missing where the shim was killed';
 
 export type RunEnding =
   /** The command came to its own end. */
   | { kind: 'exit'; exit: CommandExit }
-  /** The runner ended it, and its group is confirmed dead. */
-  | { kind: 'killed'; cause: KillCause }
+  /** The runner ended it, and all of it is confirmed dead but what is `left`. */
+  | { kind: 'killed'; cause: KillCause; left: readonly Pick<ProcessFacts, 'pid' | 'name'>[] }
   /** It never ran; `reason` is a stable word, a colon, and prose. */
   | { kind: 'failed_to_start'; reason: string }
   /** It may have run; what became of it nobody saw. */
@@ -51,12 +54,24 @@ function verdict(ending: RunEnding, facts: OutcomeFacts): Verdict {
   switch (ending.kind) {
     case 'exit':
       return exitVerdict(ending.exit);
-    case 'killed':
-      return killVerdict(ending.cause, facts);
+    case 'killed': {
+      const verdict = killVerdict(ending.cause, facts);
+      return { ...verdict, reason: [verdict.reason, ...describeLeft(ending.left)].join('; ') };
+    }
     case 'failed_to_start':
     case 'unknown':
       return { state: ending.kind, exitCode: null, signal: null, reason: ending.reason };
   }
+}
+
+function describeLeft(left: readonly Pick<ProcessFacts, 'pid' | 'name'>[]): string[] {
+  if (left.length === 0) return [];
+  // A program may call itself whatever it likes.
+  const named = left
+    .slice(0, MOST_NAMED)
+    .map(({ pid, name }) => `pid ${pid} ${name.replace(/[^\x20-\x7e]|[;,]/g, '?')}`);
+  const more = left.length - named.length;
+  return [`left_behind: ${[...named, ...(more > 0 ? [`and ${more} more`] : [])].join(', ')}`];
 }
 
 function exitVerdict({ exitCode, signal }: CommandExit): Verdict {

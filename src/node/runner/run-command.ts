@@ -1,14 +1,22 @@
 /** The command of one run, as the node's process sees it: the shim has it, this tells the shim what to do, and keeps what it says. */
 import type { RunSpec } from '../../protocol/run-spec.ts';
 import { type Clock, sleep } from '../../shared/clock.ts';
-import type { CommandEnd, CommandState, Order, OutputPast, ShimEvent } from '../shim/messages.ts';
-import { findGroup } from './adoption.ts';
+import type {
+  CommandEnd,
+  CommandState,
+  Order,
+  OutputPast,
+  RunPipes,
+  ShimEvent,
+  StartedCommand,
+} from '../shim/messages.ts';
+import { findCommand } from './adoption.ts';
 import type { Agents } from './agents.ts';
 import type { CommandPlan } from './command-plan.ts';
 import type { FifoPool } from './fifo-pool.ts';
 import type { JournalRow, RunPlace } from './journal-row.ts';
 import { ProcessGroup, signalThrough, terminateGroup } from './process-group.ts';
-import type { ProcessTable } from './process-table.ts';
+import type { ProcessFacts, ProcessTable } from './process-table.ts';
 import type { RunLog } from './run-log.ts';
 import type { RunRecord } from './run-record.ts';
 import type { ShimLink } from './shim-link.ts';
@@ -85,8 +93,8 @@ export class RunCommand {
     const startedAt = Math.round(now());
     this.#ordered = true;
     const order = { ...this.#order(pipes, startedAt), command: { argv, cwd, env, input } };
-    const { pid, identity } = await shim.start(order, (event) => this.#take(event));
-    this.#isProcess(pid, identity, startedAt);
+    const started = await shim.start(order, (event) => this.#take(event));
+    this.#isProcess(started, pipes, startedAt);
   }
 
   /** What the shim still knows of a command that a former process has started; undefined if it does not. */
@@ -95,9 +103,9 @@ export class RunCommand {
   }
 
   /** Goes on with a command that the shim has followed all the time. */
-  resume(state: CommandState): void {
+  resume(state: CommandState, place: RunPlace | null): void {
     this.#ordered = true;
-    this.#isProcess(state.pid, state.identity, state.startedAt);
+    this.#isProcess(state, place?.pipes, state.startedAt);
     this.#log.advance(state.logBytes);
     this.#spaceBytes = state.spaceBytes;
     const { run } = this.#spec;
@@ -108,26 +116,31 @@ export class RunCommand {
   /** Takes up a command whose shim is gone. False if nobody can say whether there was one. @throws FleetError `connection_lost` */
   async adopt(row: JournalRow, past: OutputPast): Promise<boolean> {
     const { fifos, processes, shim, now } = this.#context;
-    const group = findGroup(row, processes, (name) => fifos.path(name));
-    if (group === undefined || row.place === null) return false;
+    const found = findCommand(row, processes, (name) => fifos.path(name));
+    if (found === undefined || row.place === null) return false;
     const startedAt = row.startedAt ?? Math.round(now());
-    this.#isProcess(group.leader, group.identity, startedAt);
+    this.#isProcess(found, row.place.pipes, startedAt);
     this.#ordered = true;
     const order = this.#order({ ...row.place.pipes, stdin: null }, startedAt);
-    const { leader: pid, identity } = group;
-    await shim.adopt({ ...order, pid, identity, past, exit: row.exit }, (event) => this.#take(event));
+    const { pid, identity, cgroup } = found;
+    await shim.adopt({ ...order, pid, identity, cgroup, past, exit: row.exit }, (event) => this.#take(event));
     return true;
   }
 
   /**
-   * Ends the whole group, and reads what is left of its output. False if `signal` aborted before all of it was dead; `onDead` is called
-   * when it is.
+   * Ends all that belongs to the command, and reads what is left of its output; `onDead` is called in between. Resolves with what could
+   * not be ended, or undefined if `signal` aborted before.
    */
-  async terminate(signalWith: CommandPlan['signalWith'], signal: AbortSignal, onDead: () => void): Promise<boolean> {
+  async terminate(
+    signalWith: CommandPlan['signalWith'],
+    signal: AbortSignal,
+    onDead: () => void,
+  ): Promise<ProcessFacts[] | undefined> {
     const { clock, killGraceMs, shim } = this.#context;
-    if (this.#group === undefined) return true;
-    const signalAs = signalWith && signalThrough(signalWith, this.#group.leader);
-    if (!(await terminateGroup(this.#group, { clock, killGraceMs, signal, signalAs }))) return false;
+    if (this.#group === undefined) return [];
+    const signalAs = signalWith && signalThrough(signalWith);
+    const left = await terminateGroup(this.#group, { clock, killGraceMs, signal, signalAs });
+    if (left === undefined) return undefined;
     onDead();
     const drainTime = new AbortController();
     await Promise.race([this.ended, sleep(clock, DRAIN_AFTER_KILL_MS, AbortSignal.any([signal, drainTime.signal]))]);
@@ -135,7 +148,7 @@ export class RunCommand {
     if (this.#end === undefined) shim.finish(this.#spec.run);
     // Also when this process lets go: it is but a moment, and the next one need not find out again that all are dead.
     await Promise.race([this.ended, shim.lost]);
-    return this.#end !== undefined;
+    return this.#end === undefined ? undefined : left;
   }
 
   /** The sender of stdin is done: the command may see its end. */
@@ -160,10 +173,17 @@ export class RunCommand {
   }
 
   /** Records, as the first thing after the spawn, which process it is. */
-  #isProcess(pid: number, identity: string | undefined, startedAt: number): void {
-    this.#group = new ProcessGroup(pid, identity, this.#context.processes);
+  #isProcess({ pid, identity, cgroup }: StartedCommand, pipes: RunPipes | undefined, startedAt: number): void {
+    const { processes, fifos, shim } = this.#context;
+    const names = [pipes?.stdout, pipes?.stderr, pipes?.stdin].filter((name) => typeof name === 'string');
+    this.#group = new ProcessGroup(pid, identity, processes, {
+      run: this.#spec.run,
+      pipes: names.map((name) => fifos.path(name)),
+      cgroup,
+      spare: [process.pid, shim.pid],
+    });
     this.#startedAt = startedAt;
-    this.#record.started({ pid, identity, startedAt });
+    this.#record.started({ pid, identity, cgroup, startedAt });
   }
 
   #take(event: ShimEvent): void {

@@ -9,7 +9,7 @@ import { encodeFrame, FRAME_TYPE } from '../../protocol/frames.ts';
 import type { RunOutcome, RunSpec } from '../../protocol/run-spec.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
-import type { CommandEnd } from '../shim/messages.ts';
+import type { CommandEnd, StartedCommand } from '../shim/messages.ts';
 import type { Journal } from './journal.ts';
 import { composeOutcome, type RunEnding } from './outcome.ts';
 import type { RunLog } from './run-log.ts';
@@ -54,7 +54,7 @@ export class RunRecord {
   }
 
   /** The process exists. */
-  started(facts: { pid: number; identity: string | undefined; startedAt: number }): void {
+  started(facts: StartedCommand & { startedAt: number }): void {
     const { spec, journal } = this.#options;
     void this.#persist('started', () => journal.started(spec.run, facts));
   }

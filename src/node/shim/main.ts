@@ -6,9 +6,11 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { systemClock } from '../../shared/clock.ts';
+import { cgroupOf } from '../runner/cgroup.ts';
 import { openProcessTable } from '../runner/process-table.ts';
 import { runToolSync } from '../runner/run-tool.ts';
 import { createLineLogger } from './line-logger.ts';
+import { RunCgroups } from './run-cgroups.ts';
 import { ShimServer } from './shim-server.ts';
 import { Supervisor } from './supervisor.ts';
 
@@ -23,9 +25,12 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
 // Its default is to end the process; with a listener the write itself fails, as on a full disk.
 process.on('SIGXFSZ', () => {});
 
+const shim = randomUUID();
+const cgroups = new RunCgroups(shim, logger, cgroupOf('self'));
 const supervisor = new Supervisor(
   {
     processes: openProcessTable(runToolSync),
+    cgroups,
     clock: systemClock,
     logger,
     logPath: (run) => join(folder, 'logs', `${run}.log`),
@@ -33,7 +38,8 @@ const supervisor = new Supervisor(
   },
   (event) => server.tell(event),
 );
-const server = new ShimServer({ shim: randomUUID(), supervisor, clock: systemClock, logger });
+const server = new ShimServer({ shim, supervisor, clock: systemClock, logger });
+void server.closed.then(() => cgroups.close());
 await server.listen(socket);
 // Tells the one who started this process that it may connect.
 process.stdout.write('ready\n');

@@ -69,6 +69,7 @@ export interface StartOrder extends Order {
 export interface AdoptOrder extends Order {
   pid: number;
   identity: string | undefined;
+  cgroup?: string | undefined;
   past: OutputPast;
   /** Known if the command's first process was gone before that shim was. */
   exit: CommandExit | null;
@@ -90,6 +91,8 @@ export interface StartedCommand {
   pid: number;
   /** From the process table; absent if the process was gone before anybody could look. */
   identity?: string | undefined;
+  /** Folder of the control group that is the command's alone; absent where there can be none. */
+  cgroup?: string | undefined;
 }
 
 /** A command as the shim knows it. */

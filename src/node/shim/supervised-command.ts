@@ -17,6 +17,7 @@ import type {
   StartedCommand,
   StartOrder,
 } from './messages.ts';
+import type { RunCgroups } from './run-cgroups.ts';
 import { RunOutput } from './run-output.ts';
 
 /** That it was started is told so late, ms, unless there is more to tell: its output, or its end. */
@@ -27,6 +28,7 @@ const NO_PAST: OutputPast = { logBytes: 0, written: NO_BYTES, kept: NO_BYTES, to
 
 export interface SupervisedCommandContext {
   processes: ProcessTable;
+  cgroups: RunCgroups;
   clock: Clock;
   logger: Logger;
   logPath(run: string): string;
@@ -74,19 +76,23 @@ export class SupervisedCommand {
   /** @throws Error before it is started: nobody may take it for a process. */
   get state(): CommandState {
     if (this.#process === undefined) throw new Error(`${this.#run} is not started yet`);
-    const { pid, identity } = this.#process;
+    const { pid, identity, cgroup } = this.#process;
     const { log, spaceBytes } = this.#output;
     const [run, exit, end] = [this.#run, this.#exit, this.#end];
-    return { run, pid, identity, startedAt: this.#startedAt, logBytes: log.bytes, spaceBytes, exit, end };
+    return { run, pid, identity, cgroup, startedAt: this.#startedAt, logBytes: log.bytes, spaceBytes, exit, end };
   }
 
   /** @throws StartFailure, or the system's error: then there is no command. */
   async start(order: StartOrder): Promise<StartedCommand> {
-    const { processes, pipePath } = this.#context;
+    const { processes, cgroups, pipePath } = this.#context;
     const open = openPipes(order.pipes, pipePath, order.command.input);
-    const { pid, exited, stdoutFd, stderrFd, stdinFd } = await launch(order.command, open);
+    const { result: launching, cgroup } = await cgroups.around(() => launch(order.command, open));
+    const { pid, exited, stdoutFd, stderrFd, stdinFd } = await launching.catch(async (error: unknown) => {
+      if (cgroup !== undefined) await cgroups.release(cgroup);
+      throw error;
+    });
     // The process cannot have been collected yet, so it is in the table even if it is done already.
-    this.#process = { pid, identity: processes.find(pid)?.identity };
+    this.#process = { pid, identity: processes.find(pid)?.identity, cgroup };
     this.#stdinFd = stdinFd;
     this.#writeStarted(order, pid);
     this.#output.attach(stdoutFd, stderrFd);
@@ -96,9 +102,9 @@ export class SupervisedCommand {
 
   /** Follows what another shim has started. */
   adopt(order: AdoptOrder): void {
-    const { pid, identity, pipes, exit } = order;
+    const { pid, identity, cgroup, pipes, exit } = order;
     const { processes, clock, pipePath } = this.#context;
-    this.#process = { pid, identity };
+    this.#process = { pid, identity, cgroup };
     if (order.past.logBytes === 0) this.#writeStarted(order, pid);
     try {
       const { stdoutFd, stderrFd } = reopenPipes(pipes, pipePath);
@@ -124,6 +130,12 @@ export class SupervisedCommand {
   async finish(): Promise<void> {
     if (this.#end !== null) this.#tellEnd(this.#end);
     else await this.#finishOnce();
+  }
+
+  /** Everything about it is recorded. */
+  async forget(): Promise<void> {
+    const cgroup = this.#process?.cgroup;
+    if (cgroup !== undefined) await this.#context.cgroups.release(cgroup);
   }
 
   #writeStarted({ startedAt, agent }: Order, pid: number): void {

@@ -58,6 +58,7 @@ export class Supervisor {
         return;
       case 'forget':
         this.#commands.delete(request.run);
+        void command?.forget();
     }
   }
 

@@ -12,19 +12,25 @@ import { cleanUp, processState, temporaryFolder, until } from './support/harness
 
 test('a stat line is read whatever the program is called', () => {
   fc.assert(
-    fc.property(fc.string(), fc.nat(), fc.nat(), (name, group, ticks) => {
-      const rest = Array.from({ length: 16 }, (_, i) => i).join(' ');
-      const line = `12 (${name}) S 1 ${group} ${rest} ${ticks} 0 0\n`;
-      assert.deepEqual(parseProcStat(line), { state: 'S', group, startTicks: String(ticks) });
+    fc.property(fc.string(), fc.nat(), fc.nat(), fc.nat(), (name, group, session, ticks) => {
+      const rest = Array.from({ length: 15 }, (_, i) => i).join(' ');
+      const line = `12 (${name}) S 1 ${group} ${session} ${rest} ${ticks} 0 0\n`;
+      const expected = { name, parent: 1, group, session, state: 'S', startTicks: String(ticks) };
+      assert.deepEqual(parseProcStat(line), expected);
     }),
-    { examples: [['a) R 5 6 (b', 7, 8]] },
+    { examples: [['a) R 5 6 (b', 7, 8, 9]] },
   );
   fc.assert(fc.property(fc.string(), (text) => void parseProcStat(text)));
   for (const text of ['', '12 sh S 1 2', '1 (x) S 1']) assert.equal(parseProcStat(text), undefined);
 });
 
 test('a group whose members the table hides counts as alive', async (t) => {
-  const hidden: ProcessTable = { find: () => undefined, group: () => [], findHolder: () => undefined };
+  const hidden: ProcessTable = {
+    find: () => undefined,
+    group: () => [],
+    family: () => [],
+    findHolder: () => undefined,
+  };
   const child = spawn('sleep', ['60'], { stdio: 'ignore', detached: true });
   cleanUp(t, () => child.kill('SIGKILL'));
   const group = new ProcessGroup(child.pid ?? 0, undefined, hidden);

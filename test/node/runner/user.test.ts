@@ -6,7 +6,15 @@ import { test } from 'node:test';
 import { type PlanHost, planCommand } from '../../../src/node/runner/command-plan.ts';
 import { runTool } from '../../../src/node/runner/run-tool.ts';
 import { findUser, parsePasswd } from '../../../src/node/runner/user-lookup.ts';
-import { DEADLINE_MS, makeSpec, runWhole, startRunner, temporaryFolder } from './support/harness.ts';
+import {
+  DEADLINE_MS,
+  isAlive,
+  makeSpec,
+  runWhole,
+  startRunner,
+  temporaryFolder,
+  untilSaid,
+} from './support/harness.ts';
 
 const timeout = { timeout: DEADLINE_MS + 10_000 };
 const NOBODY = { name: 'nobody', uid: 65534, gid: 65534, home: '/nonexistent', shell: '/usr/sbin/nologin' };
@@ -47,6 +55,19 @@ test('another user: as root it is that user all over; without rights it does not
   assert.equal(cwd, '/');
   assert.equal(stderr.toString(), 'err\n', 'its own stderr can be opened again');
   assert.equal(outcome.signal, 'SIGKILL', 'nothing stands between the command and its parent');
+});
+
+test('what another user has started is ended wherever it went', timeout, async (t) => {
+  if (userInfo().uid !== 0) return t.diagnostic('root is needed');
+  const runner = await startRunner(t);
+  const spec = makeSpec('env -i setsid -f sleep 297; set -m; sleep 297 & echo ready; wait', { user: 'nobody' });
+  runner.accept(spec);
+  await untilSaid(runner, spec.run, 'ready');
+  const { stdout } = await runTool('pgrep', ['-x', '-f', 'sleep 297']);
+  const pids = stdout.split('\n').map(Number);
+  assert.equal(pids.length, 2);
+  assert.equal((await runner.cancel(spec.run)).outcome?.reason, 'canceled: on request');
+  for (const pid of pids) assert.equal(await isAlive(pid), false);
 });
 
 test('for another user, values of variables reach the command whole', timeout, async (t) => {

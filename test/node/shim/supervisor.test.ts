@@ -5,6 +5,7 @@ import { type TestContext, test } from 'node:test';
 import { openProcessTable } from '../../../src/node/runner/process-table.ts';
 import { runToolSync } from '../../../src/node/runner/run-tool.ts';
 import type { ShimEvent, StartOrder } from '../../../src/node/shim/messages.ts';
+import { RunCgroups } from '../../../src/node/shim/run-cgroups.ts';
 import { Supervisor } from '../../../src/node/shim/supervisor.ts';
 import { systemClock } from '../../../src/shared/clock.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
@@ -18,6 +19,7 @@ async function setUp(t: TestContext) {
   const supervisor = new Supervisor(
     {
       processes: openProcessTable(runToolSync),
+      cgroups: new RunCgroups('none', silentLogger, undefined),
       clock: systemClock,
       logger: silentLogger,
       logPath: (run) => join(folder, `${run}.log`),

@@ -9,14 +9,16 @@ import Database from 'better-sqlite3';
 import type { RunSpec } from '../../../../src/protocol/run-spec.ts';
 import { cleanUp, isAlive, until } from './harness.ts';
 
-/** Starts a process with a runner, and resolves when it has accepted all specs. */
+/** Starts a process with a runner, `through` another program, and resolves when it has accepted all specs. */
 export async function startHost(
   t: TestContext,
   folder: string,
   specs: RunSpec[],
+  through: readonly string[] = [],
 ): Promise<{ host: ChildProcess; lines: string[] }> {
   const script = join(import.meta.dirname, 'host.ts');
-  const host = spawn(process.execPath, [script, folder, ...specs.map((spec) => JSON.stringify(spec))], {
+  const args = [...through, process.execPath, script, folder, ...specs.map((spec) => JSON.stringify(spec))];
+  const host = spawn(args[0] ?? '', args.slice(1), {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   cleanUp(t, () => host.kill('SIGKILL'));

@@ -1,6 +1,7 @@
 /**
  * A process that hosts a runner, for tests that kill it. Arguments: the runner's folder, and JSON of the specs to accept, one each.
- * Prints a line of JSON for each thing that its parent wants to know, and lives until it is killed, or closes on SIGTERM.
+ * Prints a line of JSON for each thing that its parent wants to know, and lives until it is killed, or closes on SIGTERM. Cancels all
+ * runs on SIGUSR2.
  */
 import { Runner } from '../../../../src/node/runner/runner.ts';
 import { runSpecSchema } from '../../../../src/protocol/run-spec.ts';
@@ -16,6 +17,7 @@ process.on('SIGTERM', () => {
     clearInterval(alive);
   }, say);
 });
+process.on('SIGUSR2', () => void runner.stopAll());
 // Its default is to end the process; with a listener the write itself fails, as on a full disk.
 process.on('SIGXFSZ', () => {});
 const alive = setInterval(() => {}, 1000);
