@@ -24,6 +24,8 @@ export interface StartGatewayOptions {
   home: string;
   configFile: string | undefined;
   flags: { listen?: string; api?: string; advertise?: string; logLevel?: string };
+  /** Start with an empty database although there are keys. */
+  newDatabase?: boolean;
   console: ServiceConsole;
   signal: AbortSignal;
 }

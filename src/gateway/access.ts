@@ -37,9 +37,9 @@ export function handlersFor(peer: SshPeer, options: AccessOptions): PeerHandlers
     host === GATEWAY_API.host && port === GATEWAY_API.port ? (channel) => serveApi(channel, peer) : undefined;
   const key = findKey(store, peer.publicKey);
   if (key === undefined || key.revokedAt !== null) {
-    const former = key === undefined ? store.nodes.retiredName(peer.publicKey) : undefined;
+    const former = key === undefined ? store.nodes.formerKey(peer.publicKey) : undefined;
     const outcome = key === undefined && former === undefined ? 'not_paired' : 'key_revoked';
-    const actor = actorOfKey(peer, key?.name ?? former, former === undefined ? key?.role : 'node');
+    const actor = actorOfKey(peer, key?.name ?? former?.name, former === undefined ? key?.role : 'node');
     refusals.note({ actor, action: 'session.open', outcome, details: {} });
     return {
       isStranger: true,

@@ -1,5 +1,5 @@
 /** Forgets ephemeral nodes, those that joined by an invite for images and containers, once they have been gone for long enough. */
-import type { Timer } from '../shared/clock.ts';
+import { Periodic } from '../shared/periodic.ts';
 import { GATEWAY_ACTOR } from './audit/act.ts';
 import { type NodeRemovalOptions, removeNode } from './node-removal.ts';
 import type { NodeRecord } from './store/nodes-table.ts';
@@ -14,41 +14,37 @@ export interface EphemeralNodesOptions extends NodeRemovalOptions {
 
 export class EphemeralNodes {
   readonly #options: EphemeralNodesOptions;
+  readonly #work: Periodic;
+  readonly #intervalMs: number;
   #startedAt = 0;
-  #timer: Timer | undefined;
-  #closed = false;
-  #sweeping: Promise<void> = Promise.resolve();
 
   constructor(options: EphemeralNodesOptions) {
     this.#options = options;
+    const { clock, logger, graceMs } = options;
+    this.#intervalMs = Math.min(MAX_SWEEP_INTERVAL_MS, graceMs);
+    this.#work = new Periodic({
+      step: () => this.#sweep(),
+      onFailure: (error) => logger.error({ err: error }, 'could not look for ephemeral nodes that are gone'),
+      retryMs: this.#intervalMs,
+      clock,
+    });
   }
 
   /** While the gateway was down no node could be seen: the time starts anew with it. */
   start(): void {
     this.#startedAt = this.#options.clock.now();
-    this.#arm();
+    this.#work.start(this.#intervalMs);
   }
 
   /** Idempotent; resolves when a sweep under way has ended. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    this.#timer?.cancel();
-    await this.#sweeping;
+  close(): Promise<void> {
+    return this.#work.close();
   }
 
-  #arm(): void {
-    const { clock, graceMs } = this.#options;
-    if (this.#closed) return;
-    const delayMs = Math.min(MAX_SWEEP_INTERVAL_MS, graceMs);
-    this.#timer = clock.after(delayMs, () => {
-      this.#sweeping = this.#sweep().finally(() => this.#arm());
-    });
-  }
-
-  async #sweep(): Promise<void> {
+  async #sweep(): Promise<number> {
     const { store, logger } = this.#options;
     for (const node of store.nodes.ephemeral().filter((candidate) => this.#isDue(candidate))) {
-      if (this.#closed) return;
+      if (this.#work.isClosed) break;
       try {
         const details = { node: node.name, id: node.id, ephemeral: true };
         await removeNode(node, 'gateway', this.#options, () =>
@@ -58,6 +54,7 @@ export class EphemeralNodes {
         logger.error({ err: error, node: node.name }, 'could not forget an ephemeral node');
       }
     }
+    return this.#intervalMs;
   }
 
   #isDue({ id, lastSeenAt, createdAt, revokedAt }: NodeRecord): boolean {

@@ -1,6 +1,6 @@
 /** The gateway: wires the public port, the API, the bus and the health monitor around one store, and takes them down in order. */
 import { randomBytes } from 'node:crypto';
-import { chmodSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, rmSync } from 'node:fs';
 import type { AddressInfo, Socket } from 'node:net';
 import { FLEET_VERSION } from '../protocol/version.ts';
 import type { GatewayView, ReloadView } from '../protocol/views.ts';
@@ -10,6 +10,7 @@ import { FleetError } from '../shared/errors.ts';
 import type { GatewayPaths } from '../shared/home.ts';
 import type { App } from '../shared/http/fastify-app.ts';
 import { StreamAcceptor } from '../shared/http/stream-server.ts';
+import { Lifecycle } from '../shared/lifecycle.ts';
 import type { Logger } from '../shared/logger.ts';
 import { readPrivateFile, writePrivateFile } from '../shared/private-file.ts';
 import { formatFingerprint, parseOpenSshPrivateKey, sshPublicKeyBlob } from '../shared/ssh/ssh-key.ts';
@@ -56,6 +57,8 @@ import { createScheduler } from './schedule/create-scheduler.ts';
 import { Sessions } from './sessions.ts';
 import { sshLimitsOf } from './ssh/ssh-config.ts';
 import { SshServer } from './ssh/ssh-server.ts';
+import { openDatabase } from './store/database.ts';
+import { DatabaseWatch } from './store/database-watch.ts';
 import { Store } from './store/store.ts';
 
 export interface GatewayDependencies {
@@ -67,6 +70,8 @@ export interface GatewayDependencies {
   alertEnv: Readonly<Record<string, string | undefined>>;
   /** Reads the configuration anew. @throws FleetError `config_invalid`. */
   readConfig(): GatewayConfig;
+  /** Start with an empty database although there are keys, so there was one. */
+  newDatabase?: boolean;
   /** Called when somebody asks the API to end the gateway. */
   onShutdownAsked(): void;
 }
@@ -74,45 +79,39 @@ export interface GatewayDependencies {
 export class Gateway {
   readonly #config: GatewayConfig;
   readonly #dependencies: GatewayDependencies;
-  /** In the order of start; closed in reverse. */
-  readonly #closers: (() => Promise<void> | void)[] = [];
-  #view: Omit<GatewayView, 'nodes' | 'runs' | 'config'> | undefined;
+  readonly #life: Lifecycle;
+  #view: Omit<GatewayView, 'nodes' | 'runs' | 'config' | 'faults'> | undefined;
   #reload: (() => Promise<ReloadView>) | undefined;
-  #closing: Promise<void> | undefined;
 
   constructor(config: GatewayConfig, dependencies: GatewayDependencies) {
     this.#config = config;
     this.#dependencies = dependencies;
+    this.#life = new Lifecycle((error) => dependencies.logger.error({ err: error }, 'could not undo the start'));
   }
 
-  /** Resolves when nodes and people can connect. On failure everything that was begun is taken down again. */
-  async start(): Promise<GatewayView> {
-    try {
-      return await this.#start();
-    } catch (error) {
-      await this.close();
-      throw error;
-    }
+  /** Resolves when nodes and people can connect. On failure, or at a close, everything that was begun is taken down again. */
+  start(): Promise<GatewayView> {
+    return this.#life.start(() => this.#start());
   }
 
   /** Reads the configuration anew, and takes over what can be; for who asks by signal. @throws FleetError `busy`, `config_invalid`, `storage_failed`. */
   async reload(): Promise<ReloadView> {
-    if (this.#reload === undefined || this.#closing !== undefined)
-      throw new FleetError('busy', 'the gateway is not up');
+    this.#life.throwIfClosed();
+    if (this.#reload === undefined) throw new FleetError('busy', 'the gateway is not up');
     return await this.#reload();
   }
 
   /** Refuses new work, ends the tunnels, and closes the database last. Runs go on on their nodes. Idempotent. */
   close(): Promise<void> {
-    this.#closing ??= (async () => {
-      for (const close of this.#closers.reverse()) await close();
-    })();
-    return this.#closing;
+    return this.#life.close();
   }
 
   async #start(): Promise<GatewayView> {
     const { paths, clock, logger, random } = this.#dependencies;
     const config = this.#config;
+    const hasKeys = [paths.hostKey, paths.signingKey].some((file) => existsSync(file));
+    // Before the keys: then keys without a database mean that it was lost, wherever a first start was cut short.
+    if (!hasKeys) openDatabase(paths.database).close();
     const hostKeyText = loadOrCreateKeyFile(paths.hostKey, 'fleet gateway host key');
     const keys = new SigningKeys({
       file: paths.signingKey,
@@ -124,8 +123,12 @@ export class Gateway {
     const hostKey = sshPublicKeyBlob(parseOpenSshPrivateKey(hostKeyText).publicKey);
     const fingerprint = formatFingerprint(hostKey);
 
-    const store = new Store(paths.database, { clock, signer: createRotatingHeadSigner(keys) });
-    this.#closers.push(() => store.close());
+    const store = new Store(paths.database, {
+      clock,
+      signer: createRotatingHeadSigner(keys),
+      mayBeNew: this.#dependencies.newDatabase === true,
+    });
+    this.#life.opened(() => store.close());
     if (store.audit.damage !== undefined) {
       logger.error(
         { found: store.audit.damage },
@@ -133,8 +136,10 @@ export class Gateway {
       );
     }
     await store.write(() => store.audit.noteStart({ version: FLEET_VERSION, pid: process.pid }));
+    const databaseWatch = new DatabaseWatch({ file: paths.database, clock, logger });
+    const readFaults = (): string[] => (databaseWatch.fault === null ? [] : [databaseWatch.fault]);
     const refusals = new Refusals({ store, clock, logger });
-    this.#closers.push(() => refusals.close());
+    this.#life.opened(() => refusals.close());
     await store.write(() => {
       store.health.closeStaleSessions();
       store.incidents.endStale();
@@ -186,7 +191,7 @@ export class Gateway {
     addInviteRoutes(app, { invites, logger });
     addKeyRoutes(app, { ...sources, bus, people });
     const health = { ...sources, limits: config.thresholds };
-    addHealthRoutes(app, { ...health, alerts });
+    addHealthRoutes(app, { ...health, alerts, readFaults });
     addAlertRoutes(app, { alerts });
     const places = { home: paths.home, reports: paths.reports };
     const report = async (format: string, from: number) => (await renderReport(health, format, from)).text;
@@ -204,7 +209,8 @@ export class Gateway {
     const describeGateway = (): GatewayView => {
       if (this.#view === undefined) throw new FleetError('busy', 'the gateway is starting');
       const nodes = { paired: store.nodes.all().length, connected: sessions.size, pending: pending.list().length };
-      return { ...this.#view, nodes, runs: { open: store.runs.open().length }, config: reloading.view };
+      const runs = { open: store.runs.open().length };
+      return { ...this.#view, nodes, runs, config: reloading.view, faults: readFaults() };
     };
     addAdminRoutes(app, {
       ...sources,
@@ -230,7 +236,7 @@ export class Gateway {
       }),
     });
     await app.ready();
-    this.#closers.push(() => app.close());
+    this.#life.opened(() => app.close());
 
     const acceptor = new StreamAcceptor(app.server);
     const ssh = new SshServer({
@@ -264,7 +270,9 @@ export class Gateway {
     history.start();
     const ephemeral = new EphemeralNodes({ ...sources, bus, graceMs: config.ephemeralGrace });
     ephemeral.start();
-    this.#closers.push(
+    databaseWatch.start();
+    this.#life.opened(
+      () => databaseWatch.close(),
       () => auditRetention.close(),
       () => metrics.close(),
       () => retention.close(),
@@ -277,6 +285,7 @@ export class Gateway {
       () => alerts.close(),
     );
     const listen = await ssh.listen(config.listen.host, config.listen.port);
+    this.#life.throwIfClosed();
     const api = config.api === undefined ? null : await this.#listenTcp(app, origins, config.api);
     this.#view = {
       version: FLEET_VERSION,
@@ -308,14 +317,14 @@ export class Gateway {
     rmSync(socket, { force: true });
     await listening(server, () => server.listen(socket), socket);
     chmodSync(socket, 0o600);
-    this.#closers.push(() => closeServer(server));
+    this.#life.opened(() => closeServer(server));
   }
 
   async #listenTcp(app: App, origins: Origins, address: Address): Promise<Address> {
     const server = serverFor(app);
     server.on('connection', (connection: Socket) => origins.set(connection, { kind: 'tcp' }));
     await listening(server, () => server.listen(address.port, address.host), `${address.host}:${address.port}`);
-    this.#closers.push(() => closeServer(server));
+    this.#life.opened(() => closeServer(server));
     const { address: host, port } = server.address() as AddressInfo;
     return { host, port };
   }

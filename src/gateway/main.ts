@@ -5,6 +5,7 @@ import { systemClock } from '../shared/clock.ts';
 import { readConfigFile } from '../shared/config.ts';
 import { FleetError } from '../shared/errors.ts';
 import { configPath, gatewayPaths } from '../shared/home.ts';
+import { closeAll, startUnlessAborted } from '../shared/lifecycle.ts';
 import { openLog } from '../shared/log.ts';
 import type { Logger } from '../shared/logger.ts';
 import { assertPrivateContents, ensurePrivateFolder } from '../shared/private-file.ts';
@@ -16,10 +17,14 @@ export interface StartGatewayOptions {
   home: string;
   configFile: string | undefined;
   flags: { listen?: string; api?: string; advertise?: string; logLevel?: string };
+  /** Start with an empty database although there are keys. */
+  newDatabase?: boolean;
   /** Where readable log lines go; undefined for none. */
   console: { write(text: string): unknown } | undefined;
   /** Registers a listener for the error that is about to end this process, so that the log tells it. */
   onCrash(listener: (error: unknown) => void): void;
+  /** Ends the start when it aborts. */
+  signal: AbortSignal;
 }
 
 export interface RunningGateway {
@@ -34,7 +39,7 @@ export interface RunningGateway {
 
 /** Resolves when nodes and people can connect. @throws FleetError `already_running`, `config_invalid`, `home_insecure`, `storage_failed`, `conflict`. */
 export async function startGateway(options: StartGatewayOptions): Promise<RunningGateway> {
-  const { home, configFile, flags } = options;
+  const { home, configFile, flags, signal, newDatabase = false } = options;
   const paths = gatewayPaths(home);
   const file = configFile ?? configPath(home);
   const readConfig = (required: boolean): GatewayConfig =>
@@ -56,27 +61,28 @@ export async function startGateway(options: StartGatewayOptions): Promise<Runnin
     // Receivers of alerts do not vanish by a slip of the editor.
     readConfig: () => readConfig(hadFile || configFile !== undefined),
     alertEnv: alertEnvironment(process.env),
+    newDatabase,
     onShutdownAsked: () => end(undefined),
   });
-  const release = (): void => {
-    log.close();
-    lock.release();
-  };
+  const close = (...last: (() => void)[]): Promise<void> =>
+    closeAll(
+      () => gateway.close(),
+      ...last,
+      () => log.close(),
+      () => lock.release(),
+    );
   try {
-    const view = await gateway.start();
+    const view = await startUnlessAborted(gateway, signal);
     return {
       readyLine: `gateway ready: ssh ${formatAddress(view.listen)}, host key ${view.hostKeyFingerprint}`,
       info: view,
       ended,
       reload: () => void gateway.reload().catch((error: unknown) => logFailedReload(log.logger, error)),
-      close: async () => {
-        await gateway.close();
-        log.logger.info({}, 'gateway stopped');
-        release();
-      },
+      close: () => close(() => log.logger.info({}, 'gateway stopped')),
     };
   } catch (error) {
-    release();
+    // The gateway has taken itself down, and logged what that failed at.
+    await close().catch(() => {});
     throw error;
   }
 }

@@ -34,9 +34,9 @@ export async function removeNode(
   options: NodeRemovalOptions,
   alsoStore?: () => void,
 ): Promise<void> {
-  const { store } = options;
+  const { store, clock } = options;
   await store.write(() => {
-    store.nodes.remove(node.id);
+    store.nodes.remove(node.id, clock.now());
     alsoStore?.();
   });
   await endRemoved(node, by, options);

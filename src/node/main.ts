@@ -9,6 +9,7 @@ import { readConfigFile } from '../shared/config.ts';
 import { formatDuration } from '../shared/duration.ts';
 import { FleetError } from '../shared/errors.ts';
 import { configPath, nodePaths, nodesFolder } from '../shared/home.ts';
+import { closeAll, startUnlessAborted } from '../shared/lifecycle.ts';
 import { openLog } from '../shared/log.ts';
 import { assertPrivateContents, ensurePrivateFolder } from '../shared/private-file.ts';
 import { acquireProcessLock } from '../shared/process-lock.ts';
@@ -100,27 +101,23 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
     onShutdownAsked: () => asked.resolve(undefined),
   });
   options.onBegun(node);
-  const close = async (): Promise<void> => {
-    await node.close();
-    log.logger.info({}, 'node stopped');
-    log.close();
-    lock.release();
-  };
-  const abort = (): void => void node.close();
-  signal.addEventListener('abort', abort, { once: true });
-  // It may have been asked to end while its code was still being loaded.
-  if (signal.aborted) abort();
+  const close = (): Promise<void> =>
+    closeAll(
+      () => node.close(),
+      () => log.logger.info({}, 'node stopped'),
+      () => log.close(),
+      () => lock.release(),
+    );
   const stopped = asked.promise.then(() => {
     throw new FleetError('not_running', 'the node was stopped before it was online');
   });
   stopped.catch(() => undefined);
   try {
-    await Promise.race([node.start(), stopped]);
+    await Promise.race([startUnlessAborted(node, signal), stopped]);
   } catch (error) {
-    await close();
+    // The node has taken itself down, and logged what that failed at.
+    await close().catch(() => {});
     throw error;
-  } finally {
-    signal.removeEventListener('abort', abort);
   }
   const status = node.status();
   return {

@@ -63,7 +63,7 @@ export class FleetNode {
   readonly #gatewayClock: GatewayClock;
   readonly #metrics: Metrics;
   readonly #startedAt: number;
-  readonly #life = new Lifecycle();
+  readonly #life: Lifecycle;
   #tunnel: Tunnel | undefined;
   #runner: Runner | undefined;
   #state: NodeStateFile | undefined;
@@ -71,6 +71,7 @@ export class FleetNode {
 
   constructor(options: NodeOptions) {
     this.#options = options;
+    this.#life = new Lifecycle((error) => options.logger.error({ err: error }, 'could not undo the start'));
     this.#gatewayClock = new GatewayClock(options.clock);
     this.#metrics = createMetrics({ clock: options.clock, logger: options.logger });
     this.#startedAt = options.clock.now();
@@ -137,7 +138,8 @@ export class FleetNode {
       () => this.#metrics.close(),
     );
 
-    const connectOptions: Omit<AttemptOptions, 'signal'> = {
+    let { invite } = this.#options;
+    const connectOptions: Omit<AttemptOptions, 'signal' | 'invite'> = {
       ...this.#options,
       keys,
       connector,
@@ -151,7 +153,7 @@ export class FleetNode {
       serveApi: (channel) => acceptor.accept(channel),
     };
     const tunnel = new Tunnel({
-      attempt: (signal) => this.#attempt({ ...connectOptions, signal }),
+      attempt: (signal) => this.#attempt({ ...connectOptions, invite, signal }),
       onPending: (code) => this.#options.onPending(code),
       clock,
       logger,
@@ -176,31 +178,27 @@ export class FleetNode {
       () => wake.close(),
       () => tunnel.close(),
     );
-    await this.#startTunnel(tunnel, state);
-  }
-
-  /** A pairing that the gateway has forgotten since the last start is begun anew: a person stands by and asked for it. */
-  async #startTunnel(tunnel: Tunnel, state: NodeStateFile): Promise<void> {
-    this.#forgetIfUnknown = true;
     await tunnel.start();
-    this.#forgetIfUnknown = false;
-    this.#options.logger.info({ name: state.current?.pairing?.name }, 'node is online');
+    // A code that may be used more than once must not bring a node back that was removed.
+    invite = undefined;
+    logger.info({ name: state.current?.pairing?.name }, 'node is online');
   }
 
-  #forgetIfUnknown = false;
   #renewing: Promise<void> | undefined;
 
+  /**
+   * A gateway that shows the pinned host key and does not know this node has lost its database, or has an old one: the node asks until
+   * it is known or approved. One that says that the key was removed means it, unless somebody gave a new code.
+   */
   async #attempt(options: AttemptOptions): Promise<UsableTunnel | Pending> {
     try {
       return await this.#open(options);
     } catch (error) {
-      const { state, logger } = options;
-      if (!this.#forgetIfUnknown || state.current === undefined || toFleetError(error).code !== 'not_paired')
-        throw error;
-      this.#forgetIfUnknown = false;
-      logger.warn({}, 'the gateway does not know this node any more; pairing anew');
-      state.forgetPairing();
-      return await this.#open(options);
+      const { code } = toFleetError(error);
+      const mayAsk = code === 'not_paired' || (code === 'key_revoked' && options.invite !== undefined);
+      if (!mayAsk || options.state.current?.pairing === undefined) throw error;
+      const opened = await this.#open({ ...options, pairAgain: true });
+      return 'pendingCode' in opened ? { ...opened, forgotten: forgotten() } : opened;
     }
   }
 
@@ -314,6 +312,16 @@ export class FleetNode {
       connects: tunnel?.connects ?? 0,
     };
   }
+}
+
+function forgotten(): FleetError {
+  return new FleetError(
+    'not_paired',
+    'the gateway does not know this node any more: its database was lost or replaced',
+    {
+      hint: 'The node keeps asking. Restore the database of the gateway, or let the node in again there: fleet nodes pending',
+    },
+  );
 }
 
 /** At once over a live tunnel, which comes back with the new key; else with the next connect. @throws FleetError as the gateway refuses it. */

@@ -134,6 +134,8 @@ export interface HealthView {
   day?: HealthDayView;
   /** Those that fire, also silenced ones. */
   alerts: AlertView[];
+  /** What is wrong with the gateway itself. */
+  faults?: string[];
 }
 
 /** What became of reading the configuration while the gateway runs. Options by name, such as `alerts.notify`. */
@@ -164,6 +166,8 @@ export interface GatewayView {
   nodes: { paired: number; connected: number; pending: number };
   runs: { open: number };
   config: ConfigStateView;
+  /** What is wrong with the gateway itself. */
+  faults?: string[];
 }
 
 export interface RotatedKeyView {

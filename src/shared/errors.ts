@@ -14,6 +14,7 @@ export const ERROR_CODES = {
   too_large: 'a message or file is over its limit',
   // Configuration: do not retry.
   config_invalid: 'a configuration file or value is wrong',
+  database_missing: 'the gateway has keys but no database',
   home_insecure: 'a secret file or the home folder can be read by others',
   host_key_changed: 'the gateway shows another host key than the pinned one',
   gateway_not_proven: 'the gateway could not prove that it made the invite',

@@ -1,22 +1,46 @@
 /** Opens the parts of something long-lived one after the other and closes them in reverse, also when the close comes in the middle of the start. */
 import { FleetError } from './errors.ts';
 
-type Close = () => Promise<void> | void;
+type Close = () => Promise<unknown> | unknown;
+
+/**
+ * Runs every closer in order, each after the one before has ended, whatever that threw.
+ * @throws What the one that failed threw; an AggregateError when there were several.
+ */
+export async function closeAll(...closers: Close[]): Promise<void> {
+  const errors: unknown[] = [];
+  for (const close of closers) {
+    try {
+      await close();
+    } catch (error) {
+      errors.push(error);
+    }
+  }
+  if (errors.length > 1) throw new AggregateError(errors, errors.map(String).join('; '));
+  if (errors.length === 1) throw errors[0];
+}
 
 export class Lifecycle {
   /** In the order of the start. */
   readonly #closers: Close[] = [];
-  #starting: Promise<void> | undefined;
+  readonly #onFailedUndo: (error: unknown) => void;
+  #starting: Promise<unknown> | undefined;
   #closing: Promise<void> | undefined;
 
-  /** Runs `open`, which tells each part by {@link opened}. When it fails, what it has opened is closed again before this rejects. */
-  async start(open: () => Promise<void>): Promise<void> {
-    this.#throwIfClosed();
-    this.#starting = open();
+  /** `onFailedUndo` gets what a part threw that was closed because the start had failed: {@link start} rejects with the reason for that. */
+  constructor(onFailedUndo: (error: unknown) => void) {
+    this.#onFailedUndo = onFailedUndo;
+  }
+
+  /** Runs `open`, which names each part by {@link opened}. When it fails, what it has opened is closed again before this rejects. */
+  async start<T>(open: () => Promise<T>): Promise<T> {
+    this.throwIfClosed();
+    const starting = open();
+    this.#starting = starting;
     try {
-      await this.#starting;
+      return await starting;
     } catch (error) {
-      await this.close();
+      await this.close().catch(this.#onFailedUndo);
       throw error;
     }
   }
@@ -27,27 +51,42 @@ export class Lifecycle {
    */
   opened(...closers: Close[]): void {
     this.#closers.push(...closers);
-    this.#throwIfClosed();
+    this.throwIfClosed();
   }
 
-  /** Resolves when all is closed, and the start at its end. Idempotent. */
+  /** @throws FleetError `not_running` when the close has begun. */
+  throwIfClosed(): void {
+    if (this.#closing !== undefined) throw new FleetError('not_running', 'it was stopped before it was up');
+  }
+
+  /** Resolves when all is closed, and the start at its end. Idempotent. @throws as {@link closeAll}. */
   close(): Promise<void> {
-    this.#closing ??= this.#close();
+    this.#closing ??= closeAll(
+      () => this.#closeOpened(),
+      // It may be opening a part at this moment. How it ends is told to the one who started.
+      () => this.#starting?.catch(() => {}),
+      () => this.#closeOpened(),
+    );
     return this.#closing;
   }
 
-  async #close(): Promise<void> {
-    await this.#closeOpened();
-    // It may be opening a part at this moment. How it ends is told to the one who started.
-    await this.#starting?.catch(() => {});
-    await this.#closeOpened();
+  #closeOpened(): Promise<void> {
+    return closeAll(...this.#closers.splice(0).reverse());
   }
+}
 
-  async #closeOpened(): Promise<void> {
-    for (let close = this.#closers.pop(); close !== undefined; close = this.#closers.pop()) await close();
-  }
-
-  #throwIfClosed(): void {
-    if (this.#closing !== undefined) throw new FleetError('not_running', 'it was stopped before it was up');
+/** Starts something that has a {@link Lifecycle}; closes it, so that its start rejects, when `signal` aborts before it is up or has already. */
+export async function startUnlessAborted<T>(
+  part: { start(): Promise<T>; close(): Promise<void> },
+  signal: AbortSignal,
+): Promise<T> {
+  // What the close throws, the start does, too.
+  const abort = (): void => void part.close().catch(() => {});
+  signal.addEventListener('abort', abort, { once: true });
+  if (signal.aborted) abort();
+  try {
+    return await part.start();
+  } finally {
+    signal.removeEventListener('abort', abort);
   }
 }

@@ -16,6 +16,7 @@ const EXPECTED: Record<ErrorCode, number> = {
   pairing_rejected: 77,
   config_invalid: 78,
   home_insecure: 78,
+  database_missing: 78,
   host_key_changed: 78,
   gateway_not_proven: 78,
   wrong_gateway: 78,

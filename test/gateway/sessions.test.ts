@@ -170,7 +170,7 @@ test('what each key may open: the API for everybody, the forward for a living no
   store.nodes.revoke('n1', 1);
   assert.equal(known.onForward?.({ ...NODE_FORWARD }), false);
   assert.equal(handlersFor(sshPeer(publicKey), options).onForward, undefined);
-  store.nodes.remove('n1');
+  store.nodes.remove('n1', 1);
   assert.equal(known.onForward?.({ ...NODE_FORWARD }), false);
   assert.equal(sessions.size, 0);
   await settle();

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { resolveNodeConfig } from '../../src/node/config.ts';
@@ -16,8 +16,8 @@ import { TestGateway } from './tunnel/real-gateway.ts';
 
 const HOUR_MS = 3_600_000;
 
-function createNode(t: TestContext, port: number, invite?: InviteCode) {
-  const paths = nodePaths(tempFolder(t), 'n');
+function createNode(t: TestContext, port: number, invite?: InviteCode, home = tempFolder(t)) {
+  const paths = nodePaths(home, 'n');
   mkdirSync(paths.folder, { recursive: true, mode: 0o700 });
   const logger = silentLogger;
   const node = new FleetNode({
@@ -43,13 +43,13 @@ function createNode(t: TestContext, port: number, invite?: InviteCode) {
     onShutdownAsked: () => {},
   });
   cleanUp(t, () => node.close());
-  return { node, paths };
+  return { node, paths, home };
 }
 
 async function startNode(t: TestContext, gateway: TestGateway) {
-  const { node, paths } = createNode(t, gateway.port, parseInviteCode(await gateway.invite()));
+  const { node, paths, home } = createNode(t, gateway.port, parseInviteCode(await gateway.invite({ uses: 9 })));
   await node.start();
-  return { node, token: () => new NodeStateFile(paths.state).current?.pairing?.token };
+  return { node, home, token: () => new NodeStateFile(paths.state).current?.pairing?.token };
 }
 
 test('a token is renewed in the second half of its life, over the same tunnel', { timeout: 110_000 }, async (t) => {
@@ -98,4 +98,87 @@ test('a node that is closed while it starts ends, at whatever moment that is, an
     await within(started, `${moment.name}: the end of the start`, 30_000);
     await until(() => !existsSync(paths.shimSocket), `${moment.name}: the end of the shim`, 30_000);
   }
+});
+
+for (const isRestarted of [false, true]) {
+  const who = isRestarted ? 'a node that starts' : 'a running node';
+  test(`${who} while the gateway has lost its database asks on, says so, and is what it was once that is back`, {
+    timeout: 110_000,
+  }, async (t) => {
+    const gateway = await new TestGateway(t).start();
+    let { node, home } = await startNode(t, gateway);
+    const { id } = node.status();
+    await gateway.stop();
+    if (isRestarted) await node.close();
+    renameSync(gateway.paths.database, `${gateway.paths.database}.away`);
+    await gateway.start({ newDatabase: true });
+    if (isRestarted) {
+      node = createNode(t, gateway.port, undefined, home).node;
+      node.start().catch(() => {});
+    }
+    const nudgeUntil = (condition: () => boolean, what: string) =>
+      until(
+        async () => {
+          node.reconnect();
+          await new Promise((resolve) => setTimeout(resolve, 100));
+          return condition();
+        },
+        what,
+        60_000,
+      );
+    await nudgeUntil(() => node.status().lastError?.code === 'not_paired', 'the node to hear that it is not known');
+    const { state, pendingCode, lastError } = node.status();
+    assert.equal(state, 'pending');
+    assert.match(lastError?.hint ?? '', /fleet nodes pending/);
+    const { pending } = await gateway.api<{ pending: { code: string }[] }>('GET', '/v1/pending');
+    assert.deepEqual(
+      [pendingCode],
+      pending.map(({ code }) => code),
+    );
+    await gateway.stop();
+    renameSync(`${gateway.paths.database}.away`, gateway.paths.database);
+    await gateway.start();
+    await nudgeUntil(() => node.status().state === 'online', 'the node to be back');
+    assert.deepEqual([node.status().id, node.status().pendingCode, node.status().lastError], [id, null, null]);
+    assert.equal((await gateway.api<{ clone: unknown }>('GET', '/v1/nodes/web')).clone, null);
+  });
+}
+
+test('a node that a new database does not know is let in by approval, as another one', {
+  timeout: 110_000,
+}, async (t) => {
+  const gateway = await new TestGateway(t).start();
+  const { node } = await startNode(t, gateway);
+  const { id } = node.status();
+  await gateway.stop();
+  renameSync(gateway.paths.database, `${gateway.paths.database}.away`);
+  await gateway.start({ newDatabase: true });
+  const state = async (wanted: string) =>
+    await until(
+      async () => {
+        node.reconnect();
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        return node.status().state === wanted;
+      },
+      wanted,
+      60_000,
+    );
+  await state('pending');
+  await gateway.api('POST', '/v1/pending/web', { decision: 'approve' });
+  await state('online');
+  assert.notEqual(node.status().id, id);
+});
+
+test('a node that was removed ends for good, also with a code that is still good; a new start with one brings it back', {
+  timeout: 110_000,
+}, async (t) => {
+  const gateway = await new TestGateway(t).start();
+  const { node, home } = await startNode(t, gateway);
+  await gateway.api('DELETE', '/v1/nodes/web');
+  assert.equal((await within(node.ended, 'the end of the node', 60_000))?.code, 'key_revoked');
+  await node.close();
+  await assert.rejects(createNode(t, gateway.port, undefined, home).node.start(), { code: 'key_revoked' });
+  const again = createNode(t, gateway.port, parseInviteCode(await gateway.invite()), home).node;
+  await again.start();
+  assert.equal(again.status().name, 'web');
 });

@@ -4,7 +4,7 @@ import { Lifecycle } from '../../src/shared/lifecycle.ts';
 
 /** A life of the parts a, b and c, each of which takes until it is let; and what happened to them. */
 function threeParts() {
-  const life = new Lifecycle();
+  const life = new Lifecycle((error) => assert.fail(String(error)));
   const happened: string[] = [];
   const gates = {
     a: Promise.withResolvers<void>(),
@@ -51,7 +51,7 @@ test('when a part cannot be opened, those before it are closed before the start 
 });
 
 test('what was closed before it was started opens nothing', async () => {
-  const life = new Lifecycle();
+  const life = new Lifecycle((error) => assert.fail(String(error)));
   await life.close();
   await assert.rejects(
     life.start(() => assert.fail('opened')),

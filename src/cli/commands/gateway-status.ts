@@ -41,6 +41,7 @@ export const gatewayStatusCommand = defineCommand({
           ['nodes', `${nodes.connected} of ${nodes.paired} connected, ${nodes.pending} pending`],
           ['open runs', String(view.runs.open)],
           ['config', describeConfig(view.config, context.clock.now())],
+          ...(view.faults ?? []).map((fault) => ['FAULT', fault] as const),
         ]),
       );
     }

@@ -16,6 +16,7 @@ export const gatewayUpCommand = defineCommand({
     api: { type: 'string', placeholder: 'ADDR:PORT', describe: 'Open the API on TCP as well (off; loopback 18789)' },
     advertise: { type: 'string', placeholder: 'HOST[:PORT]', describe: 'How nodes reach this gateway, for invites' },
     'log-level': { type: 'string', describe: 'How much to log (info)', choices: ['debug', 'info', 'warn', 'error'] },
+    'new-database': { type: 'boolean', describe: 'Start with an empty database although the old one is lost' },
     detach: { type: 'boolean', describe: 'Go to the background once it is ready' },
   },
   examples: [
@@ -33,8 +34,10 @@ export const gatewayUpCommand = defineCommand({
       ...(options['log-level'] === undefined ? {} : { logLevel: options['log-level'] }),
     };
     const { home, configFile } = context;
+    const newDatabase = options['new-database'];
     return await serve(context, {
-      start: (signal, console) => context.services.startGateway({ home, configFile, flags, console, signal }),
+      start: (signal, console) =>
+        context.services.startGateway({ home, configFile, flags, newDatabase, console, signal }),
       onHangup: 'reload',
     });
   },

@@ -1,6 +1,7 @@
 /** `fleet health`: how the nodes are now, worst first, with the exit code of a Nagios plugin. */
 import type { HealthView } from '../../protocol/views.ts';
 import { formatDuration } from '../../shared/duration.ts';
+import { stripControl } from '../../shared/strip-control.ts';
 import { formatAlerts } from '../alerts/format-alerts.ts';
 import { defineCommand } from '../command.ts';
 import { openGateway, printJson } from '../context.ts';
@@ -42,6 +43,9 @@ export const healthCommand = defineCommand({
         return await showProcesses(context, positionals.NODE, query);
       }
       const view = await openGateway(context).health(positionals.NODE);
+      const faults = view.faults ?? [];
+      if (!context.json)
+        for (const fault of faults) context.out.write(`FAULT of the gateway: ${stripControl(fault)}\n`);
       if (context.json) printJson(context, view);
       else if (view.nodes.length === 0)
         context.err.write('There are no nodes yet. Make a code for one: fleet invite\n');

@@ -2,8 +2,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { FleetError } from '../../shared/errors.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
-import { keyReplaced } from '../identity/key-rotation.ts';
-import { findKey, keyRevoked } from '../identity/known-key.ts';
+import { findKey, keyRetired, keyRevoked } from '../identity/known-key.ts';
 import type { Action } from '../identity/permissions.ts';
 import type { Tokens } from '../identity/tokens.ts';
 import type { Store } from '../store/store.ts';
@@ -47,8 +46,9 @@ export class Authenticator {
     const { store } = this.#options;
     const known = findKey(store, peer.publicKey);
     if (known !== undefined && known.revokedAt !== null) throw keyRevoked(known);
-    const former = known === undefined ? store.nodes.retiredName(peer.publicKey) : undefined;
-    if (former !== undefined) throw keyReplaced(former);
+    const former = known === undefined ? store.nodes.formerKey(peer.publicKey) : undefined;
+    // A removed one may pair, by a new invite.
+    if (former !== undefined && !(former.fate === 'removed' && action === 'pair')) throw keyRetired(former);
     const fingerprint = formatFingerprint(sshPublicKeyBlob(peer.publicKey));
     if (action === 'pair') {
       return { role: known?.role ?? 'unknown', name: known?.name ?? 'unknown', fingerprint, peer };

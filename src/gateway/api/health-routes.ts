@@ -42,6 +42,8 @@ export interface HealthRoutesOptions {
   sessions: Pick<Sessions, 'online'>;
   alerts: Pick<Alerts, 'firingOf'>;
   clock: Clock;
+  /** What is wrong with the gateway itself. */
+  readFaults?(): string[];
   /** Where `limited` begins; the report marks it. */
   limits: ReportLimits;
 }
@@ -49,10 +51,14 @@ export interface HealthRoutesOptions {
 export function addHealthRoutes(app: App, options: HealthRoutesOptions): void {
   const { store, monitor, clock, alerts } = options;
   const read = { config: { action: 'fleet.read' as const } };
-  const healthOf = (nodes: readonly NodeRecord[]): HealthView => ({
-    ...healthView(nodes, monitor),
-    alerts: alerts.firingOf(nodes),
-  });
+  const healthOf = (nodes: readonly NodeRecord[]): HealthView => {
+    const view = {
+      ...healthView(nodes, monitor),
+      alerts: alerts.firingOf(nodes),
+      faults: options.readFaults?.() ?? [],
+    };
+    return view.faults.length === 0 ? view : { ...view, status: 'error' };
+  };
 
   app.get('/v1/health', read, async (request) => {
     const which = queryText(request, 'node');
@@ -76,7 +82,7 @@ export function addHealthRoutes(app: App, options: HealthRoutesOptions): void {
 
 /** The finished document on what was from `from`, ms, until now. @throws FleetError `usage`. */
 export async function renderReport(
-  options: Omit<HealthRoutesOptions, 'alerts'>,
+  options: Omit<HealthRoutesOptions, 'alerts' | 'readFaults'>,
   name: string,
   from: number,
 ): Promise<{ status: string; contentType: string; text: string }> {

@@ -110,7 +110,7 @@ export function addNodeRoutes(app: App, options: NodeRoutesOptions): void {
     const { publicKey, address } = pairingPeer(request.caller);
     const actor = actorOfKey({ publicKey, remoteAddress: address }, node?.name, 'node');
     await store.write(() => {
-      store.nodes.remove(nodeId);
+      store.nodes.remove(nodeId, clock.now());
       // What nodes say of themselves is not audited; that one is gone is.
       store.audit.append({ actor, action: 'node.leave', outcome: 'ok', details: { node: node?.name, id: nodeId } });
     });

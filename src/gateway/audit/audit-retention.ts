@@ -1,6 +1,7 @@
 /** Deletes rows of the audit log that are older than its retention, a piece at a time; the log itself says which. */
-import type { Clock, Timer } from '../../shared/clock.ts';
+import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
+import { Periodic } from '../../shared/periodic.ts';
 import type { Store } from '../store/store.ts';
 
 /** Between two looks for old rows, ms. */
@@ -21,38 +22,32 @@ export interface AuditRetentionOptions {
 
 export class AuditRetention {
   readonly #options: AuditRetentionOptions;
-  #timer: Timer | undefined;
-  #closed = false;
+  readonly #work: Periodic;
 
   constructor(options: AuditRetentionOptions) {
     this.#options = options;
+    const { clock, logger, retentionMs } = options;
+    this.#work = new Periodic({
+      step: () => this.#step(retentionMs ?? Number.POSITIVE_INFINITY),
+      onFailure: (error) => logger.error({ err: error }, 'old rows of the audit log could not be deleted'),
+      retryMs: LOOK_INTERVAL_MS,
+      clock,
+    });
   }
 
   start(): void {
-    if (this.#options.retentionMs !== undefined) this.#after(FIRST_LOOK_MS, this.#options.retentionMs);
+    if (this.#options.retentionMs !== undefined) this.#work.start(FIRST_LOOK_MS);
   }
 
-  close(): void {
-    this.#closed = true;
-    this.#timer?.cancel();
+  /** Resolves when a step under way has ended. */
+  close(): Promise<void> {
+    return this.#work.close();
   }
 
-  #after(delayMs: number, retentionMs: number): void {
-    if (this.#closed) return;
+  async #step(retentionMs: number): Promise<number> {
     const { store, clock, logger } = this.#options;
-    this.#timer = clock.after(delayMs, () => {
-      store
-        .write(() => store.audit.prune(clock.now() - retentionMs, STEP_ROWS))
-        .then(
-          (rows) => {
-            if (rows > 0) logger.info({ rows }, 'deleted old rows of the audit log');
-            this.#after(rows === STEP_ROWS ? STEP_PAUSE_MS : LOOK_INTERVAL_MS, retentionMs);
-          },
-          (error: unknown) => {
-            logger.error({ err: error }, 'old rows of the audit log could not be deleted');
-            this.#after(LOOK_INTERVAL_MS, retentionMs);
-          },
-        );
-    });
+    const rows = await store.write(() => store.audit.prune(clock.now() - retentionMs, STEP_ROWS));
+    if (rows > 0) logger.info({ rows }, 'deleted old rows of the audit log');
+    return rows === STEP_ROWS ? STEP_PAUSE_MS : LOOK_INTERVAL_MS;
   }
 }

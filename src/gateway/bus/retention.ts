@@ -1,6 +1,7 @@
 /** Forgets jobs that ended long ago: now and then, in small steps, with pauses in which everybody else goes on. */
-import type { Clock, Timer } from '../../shared/clock.ts';
+import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
+import { Periodic } from '../../shared/periodic.ts';
 import type { Store } from '../store/store.ts';
 
 /** Between two looks for jobs that are too old, ms. */
@@ -20,36 +21,28 @@ export interface RetentionOptions {
 
 export class Retention {
   readonly #options: RetentionOptions;
-  #timer: Timer | undefined;
+  readonly #work: Periodic;
   /** Since the look began. */
   #deletedJobs = 0;
-  #closed = false;
 
   constructor(options: RetentionOptions) {
     this.#options = options;
+    const { clock, logger } = options;
+    this.#work = new Periodic({
+      step: async () => ((await this.#step()) ? STEP_PAUSE_MS : LOOK_INTERVAL_MS),
+      onFailure: (error) => logger.error({ err: error }, 'old jobs could not be deleted'),
+      retryMs: LOOK_INTERVAL_MS,
+      clock,
+    });
   }
 
   start(): void {
-    this.#after(FIRST_LOOK_MS);
+    this.#work.start(FIRST_LOOK_MS);
   }
 
-  close(): void {
-    this.#closed = true;
-    this.#timer?.cancel();
-  }
-
-  #after(delayMs: number): void {
-    if (this.#closed) return;
-    const { clock, logger } = this.#options;
-    this.#timer = clock.after(delayMs, () => {
-      this.#step().then(
-        (goesOn) => this.#after(goesOn ? STEP_PAUSE_MS : LOOK_INTERVAL_MS),
-        (error: unknown) => {
-          logger.error({ err: error }, 'old jobs could not be deleted');
-          this.#after(LOOK_INTERVAL_MS);
-        },
-      );
-    });
+  /** Resolves when a step under way has ended. */
+  close(): Promise<void> {
+    return this.#work.close();
   }
 
   /** One piece; whether there is more to do at once. */

@@ -1,6 +1,7 @@
 /** Keeps the history of the nodes' health small: rolls it up and forgets what is too old, in small steps with pauses in between. */
-import type { Clock, Timer } from '../../shared/clock.ts';
+import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
+import { Periodic } from '../../shared/periodic.ts';
 import type { Store } from '../store/store.ts';
 import { RESOLUTIONS } from './resolutions.ts';
 
@@ -35,8 +36,7 @@ export interface HistoryKeeperOptions {
 
 export class HistoryKeeper {
   readonly #options: HistoryKeeperOptions;
-  #timer: Timer | undefined;
-  #closed = false;
+  readonly #work: Periodic;
   #tidiedAt: number | undefined;
   /** Nodes that are still to be tidied in this round, and where in the sessions of the first of them. */
   #untidy: string[] = [];
@@ -44,30 +44,22 @@ export class HistoryKeeper {
 
   constructor(options: HistoryKeeperOptions) {
     this.#options = options;
+    const { clock, logger } = options;
+    this.#work = new Periodic({
+      step: async () => ((await this.#step()) ? STEP_PAUSE_MS : LOOK_INTERVAL_MS),
+      onFailure: (error) => logger.error({ err: error }, 'could not roll up or delete old health history'),
+      retryMs: LOOK_INTERVAL_MS,
+      clock,
+    });
   }
 
   start(): void {
-    this.#after(LOOK_INTERVAL_MS);
+    this.#work.start(LOOK_INTERVAL_MS);
   }
 
-  close(): void {
-    this.#closed = true;
-    this.#timer?.cancel();
-  }
-
-  #after(delayMs: number): void {
-    if (this.#closed) return;
-    const { clock, logger } = this.#options;
-    const look = (): void => {
-      this.#step().then(
-        (isMore) => this.#after(isMore ? STEP_PAUSE_MS : LOOK_INTERVAL_MS),
-        (error: unknown) => {
-          logger.error({ err: error }, 'could not roll up or delete old health history');
-          this.#after(LOOK_INTERVAL_MS);
-        },
-      );
-    };
-    this.#timer = clock.after(delayMs, look, { unref: true });
+  /** Resolves when a step under way has ended. */
+  close(): Promise<void> {
+    return this.#work.close();
   }
 
   /** One piece; whether there is more to do at once. */

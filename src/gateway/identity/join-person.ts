@@ -50,7 +50,7 @@ export async function joinPerson(options: JoinPersonOptions): Promise<KnownKey> 
   }
   const person = await store.write(() => {
     // Two logins at once with a key that is new to both.
-    const present = knownAs(store, publicKey, 'person');
+    const present = knownAs(store, publicKey, 'person', true);
     if (present !== undefined) return present;
     const required = invite.name !== null || options.wanted.required;
     const name = chooseName(store, role, invite.name ?? options.wanted.name, required);

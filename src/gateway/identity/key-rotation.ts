@@ -48,7 +48,7 @@ export class NodeKeyRotation {
     await store.write(() => {
       // It comes again because the answer was lost.
       if (store.nodes.byPublicKey(newKey)?.id === node.id) return;
-      if (findKey(store, newKey) !== undefined || store.nodes.retiredName(newKey) !== undefined)
+      if (findKey(store, newKey) !== undefined || store.nodes.formerKey(newKey) !== undefined)
         throw new FleetError('conflict', 'the new key is or was the key of a node or a person');
       if (!store.nodes.replaceKey(node.id, oldKey, newKey, clock.now()))
         throw new FleetError('conflict', 'the old key is not the key of the node any more');
@@ -62,11 +62,4 @@ export class NodeKeyRotation {
     });
     logger.warn({ node: node.name }, 'key of a node rotated');
   }
-}
-
-/** For a key that was a node's once. */
-export function keyReplaced(name: string): FleetError {
-  return new FleetError('key_revoked', `this key of ${name} was replaced by another one`, {
-    hint: 'If it was you who rotated it, this is an old copy. If not: revoke the node on the gateway (fleet nodes revoke).',
-  });
 }

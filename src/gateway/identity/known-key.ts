@@ -1,6 +1,7 @@
 /** Whose key that is: the one place that looks it up among nodes and people. */
 import type { Role } from '../../protocol/roles.ts';
 import { FleetError } from '../../shared/errors.ts';
+import type { FormerKey } from '../store/nodes-table.ts';
 import type { Store } from '../store/store.ts';
 
 /** A key that the gateway knows, also one that it refuses. */
@@ -28,5 +29,17 @@ export function keyRevoked({ kind, name }: Pick<KnownKey, 'kind' | 'name'>): Fle
       kind === 'node'
         ? 'If that was a mistake: remove the node on the gateway (fleet nodes rm) and pair it again.'
         : 'If that was a mistake: ask for a new code, move HOME/person/id_ed25519 away, and log in again.',
+  });
+}
+
+/** Why a key that was a node's once is refused. */
+export function keyRetired({ name, fate }: FormerKey): FleetError {
+  if (fate === 'replaced') {
+    return new FleetError('key_revoked', `this key of ${name} was replaced by another one`, {
+      hint: 'If it was you who rotated it, this is an old copy. If not: revoke the node on the gateway (fleet nodes revoke).',
+    });
+  }
+  return new FleetError('key_revoked', `${name} was removed from the gateway`, {
+    hint: 'To pair it again: fleet node up --gateway HOST --code CODE, with a code from `fleet invite` on the gateway.',
   });
 }

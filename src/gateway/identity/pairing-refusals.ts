@@ -1,19 +1,24 @@
 /** In which words a key is told that it may not pair as what it wants to be. */
 import { FleetError } from '../../shared/errors.ts';
 import type { Store } from '../store/store.ts';
-import { keyReplaced } from './key-rotation.ts';
-import { findKey, type KnownKey, keyRevoked } from './known-key.ts';
+import { findKey, type KnownKey, keyRetired, keyRevoked } from './known-key.ts';
 
 /**
  * Who the key already is; undefined for a newcomer. One key is one thing: a node that could also speak as its operator would be worth
  * stealing. So it is asked again in the transaction that lets the key in: another request of the same key may have been faster.
+ * A node that was removed comes back only by a new invite.
  * @throws FleetError `key_revoked`, also for a node's former key; `conflict` when it is of the other kind.
  */
-export function knownAs(store: Store, publicKey: Uint8Array, as: KnownKey['kind']): KnownKey | undefined {
+export function knownAs(
+  store: Store,
+  publicKey: Uint8Array,
+  as: KnownKey['kind'],
+  isInvited: boolean,
+): KnownKey | undefined {
   const known = findKey(store, publicKey);
   if (known === undefined) {
-    const former = store.nodes.retiredName(publicKey);
-    if (former !== undefined) throw keyReplaced(former);
+    const former = store.nodes.formerKey(publicKey);
+    if (former !== undefined && !(former.fate === 'removed' && isInvited)) throw keyRetired(former);
     return undefined;
   }
   if (known.revokedAt !== null) throw keyRevoked(known);

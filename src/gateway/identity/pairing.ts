@@ -143,7 +143,7 @@ export class Pairing {
     if (!verifyEd25519(peer.publicKey, challenge.transcript, Buffer.from(request.signature, 'base64url'))) {
       throw new FleetError('forbidden', 'the signature of the challenge is wrong');
     }
-    const known = knownAs(this.#options.store, peer.publicKey, request.as);
+    const known = knownAs(this.#options.store, peer.publicKey, request.as, challenge.inviteId !== undefined);
     if (challenge.inviteId !== undefined) return await this.#pairByInvite(peer, request, challenge.inviteId, known);
     if (known !== undefined) return await this.#admit(peer, known);
     if (request.as === 'person') throw personUnknown();
@@ -209,7 +209,7 @@ export class Pairing {
     if (role !== 'node') throw wrongKind(`a person (${role}), not for a node`, 'fleet login HOST --code CODE');
     if (known !== undefined) return await this.#admit(peer, known);
     const node = await store.write(() => {
-      const present = knownAs(store, peer.publicKey, 'node');
+      const present = knownAs(store, peer.publicKey, 'node', true);
       if (present !== undefined) return present;
       const required = invite.name !== null || request.nameRequired;
       const name = chooseName(store, 'node', invite.name ?? request.name, required);
@@ -235,7 +235,7 @@ export class Pairing {
       throw new FleetError('pairing_rejected', 'an operator of the gateway turned this node away');
     }
     const node = await store.write(() => {
-      const present = knownAs(store, peer.publicKey, 'node');
+      const present = knownAs(store, peer.publicKey, 'node', false);
       if (present !== undefined) return present;
       const required = decision.name !== undefined || request.nameRequired;
       const name = chooseName(store, 'node', decision.name ?? decision.asked, required);

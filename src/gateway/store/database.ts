@@ -1,4 +1,5 @@
 /** The gateway's SQLite file: opened, brought to the present schema, and written in grouped durable transactions. */
+import { statSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { FleetError, toFleetError } from '../../shared/errors.ts';
 import { createPrivateFile } from '../../shared/private-file.ts';
@@ -9,10 +10,14 @@ export type Sqlite = Database.Database;
 /**
  * Opens `file`, creating it if need be, with WAL and synchronous=FULL (sqlite.org/pragma.html#pragma_synchronous: in WAL
  * mode only FULL survives a power cut).
- * @throws FleetError `storage_failed` when it cannot be opened or is damaged, `config_invalid` when a newer fleet made it.
+ * @param mayBeNew Whether a missing or empty file becomes a new database.
+ * @throws FleetError `storage_failed` when it cannot be opened or is damaged, `config_invalid` when a newer fleet made it,
+ * `database_missing` when there is none and there may be no new one.
  */
-export function openDatabase(file: string): Sqlite {
+export function openDatabase(file: string, mayBeNew = true): Sqlite {
   let database: Sqlite | undefined;
+  // Before SQLite sees the file: of an empty one it would throw away what is left of its log.
+  if (!mayBeNew && (statSync(file, { throwIfNoEntry: false })?.size ?? 0) === 0) throw databaseMissing(file);
   try {
     // SQLite gives its other files the mode that this one has.
     if (file !== ':memory:') createPrivateFile(file);
@@ -33,6 +38,7 @@ export function openDatabase(file: string): Sqlite {
   try {
     // A step that makes a table anew drops the old one, which must not delete what refers to it (sqlite.org/lang_altertable.html, 7).
     database.pragma('foreign_keys = OFF');
+    if (!mayBeNew && schemaVersion(database) === 0) throw databaseMissing(file);
     migrate(database, file);
     database.pragma('foreign_keys = ON');
   } catch (error) {
@@ -42,8 +48,18 @@ export function openDatabase(file: string): Sqlite {
   return database;
 }
 
+function databaseMissing(file: string): FleetError {
+  return new FleetError('database_missing', `the gateway has keys, but its database ${file} is missing or empty`, {
+    hint: 'Mount or restore it. To start without it, so that nodes and people must be let in again: fleet gateway up --new-database',
+  });
+}
+
+function schemaVersion(database: Sqlite): number {
+  return database.pragma('user_version', { simple: true }) as number;
+}
+
 function migrate(database: Sqlite, file: string): void {
-  const present = database.pragma('user_version', { simple: true }) as number;
+  const present = schemaVersion(database);
   if (present > MIGRATIONS.length) {
     throw new FleetError(
       'config_invalid',
@@ -86,5 +102,5 @@ export function storageError(error: unknown, what: string): FleetError {
 function hintAt(code: string): string | undefined {
   if (code === 'SQLITE_FULL') return 'The disk is full: make room, then try again.';
   if (!/^SQLITE_(CORRUPT|NOTADB)/.test(code)) return undefined;
-  return 'The file is damaged: restore a backup of it. Without one, move it away; then every node must pair again.';
+  return 'The file is damaged: restore a backup of it. Without one, move it away and start with --new-database; then every node must be let in again.';
 }

@@ -303,4 +303,13 @@ export const MIGRATIONS: readonly string[] = [
   JOBS_IN_ORDER,
   GROUPED_DELIVERIES,
   HISTORY_DAYS,
+  // Keys that were removed on purpose, so that they hear so rather than that nobody knows them. No foreign key: their nodes are gone.
+  `
+  CREATE TABLE removed_node_keys (
+    public_key BLOB PRIMARY KEY,
+    name       TEXT NOT NULL,
+    removed_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX removed_node_keys_by_time ON removed_node_keys (removed_at);
+  `,
 ];

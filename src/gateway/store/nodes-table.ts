@@ -5,6 +5,11 @@ import type { NodeFacts } from '../../protocol/node-messages.ts';
 import type { Sqlite } from './database.ts';
 import { MAX_MEANT, prefixBounds } from './look-up.ts';
 
+/** How long a removed node's key is remembered, ms; after that it is an unknown key. */
+const TOMBSTONE_MAX_AGE_MS = 365 * 86_400_000;
+/** Most removed keys remembered: ephemeral nodes may come and go by the thousand. */
+const MAX_TOMBSTONES = 10_000;
+
 /** Labels that an operator gave; null takes one away that the node gives itself. */
 export type LabelOverrides = Record<string, string | null>;
 
@@ -26,6 +31,12 @@ export interface NodeRecord {
   createdAt: number;
   lastSeenAt: number | null;
   revokedAt: number | null;
+}
+
+/** A key that was a node's once, and why it is not any more. */
+export interface FormerKey {
+  name: string;
+  fate: 'replaced' | 'removed';
 }
 
 interface Row {
@@ -64,8 +75,19 @@ export class NodesTable {
       seen: database.prepare('UPDATE nodes SET last_seen_at = ? WHERE id = ?'),
       replaceKey: database.prepare('UPDATE nodes SET public_key = @newKey WHERE id = @id AND public_key = @oldKey'),
       retireKey: database.prepare('INSERT INTO retired_node_keys (public_key, node_id, retired_at) VALUES (?, ?, ?)'),
-      retiredName: database.prepare(
-        'SELECT name FROM retired_node_keys JOIN nodes ON nodes.id = node_id WHERE retired_node_keys.public_key = ?',
+      formerKey: database.prepare(
+        `SELECT name, 'replaced' AS fate FROM retired_node_keys JOIN nodes ON nodes.id = node_id WHERE retired_node_keys.public_key = @key
+         UNION ALL SELECT name, 'removed' FROM removed_node_keys WHERE public_key = @key`,
+      ),
+      bury: database.prepare(
+        `INSERT OR REPLACE INTO removed_node_keys (public_key, name, removed_at)
+         SELECT public_key, name, @at FROM nodes WHERE id = @id
+         UNION ALL SELECT r.public_key, name, @at FROM retired_node_keys r JOIN nodes ON nodes.id = node_id WHERE node_id = @id`,
+      ),
+      unbury: database.prepare('DELETE FROM removed_node_keys WHERE public_key = ?'),
+      pruneBuried: database.prepare(
+        `DELETE FROM removed_node_keys WHERE removed_at < ? OR public_key IN
+         (SELECT public_key FROM removed_node_keys ORDER BY removed_at DESC LIMIT -1 OFFSET ${MAX_TOMBSTONES})`,
       ),
       revoke: database.prepare('UPDATE nodes SET revoked_at = ? WHERE id = ?'),
       remove: database.prepare('DELETE FROM nodes WHERE id = ?'),
@@ -74,6 +96,7 @@ export class NodesTable {
 
   insert(node: NewNode): void {
     const { id, name, publicKey, ownLabels, labels, facts, ephemeral, createdAt } = node;
+    this.#statements.unbury.run(publicKey);
     const factsText = facts === null ? null : JSON.stringify(facts);
     this.#statements.insert.run(
       id,
@@ -151,13 +174,15 @@ export class NodesTable {
     return true;
   }
 
-  /** Name of the node whose key this was once; undefined when it was nobody's. */
-  retiredName(publicKey: Uint8Array): string | undefined {
-    return (this.#statements.retiredName.get(publicKey) as { name: string } | undefined)?.name;
+  /** The node whose key this was once; undefined when it was nobody's. */
+  formerKey(publicKey: Uint8Array): FormerKey | undefined {
+    return this.#statements.formerKey.get({ key: publicKey }) as FormerKey | undefined;
   }
 
-  /** Heartbeats and sessions go with it; jobs keep the name in their runs. */
-  remove(id: string): void {
+  /** Heartbeats and sessions go with it; jobs keep the name in their runs. Its keys are remembered for a while as removed ones. */
+  remove(id: string, at: number): void {
+    this.#statements.bury.run({ id, at });
+    this.#statements.pruneBuried.run(at - TOMBSTONE_MAX_AGE_MS);
     this.#statements.remove.run(id);
   }
 }

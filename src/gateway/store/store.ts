@@ -26,6 +26,8 @@ export interface StoreOptions {
   clock?: Clock;
   /** Signs the audit log. Without it a key of this process does, so that the log of a store that is no gateway's is one, too. */
   signer?: HeadSigner;
+  /** Whether a missing or empty file becomes a new database; true if left out. */
+  mayBeNew?: boolean;
 }
 
 export class Store {
@@ -52,7 +54,7 @@ export class Store {
 
   /** Opens the file at once. @throws FleetError `storage_failed`, `config_invalid`. */
   constructor(file: string, options: StoreOptions = {}) {
-    this.#database = openDatabase(file);
+    this.#database = openDatabase(file, options.mayBeNew);
     this.auditRows = new AuditTable(this.#database);
     this.audit = new AuditLog({
       table: this.auditRows,

@@ -25,6 +25,8 @@ export interface ConnectOptions {
   identity: OwnIdentity;
   state: NodeStateFile;
   invite: InviteCode | undefined;
+  /** The gateway does not know the key that it has paired once: ask again to be let in. What is known of the pairing stays until then. */
+  pairAgain?: boolean;
   name: string;
   nameRequired: boolean;
   labels: Labels;
@@ -52,11 +54,13 @@ export interface OpenTunnel {
 export interface Pending {
   pendingCode: string;
   retryAfterMs: number;
+  /** Set for a node that was paired once: why it waits again. */
+  forgotten?: FleetError;
 }
 
 /** @throws FleetError whatever went wrong; its `retryable` says whether to try again. */
 export async function connectOnce(options: ConnectOptions): Promise<OpenTunnel | Pending> {
-  if (options.state.current?.pairing === undefined) {
+  if (options.state.current?.pairing === undefined || options.pairAgain) {
     const pending = await withConnection(options, (connection, client) => pairFirst(options, connection, client));
     if (pending !== undefined) return pending;
     // The gateway decides at connect what a key may open, so the key that has just become a node's comes again.
@@ -113,6 +117,7 @@ async function pairFirst(
 ): Promise<Pending | undefined> {
   const { state, address } = options;
   const known = { version: 1, gateway: address, hostKey: connection.hostKey.toString('base64') } as const;
+  const { pairing, epoch } = state.current ?? {};
   const result = await pair({
     ...options,
     as: 'node',
@@ -120,11 +125,11 @@ async function pairFirst(
     hostKey: connection.hostKey,
     // Kept before it is sent: the gateway keeps to this code, even if its answer is never heard.
     beforeAsking: (code) => {
-      if (state.current?.pendingCode === undefined) state.save({ ...known, pendingCode: code });
+      if (state.current?.pendingCode === undefined) state.save({ ...known, pairing, epoch, pendingCode: code });
     },
   });
   if (result.status === 'paired') {
-    state.save({ ...known, pairing: toPairing(result) });
+    state.save({ ...known, pairing: toPairing(result), epoch: result.id === pairing?.id ? epoch : undefined });
     return undefined;
   }
   // The code of the first question stays valid: the key and the pinned host key are still the ones it was made of.
@@ -134,7 +139,7 @@ async function pairFirst(
       hint: 'Somebody may stand between the machines. Use a code from `fleet invite` instead.',
     });
   }
-  if (state.current?.pendingCode !== gatewayCode) state.save({ ...known, pendingCode: gatewayCode });
+  if (state.current?.pendingCode !== gatewayCode) state.save({ ...known, pairing, epoch, pendingCode: gatewayCode });
   return { pendingCode: gatewayCode, retryAfterMs };
 }
 
@@ -180,7 +185,7 @@ async function sayHello(
     answer = await client.hello(hello);
   }
   // Before the first heartbeat, by which the gateway knows that it is stored.
-  if (answer.epoch !== undefined) state.change({ epoch: answer.epoch }, logger);
+  if (answer.epoch !== undefined) state.change({ epoch: answer.epoch, pendingCode: undefined }, logger);
   if (answer.signingKeys !== undefined) state.changePairing({ signingKeys: answer.signingKeys }, logger);
   if (answer.isSuspected) logger.warn({}, 'the gateway has seen another machine with the key of this one');
   return answer;

@@ -75,9 +75,11 @@ export class KeyedConnector {
       return await connectOnce({ ...options, identity: keys.current });
     } catch (refusal) {
       if (keys.next === undefined || toFleetError(refusal).code !== 'key_revoked') throw refusal;
-      const opened = await connectOnce({ ...options, identity: keys.next }).catch((error: unknown) => {
-        throw toFleetError(error).code === 'not_paired' ? refusal : error;
-      });
+      const opened = await connectOnce({ ...options, identity: keys.next, pairAgain: false }).catch(
+        (error: unknown) => {
+          throw toFleetError(error).code === 'not_paired' ? refusal : error;
+        },
+      );
       keys.promote();
       return opened;
     }

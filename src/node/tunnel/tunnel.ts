@@ -12,6 +12,8 @@ const USABLE_AFTER_MS = 10_000;
 const UNDISPUTED_AFTER_MS = 5 * 60_000;
 /** Slowest repetition of a pending node's question, ms. */
 const MAX_PENDING_RETRY_MS = 15_000;
+/** The same for a node that its gateway has forgotten, which nobody may be waiting for, ms. */
+const MAX_FORGOTTEN_RETRY_MS = 60_000;
 
 export type TunnelState = 'connecting' | 'pending' | 'online' | 'waiting' | 'stopped';
 
@@ -121,11 +123,13 @@ export class Tunnel {
         this.#set({ state: this.#status.pendingCode === null ? 'connecting' : 'pending', retryAt: null });
         const result = await this.#options.attempt(this.#closed.signal);
         if ('pendingCode' in result) {
-          pendingRetryMs = Math.min(MAX_PENDING_RETRY_MS, Math.max(result.retryAfterMs, pendingRetryMs * 1.5));
-          this.#waitForApproval(result.pendingCode);
+          const maxRetryMs = result.forgotten === undefined ? MAX_PENDING_RETRY_MS : MAX_FORGOTTEN_RETRY_MS;
+          pendingRetryMs = Math.min(maxRetryMs, Math.max(result.retryAfterMs, pendingRetryMs * 1.5));
+          this.#waitForApproval(result);
           await this.#sleep(pendingRetryMs);
           continue;
         }
+        pendingRetryMs = 0;
         const usableMs = await this.#use(result, onUsable);
         // Of two machines with one key each evicts the other: they must not do so as fast as they can.
         const wasGood = usableMs >= (result.hello.isSuspected ? UNDISPUTED_AFTER_MS : USABLE_AFTER_MS);
@@ -181,9 +185,16 @@ export class Tunnel {
     return usableMs;
   }
 
-  #waitForApproval(code: string): void {
-    if (this.#status.pendingCode !== code) this.#options.onPending(code);
-    this.#set({ state: 'pending', pendingCode: code, lastError: null });
+  #waitForApproval({ pendingCode, forgotten }: Pending): void {
+    if (this.#status.pendingCode !== pendingCode) {
+      const reason = forgotten?.message;
+      this.#options.logger.warn(
+        { code: pendingCode, reason },
+        'waiting for approval by the gateway; asking until then',
+      );
+      this.#options.onPending(pendingCode);
+    }
+    this.#set({ state: 'pending', pendingCode, lastError: forgotten ?? null });
   }
 
   async #sleep(delayMs: number): Promise<void> {

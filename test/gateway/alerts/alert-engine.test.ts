@@ -81,7 +81,7 @@ test('the end of a node, of a rule, and of being watched ends the alert, and say
   await world.pass(2 * MINUTE_MS);
   assert.equal(world.store.alerts.active().length, 4);
   await world.store.write(() => {
-    world.store.nodes.remove('id-removed');
+    world.store.nodes.remove('id-removed', 1);
     world.store.nodes.revoke('id-revoked', world.clock.now());
     world.store.nodes.changeLabels('id-moved', { why: 'elsewhere' });
   });

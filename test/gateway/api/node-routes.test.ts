@@ -117,5 +117,5 @@ test('a node that leaves takes itself away and nobody else, hears that it worked
   );
   await settle();
   assert.deepEqual([node.peer.endings, other.peer.endings], [['removed'], []]);
-  await assert.rejects(node.client.json('POST', '/v1/node/leave', {}), { code: 'not_paired' });
+  await assert.rejects(node.client.json('POST', '/v1/node/leave', {}), { code: 'key_revoked' });
 });

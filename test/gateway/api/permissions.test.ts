@@ -115,5 +115,5 @@ test('a token that was good is looked at again: when it expires, when its node i
   const removed = await api.addNode('c');
   await assert.rejects(hello(removed), { code: 'bad_request' });
   await api.admin.json('DELETE', '/v1/nodes/c');
-  await assert.rejects(hello(removed), { code: 'not_paired' });
+  await assert.rejects(hello(removed), { code: 'key_revoked' });
 });

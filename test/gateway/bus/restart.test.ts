@@ -193,7 +193,9 @@ test('a crash right after a node was removed or revoked leaves no run open eithe
     await node.connect();
     const job = await fleet.submit(['a']);
     await fleet.untilState(job, 'delivered');
-    await fleet.restart((store) => (gone === 'removed' ? store.nodes.remove('id-a') : store.nodes.revoke('id-a', 1)));
+    await fleet.restart((store) =>
+      gone === 'removed' ? store.nodes.remove('id-a', 1) : store.nodes.revoke('id-a', 1),
+    );
     await fleet.untilState(job, 'unknown');
   }
 });

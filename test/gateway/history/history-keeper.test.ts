@@ -113,7 +113,7 @@ test('a disk that fails does not end it; close does', async (t) => {
   await work();
   assert.equal(rows('5m'), 1);
   await clock.advance(15_000);
-  keeper.close();
+  await keeper.close();
   await settle();
   assert.equal(clock.pendingTimers, 0, 'a step that was under way does not begin another');
 });

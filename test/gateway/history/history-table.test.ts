@@ -140,7 +140,7 @@ test('what is too old goes in bounded steps, but never before it was rolled up',
 test('a removed node leaves nothing that is shown, and its number is never given again', async (t) => {
   const { store } = openStore(t);
   store.history.insert('a', T0, figures(1));
-  store.nodes.remove('a');
+  store.nodes.remove('a', 1);
   assert.equal((await readHistories(store.history, { from: T0, to: T0 + HOUR_MS, parts: 48 })).size, 0);
   store.history.insert('b', T0, figures(50));
   const histories = await readHistories(store.history, { from: T0, to: T0 + HOUR_MS, parts: 48 });

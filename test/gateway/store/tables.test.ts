@@ -191,7 +191,7 @@ test('names and keys are unique; heartbeats and sessions go with their node, run
   store.incidents.change('a', 1, { status: 'limited', reasons: [] });
   const session = store.health.openSession('a', '1.2.3.4', 1);
   const run = insertRun(store, { nodeId: 'a' });
-  store.nodes.remove('a');
+  store.nodes.remove('a', 1);
   assert.equal(store.health.lastHeartbeat('a'), undefined);
   assert.equal(store.history.numberOf('a'), undefined);
   assert.deepEqual([...store.history.diskTrends('a', 0), ...store.incidents.between('a', 0, 10)], []);
@@ -299,4 +299,28 @@ test('an invite is used as often as it says, not after its end, and pruned when 
   );
   const { labels, ephemeral, createdBy } = store.invites.byId('late') ?? {};
   assert.deepEqual({ labels, ephemeral, createdBy }, { labels: { a: '1' }, ephemeral: true, createdBy: 'local' });
+});
+
+test('the keys of removed nodes are remembered, the latest 10,000 of the last year', (t) => {
+  const store = openStore(t);
+  const key = (n: number): Buffer => Buffer.from(String(n).padStart(32, '0'));
+  const comeAndGo = (n: number, at: number): void => {
+    const id = `id-${n}`;
+    store.nodes.insert({ id, name: id, publicKey: key(n), ownLabels: {}, labels: {}, facts: null, createdAt: at });
+    store.nodes.remove(id, at);
+  };
+  const fate = (n: number) => store.nodes.formerKey(key(n))?.fate;
+  comeAndGo(0, 1);
+  assert.equal(fate(0), 'removed');
+  comeAndGo(1, 400 * 86_400_000);
+  assert.deepEqual([fate(0), fate(1)], [undefined, 'removed'], 'age');
+  for (let n = 2; n <= 10_001; n += 1) comeAndGo(n, 400 * 86_400_000 + n);
+  assert.deepEqual([fate(1), fate(2), fate(10_001)], [undefined, 'removed', 'removed'], 'number');
+  const again = { id: 'again', name: 'again', publicKey: key(2), ownLabels: {}, labels: {}, facts: null, createdAt: 1 };
+  store.nodes.insert(again);
+  assert.equal(fate(2), undefined, 'one that is let in again');
+  assert.equal(store.nodes.replaceKey('again', key(2), key(20_000), 2), true);
+  assert.equal(fate(2), 'replaced');
+  store.nodes.remove('again', 500 * 86_400_000);
+  assert.deepEqual([fate(2), fate(20_000)], ['removed', 'removed'], 'every key that it had');
 });

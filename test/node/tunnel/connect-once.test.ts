@@ -112,7 +112,7 @@ test('revoked: cut at once, and told why on the next attempt', async (t) => {
   }
 });
 
-test('removed: not paired any more, and not noted as a stranger who waits, however old its token is', async (t) => {
+test('removed: refused for good, and not noted as a stranger who waits, however old its token is; a new code lets it in', async (t) => {
   for (const laterMs of [0, 13 * 3_600_000, 30 * 3_600_000]) {
     const gateway = await new TestGateway(t).start();
     const machine = new TestMachine(t);
@@ -121,10 +121,13 @@ test('removed: not paired any more, and not noted as a stranger who waits, howev
     await gateway.stop();
     await gateway.start({ clock: skewedClock(laterMs) });
     await assert.rejects(machine.attempt(gateway.port, { clock: skewedClock(laterMs) }), {
-      code: 'not_paired',
+      code: 'key_revoked',
+      message: /was removed/,
       retryable: false,
     });
     assert.deepEqual(await gateway.api('GET', '/v1/pending'), { pending: [] });
+    const tunnel = await machine.open(gateway.port, { code: await gateway.invite(), pairAgain: true });
+    assert.equal(tunnel.hello.name, 'web');
   }
 });
 

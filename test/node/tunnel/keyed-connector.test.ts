@@ -164,12 +164,12 @@ test(
   },
 );
 
-test('the key of a removed node comes back as a stranger, whatever was rotated', DEADLINE, async (t) => {
+test('the keys of a removed node are refused, whatever was rotated', DEADLINE, async (t) => {
   const { gateway, machine, connect } = await setUp(t);
   machine.keys.prepare();
   await end((await connect()).opened);
   await gateway.api('DELETE', '/v1/nodes/web');
-  await assert.rejects(machine.attempt(gateway.port), { code: 'not_paired' });
+  await assert.rejects(machine.attempt(gateway.port), { code: 'key_revoked', message: /removed/ });
 });
 
 test(

@@ -34,6 +34,7 @@ export interface StartOptions {
   /** `gateway` of the configuration. */
   section?: object;
   readConfig?: () => GatewayConfig;
+  newDatabase?: boolean;
 }
 
 export class TestGateway {
@@ -51,7 +52,12 @@ export class TestGateway {
   }
 
   /** On the same port as before, if there was one. */
-  async start({ clock = systemClock, section = {}, readConfig }: StartOptions = {}): Promise<this> {
+  async start({
+    clock = systemClock,
+    section = {},
+    readConfig,
+    newDatabase = false,
+  }: StartOptions = {}): Promise<this> {
     ensurePrivateFolder(this.paths.folder);
     const config = resolveGatewayConfig(section, { listen: `127.0.0.1:${this.port}` }, 'test');
     this.#gateway = new Gateway(config, {
@@ -61,6 +67,7 @@ export class TestGateway {
       random: Math.random,
       alertEnv: {},
       readConfig: readConfig ?? (() => config),
+      newDatabase,
       onShutdownAsked: () => {},
     });
     this.port = (await this.#gateway.start()).listen.port;
