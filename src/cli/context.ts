@@ -6,6 +6,7 @@ import type { Clock } from '../shared/clock.ts';
 import { FleetError } from '../shared/errors.ts';
 import { gatewayPaths } from '../shared/home.ts';
 import { REPLACEMENT } from '../shared/os-bytes.ts';
+import { harmlessJson } from '../shared/strip-control.ts';
 import { chooseRemote, type Remotes } from './gateway-choice.ts';
 import type { OutputPort, OutputStream } from './output-port.ts';
 import type { Services } from './services.ts';
@@ -84,5 +85,5 @@ export function openGateway(context: CliContext): GatewayClient {
 
 /** Prints one JSON document. */
 export function printJson(context: CliContext, value: unknown): void {
-  context.out.write(`${JSON.stringify(value, null, context.out.isTerminal ? 2 : undefined)}\n`);
+  context.out.write(`${harmlessJson(value, context.out.isTerminal ? 2 : undefined)}\n`);
 }

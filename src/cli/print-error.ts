@@ -1,6 +1,6 @@
 /** An error in at most three lines: what happened, to what, and what to do next. */
 import type { FleetError } from '../shared/errors.ts';
-import { stripControl } from '../shared/strip-control.ts';
+import { harmlessJson, stripControl } from '../shared/strip-control.ts';
 import type { OutputPort } from './output-port.ts';
 
 export interface PrintErrorOptions {
@@ -12,7 +12,7 @@ export interface PrintErrorOptions {
 }
 
 export function printError(error: FleetError, { out, err, json, debug }: PrintErrorOptions): void {
-  if (json) out.write(`${JSON.stringify({ error })}\n`);
+  if (json) out.write(`${harmlessJson({ error })}\n`);
   else err.write(formatError(error));
   if (debug) err.write(`${describeStack(error)}\n`);
   else if (error.code === 'internal' && !json) err.write('This is a defect in fleet; --debug shows where.\n');

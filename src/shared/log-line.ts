@@ -1,5 +1,30 @@
-/** One JSON log line as a person reads it: time, level, message, then the facts. */
-import { stripControl } from './strip-control.ts';
+/** One JSON log line: bounded and harmless as it is stored, and as a person reads it: time, level, message, then the facts. */
+import { cutText, escapeJson, harmlessJson, stripControl } from './strip-control.ts';
+
+/** Longest line of a log, UTF-16 units: what other machines say must not push everything else out of the file. */
+const MAX_LINE_LENGTH = 8 * 1024;
+/** Of a line that is too long: longest text, and most entries of a list or object. */
+const MAX_TEXT_LENGTH = 1024;
+const MAX_ENTRIES = 50;
+
+/** A line as it is stored. One that is too long loses the ends of its texts and lists; if that is not enough, all facts. */
+export function boundLogLine(line: string): string {
+  if (line.length <= MAX_LINE_LENGTH) return escapeJson(line);
+  const record = parseRecord(line);
+  if (record === undefined) return `${escapeJson(cutText(line, MAX_LINE_LENGTH))}\n`;
+  const shorter = harmlessJson({ ...(shorten(record) as object), cutFrom: line.length });
+  if (shorter.length <= MAX_LINE_LENGTH) return `${shorter}\n`;
+  const { level, time, msg } = record;
+  return `${harmlessJson({ level, time, msg: cutText(String(msg), MAX_TEXT_LENGTH), cutFrom: line.length })}\n`;
+}
+
+function shorten(value: unknown): unknown {
+  if (typeof value === 'string') return cutText(value, MAX_TEXT_LENGTH);
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.slice(0, MAX_ENTRIES).map(shorten);
+  const entries = Object.entries(value).slice(0, MAX_ENTRIES);
+  return Object.fromEntries(entries.map(([key, each]) => [cutText(key, MAX_TEXT_LENGTH), shorten(each)]));
+}
 
 /** `text` is one line of JSON as pino writes it; anything else is given back as it is. Ends with a newline. */
 export function formatLogLine(text: string): string {

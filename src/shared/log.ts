@@ -1,7 +1,7 @@
 /** pino, set up once: JSON lines into the home's log file, one readable line an event on stderr for whoever watches. */
 import pino, { symbols } from 'pino';
 import { LogFile } from './log-file.ts';
-import { formatLogLine } from './log-line.ts';
+import { boundLogLine, formatLogLine } from './log-line.ts';
 import type { Logger } from './logger.ts';
 
 export interface LogOptions {
@@ -39,7 +39,7 @@ export function openLog(options: LogOptions): OpenLog {
     write(line: string): void {
       // One system call for all lines of a tick: a busy gateway spends a tenth of a submission on its line otherwise.
       if (waiting.length === 0) setImmediate(flush);
-      waiting.push(line);
+      waiting.push(boundLogLine(line));
       if (destination.lastLevel >= WARN) flush();
     },
   };

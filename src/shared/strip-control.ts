@@ -8,12 +8,18 @@ export const MAX_MESSAGE_LENGTH = 1024;
  * tags), separators of lines and paragraphs, and halves of surrogate pairs.
  */
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
+const UNSAFE_IN_LINES = /(?![\t\r\n])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 /** The same but for what JSON uses as white space between its tokens, and what JSON.stringify has escaped already. */
 const UNSAFE_IN_JSON = /[\u007f\u0080-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu;
 
 /** Replaces each such character by U+FFFD. */
 export function stripControl(text: string): string {
   return text.replace(UNSAFE, '\ufffd');
+}
+
+/** The same for text of several lines: line breaks and tabs stay. */
+export function stripControlInLines(text: string): string {
+  return text.replace(UNSAFE_IN_LINES, '\ufffd');
 }
 
 /** One harmless line of at most `maxLength` UTF-16 units; `…` stands for what was cut off. */

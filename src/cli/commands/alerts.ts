@@ -1,5 +1,6 @@
 /** `fleet alerts`: what is wrong or was, and who was told. */
 
+import { harmlessJson } from '../../shared/strip-control.ts';
 import { formatAlerts } from '../alerts/format-alerts.ts';
 import { parseCount } from '../args/count.ts';
 import { defineCommand } from '../command.ts';
@@ -31,7 +32,7 @@ export const alertsCommand = defineCommand({
       ...(options.limit === undefined ? {} : { limit: parseCount(options.limit, '--limit') }),
     });
     if (context.json) printJson(context, alerts);
-    else if (options.jsonl) context.out.write(alerts.map((alert) => `${JSON.stringify(alert)}\n`).join(''));
+    else if (options.jsonl) context.out.write(alerts.map((alert) => `${harmlessJson(alert)}\n`).join(''));
     else if (alerts.length === 0) context.err.write(options.active ? 'Nothing is wrong.\n' : 'There were no alerts.\n');
     else context.out.write(formatAlerts(alerts, context.clock.now(), context.out.style));
     return EXIT_OK;

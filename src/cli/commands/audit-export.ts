@@ -4,6 +4,7 @@ import type { GatewayClient } from '../../client/gateway-client.ts';
 import { readAudit, readAuditThrough } from '../../client/read-audit.ts';
 import type { AuditHead } from '../../protocol/audit.ts';
 import { FleetError } from '../../shared/errors.ts';
+import { escapeJson } from '../../shared/strip-control.ts';
 import { writeAtomically } from '../../shared/write-atomically.ts';
 import { defineCommand } from '../command.ts';
 import { openGateway } from '../context.ts';
@@ -44,7 +45,7 @@ export const auditExportCommand = defineCommand({
     if (out !== undefined) await writeAtomically(out, Readable.from(withNewlines(lines)), 0o600);
     else {
       for await (const line of withNewlines(lines)) {
-        context.out.write(line);
+        context.out.write(context.out.isTerminal ? escapeJson(line) : line);
         await context.out.ready();
         if (context.out.gone.aborted) break;
       }

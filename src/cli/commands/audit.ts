@@ -2,6 +2,7 @@
 import { readAudit, readLatestAudit } from '../../client/read-audit.ts';
 import { parseRow } from '../../protocol/audit-check.ts';
 import { FleetError } from '../../shared/errors.ts';
+import { escapeJson } from '../../shared/strip-control.ts';
 import { parseCount } from '../args/count.ts';
 import { AUDIT_COLUMNS, describeRow } from '../audit/describe-row.ts';
 import { defineCommand } from '../command.ts';
@@ -52,7 +53,7 @@ export const auditCommand = defineCommand({
     const count = limit === undefined ? undefined : parseCount(limit, '--limit');
     if (options.jsonl && count === undefined && since !== undefined) {
       for await (const line of readAudit(gateway, filter)) {
-        context.out.write(`${line}\n`);
+        context.out.write(`${escapeJson(line)}\n`);
         await context.out.ready();
       }
       return EXIT_OK;
@@ -61,9 +62,9 @@ export const auditCommand = defineCommand({
       count === undefined && since !== undefined
         ? await collect(readAudit(gateway, filter))
         : await readLatestAudit(gateway, filter, count ?? DEFAULT_LIMIT);
-    if (options.jsonl) context.out.write(lines.map((line) => `${line}\n`).join(''));
-    // As they are stored, byte for byte.
-    else if (context.json) context.out.write(`[${lines.join(',\n')}]\n`);
+    // As they are stored, but for what a terminal would obey; `audit export` has the very bytes.
+    if (options.jsonl) for (const line of lines) context.out.write(`${escapeJson(line)}\n`);
+    else if (context.json) context.out.write(`[${lines.map(escapeJson).join(',\n')}]\n`);
     else if (lines.length === 0) context.err.write('There are no such rows.\n');
     else {
       const rows = lines.map((line) => {

@@ -1,5 +1,6 @@
 /** `fleet health report`: how the nodes were over a period; made for cron. */
 import { pipeline } from 'node:stream/promises';
+import { stripControlInLines } from '../../shared/strip-control.ts';
 import { writeAtomically } from '../../shared/write-atomically.ts';
 import { defineCommand } from '../command.ts';
 import { openGateway } from '../context.ts';
@@ -37,8 +38,9 @@ export const healthReportCommand = defineCommand({
       if (options.out !== undefined) await writeAtomically(options.out, body);
       else {
         await pipeline(body, async (chunks: AsyncIterable<Buffer>) => {
+          const decoder = new TextDecoder();
           for await (const chunk of chunks) {
-            context.out.write(chunk);
+            context.out.write(stripControlInLines(decoder.decode(chunk, { stream: true })));
             await context.out.ready();
           }
         });

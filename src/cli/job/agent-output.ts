@@ -2,7 +2,7 @@
 import { AgentReader } from '../../client/agent-reader.ts';
 import type { AgentEvent } from '../../protocol/agent/agent-events.ts';
 import type { JobEvent } from '../../protocol/job-messages.ts';
-import { stripControl } from '../../shared/strip-control.ts';
+import { harmlessJson, stripControl } from '../../shared/strip-control.ts';
 import type { OutputPort } from '../output-port.ts';
 import type { JobOutput } from './conduct-job.ts';
 
@@ -19,7 +19,7 @@ export class AgentJsonlOutput implements JobOutput {
   }
 
   handle(event: JobEvent): void {
-    for (const told of this.#reader.handle(event)) this.#out.write(`${JSON.stringify(told)}\n`);
+    for (const told of this.#reader.handle(event)) this.#out.write(`${harmlessJson(told)}\n`);
   }
 }
 

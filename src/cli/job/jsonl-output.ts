@@ -1,6 +1,7 @@
 /** `--jsonl`: one object a line as things happen, text kept whole wherever the network cut it. CLI.md: "JSON that scripts rely on". */
 import type { JobEvent } from '../../protocol/job-messages.ts';
 import { decodeData, encodeData } from '../../protocol/text-data.ts';
+import { harmlessJson } from '../../shared/strip-control.ts';
 import type { ByteSink } from '../output/byte-sink.ts';
 import { Utf8Carry } from '../output/utf8-carry.ts';
 import type { JobOutput } from './conduct-job.ts';
@@ -53,6 +54,6 @@ export class JsonlOutput implements JobOutput {
   }
 
   #print(line: object): void {
-    this.#sink.write(Buffer.from(`${JSON.stringify(line)}\n`));
+    this.#sink.write(Buffer.from(`${harmlessJson(line)}\n`));
   }
 }

@@ -1,5 +1,6 @@
 /** `gateway logs` and `node logs`: the end of a log, and what comes. */
 import { formatLogLine } from '../../shared/log-line.ts';
+import { escapeJson } from '../../shared/strip-control.ts';
 import { parseCount } from '../args/count.ts';
 import type { OptionTable, OptionValues } from '../command.ts';
 import type { CliContext } from '../context.ts';
@@ -21,7 +22,7 @@ export async function showLog(
 ): Promise<number> {
   const count = options.lines === undefined ? DEFAULT_LINES : parseCount(options.lines, '--lines');
   const isRaw = context.json || options.jsonl;
-  const print = (line: string): void => context.out.write(isRaw ? `${line}\n` : formatLogLine(line));
+  const print = (line: string): void => context.out.write(isRaw ? `${escapeJson(line)}\n` : formatLogLine(line));
   const { lines, end } = readLastLines(file, count);
   for (const line of lines) print(line);
   if (!options.follow) return EXIT_OK;

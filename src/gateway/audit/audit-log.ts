@@ -18,6 +18,7 @@ import {
 } from '../../protocol/audit.ts';
 import { isSigned } from '../../protocol/audit-check.ts';
 import type { Clock } from '../../shared/clock.ts';
+import { harmlessJson } from '../../shared/strip-control.ts';
 import type { AuditTable } from '../store/audit-table.ts';
 import type { TransactionGuest } from '../store/group-commit.ts';
 import { type Act, type ActDetails, GATEWAY_ACTOR } from './act.ts';
@@ -162,7 +163,7 @@ export class AuditLog implements TransactionGuest {
     const at = new Date(this.#options.clock.now()).toISOString();
     const { name, role, via, key, address } = actor;
     const { line, hash } = sealLine(
-      JSON.stringify({
+      harmlessJson({
         seq,
         at,
         actor: { name, role, via, key, address },

@@ -1,4 +1,5 @@
 /** The health report as CSV (RFC 4180), one row a node, that a spreadsheet can open without running anything. */
+import { stripControl } from '../../shared/strip-control.ts';
 import type { HealthReport, NodeReport } from './report-types.ts';
 
 type Cell = string | number | null;
@@ -59,8 +60,8 @@ function statisticsColumns(
 export function csvCell(cell: Cell): string {
   if (cell === null) return '';
   if (typeof cell === 'number') return String(Math.round(cell * 1000) / 1000);
-  const text = withoutFormula(cell);
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  const text = stripControl(withoutFormula(cell));
+  return /[",]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
 /**

@@ -1,4 +1,5 @@
 /** The health report as JSON, piece by piece: all nodes at once would hold everybody else up. */
+import { harmlessJson } from '../../shared/strip-control.ts';
 import type { HealthReport } from './report-types.ts';
 
 const INDENT = 2;
@@ -7,11 +8,11 @@ const INDENT = 2;
 export function* reportJsonPieces(report: HealthReport): Generator<string> {
   // The nodes are the last field, so what surrounds them comes out of a report without any.
   const { nodes, ...rest } = report;
-  const frame = JSON.stringify({ ...rest, nodes: [] }, null, INDENT);
+  const frame = harmlessJson({ ...rest, nodes: [] }, INDENT);
   const end = frame.length - ']\n}'.length;
   yield frame.slice(0, end);
   for (const [index, node] of nodes.entries()) {
-    const lines = JSON.stringify([node], null, INDENT).slice('[\n'.length, -'\n]'.length);
+    const lines = harmlessJson([node], INDENT).slice('[\n'.length, -'\n]'.length);
     yield `${index === 0 ? '' : ','}\n${lines.replaceAll('\n', '\n  ').replace(/^/, '  ')}`;
   }
   yield `${nodes.length === 0 ? '' : '\n  '}]\n}\n`;

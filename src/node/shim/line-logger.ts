@@ -1,4 +1,5 @@
 /** A log for a process that must stay small: one JSON object a line, warnings and errors only. */
+import { boundLogLine } from '../../shared/log-line.ts';
 import type { Logger } from '../../shared/logger.ts';
 
 export function createLineLogger(write: (line: string) => void, bindings: object = {}): Logger {
@@ -9,9 +10,8 @@ export function createLineLogger(write: (line: string) => void, bindings: object
         name,
         value instanceof Error ? `${value.name}: ${value.message}` : value,
       ]);
-      write(
-        `${JSON.stringify({ time: new Date().toISOString(), level, ...Object.fromEntries(plain), msg: message })}\n`,
-      );
+      const record = { time: new Date().toISOString(), level, ...Object.fromEntries(plain), msg: message };
+      write(boundLogLine(`${JSON.stringify(record)}\n`));
     };
   return {
     debug: () => {},

@@ -1,6 +1,7 @@
 /** A report whose names and reasons try to break out of every format. */
 import { buildReport } from '../../../src/gateway/health/report.ts';
 import type { HealthReport } from '../../../src/gateway/health/report-types.ts';
+import { UNPRINTABLE } from '../../support/hostile-answers.ts';
 import { alert, sampleInput } from './report-fixture.ts';
 
 export const HOSTILE = [
@@ -18,6 +19,7 @@ export const HOSTILE = [
   '\u001b[31mred\u001b[0m\r\nsecond line',
   'quote " comma , done',
   '\u202egnp.exe',
+  UNPRINTABLE,
   'x'.repeat(300),
   '節点'.repeat(60),
 ] as const;

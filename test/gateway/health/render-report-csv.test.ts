@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { csvCell, renderReportCsv } from '../../../src/gateway/health/render-report-csv.ts';
 import { buildReport } from '../../../src/gateway/health/report.ts';
+import { stripControl } from '../../../src/shared/strip-control.ts';
 import { hostileReport } from './hostile-names.ts';
 import { sampleInput } from './report-fixture.ts';
 
@@ -74,8 +75,8 @@ test('no cell of hostile text begins a formula, and none is lost', () => {
   const [head, ...rows] = parseCsv(renderReportCsv(report));
   assert.ok(head !== undefined);
   assert.deepEqual(
-    rows.map((row) => row[0]?.replace(/^'(?=\s*[=+@-]|\t)/, '')),
-    report.nodes.map(({ name }) => name),
+    rows.map((row) => row[0]?.replace(/^'(?=\s*[=+@-]|\ufffd)/, '')),
+    report.nodes.map(({ name }) => stripControl(name)),
   );
   for (const row of rows) for (const cell of row) assert.doesNotMatch(cell, /^\s*[=+\-@]|^[\t\r]/);
 });
@@ -86,11 +87,11 @@ test('numbers stay numbers, unknown is empty', () => {
   assert.equal(csvCell(0), '0');
 });
 
-test('any text comes back, with an apostrophe where it would be a formula', () => {
+test('any text comes back, without control characters, and with an apostrophe where it would be a formula', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary' }), (text) => {
       const [[cell] = []] = parseCsv(`${csvCell(text)}\r\n`);
-      assert.ok(cell === text || cell === `'${text}`);
+      assert.ok(cell === stripControl(text) || cell === `'${stripControl(text)}`);
       assert.doesNotMatch(cell ?? '', /^[=+\-@\t\r\n]/);
     }),
   );

@@ -2,6 +2,7 @@
 import type { Severity } from '../../../protocol/alert-views.ts';
 import { foldNodeNames } from '../../../protocol/node-set.ts';
 import { formatDuration } from '../../../shared/duration.ts';
+import { stripControl } from '../../../shared/strip-control.ts';
 
 /** Alerts that one message lists; it says how many there are. */
 export const MOST_TOLD = 100;
@@ -51,12 +52,12 @@ export function combineNotices(notices: readonly [AlertNotice, ...AlertNotice[]]
 /** `CRITICAL offline on node-1`, `RESOLVED offline on 50 nodes`: for a title. */
 export function titleOf({ type, data }: AlertMessage): string {
   const head = type === 'alert.resolved' ? 'RESOLVED' : type === 'alert.test' ? 'TEST' : data.severity.toUpperCase();
-  return `${head} ${data.rule} on ${data.count === 1 ? data.node : `${data.count} nodes`}`;
+  return stripControl(`${head} ${data.rule} on ${data.count === 1 ? data.node : `${data.count} nodes`}`);
 }
 
 /** What is behind the title: {@link detailLines} as one text. */
 export function detailOf(message: AlertMessage): string {
-  return detailLines(message).join('\n');
+  return detailLines(message).map(stripControl).join('\n');
 }
 
 /** Of several alerts, a line for all nodes of which the same is to be said: `node-[1-50]: offline: no session`. */

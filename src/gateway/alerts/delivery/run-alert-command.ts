@@ -2,8 +2,8 @@
 import { spawn } from 'node:child_process';
 import type { Clock } from '../../../shared/clock.ts';
 import { systemErrorCode } from '../../../shared/errors.ts';
-import { stripControl } from '../../../shared/strip-control.ts';
-import { type AlertMessage, detailLines, titleOf } from './alert-message.ts';
+import { harmlessJson, stripControl } from '../../../shared/strip-control.ts';
+import { type AlertMessage, detailOf, titleOf } from './alert-message.ts';
 import type { Attempt } from './attempt.ts';
 
 /** How much of the end of the command's stderr goes to the log and to whoever tests it, characters. Viewers see none: it may hold secrets. */
@@ -54,7 +54,7 @@ export function runAlertCommand(
     });
     // It need not read what it is told.
     child.stdin.on('error', () => undefined);
-    child.stdin.end(`${JSON.stringify(message)}\n`);
+    child.stdin.end(`${harmlessJson(message)}\n`);
     // Not `close`: a grandchild that went on would hold the pipes.
     child.once('exit', (code, killedBy) => {
       if (code === 0 && killed === undefined) return end({ kind: 'delivered' });
@@ -81,7 +81,7 @@ function variablesOf(id: string, message: AlertMessage): Record<string, string> 
   };
   // A mount point may hold what no variable can, and line breaks that are none of ours.
   const harmless = Object.fromEntries(Object.entries(variables).map(([name, value]) => [name, stripControl(value)]));
-  return { ...harmless, FLEET_ALERT_TEXT: detailLines(message).map(stripControl).join('\n') };
+  return { ...harmless, FLEET_ALERT_TEXT: detailOf(message) };
 }
 
 function killGroup(pid: number): void {

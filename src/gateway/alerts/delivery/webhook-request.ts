@@ -1,4 +1,5 @@
 /** Makes the HTTP request of each kind of receiver out of a message; pure. */
+import { harmlessJson } from '../../../shared/strip-control.ts';
 import { type AlertReceiver, ntfyTopic } from '../alert-receiver.ts';
 import { type AlertMessage, detailOf, titleOf } from './alert-message.ts';
 import { webhookHeaders } from './sign-webhook.ts';
@@ -25,23 +26,23 @@ export function webhookRequest(
   const detail = detailOf(message);
   switch (receiver.kind) {
     case 'webhook': {
-      const body = JSON.stringify(message);
+      const body = harmlessJson(message);
       const headers = webhookHeaders(id, Math.floor(nowMs / 1000), body, receiver.secret);
       return { url: receiver.url, headers, body };
     }
     case 'slack': {
       const text = cut(`*${escapeSlack(title)}*\n${escapeSlack(detail)}`, MAX_TEXT.slack);
-      return { url: receiver.url, headers: {}, body: JSON.stringify({ text }) };
+      return { url: receiver.url, headers: {}, body: harmlessJson({ text }) };
     }
     case 'discord': {
       const content = cut(`**${escapeDiscord(title)}**\n${escapeDiscord(detail)}`, MAX_TEXT.discord);
       // What a machine writes must not call people by itself.
-      const body = JSON.stringify({ content, allowed_mentions: { parse: [] } });
+      const body = harmlessJson({ content, allowed_mentions: { parse: [] } });
       return { url: receiver.url, headers: {}, body };
     }
     case 'ntfy': {
       const { server = receiver.url, topic = '' } = ntfyTopic(receiver.url) ?? {};
-      const body = JSON.stringify({
+      const body = harmlessJson({
         topic,
         title,
         message: cut(detail, MAX_TEXT.ntfy),
