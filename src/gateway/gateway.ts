@@ -141,7 +141,8 @@ export class Gateway {
     const refusals = new Refusals({ store, clock, logger });
     this.#life.opened(() => refusals.close());
     await store.write(() => {
-      store.health.closeStaleSessions();
+      store.health.closeStaleSessions(store.gatewayUptime.lastSeenAt() ?? 0);
+      store.gatewayUptime.noteStart(clock.now());
       store.incidents.endStale();
     });
 
@@ -283,6 +284,8 @@ export class Gateway {
       () => bus.close(),
       () => scheduler.close(),
       () => alerts.close(),
+      // Before the tunnels are closed: from here on, nodes are not away but unseen.
+      () => store.write(() => store.gatewayUptime.noteSeen(clock.now())),
     );
     const listen = await ssh.listen(config.listen.host, config.listen.port);
     this.#life.throwIfClosed();

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { FleetWorld, findShims, kill9, type Service, until } from '../support/fleet-processes.ts';
 
 describe('resilience', () => {
@@ -16,6 +17,19 @@ describe('resilience', () => {
   });
 
   after(() => world.close());
+
+  it('does not hold its own downtime against the nodes', async () => {
+    if (world.gateway !== undefined) await kill9(world.gateway);
+    await sleep(2_000);
+    await world.startGateway();
+    await until(async () => (await world.fleet(['run', 'node-1', 'true'])).code === 0, 'the node to be back');
+    const report = await world.fleet(['health', 'report', '--format', 'json', '--exit-zero']);
+    const { totals } = JSON.parse(report.text) as {
+      totals: { outages: number; uptimePct: number; gatewayDownMs: number };
+    };
+    assert.deepEqual([totals.outages, totals.uptimePct], [0, 100]);
+    assert.ok(totals.gatewayDownMs >= 2_000);
+  });
 
   it('keeps streaming through kill -9 of the gateway: right code, all output, run once', async () => {
     const marks = path.join(world.folder, 'marks');

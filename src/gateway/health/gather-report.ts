@@ -38,6 +38,7 @@ export async function gatherReport(
       : await readHistories(store.history, parts);
   const runs = runsByNode(store, period);
   const alerts = readReportAlerts(store, nodes, period);
+  const downtimes = store.gatewayUptime.downtimes(period.from, period.to);
   const reports: NodeReport[] = [];
   for (let begin = 0; begin < nodes.length; begin += TURN_NODES) {
     if (begin > 0) await setImmediate();
@@ -50,12 +51,13 @@ export async function gatherReport(
         history: histories.get(node.id) ?? new NodeHistory(parts),
         ...(runs.get(node.id) ?? { runs: {}, exitedNonZero: 0 }),
         alerts: alerts.countsOf(node.id),
+        downtimes,
       };
       reports.push(buildNode(row, period));
       histories.delete(node.id);
     }
   }
-  return assembleReport(period, reports, limits, alerts);
+  return assembleReport(period, reports, limits, alerts, downtimes);
 }
 
 function healthNow({ monitor }: ReportSources, node: NodeRecord) {

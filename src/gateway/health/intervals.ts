@@ -37,3 +37,26 @@ export function gapsWithin(merged: readonly Interval[], window: Interval): Inter
 export function totalMs(intervals: readonly Interval[]): number {
   return intervals.reduce((sum, { from, to }) => sum + (to - from), 0);
 }
+
+/** How much of the window merged, sorted intervals cover, ms. */
+export function coveredMs(merged: readonly Interval[], window: Interval): number {
+  return merged.reduce(
+    (sum, { from, to }) => sum + Math.max(0, Math.min(to, window.to) - Math.max(from, window.from)),
+    0,
+  );
+}
+
+/**
+ * Times within the window in which nobody can say how the node was: the gateway was down, or had just started and the node,
+ * which was not `online` again, may have been on its way back.
+ */
+export function unknownTimes(
+  downtimes: readonly (Interval & { settledAt: number })[],
+  online: readonly Interval[],
+  window: Interval,
+): Interval[] {
+  const settling = downtimes.flatMap(({ to, settledAt }) =>
+    gapsWithin(mergeWithin(online, { from: to, to: settledAt }), { from: to, to: settledAt }),
+  );
+  return mergeWithin([...downtimes, ...settling], window);
+}

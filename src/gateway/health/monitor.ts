@@ -94,8 +94,8 @@ export class HealthMonitor {
     const skewMs = Math.round(clockSkewMs(beat.at, at, beat.rttMs));
     const entry = this.#entryOf(session.nodeId);
     if (entry.session !== session) {
-      const isFirst = entry.session === undefined && entry.latest === undefined;
-      if (!isFirst) entry.link = linkAfterReconnect(entry.link, at);
+      // The first session since the gateway's start ends the gateway's own absence.
+      if (entry.session !== undefined) entry.link = linkAfterReconnect(entry.link, at);
       entry.session = session;
     }
     const state = judgeHeartbeat(entry.state, { beat, skewMs }, thresholds, at);

@@ -3,6 +3,7 @@ import type { Severity } from '../../protocol/alert-views.ts';
 import type { NodeStatus } from '../../protocol/node-status.ts';
 import type { RunState } from '../../protocol/run-state.ts';
 import type { ShownFigure } from '../history/shown-figures.ts';
+import type { Downtime } from '../store/gateway-uptime-table.ts';
 import type { DiskForecast } from './forecast-disk.ts';
 import type { Statistics } from './statistics.ts';
 
@@ -27,6 +28,8 @@ export interface ReportRow {
   history: ReportHistory;
   /** Times with a live session; `to` is null while it lives. May overlap. `awayMs` of it the node was away after all. */
   sessions: readonly { from: number; to: number | null; awayMs?: number }[];
+  /** Times without a gateway: nobody knows how the node was then. None unless given. */
+  downtimes?: readonly Downtime[];
   /** Times at which the node was there, but not well; `to` is null while it goes on. */
   troubles: readonly { from: number; to: number | null; status: 'limited' | 'error'; reasons: readonly string[] }[];
   /** Disks that will be full. */
@@ -88,6 +91,7 @@ export interface ReportInput {
   limits?: ReportLimits;
   /** None unless given. */
   alerts?: ReportAlerts;
+  downtimes?: readonly Downtime[];
 }
 
 /** A time at which a node was not online, after its first session. */
@@ -131,7 +135,10 @@ export interface NodeReport {
   machineScore: number | null;
   /** ISO 8601: the node's first session, if that was within the period; else null. */
   joinedAt: string | null;
-  /** Share of the period, or of the part since the node's first session, with a live session; null without any such time. */
+  /**
+   * Share of the period, or of the part since the node's first session, with a live session; null without any such time.
+   * Time in which the gateway was down does not count.
+   */
   uptimePct: number | null;
   /** How often it was offline. */
   outages: number;
@@ -164,6 +171,8 @@ export interface HealthReport {
     incidents: number;
     outages: number;
     offlineMs: number;
+    /** Time of the period in which the gateway was down, ms: counted neither as uptime nor as outage. */
+    gatewayDownMs: number;
     alerts: AlertCounts & {
       /** Of those that fire now. */
       critical: number;

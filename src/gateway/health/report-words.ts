@@ -78,6 +78,7 @@ export function summaryWords(report: HealthReport): string[] {
   const sentences = [
     nodeCountWords(report),
     `mean uptime ${uptimeWords(totals.uptimePct)}, ${outageWords(report)}`,
+    ...(totals.gatewayDownMs === 0 ? [] : [`gateway down for ${formatDuration(totals.gatewayDownMs)}, not counted`]),
     alertCountWords(report),
     runWords(totals.runs),
   ];

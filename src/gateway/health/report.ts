@@ -4,7 +4,7 @@ import { NODE_STATUSES, worstFirst, worstStatus } from '../../protocol/node-stat
 import { isTerminal, RUN_STATES } from '../../protocol/run-state.ts';
 import { DEFAULT_HEALTH_THRESHOLDS } from './derive-status.ts';
 import type { Interval } from './intervals.ts';
-import { gapsWithin, mergeWithin, totalMs } from './intervals.ts';
+import { coveredMs, gapsWithin, mergeWithin, totalMs, unknownTimes } from './intervals.ts';
 import { buildSeries } from './report-series.ts';
 import type {
   HealthReport,
@@ -22,13 +22,9 @@ import { statisticsOf } from './statistics.ts';
 const NO_ALERTS: ReportAlerts = { totals: { fired: 0, firing: 0, critical: 0 }, worst: [] };
 
 /** @throws RangeError when the period is empty. */
-export function buildReport({ from, to, rows, limits, alerts }: ReportInput): HealthReport {
-  return assembleReport(
-    { from, to },
-    rows.map((row) => buildNode(row, { from, to })),
-    limits,
-    alerts,
-  );
+export function buildReport({ from, to, rows, limits, alerts, downtimes }: ReportInput): HealthReport {
+  const nodes = rows.map((row) => buildNode({ ...row, downtimes }, { from, to }));
+  return assembleReport({ from, to }, nodes, limits, alerts, downtimes);
 }
 
 /** The report of nodes that were built one by one. @throws RangeError when the period is empty. */
@@ -37,6 +33,7 @@ export function assembleReport(
   unsorted: readonly NodeReport[],
   limits: ReportLimits = DEFAULT_HEALTH_THRESHOLDS,
   alerts: ReportAlerts = NO_ALERTS,
+  downtimes: readonly Interval[] = [],
 ): HealthReport {
   if (!(from < to)) throw new RangeError('the period of a report must end after it starts');
   const nodes = [...unsorted].sort(compareNodes);
@@ -56,6 +53,7 @@ export function assembleReport(
       incidents: sum((node) => node.incidents.length),
       outages: sum((node) => node.outages),
       offlineMs: sum((node) => node.offlineMs),
+      gatewayDownMs: totalMs(mergeWithin(downtimes, { from, to })),
       alerts: alerts.totals,
       runs: addRuns(nodes.map((node) => node.runs)),
     },
@@ -79,10 +77,13 @@ export function buildNode(row: ReportRow, period: Interval): NodeReport {
   const window = { from: Math.min(Math.max(period.from, since), period.to), to: period.to };
   const sessions = row.sessions.map(({ from, to, awayMs = 0 }) => ({ from, to: to ?? period.to, awayMs }));
   const online = mergeWithin(sessions, window);
-  const gaps = gapsWithin(online, window);
-  const windowMs = window.to - window.from;
+  const unknown = unknownTimes(row.downtimes ?? [], online, window);
+  const outages = outagesOf(online, unknown, window);
+  const offlineMs = outages.reduce((sum, { durationMs }) => sum + durationMs, 0);
+  const knownMs = totalMs([window]) - totalMs(unknown);
+  const onlineMs = knownMs - offlineMs;
   const awayMs = Math.min(
-    totalMs(online),
+    onlineMs,
     sessions.reduce((sum, session) => sum + awayWithin(session, window), 0),
   );
   return {
@@ -92,14 +93,14 @@ export function buildNode(row: ReportRow, period: Interval): NodeReport {
     linkScore: row.linkScore,
     machineScore: row.machineScore,
     joinedAt: since > period.from && row.firstSessionAt !== null ? iso(since) : null,
-    uptimePct: windowMs > 0 ? ((totalMs(online) - awayMs) / windowMs) * 100 : null,
-    outages: gaps.length,
-    offlineMs: totalMs(gaps) + awayMs,
+    uptimePct: knownMs > 0 ? ((onlineMs - awayMs) / knownMs) * 100 : null,
+    outages: outages.length,
+    offlineMs: offlineMs + awayMs,
     cpuPct: row.history.statistics('cpuPct'),
     memUsedPct: row.history.statistics('memUsedPct'),
     diskUsedPct: row.history.statistics('diskUsedPct'),
     rttMs: row.history.statistics('rttMs'),
-    incidents: incidentsOf(gaps, row, window),
+    incidents: incidentsOf(outages, row, window),
     forecasts: row.forecasts
       .map(({ mount, fullAt, risePctPerDay }) => ({
         mount,
@@ -110,8 +111,26 @@ export function buildNode(row: ReportRow, period: Interval): NodeReport {
       .sort((a, b) => a.fullInMs - b.fullInMs),
     alerts: row.alerts ?? { fired: 0, firing: 0 },
     runs: countRuns(row),
-    series: buildSeries({ history: row.history, online, window, period }),
+    series: buildSeries({ history: row.history, online, unknown, window, period }),
   };
+}
+
+interface Outage extends Interval {
+  /** Without the unknown time in the middle, ms. */
+  durationMs: number;
+}
+
+/** Times without a session that are known to be the node's own; one that goes on across unknown time is one. */
+function outagesOf(online: readonly Interval[], unknown: readonly Interval[], window: Interval): Outage[] {
+  const outages: Outage[] = [];
+  for (const gap of gapsWithin(mergeWithin([...online, ...unknown], window), window)) {
+    const last = outages.at(-1);
+    if (last !== undefined && coveredMs(online, { from: last.to, to: gap.from }) === 0) {
+      last.to = gap.to;
+      last.durationMs += totalMs([gap]);
+    } else outages.push({ ...gap, durationMs: totalMs([gap]) });
+  }
+  return outages;
 }
 
 /** The time away that a joined session holds, as if it were spread evenly over it. */
@@ -120,22 +139,23 @@ function awayWithin({ from, to, awayMs }: Interval & { awayMs: number }, window:
   return (awayMs * Math.max(0, Math.min(to, window.to) - Math.max(from, window.from))) / (to - from);
 }
 
-function incidentsOf(gaps: readonly Interval[], { troubles }: ReportRow, window: Interval): Incident[] {
-  const offline = gaps.map((gap) => ({ ...gap, status: 'offline' as const, reasons: [] }));
+function incidentsOf(outages: readonly Outage[], { troubles }: ReportRow, window: Interval): Incident[] {
+  const offline = outages.map((outage) => ({ ...outage, status: 'offline' as const, reasons: [] }));
   const others = troubles
     .map(({ from, to, ...rest }) => ({
       ...rest,
       from: Math.max(from, window.from),
       to: Math.min(to ?? window.to, window.to),
     }))
-    .filter(({ from, to }) => from < to);
+    .filter(({ from, to }) => from < to)
+    .map((trouble) => ({ ...trouble, durationMs: totalMs([trouble]) }));
   return [...offline, ...others]
     .sort((a, b) => a.from - b.from)
-    .map(({ from, to, status, reasons }) => ({
+    .map(({ from, to, durationMs, status, reasons }) => ({
       status,
       start: iso(from),
       end: to < window.to ? iso(to) : null,
-      durationMs: to - from,
+      durationMs,
       reasons: [...reasons],
     }));
 }

@@ -2,6 +2,7 @@
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { Periodic } from '../../shared/periodic.ts';
+import { gapsWithin, totalMs, unknownTimes } from '../health/intervals.ts';
 import type { Store } from '../store/store.ts';
 import { RESOLUTIONS } from './resolutions.ts';
 
@@ -28,7 +29,7 @@ export interface HistoryRetention {
 }
 
 export interface HistoryKeeperOptions {
-  store: Pick<Store, 'write' | 'history' | 'health' | 'incidents' | 'nodes'>;
+  store: Pick<Store, 'write' | 'history' | 'health' | 'incidents' | 'nodes' | 'gatewayUptime'>;
   clock: Clock;
   logger: Logger;
   retention: HistoryRetention;
@@ -66,7 +67,11 @@ export class HistoryKeeper {
   async #step(): Promise<boolean> {
     const { store, clock, retention } = this.#options;
     const now = clock.now();
-    if (await store.write(() => store.history.rollUpStep(now))) return true;
+    const isMore = await store.write(() => {
+      store.gatewayUptime.noteSeen(now);
+      return store.history.rollUpStep(now);
+    });
+    if (isMore) return true;
     const pruned = await store.write(() => {
       for (const resolution of RESOLUTIONS) {
         const keptMs = retention[resolution === '1d' ? '1h' : resolution];
@@ -99,10 +104,13 @@ export class HistoryKeeper {
   #tidy(nodeId: string, now: number): number | null {
     const { store, retention } = this.#options;
     const before = now - retention['1h'];
+    store.gatewayUptime.forget(before);
     const detailedFrom = now - DETAILED_MS;
     store.incidents.forget(nodeId, { before, briefBefore: detailedFrom, briefMs: BRIEF_INCIDENT_MS });
     store.health.forgetSessions(nodeId, before);
     store.history.pruneDisks(nodeId, now - retention.disks);
-    return store.health.joinSessions(nodeId, this.#joinFrom, detailedFrom, JOIN_GAP_MS);
+    return store.health.joinSessions(nodeId, this.#joinFrom, detailedFrom, JOIN_GAP_MS, (gap) =>
+      totalMs(gapsWithin(unknownTimes(store.gatewayUptime.downtimes(gap.from, gap.to), [], gap), gap)),
+    );
   }
 }

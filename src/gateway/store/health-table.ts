@@ -55,7 +55,7 @@ export class HealthTable {
         'UPDATE sessions SET ended_at = ?, seen_at = ?, end_reason = ? WHERE id = ? AND ended_at IS NULL',
       ),
       closeStale: database.prepare(
-        `UPDATE sessions SET ended_at = seen_at, end_reason = 'gateway_stopped' WHERE ended_at IS NULL`,
+        `UPDATE sessions SET ended_at = max(seen_at, ?), end_reason = 'gateway_stopped' WHERE ended_at IS NULL`,
       ),
       sessions: database.prepare(
         `SELECT node_id AS nodeId, connected_at AS connectedAt, seen_at AS seenAt, ended_at AS endedAt, away_ms AS awayMs
@@ -106,9 +106,9 @@ export class HealthTable {
     this.#statements.endSession.run(at, at, reason, id);
   }
 
-  /** After a crash of the gateway: sessions that were open then ended when they were last seen. */
-  closeStaleSessions(): void {
-    this.#statements.closeStale.run();
+  /** After a crash of the gateway, which was last seen at `at` (ms): that is when the sessions that were open ended. */
+  closeStaleSessions(at = 0): void {
+    this.#statements.closeStale.run(at);
   }
 
   /** Sessions of the node that touch the period. */
@@ -130,9 +130,16 @@ export class HealthTable {
 
   /**
    * Makes one row of sessions of the node that ended before `before`, began at or after `from`, and follow each other within
-   * `gapMs`; the time away in between is kept as a sum, so no uptime changes. Where the next step goes on; null at the end.
+   * `gapMs`; the time away in between (what `awayMs` says of a gap) is kept as a sum, so no uptime changes. Where the next
+   * step goes on; null at the end.
    */
-  joinSessions(nodeId: string, from: number, before: number, gapMs: number): number | null {
+  joinSessions(
+    nodeId: string,
+    from: number,
+    before: number,
+    gapMs: number,
+    awayMs = ({ from: begin, to: end }: { from: number; to: number }): number => end - begin,
+  ): number | null {
     const { joinable, lengthen, deleteSession } = this.#statements;
     const rows = joinable.all(nodeId, from, before) as JoinableRow[];
     let [whole] = rows;
@@ -142,7 +149,8 @@ export class HealthTable {
         whole = row;
         continue;
       }
-      whole.awayMs += row.awayMs + Math.max(0, row.connectedAt - whole.endedAt);
+      whole.awayMs += row.awayMs;
+      if (row.connectedAt > whole.endedAt) whole.awayMs += awayMs({ from: whole.endedAt, to: row.connectedAt });
       whole.endedAt = Math.max(whole.endedAt, row.endedAt);
       lengthen.run(whole.endedAt, whole.endedAt, whole.awayMs, whole.id);
       deleteSession.run(row.id);

@@ -312,4 +312,12 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX removed_node_keys_by_time ON removed_node_keys (removed_at);
   `,
+  // When the gateway ran: what lies between two rows is time in which it saw nobody.
+  `
+  CREATE TABLE gateway_runs (
+    id         INTEGER PRIMARY KEY,
+    started_at INTEGER NOT NULL,
+    seen_at    INTEGER NOT NULL
+  ) STRICT;
+  `,
 ];

@@ -8,6 +8,7 @@ import { AuditTable } from './audit-table.ts';
 import { openDatabase, type Sqlite } from './database.ts';
 import { DeliveriesTable } from './deliveries-table.ts';
 import { EpochsTable } from './epochs-table.ts';
+import { GatewayUptimeTable } from './gateway-uptime-table.ts';
 import { GroupCommit } from './group-commit.ts';
 import { HealthTable } from './health-table.ts';
 import { HistoryTable } from './history-table.ts';
@@ -38,6 +39,7 @@ export class Store {
   readonly jobs: JobsTable;
   readonly runs: RunsTable;
   readonly health: HealthTable;
+  readonly gatewayUptime: GatewayUptimeTable;
   readonly history: HistoryTable;
   readonly incidents: IncidentsTable;
   readonly retention: RetentionTable;
@@ -71,6 +73,7 @@ export class Store {
     this.jobs = new JobsTable(this.#database);
     this.runs = new RunsTable(this.#database, (run) => this.audit.append(runEndRow(run)));
     this.health = new HealthTable(this.#database);
+    this.gatewayUptime = new GatewayUptimeTable(this.#database);
     this.history = new HistoryTable(this.#database);
     this.incidents = new IncidentsTable(this.#database);
     this.retention = new RetentionTable(this.#database);

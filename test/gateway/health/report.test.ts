@@ -236,3 +236,28 @@ test('any rows: figures stay in their ranges, outages never overlap, sums agree'
     { numRuns: 60 },
   );
 });
+
+test('time in which the gateway was down is nobody’s outage', () => {
+  const downtimes = [{ from: FROM + 6 * HOUR_MS, to: FROM + 8 * HOUR_MS, settledAt: FROM + 8 * HOUR_MS + 90_000 }];
+  const reportOf = (...sessions: ReportRow['sessions'][number][]) =>
+    buildReport({ from: FROM, to: TO, rows: [{ ...ROW, sessions }], limits, downtimes });
+  const before = { from: FROM - HOUR_MS, to: FROM + 6 * HOUR_MS };
+  const back = reportOf(before, { from: FROM + 8 * HOUR_MS + 60_000, to: null });
+  assert.deepEqual(
+    [back.nodes[0]?.uptimePct, back.nodes[0]?.outages, back.nodes[0]?.offlineMs, back.nodes[0]?.incidents],
+    [100, 0, 0, []],
+  );
+  assert.equal(back.totals.gatewayDownMs, 2 * HOUR_MS);
+  assert.equal(back.nodes[0]?.series.onlinePct[13], null, 'nothing is known of that half hour');
+  assert.equal(back.nodes[0]?.series.onlinePct[16], 100);
+
+  const late = reportOf(before, { from: FROM + 9 * HOUR_MS, to: null }).nodes[0];
+  assert.deepEqual([late?.outages, late?.offlineMs], [1, HOUR_MS - 90_000]);
+
+  const [gone] = reportOf({ from: FROM - HOUR_MS, to: FROM + 5 * HOUR_MS }).nodes;
+  assert.deepEqual([gone?.outages, gone?.incidents.length], [1, 1], 'away before and after: one outage');
+  assert.equal(gone?.offlineMs, DAY_MS - 7 * HOUR_MS - 90_000);
+
+  const joined = reportOf({ from: FROM - HOUR_MS, to: null, awayMs: 0 }).nodes[0];
+  assert.deepEqual([joined?.uptimePct, joined?.outages], [100, 0], 'a joined row that spans the downtime');
+});

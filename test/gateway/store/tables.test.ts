@@ -324,3 +324,28 @@ test('the keys of removed nodes are remembered, the latest 10,000 of the last ye
   store.nodes.remove('again', 500 * 86_400_000);
   assert.deepEqual([fate(2), fate(20_000)], ['removed', 'removed'], 'every key that it had');
 });
+
+test('times without a gateway lie between its runs; a clock that was set back makes none', async (t) => {
+  const store = openStore(t);
+  const { gatewayUptime } = store;
+  await store.write(() => {
+    for (const [from, to] of [
+      [1_000_000, 2_000_000],
+      [5_000_000, 6_000_000],
+      [5_500_000, 5_600_000],
+      [9_000_000, 9_000_000],
+    ] as const) {
+      gatewayUptime.noteStart(from);
+      gatewayUptime.noteSeen(to);
+    }
+  });
+  const times = (from: number, to: number) => gatewayUptime.downtimes(from, to).map((time) => [time.from, time.to]);
+  assert.deepEqual(times(0, 1e9), [
+    [2_000_000, 5_000_000],
+    [5_600_000, 9_000_000],
+  ]);
+  assert.deepEqual(times(6_500_000, 7_000_000), [[5_600_000, 9_000_000]]);
+  assert.equal(gatewayUptime.lastSeenAt(), 9_000_000);
+  await store.write(() => gatewayUptime.forget(8_000_000));
+  assert.deepEqual(times(0, 1e9), [[5_600_000, 9_000_000]]);
+});
