@@ -13,6 +13,8 @@ export interface AcknowledgerOptions {
   sync(): Promise<void>;
   /** Undefined when the node is away. */
   clientOf(nodeId: string): NodeClient | undefined;
+  /** Whether nothing more of the run is expected of its node. */
+  isStored(runId: string): boolean;
   clock: Clock;
   logger: Logger;
 }
@@ -32,6 +34,15 @@ export class Acknowledger {
     if (runs === undefined) this.#waiting.set(run.nodeId, [run.id]);
     else runs.push(run.id);
     this.#timer ??= this.#options.clock.after(GATHER_MS, () => this.#flush(), { unref: true });
+  }
+
+  /** Lets a node that is back drop logs whose acknowledgement was lost with a former tunnel. */
+  catchUp(client: NodeClient, nodeName: string): void {
+    const { isStored, logger } = this.#options;
+    client
+      .unacknowledged()
+      .then((runs) => this.acknowledge(client, runs.filter(isStored)))
+      .catch((error: unknown) => logger.info({ err: error, node: nodeName }, 'could not acknowledge stored runs'));
   }
 
   /** What is lost by that is asked for when the node is online the next time. */

@@ -1,6 +1,5 @@
 /** The command bus: accepts jobs durably, lets each node's queue carry them, and picks up where a former process stopped. */
 import type { Readable } from 'node:stream';
-import PQueue from 'p-queue';
 import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
 import { isTerminal } from '../../protocol/run-state.ts';
 import type { Clock } from '../../shared/clock.ts';
@@ -11,26 +10,17 @@ import type { NodeRecord } from '../store/nodes-table.ts';
 import type { RunRecord } from '../store/runs-table.ts';
 import type { Store } from '../store/store.ts';
 import { Acknowledger } from './acknowledger.ts';
+import { AnswerDeadlines } from './answer-deadlines.ts';
+import { Carriers, type Submission } from './carriers.ts';
 import { Deadlines } from './deadlines.ts';
 import { Endings } from './endings.ts';
 import { runFlow } from './job-flow.ts';
 import { NodeClient } from './node-client.ts';
-import { NodeQueue, type Place } from './node-queue.ts';
-import { OnlineWaiters } from './online-waiters.ts';
-import { RunCarrier } from './run-carrier.ts';
-import { agentLimit, groupByJob, hasFlow, notBegun, succeeded } from './run-facts.ts';
+import { NodeQueue, placeOf } from './node-queue.ts';
+import { agentLimit, groupByJob, hasFlow, isOver, notBegun, succeeded } from './run-facts.ts';
 import { RunFeed } from './run-feed.ts';
-import { buildRunSpec } from './run-spec.ts';
 import { forwardStdin } from './stdin-forward.ts';
 import { storeJob } from './store-job.ts';
-
-/** How a run that is being submitted waits for its turn. */
-interface Submission {
-  /** Resolves with whether the write that stores the run has held. */
-  stored: Promise<boolean>;
-  /** Called when its turn has come: at once, when there is room. */
-  onTurn?(): void;
-}
 
 export interface BusOptions {
   store: Store;
@@ -45,33 +35,59 @@ export interface BusOptions {
   signTicket(run: { id: string; nodeId: string }, body: Buffer): string;
 }
 
+/** A run that has not ended, from the moment it is queued. */
+interface InHand {
+  /** Resolves when it has ended, though its queue may not have come to it. */
+  ended: PromiseWithResolvers<void>;
+  /** Takes it out of its queue, and ends the attempts to carry it. */
+  leave: AbortController;
+}
+
 export class Bus {
   readonly feed = new RunFeed();
   readonly #options: BusOptions;
   readonly #queues = new Map<string, NodeQueue>();
-  readonly #carriers = new Map<string, RunCarrier>();
+  readonly #carriers: Carriers;
   readonly #endings: Endings;
   readonly #deadlines: Deadlines;
+  readonly #answers: AnswerDeadlines;
   readonly #acknowledger: Acknowledger;
-  /** Runs that are being carried, of all nodes together. */
-  readonly #inFlight: PQueue;
-  readonly #carried = new Map<string, Promise<void>>();
-  readonly #waiters = new OnlineWaiters();
-  /** Of runs in a node's queue: called when one ends before its turn. */
-  readonly #endedEarly = new Map<string, () => void>();
   /** Streams of stdin that are being sent, or wait for their run. */
   readonly #stdins = new Map<Readable, Promise<void>>();
+  readonly #inHand = new Map<string, InHand>();
   readonly #shutdown = new AbortController();
 
   constructor(options: BusOptions) {
     this.#options = options;
-    const { clock, logger, store, maxRunsInFlight } = options;
-    this.#inFlight = new PQueue({ concurrency: maxRunsInFlight });
-    this.#endings = new Endings({ store, clock, settle: (run) => this.#settle(run) });
+    const { clock, logger, store } = options;
+    this.#endings = new Endings({
+      store,
+      clock,
+      settle: (run) => this.#settle(run),
+      givenUp: (run) => this.#givenUp(run),
+    });
+    this.#answers = new AnswerDeadlines({
+      store,
+      clock,
+      clientOf: (nodeId) => this.#clientOfNode(nodeId),
+      giveUp: (id, reason) => this.#endings.giveUp(id, reason),
+      onFailure: this.#logFailure,
+    });
+    this.#carriers = new Carriers({
+      ...options,
+      clientOf: (session) => this.#clientOf(session),
+      acknowledge: (run) => this.#acknowledger.add(run),
+      changed: (run) => this.feed.changed(run),
+      handingOver: (run) => this.#answers.arm(run),
+    });
     this.#deadlines = new Deadlines({ clock, expire: (id) => this.#endings.expire(id), onFailure: this.#logFailure });
     this.#acknowledger = new Acknowledger({
       sync: () => store.sync(),
       clientOf: (nodeId) => this.#clientOfNode(nodeId),
+      isStored: (id) => {
+        const run = store.runs.byId(id);
+        return run === undefined || isOver(run);
+      },
       clock,
       logger,
     });
@@ -82,16 +98,17 @@ export class Bus {
     const { store, sessions } = this.#options;
     sessions.subscribe({
       online: (session) => this.#nodeOnline(session),
-      offline: (session) => this.#queues.get(session.nodeId)?.pause(),
+      offline: ({ nodeId }) => this.#nodeOffline(nodeId),
     });
     const living = new Set(store.nodes.all().flatMap(({ id, revokedAt }) => (revokedAt === null ? [id] : [])));
-    const stored = store.runs.open();
+    const owed = store.runs.unconfirmed();
+    const stored = [...owed, ...store.runs.open()];
     for (const nodeId of new Set(stored.map((run) => run.nodeId))) {
       if (!living.has(nodeId)) this.abandon(nodeId, 'node_gone: it was removed or revoked').catch(this.#logFailure);
     }
     const open = stored.filter(({ nodeId }) => living.has(nodeId));
     const jobs = new Map([...new Set(open.map(({ jobId }) => jobId))].map((id) => [id, store.jobs.byId(id)]));
-    const inFlow = ({ jobId }: RunRecord): boolean => hasFlow(jobs.get(jobId));
+    const inFlow = ({ jobId, state }: RunRecord): boolean => !isTerminal(state) && hasFlow(jobs.get(jobId));
     // What a node may already have goes first, so that its place among the node's concurrent runs is not taken.
     const begun = open.filter((run) => run.handedOverAt !== null && !inFlow(run));
     const others = open.filter((run) => run.handedOverAt === null || inFlow(run));
@@ -100,7 +117,8 @@ export class Bus {
       const job = jobs.get(run.jobId);
       if (job === undefined) continue;
       this.#deadlines.arm(run);
-      if (!hasFlow(job)) this.#release(job, [run]);
+      this.#answers.arm(run);
+      if (!inFlow(run)) this.#enqueue(job, run).catch(this.#logFailure);
       else if (flows.has(job.id)) this.#release(job, flows.get(job.id) ?? []);
       flows.delete(job.id);
     }
@@ -158,6 +176,7 @@ export class Bus {
     for (const run of await this.#endings.cancel(runs, reason)) {
       // Of a run that its node has, and that waits here for its turn to be followed, the node alone can make an end.
       const carrier = this.#carriers.get(run.id);
+      this.#answers.arm(run);
       const passedOn = carrier === undefined ? this.#clientOfNode(run.nodeId)?.cancel(run.id) : carrier.cancel();
       passedOn?.catch((error: unknown) =>
         logger.info({ err: error, run: run.id }, 'cancel will be repeated when the node is back'),
@@ -182,86 +201,105 @@ export class Bus {
     await forwarded.finally(() => this.#stdins.delete(stream));
   }
 
+  /** What is held in memory for runs that have not ended. */
+  get counts(): { queues: number; inHand: number } {
+    return { queues: this.#queues.size, inHand: this.#inHand.size };
+  }
+
   /** Begins nothing more and lets go of what runs on nodes: it is carried on by the next process. */
   async close(): Promise<void> {
     this.#shutdown.abort();
     this.#deadlines.close();
+    this.#answers.close();
     this.#acknowledger.close();
     for (const queue of this.#queues.values()) queue.pause();
-    this.#inFlight.pause();
+    for (const { leave } of this.#inHand.values()) leave.abort();
     // Whose senders are cut off with us: their runs must not wait for the rest.
     for (const stream of this.#stdins.keys()) stream.destroy();
     await Promise.allSettled(this.#stdins.values());
-    await Promise.all([...this.#carriers.keys()].map((id) => this.#carried.get(id)));
+    await this.#carriers.ended();
   }
 
+  /** Of a job that has a flow. */
   #release(job: JobRecord, runs: RunRecord[], stored?: Promise<boolean>): void {
     if (runs.length === 0) return;
-    const { flow } = job.options;
-    if (flow === undefined || !hasFlow(job)) {
-      for (const run of runs) this.#enqueue(job, run).catch(this.#logFailure);
-      return;
-    }
     const all = this.#options.store.runs.ofJob(job.id);
     runFlow(runs, {
-      flow,
+      flow: job.options.flow ?? {},
       totalRuns: all.length,
       failuresBefore: all.filter((run) => isTerminal(run.state) && !succeeded(run)).length,
-      release: (run) => this.#enqueue(job, run, stored && { stored }),
+      ready: (run) => this.#ready(run, stored),
+      release: (run) => this.#enqueue(job, run, stored && { stored }, true),
       drop: (run) => this.#endings.drop(run.id),
       signal: this.#shutdown.signal,
     }).catch(this.#logFailure);
   }
 
-  /** Resolves with whether the run succeeded, once it has ended or the gateway shuts down. */
-  async #enqueue(job: JobRecord, run: RunRecord, submission?: Submission): Promise<boolean> {
+  /** Resolves when the run's node is online, the run has ended, or the gateway shuts down. */
+  async #ready({ id, nodeId }: RunRecord, stored: Promise<boolean> | undefined): Promise<void> {
+    const { store, sessions } = this.#options;
+    if (sessions.online(nodeId) !== undefined || isTerminal(store.runs.byId(id)?.state ?? 'unknown')) return;
+    const inHand = this.#takeInHand(id, stored);
+    await Promise.race([this.#carriers.whenOnline(nodeId, inHand.leave.signal), inHand.ended.promise]);
+    inHand.leave.abort();
+    this.#inHand.delete(id);
+  }
+
+  #takeInHand(runId: string, stored: Promise<boolean> | undefined): InHand {
+    const inHand = { ended: Promise.withResolvers<void>(), leave: new AbortController() };
+    this.#inHand.set(runId, inHand);
+    if (this.#shutdown.signal.aborted) inHand.leave.abort();
+    void stored?.then((held) => held || inHand.leave.abort());
+    return inHand;
+  }
+
+  /**
+   * Resolves with whether the run succeeded, once it has ended or the gateway shuts down; with `unlessAway`, with undefined when its node
+   * goes away before the run has begun.
+   */
+  async #enqueue(
+    job: JobRecord,
+    run: RunRecord,
+    submission?: Submission,
+    unlessAway = false,
+  ): Promise<boolean | undefined> {
     const { store } = this.#options;
     // What is just being stored cannot have changed since.
     const present = submission?.onTurn === undefined ? store.runs.byId(run.id) : run;
-    if (present !== undefined && !isTerminal(present.state)) {
-      const early = Promise.withResolvers<void>();
-      this.#endedEarly.set(run.id, early.resolve);
-      void submission?.stored.then((held) => held || early.resolve());
-      const turn = this.#queueOf(run.nodeId).add(this.#placeOf(job, run), () =>
-        this.#inFlight.add(() => this.#carry(job, run.id, submission)),
-      );
-      // The queue of a node that is away stands still: nobody else's turn may wait for a run that has ended in it.
-      await Promise.race([turn, early.promise]);
-      this.#endedEarly.delete(run.id);
+    if (present !== undefined && !isOver(present)) {
+      const inHand = this.#takeInHand(run.id, submission?.stored);
+      const queue = this.#queueOf(run.nodeId);
+      const { signal } = inHand.leave;
+      const carry = (): Promise<void> => this.#carriers.carry(job, run.id, { signal, unlessAway, submission });
+      const onAway = unlessAway && notBegun(present) ? (): void => inHand.leave.abort() : undefined;
+      const agentMost = (name: string): number => agentLimit(store.nodes.byId(run.nodeId)?.facts, name);
+      const turn = queue.add({ ...placeOf(job, run, agentMost), onAway }, carry, signal).finally(() => {
+        this.#inHand.delete(run.id);
+        this.#forgetIdleQueue(run.nodeId);
+      });
+      // A run that was given up keeps its turn until its node confirms its end: lanes never overlap.
+      await Promise.race([turn, inHand.ended.promise]);
     }
-    this.#deadlines.disarm(run.id);
     const ended = store.runs.byId(run.id);
+    if (unlessAway && ended !== undefined && notBegun(ended) && !this.#shutdown.signal.aborted) return undefined;
+    this.#deadlines.disarm(run.id);
+    this.#answers.disarm(run.id);
     return ended !== undefined && succeeded(ended);
   }
 
-  async #carry(job: JobRecord, id: string, submission?: Submission): Promise<void> {
-    const { store, logger } = this.#options;
-    submission?.onTurn?.();
-    if (submission !== undefined && !(await submission.stored)) return;
-    const run = store.runs.byId(id);
-    if (run === undefined || isTerminal(run.state) || this.#shutdown.signal.aborted) return;
-    const carrier = new RunCarrier(run, this.#shutdown.signal, submission !== undefined, {
-      ...this.#options,
-      whenOnline: (nodeId, signal) => this.#whenOnline(nodeId, signal),
-      clientOf: (session) => this.#clientOf(session),
-      specOf: (current) => buildRunSpec(job, current),
-      acknowledge: (ended) => this.#acknowledger.add(ended),
-      changed: (changed) => this.feed.changed(changed),
-    });
-    this.#carriers.set(id, carrier);
-    const carried = carrier.carry().catch((error: unknown) => {
-      logger.error({ err: error, run: id }, 'carrying a run failed');
-    });
-    this.#carried.set(id, carried);
-    await carried;
-    this.#carriers.delete(id);
-    this.#carried.delete(id);
+  /** Everybody goes on without the run; its lane alone stays held. */
+  #givenUp(run: RunRecord): void {
+    this.#carriers.get(run.id)?.givePlaceBack();
+    this.#inHand.get(run.id)?.ended.resolve();
+    this.feed.changed(run);
+    this.#options.logger.warn({ run: run.id, node: run.nodeName, reason: run.reason }, 'a run was given up');
   }
 
   /** A run has ended without its node: tells whoever waits for that. */
   #settle(run: RunRecord): void {
-    this.#carriers.get(run.id)?.settle();
-    this.#endedEarly.get(run.id)?.();
+    const inHand = this.#inHand.get(run.id);
+    inHand?.ended.resolve();
+    inHand?.leave.abort();
     this.feed.changed(run);
   }
 
@@ -279,37 +317,24 @@ export class Bus {
     return queue;
   }
 
-  #placeOf({ options: { lane, priority, agent: name } }: JobRecord, { nodeId, handedOverAt }: RunRecord): Place {
-    const place = { lane, priority, begun: handedOverAt !== null };
-    if (name === undefined) return place;
-    const most = (): number => agentLimit(this.#options.store.nodes.byId(nodeId)?.facts, name);
-    return { ...place, agent: { name, most } };
+  /** A queue is as good as a new one when nothing is in it, and a node that is away may never come back. */
+  #forgetIdleQueue(nodeId: string): void {
+    if (this.#options.sessions.online(nodeId) === undefined && this.#queues.get(nodeId)?.idle)
+      this.#queues.delete(nodeId);
   }
 
-  #whenOnline(nodeId: string, signal: AbortSignal): Promise<Session | undefined> {
-    const session = this.#options.sessions.online(nodeId);
-    if (session !== undefined || signal.aborted) return Promise.resolve(session);
-    return this.#waiters.next(nodeId, signal);
+  #nodeOffline(nodeId: string): void {
+    this.#queues.get(nodeId)?.pause();
+    this.#forgetIdleQueue(nodeId);
   }
 
   #nodeOnline(session: Session): void {
-    this.#waiters.wake(session);
+    this.#carriers.nodeOnline(session);
     const queue = this.#queues.get(session.nodeId);
     const facts = queue && this.#options.store.nodes.byId(session.nodeId)?.facts;
     queue?.limitAgents((agent) => agentLimit(facts, agent));
     queue?.resume();
-    this.#acknowledgeStored(session).catch((error: unknown) => {
-      this.#options.logger.info({ err: error, node: session.nodeName }, 'could not acknowledge stored runs');
-    });
-  }
-
-  /** Lets the node drop logs whose acknowledgement was lost with a former tunnel. */
-  async #acknowledgeStored(session: Session): Promise<void> {
-    const client = this.#clientOf(session);
-    const stored = (await client.unacknowledged()).filter((id) =>
-      isTerminal(this.#options.store.runs.byId(id)?.state ?? 'unknown'),
-    );
-    await this.#acknowledger.acknowledge(client, stored);
+    this.#acknowledger.catchUp(this.#clientOf(session), session.nodeName);
   }
 
   #clientOfNode(nodeId: string): NodeClient | undefined {

@@ -10,6 +10,8 @@ export interface EndingsOptions {
   clock: Clock;
   /** A run has ended so: tells whoever waits for that. */
   settle(run: RunRecord): void;
+  /** A run is `unknown` now, and its node still has to confirm its end. */
+  givenUp(run: RunRecord): void;
 }
 
 /** Each decides within its write: a hand-over is noted before it or after it, never in between. */
@@ -40,13 +42,24 @@ export class Endings {
   async abandon(nodeId: string, reason: string): Promise<void> {
     const { store, settle } = this.#options;
     const ended = await store.write(() =>
-      store.runs.open(nodeId).map((run) => {
+      [...store.runs.unconfirmed(nodeId), ...store.runs.open(nodeId)].map((run) => {
         if (notBegun(run)) return this.#move(run, 'canceled', reason);
         if (run.state === 'queued') store.runs.move(run.id, 'delivered');
         return this.#move(run, 'unknown', reason);
       }),
     );
     ended.forEach(settle);
+  }
+
+  /** The node has not said in time how the run ended. */
+  async giveUp(id: string, reason: string): Promise<void> {
+    const { store, clock, givenUp } = this.#options;
+    const ended = await store.write(() => {
+      const run = store.runs.byId(id);
+      if (run === undefined || isTerminal(run.state) || notBegun(run)) return undefined;
+      return store.runs.giveUp(id, reason, clock.now());
+    });
+    if (ended !== undefined) givenUp(ended);
   }
 
   /** Too many others have failed: cancels the run unless it has begun. */

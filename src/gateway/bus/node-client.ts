@@ -78,8 +78,8 @@ export class NodeClient {
   }
 
   /** @throws FleetError `not_found` when the node's journal does not have the run. */
-  status(run: string, signal: AbortSignal): Promise<RunStatus> {
-    return this.#json({ method: 'GET', path: runPath(run), signal }, runStatusSchema);
+  status(run: string, signal: AbortSignal, answerDeadlineMs?: number): Promise<RunStatus> {
+    return this.#json({ method: 'GET', path: runPath(run), signal, answerDeadlineMs }, runStatusSchema);
   }
 
   /** All finished runs that the gateway has not acknowledged yet. */

@@ -4,6 +4,8 @@
  */
 import PQueue from 'p-queue';
 import type { Priority } from '../../protocol/priority.ts';
+import type { JobRecord } from '../store/jobs-table.ts';
+import type { RunRecord } from '../store/runs-table.ts';
 
 /** Of a queue before that one, that holds prompts of this agent back. */
 const AGENT_GATE = 'agent ';
@@ -18,29 +20,58 @@ export interface Place {
   priority?: Priority | undefined;
   /** Whether the node may have it already, from a former process. */
   begun?: boolean | undefined;
+  /** Called when the node is away before the run's turn has come: somebody else may want what it holds. */
+  onAway?: (() => void) | undefined;
+}
+
+export function placeOf({ options }: JobRecord, run: RunRecord, agentMost: (agent: string) => number): Place {
+  const { lane, priority, agent: name } = options;
+  const agent = name === undefined ? undefined : { name, most: () => agentMost(name) };
+  return { lane, priority, agent, begun: run.handedOverAt !== null };
 }
 
 export class NodeQueue {
   readonly #queue: PQueue;
   /** Queues before that one, of lanes and of agents; only while something is in them. */
   readonly #gates = new Map<string, PQueue>();
+  readonly #onAway = new Set<() => void>();
 
   /** Paused until the node is online. */
   constructor(concurrency: number) {
     this.#queue = new PQueue({ concurrency, autoStart: false });
   }
 
-  /** Calls `carry` when it is this run's turn; resolves when it has ended. `carry` never rejects. */
-  add({ lane, agent, priority = 'normal', begun = false }: Place, carry: () => Promise<void>): Promise<void> {
-    const place = { priority: PRIORITY[priority] };
-    let turn = (): Promise<void> => this.#queue.add(carry, place);
+  /**
+   * Calls `carry` when it is this run's turn; resolves when it has ended, or has left the queue because `signal` aborted. `carry` never
+   * rejects.
+   */
+  async add(
+    { lane, agent, priority = 'normal', begun = false, onAway }: Place,
+    carry: () => Promise<void>,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const place = { priority: PRIORITY[priority], ...(signal === undefined ? {} : { signal }) };
+    let turn = (): Promise<void> =>
+      this.#queue.add(() => {
+        if (onAway !== undefined) this.#onAway.delete(onAway);
+        return carry();
+      }, place);
     // Each waits outside of the next: what its lane or its agent holds up must not take a place from others.
     if (agent !== undefined) {
       const name = `${AGENT_GATE}${agent.name}`;
       turn = begun ? this.#counted(name, agent.most, turn) : this.#gated(name, agent.most, turn, place);
     }
     if (lane !== undefined) turn = this.#gated(`lane ${lane}`, () => 1, turn, place);
-    return turn();
+    if (onAway !== undefined) this.#onAway.add(onAway);
+    const left = turn();
+    if (this.#queue.isPaused) onAway?.();
+    try {
+      await left;
+    } catch (error) {
+      if (signal?.aborted !== true) throw error;
+    } finally {
+      if (onAway !== undefined) this.#onAway.delete(onAway);
+    }
   }
 
   /** The node is back, and may have other limits than when the runs that wait were queued. */
@@ -55,7 +86,7 @@ export class NodeQueue {
     name: string,
     most: () => number,
     turn: () => Promise<void>,
-    place: { priority: number },
+    place: { priority: number; signal?: AbortSignal },
   ): () => Promise<void> {
     return async () => {
       const concurrency = most();
@@ -63,8 +94,11 @@ export class NodeQueue {
       this.#gates.set(name, gate);
       // The node may have come back with another limit.
       if (gate.concurrency !== concurrency) gate.concurrency = concurrency;
-      await gate.add(turn, place);
-      if (gate.size === 0 && gate.pending === 0 && this.#gates.get(name) === gate) this.#gates.delete(name);
+      try {
+        await gate.add(turn, place);
+      } finally {
+        if (gate.size === 0 && gate.pending === 0 && this.#gates.get(name) === gate) this.#gates.delete(name);
+      }
     };
   }
 
@@ -75,7 +109,8 @@ export class NodeQueue {
   #counted(name: string, most: () => number, turn: () => Promise<void>): () => Promise<void> {
     return () => {
       const ended = turn();
-      void this.#gated(name, most, () => ended, { priority: Number.POSITIVE_INFINITY })();
+      const over = ended.catch(() => {});
+      void this.#gated(name, most, () => over, { priority: Number.POSITIVE_INFINITY })();
       return ended;
     };
   }
@@ -88,6 +123,7 @@ export class NodeQueue {
   /** The node is away: begin nothing new. Runs that have begun wait for it by themselves. */
   pause(): void {
     this.#queue.pause();
+    for (const onAway of this.#onAway) onAway();
   }
 
   get idle(): boolean {

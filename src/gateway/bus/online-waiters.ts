@@ -12,6 +12,7 @@ export class OnlineWaiters {
       this.#waiters.set(nodeId, waiters);
       const done = (session?: Session): void => {
         waiters.delete(done);
+        if (waiters.size === 0 && this.#waiters.get(nodeId) === waiters) this.#waiters.delete(nodeId);
         signal.removeEventListener('abort', aborted);
         resolve(session);
       };

@@ -17,7 +17,7 @@ import type { RunRecord } from '../store/runs-table.ts';
 import type { Store } from '../store/store.ts';
 import { LogTooLong, receiveLog } from './log-receiver.ts';
 import type { NodeClient } from './node-client.ts';
-import { EXPIRED } from './run-facts.ts';
+import { EXPIRED, isOver } from './run-facts.ts';
 
 interface HandedOver {
   /** The run's log from its beginning, unless the node did not send it along. */
@@ -38,63 +38,91 @@ export interface RunCarrierOptions {
   random: () => number;
   /** Resolves once the node is online, with its session; undefined when `signal` aborts first. */
   whenOnline(nodeId: string, signal: AbortSignal): Promise<Session | undefined>;
+  isOnline(nodeId: string): boolean;
+  /** Resolves with what gives the place back; undefined when `signal` aborts first. */
+  takePlace(signal: AbortSignal): Promise<(() => void) | undefined>;
   clientOf(session: Session): NodeClient;
   specOf(run: RunRecord): RunSpec;
   /** All of the run is stored: its node may drop it. */
   acknowledge(run: RunRecord): void;
   /** Tells followers that the store has something new about the run. */
   changed(run: RunRecord): void;
+  /** The node may have the run from now on. */
+  handingOver(run: RunRecord): void;
 }
 
 export class RunCarrier {
   readonly #options: RunCarrierOptions;
   readonly #id: string;
-  readonly #shutdown: AbortSignal;
+  /** Aborts when the gateway shuts down, or the run has ended without its node. */
+  readonly #signal: AbortSignal;
   readonly #logger: Logger;
-  /** Ends the wait for an absent node when the run has ended without it. */
-  readonly #settled = new AbortController();
   #client: NodeClient | undefined;
+  #giveBack: (() => void) | undefined;
   /** Whether the node may have the run: a hand-over was begun, by this process or a former one. */
   #handOverBegun: boolean;
 
   /** `isNew` when this process has accepted the run just now: whatever is noted of a hand-over, none was begun. */
-  constructor(run: RunRecord, shutdown: AbortSignal, isNew: boolean, options: RunCarrierOptions) {
+  constructor(run: RunRecord, signal: AbortSignal, isNew: boolean, options: RunCarrierOptions) {
     this.#options = options;
     this.#handOverBegun = run.handedOverAt !== null && !isNew;
     this.#id = run.id;
-    this.#shutdown = shutdown;
+    this.#signal = signal;
     this.#logger = options.logger.child({ run: run.id, node: run.nodeName });
   }
 
-  /** Resolves when the run has ended or the gateway shuts down; never rejects. */
-  async carry(): Promise<void> {
+  /**
+   * Resolves when the run has ended or the gateway shuts down; never rejects. `place`, among the runs in flight, is held during attempts
+   * only: an absent node has none. With `unlessAway` it also resolves when the node is away and the run has not begun.
+   */
+  async carry(place: (() => void) | undefined, unlessAway: boolean): Promise<void> {
     const backoff = new Backoff({ ...RETRY, random: this.#options.random });
-    const signal = AbortSignal.any([this.#shutdown, this.#settled.signal]);
-    while (!signal.aborted && !isTerminal(this.#run().state)) {
-      const session = await this.#options.whenOnline(this.#run().nodeId, signal);
-      if (session === undefined || isTerminal(this.#run().state)) return;
-      try {
-        await this.#attempt(session);
-        return;
-      } catch (error) {
-        if (signal.aborted) return;
-        const failure = toFleetError(error);
-        this.#logger.info({ code: failure.code, reason: failure.message }, 'attempt to carry a run failed');
-        await sleep(this.#options.clock, backoff.next(), signal);
-      } finally {
-        this.#client = undefined;
+    const signal = this.#signal;
+    this.#giveBack = place;
+    try {
+      while (!signal.aborted && !isOver(this.#run())) {
+        const { nodeId, handedOverAt } = this.#run();
+        if (!this.#options.isOnline(nodeId)) {
+          this.givePlaceBack();
+          if (unlessAway && handedOverAt === null) return;
+        }
+        const session = await this.#options.whenOnline(nodeId, signal);
+        if (session === undefined || !(await this.#takePlace()) || session.ended) continue;
+        try {
+          await this.#attempt(session);
+          return;
+        } catch (error) {
+          if (signal.aborted) return;
+          const failure = toFleetError(error);
+          this.#logger.info({ code: failure.code, reason: failure.message }, 'attempt to carry a run failed');
+          this.givePlaceBack();
+          await sleep(this.#options.clock, backoff.next(), signal);
+        } finally {
+          this.#client = undefined;
+        }
       }
+    } finally {
+      this.givePlaceBack();
     }
+  }
+
+  /** Nobody waits for the run any more. */
+  givePlaceBack(): void {
+    this.#giveBack?.();
+    this.#giveBack = undefined;
+  }
+
+  /** False when the run needs none any more. What only has to be confirmed takes no place from what is in progress. */
+  async #takePlace(): Promise<boolean> {
+    if (this.#giveBack === undefined && !isTerminal(this.#run().state)) {
+      this.#giveBack = await this.#options.takePlace(this.#signal);
+    }
+    return !this.#signal.aborted && !isOver(this.#run());
   }
 
   /** The store says that the run is to be canceled: passes it on to the node. Of one that is away, the next attempt does that. */
   async cancel(): Promise<void> {
     await this.#client?.cancel(this.#id);
-  }
-
-  /** The run has ended without its node: stops waiting for that. */
-  settle(): void {
-    this.#settled.abort();
   }
 
   async #attempt(session: Session): Promise<void> {
@@ -109,7 +137,7 @@ export class RunCarrier {
       return await this.#unknown('node_lost_journal: the node cannot say what became of it');
     }
     run = this.#run();
-    if (run.cancelReason !== null && !isTerminal(run.state)) {
+    if (run.cancelReason !== null && !isOver(run)) {
       // The node answers when the process group is gone; the log tells the same, so nobody waits for this answer.
       client
         .cancel(run.id)
@@ -122,7 +150,7 @@ export class RunCarrier {
         handed?.log?.destroy();
         await handed?.stored;
       }
-      const stream = along ?? (await client.openLog(run.id, run.logBytes, this.#shutdown));
+      const stream = along ?? (await client.openLog(run.id, run.logBytes, this.#signal));
       const { store, specOf, changed } = this.#options;
       const limit = maxLogBytes(specOf(run).maxOutputBytes);
       await receiveLog(stream, { store, run, maxLogBytes: limit, onStored: () => changed(run) });
@@ -131,7 +159,7 @@ export class RunCarrier {
       if (error instanceof LogTooLong) return await this.#sentTooMuch(client, error);
       const failure = toFleetError(error);
       if (failure.code === 'not_found') return await this.#unknown('node_lost_run: the node no longer knows it');
-      if (this.#shutdown.aborted || !(await this.#endWithoutLog(client, failure))) throw failure;
+      if (this.#signal.aborted || !(await this.#endWithoutLog(client, failure))) throw failure;
     }
     this.#options.acknowledge(run);
   }
@@ -141,7 +169,7 @@ export class RunCarrier {
    * it can be asked for then, but the journal still knows the end. False when there may be more to read.
    */
   async #endWithoutLog(client: NodeClient, failure: FleetError): Promise<boolean> {
-    const { outcome, logBytes } = await client.status(this.#id, this.#shutdown);
+    const { outcome, logBytes } = await client.status(this.#id, this.#signal);
     if (outcome === null || (failure.retryable && logBytes > this.#run().logBytes)) return false;
     const { state, ...ended } = outcome;
     await this.#end(() => this.#options.store.runs.move(this.#id, state, ended));
@@ -174,9 +202,10 @@ export class RunCarrier {
     }
     if (!again && !(await this.#noteHandOver(session))) return undefined;
     this.#handOverBegun = true;
+    this.#options.handingOver(run);
     let log: Readable | undefined;
     try {
-      log = await client.handOver(this.#options.specOf(run), this.#shutdown);
+      log = await client.handOver(this.#options.specOf(run), this.#signal);
     } catch (error) {
       const failure = toFleetError(error);
       if (failure.code === 'busy' && !again && (await this.#takeBack())) return undefined;
@@ -256,7 +285,7 @@ export class RunCarrier {
   /** Whether the node's journal has the run. */
   async #nodeHas(client: NodeClient): Promise<boolean> {
     try {
-      await client.status(this.#id, this.#shutdown);
+      await client.status(this.#id, this.#signal);
       return true;
     } catch (error) {
       if (toFleetError(error).code === 'not_found') return false;

@@ -1,5 +1,6 @@
 /** What the bus wants to know of runs and jobs, in one word each. */
 import type { NodeFacts } from '../../protocol/node-messages.ts';
+import { isTerminal } from '../../protocol/run-state.ts';
 import type { JobRecord } from '../store/jobs-table.ts';
 import type { RunRecord } from '../store/runs-table.ts';
 
@@ -9,6 +10,11 @@ export const EXPIRED = 'expired: not delivered in time';
 /** Whether it ended as its submitter hoped. */
 export function succeeded(run: RunRecord): boolean {
   return run.state === 'exited' && run.exitCode === 0;
+}
+
+/** Whether the run has ended and nothing more is expected of its node. */
+export function isOver({ state, unconfirmed }: RunRecord): boolean {
+  return isTerminal(state) && unconfirmed === 0;
 }
 
 /** Whether no node can have the run. */

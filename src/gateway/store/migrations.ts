@@ -320,4 +320,9 @@ export const MIGRATIONS: readonly string[] = [
     seen_at    INTEGER NOT NULL
   ) STRICT;
   `,
+  // Runs that became unknown for lack of an answer, and that their nodes may still be working on.
+  `
+  ALTER TABLE runs ADD COLUMN unconfirmed INTEGER NOT NULL DEFAULT 0;
+  CREATE INDEX runs_unconfirmed ON runs (seq) WHERE unconfirmed = 1;
+  `,
 ];

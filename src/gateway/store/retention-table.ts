@@ -32,7 +32,7 @@ export class RetentionTable {
         .prepare(
           `SELECT seq FROM jobs WHERE created_at < @before AND NOT EXISTS (
              SELECT 1 FROM runs WHERE job_seq = jobs.seq AND (
-               ended_at IS NULL OR ended_at >= @before AND ended_at < @tooFar)
+               ended_at IS NULL OR unconfirmed = 1 OR ended_at >= @before AND ended_at < @tooFar)
            ) ORDER BY created_at LIMIT ${STEP_ROWS}`,
         )
         .pluck(),

@@ -31,6 +31,8 @@ export interface RunRecord {
   stdoutBytes: number;
   stderrBytes: number;
   droppedBytes: number;
+  /** 1 for a run that became `unknown` because its node did not answer in time, until that node says how it ended. */
+  unconfirmed: 0 | 1;
 }
 
 /** What may change together with the state; all but the first two only with the last one, which must have `endedAt`. */
@@ -46,6 +48,7 @@ export type RunChange = Partial<
     | 'stdoutBytes'
     | 'stderrBytes'
     | 'droppedBytes'
+    | 'unconfirmed'
   >
 >;
 
@@ -67,13 +70,14 @@ const NEW_RUN = {
   stdoutBytes: 0,
   stderrBytes: 0,
   droppedBytes: 0,
+  unconfirmed: 0,
 } as const;
 
 const COLUMNS = `seq, job_id || '.' || idx AS id, job_seq AS jobSeq, job_id AS jobId, idx AS "index", node_id AS nodeId,
   node_name AS nodeName, state, exit_code AS exitCode, signal, reason, queued_at AS queuedAt, delivered_at AS deliveredAt, started_at AS startedAt, ended_at AS endedAt,
   expires_at AS expiresAt, cancel_reason AS cancelReason, handed_over_at AS handedOverAt,
   journal, log_bytes AS logBytes, stdout_bytes AS stdoutBytes,
-  stderr_bytes AS stderrBytes, dropped_bytes AS droppedBytes`;
+  stderr_bytes AS stderrBytes, dropped_bytes AS droppedBytes, unconfirmed`;
 const RUNS = `SELECT ${COLUMNS} FROM runs`;
 /** Not as a join: that SQLite plans anew for each value that is bound, which takes five times as long as the query. */
 const OF_JOB = 'job_seq = (SELECT seq FROM jobs WHERE id = ?)';
@@ -93,7 +97,7 @@ export class RunsTable {
   readonly #statements;
   readonly #onEnd: (run: RunRecord) => void;
 
-  /** @param onEnd is called, inside the transaction, when a run ends. */
+  /** @param onEnd is called, inside the transaction, when a run ends, and again when its node confirms the end of an unconfirmed one. */
   constructor(database: Sqlite, onEnd: (run: RunRecord) => void) {
     this.#onEnd = onEnd;
     this.#statements = {
@@ -105,6 +109,7 @@ export class RunsTable {
       ofJob: database.prepare(`${RUNS} WHERE ${OF_JOB}`),
       open: database.prepare(`${RUNS} WHERE ended_at IS NULL ORDER BY +seq`),
       openOfNode: database.prepare(`${RUNS} WHERE ended_at IS NULL AND node_id = ? ORDER BY seq`),
+      unconfirmed: database.prepare(`${RUNS} WHERE unconfirmed = 1 AND node_id = coalesce(?, node_id) ORDER BY seq`),
       countOpen: database.prepare('SELECT state, count(*) AS count FROM runs WHERE ended_at IS NULL GROUP BY state'),
       endedBetween: database.prepare(
         `SELECT node_id AS nodeId, state, exit_code AS exitCode, count(*) AS count FROM runs
@@ -115,7 +120,7 @@ export class RunsTable {
       end: database.prepare(
         `UPDATE runs SET state = @state, exit_code = @exitCode, signal = @signal, reason = @reason, delivered_at = @deliveredAt,
            started_at = @startedAt, ended_at = @endedAt, stdout_bytes = @stdoutBytes, stderr_bytes = @stderrBytes,
-           dropped_bytes = @droppedBytes WHERE seq = @seq`,
+           dropped_bytes = @droppedBytes, unconfirmed = @unconfirmed WHERE seq = @seq`,
       ),
       askCancel: database.prepare(`UPDATE runs SET cancel_reason = coalesce(cancel_reason, ?) WHERE seq = ?`),
       handOver: database.prepare('UPDATE runs SET handed_over_at = ?, journal = ? WHERE seq = ?'),
@@ -160,6 +165,11 @@ export class RunsTable {
     return rows as RunRecord[];
   }
 
+  /** Runs that ended as `unknown` and that their nodes may still be working on. */
+  unconfirmed(nodeId: string | null = null): RunRecord[] {
+    return this.#statements.unconfirmed.all(nodeId) as RunRecord[];
+  }
+
   /** How many runs without an end there are, by state. */
   countOpen(): { queued: number; delivered: number; running: number } {
     const rows = this.#statements.countOpen.all() as { state: 'queued' | 'delivered' | 'running'; count: number }[];
@@ -172,10 +182,13 @@ export class RunsTable {
     return this.#statements.endedBetween.all(from, to) as ReturnType<RunsTable['countEnded']>;
   }
 
-  /** Takes the run to `state`. @throws FleetError `internal` when that step is not legal: a defect, never data. */
+  /**
+   * Takes the run to `state`; an unconfirmed run stays `unknown`, and the news is added to its reason. @throws FleetError `internal` when that step is not legal: a defect, never data.
+   */
   move(id: string, state: RunState, change: RunChange = {}): RunRecord {
     const run = this.byId(id);
     if (run === undefined) throw new FleetError('not_found', `no run ${id}`);
+    if (run.unconfirmed === 1) return this.#confirm(run, state, change);
     if (!canTransition(run.state, state)) {
       throw new FleetError('internal', `run ${id} cannot go from ${run.state} to ${state}`);
     }
@@ -187,6 +200,28 @@ export class RunsTable {
     this.#statements.end.run(next);
     this.#onEnd(next);
     this.onEnd?.(next);
+    return next;
+  }
+
+  /** Ends the run as `unknown` for lack of an answer: its node may still be working on it. */
+  giveUp(id: string, reason: string, endedAt: number): RunRecord {
+    const run = this.byId(id);
+    if (run?.state === 'queued') this.move(id, 'delivered');
+    return this.move(id, 'unknown', { reason, endedAt, unconfirmed: 1 });
+  }
+
+  /** Others have acted on `unknown` by now, so it stays; what is known better is kept beside it. */
+  #confirm(run: RunRecord, state: RunState, change: RunChange): RunRecord {
+    const { stdoutBytes, stderrBytes, droppedBytes, startedAt } = { ...run, ...change };
+    const { exitCode, signal, reason } = change;
+    const facts = [state === 'unknown' ? null : state, exitCode ?? signal, reason].filter((fact) => fact != null);
+    const next: RunRecord = {
+      ...run,
+      ...{ stdoutBytes, stderrBytes, droppedBytes, startedAt, unconfirmed: 0 },
+      reason: `${run.reason}; reported later: ${facts.join(' ')}`,
+    };
+    this.#statements.end.run(next);
+    this.#onEnd(next);
     return next;
   }
 

@@ -164,20 +164,6 @@ test('in a lane: the next of the lane begins', async (t) => {
   assert.equal(node.count('accept', `${second}.0`), 0);
 });
 
-test('a canceled run that waits for an absent node gives its place to the next job of a fanout', async (t) => {
-  const fleet = new TestBus(t);
-  await fleet.addNode('away');
-  const here = await fleet.addNode('here');
-  here.endsAtOnce = true;
-  await here.connect();
-  const job = await fleet.submit(['away', 'here'], { flow: { fanout: 1 }, expiresMs: 60_000 });
-  await settle();
-  assert.deepEqual(fleet.states(job), ['queued', 'queued']);
-  await fleet.bus.cancel([fleet.run(job, 0)], 'asked');
-  await fleet.untilState(job, 'exited', 1);
-  assert.deepEqual(fleet.states(job), ['canceled', 'exited']);
-});
-
 test('many at once, in every state, in one step', async (t) => {
   const fleet = new TestBus(t, { concurrency: 1 });
   const node = await fleet.addNode('a');

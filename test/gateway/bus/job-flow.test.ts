@@ -1,26 +1,31 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
-import { growingBatches, maxFailures, runFlow } from '../../../src/gateway/bus/job-flow.ts';
+import { maxFailures, runFlow } from '../../../src/gateway/bus/job-flow.ts';
 import type { Flow } from '../../../src/protocol/job-messages.ts';
 import { settle, within } from '../../support/deadline.ts';
 import { TestBus } from './harness.ts';
 
 /** A flow whose runs end when the test says so. */
-function scripted(count: number, flow: Flow, options: { failuresBefore?: number; begun?: number[] } = {}) {
+function scripted(
+  count: number,
+  flow: Flow,
+  options: { failuresBefore?: number; begun?: number[]; absent?: number[] } = {},
+) {
   const runs = [...Array(count)].map((_, n) => ({
     id: String(n),
     handedOverAt: options.begun?.includes(n) ? 1 : null,
   }));
   const released: string[] = [];
   const dropped = new Set<string>();
-  const endings = new Map<string, (succeeded: boolean) => void>();
+  const endings = new Map<string, (succeeded: boolean | undefined) => void>();
+  const arrivals = new Map(options.absent?.map((n) => [String(n), Promise.withResolvers<void>()]));
   const shutdown = new AbortController();
   const done = runFlow(runs, {
     flow,
     totalRuns: count,
     failuresBefore: options.failuresBefore ?? 0,
     signal: shutdown.signal,
+    ready: async (run) => await arrivals.get(run.id)?.promise,
     release: (run) => {
       released.push(run.id);
       return new Promise((resolve) => endings.set(run.id, resolve));
@@ -34,20 +39,18 @@ function scripted(count: number, flow: Flow, options: { failuresBefore?: number;
     endings.get(String(id))?.(succeeded);
     await settle(3);
   };
-  return { released, dropped, end, done, shutdown };
+  const arrive = async (id: number): Promise<void> => {
+    arrivals.get(String(id))?.resolve();
+    await settle(3);
+  };
+  /** The node goes away before the run has begun. */
+  const leave = async (id: number): Promise<void> => {
+    arrivals.set(String(id), Promise.withResolvers<void>());
+    endings.get(String(id))?.(undefined);
+    await settle(3);
+  };
+  return { released, dropped, end, arrive, leave, done, shutdown };
 }
-
-test('batches of 1, 2, 4, … hold every item once, in order', () => {
-  fc.assert(
-    fc.property(fc.array(fc.integer(), { maxLength: 200 }), (items) => {
-      const batches = growingBatches(items);
-      assert.deepEqual(batches.flat(), items);
-      batches.slice(0, -1).forEach((batch, index) => {
-        assert.equal(batch.length, 2 ** index);
-      });
-    }),
-  );
-});
 
 test('tolerated failures: a number, a percentage of all runs rounded down, or all', () => {
   assert.equal(maxFailures('10', 3), 10);
@@ -81,6 +84,40 @@ test('ramp: a batch begins when the one before has ended as a whole', async () =
   await flow.end(1);
   assert.equal(flow.released.length, 7);
   for (const id of [3, 4, 5, 6]) await flow.end(id);
+  await within(flow.done, 'the flow');
+});
+
+test('absent nodes take no place, and come in when they are there', async () => {
+  const flow = scripted(4, { fanout: 1 }, { absent: [0, 2] });
+  await settle(3);
+  assert.deepEqual(flow.released, ['1']);
+  await flow.arrive(2);
+  await flow.end(1);
+  assert.deepEqual(flow.released, ['1', '3']);
+  await flow.leave(3);
+  assert.deepEqual(flow.released, ['1', '3', '2']);
+  await flow.arrive(3);
+  await flow.end(2);
+  await flow.arrive(0);
+  for (const id of [3, 0]) await flow.end(id);
+  await within(flow.done, 'the flow');
+  assert.deepEqual(flow.released, ['1', '3', '2', '3', '0']);
+});
+
+test('ramp: batches are of nodes that are there; the first is never skipped, and one that goes away is made up for', async () => {
+  const flow = scripted(6, { ramp: true }, { absent: [0, 3] });
+  await settle(3);
+  assert.deepEqual(flow.released, ['1']);
+  await flow.leave(1);
+  assert.deepEqual(flow.released, ['1', '2']);
+  await flow.arrive(0);
+  assert.deepEqual(flow.released, ['1', '2']);
+  await flow.end(2);
+  assert.deepEqual(flow.released, ['1', '2', '4', '5']);
+  for (const id of [4, 5]) await flow.end(id);
+  assert.deepEqual(flow.released.slice(4), ['0']);
+  for (const id of [1, 3]) await flow.arrive(id);
+  for (const id of [0, 1, 3]) await flow.end(id);
   await within(flow.done, 'the flow');
 });
 

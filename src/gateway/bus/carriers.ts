@@ -1,0 +1,86 @@
+/** Everything that is being carried: who carries what, the places for that, and the wait for absent nodes. */
+import type { Session, Sessions } from '../sessions.ts';
+import type { JobRecord } from '../store/jobs-table.ts';
+import { OnlineWaiters } from './online-waiters.ts';
+import { Places } from './places.ts';
+import { RunCarrier, type RunCarrierOptions } from './run-carrier.ts';
+import { isOver } from './run-facts.ts';
+import { buildRunSpec } from './run-spec.ts';
+
+/** How a run that is being submitted waits for its turn. */
+export interface Submission {
+  /** Resolves with whether the write that stores the run has held. */
+  stored: Promise<boolean>;
+  /** Called when its turn has come: at once, when there is room. */
+  onTurn?(): void;
+}
+
+export interface Turn {
+  /** Aborts when the run has ended without its node, or the gateway shuts down. */
+  signal: AbortSignal;
+  /** Give the run up, as it is, when its node goes away before it has begun. */
+  unlessAway: boolean;
+  submission: Submission | undefined;
+}
+
+export interface CarriersOptions extends Omit<RunCarrierOptions, 'whenOnline' | 'isOnline' | 'takePlace' | 'specOf'> {
+  sessions: Sessions;
+  maxRunsInFlight: number;
+}
+
+export class Carriers {
+  readonly #options: CarriersOptions;
+  readonly #places: Places;
+  readonly #carriers = new Map<string, RunCarrier>();
+  readonly #carried = new Set<Promise<void>>();
+  readonly #waiters = new OnlineWaiters();
+
+  constructor(options: CarriersOptions) {
+    this.#options = options;
+    this.#places = new Places(options.maxRunsInFlight);
+  }
+
+  get(runId: string): RunCarrier | undefined {
+    return this.#carriers.get(runId);
+  }
+
+  /** Takes a place, and carries the run to its end. Never rejects. */
+  async carry(job: JobRecord, id: string, { signal, unlessAway, submission }: Turn): Promise<void> {
+    const { store, sessions, logger } = this.#options;
+    const isOwed = submission === undefined && store.runs.byId(id)?.unconfirmed === 1;
+    const place = isOwed ? undefined : await this.#places.take(signal, submission?.onTurn);
+    const held = submission === undefined || (await submission.stored);
+    const run = store.runs.byId(id);
+    if (!held || run === undefined || isOver(run) || signal.aborted) return place?.();
+    const carrier = new RunCarrier(run, signal, submission !== undefined, {
+      ...this.#options,
+      whenOnline: (nodeId, until) => this.whenOnline(nodeId, until),
+      isOnline: (nodeId) => sessions.online(nodeId) !== undefined,
+      takePlace: (until) => this.#places.take(until),
+      specOf: (current) => buildRunSpec(job, current),
+    });
+    this.#carriers.set(id, carrier);
+    const carried = carrier.carry(place, unlessAway).catch((error: unknown) => {
+      logger.error({ err: error, run: id }, 'carrying a run failed');
+    });
+    this.#carried.add(carried);
+    await carried;
+    this.#carriers.delete(id);
+    this.#carried.delete(carried);
+  }
+
+  whenOnline(nodeId: string, signal: AbortSignal): Promise<Session | undefined> {
+    const session = this.#options.sessions.online(nodeId);
+    if (session !== undefined || signal.aborted) return Promise.resolve(session);
+    return this.#waiters.next(nodeId, signal);
+  }
+
+  nodeOnline(session: Session): void {
+    this.#waiters.wake(session);
+  }
+
+  /** Resolves when all that is carried now has been let go. */
+  async ended(): Promise<void> {
+    await Promise.all(this.#carried);
+  }
+}
