@@ -30,6 +30,16 @@ function osBytes(what: 'cmdline' | 'environ'): Buffer | undefined {
   }
 }
 
+/** Node's own start does not change it, and a listener would. Where there is no /proc, nobody can tell. */
+function hangupIgnored(): boolean {
+  try {
+    const mask = /^SigIgn:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
+    return (BigInt(`0x${mask}`) & 1n) === 1n;
+  } catch {
+    return false;
+  }
+}
+
 function createWorld(): World {
   return {
     env: process.env,
@@ -53,6 +63,7 @@ function createWorld(): World {
               process.send?.(message, () => resolve());
             }),
     signals: {
+      hangupIgnored,
       listen(names, listener) {
         const onSignal = (name: NodeJS.Signals): void => listener(name as SignalName);
         for (const name of names) process.on(name, onSignal);

@@ -16,6 +16,8 @@ export type SignalName = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
 export interface Signals {
   /** Takes the signals over from the system's default until the returned function is called. */
   listen(names: readonly SignalName[], listener: (name: SignalName) => void): () => void;
+  /** Whether this process was started with SIGHUP ignored, as nohup(1) does: then nothing may listen to it. */
+  hangupIgnored?(): boolean;
 }
 
 /** What a process that was started with --detach tells the one that waits for it. */

@@ -1,5 +1,6 @@
 /** What each error means for the exit code. CLI.md: "Exit codes"; those of runs are in output/run-exit-code.ts. */
 import type { ErrorCode } from '../shared/errors.ts';
+import type { SignalName } from './context.ts';
 import { EXIT_FLEET_FAILED } from './output/run-exit-code.ts';
 
 export const EXIT_OK = 0;
@@ -10,6 +11,8 @@ export const EXIT_REFUSED = 77;
 export const EXIT_CONFIG = 78;
 /** Nobody reads stdout any more: 128 + SIGPIPE, as every program that does not handle it ends. */
 export const EXIT_STDOUT_CLOSED = 141;
+/** Ended by a signal: 128 and its number, signal(7). */
+export const EXIT_OF_SIGNAL: Readonly<Record<SignalName, number>> = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 };
 
 const EXIT_CODES: Partial<Record<ErrorCode, number>> = {
   usage: EXIT_USAGE,

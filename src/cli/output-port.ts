@@ -1,6 +1,7 @@
 /** stdout and stderr as the commands see them: bytes in order, back-pressure on request, and a reader that may walk away. */
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
+import type { Clock } from '../shared/clock.ts';
 import { FleetError, systemErrorCode } from '../shared/errors.ts';
 import type { ByteSink } from './output/byte-sink.ts';
 import { createTerminalStyle, type TerminalStyle } from './output/terminal-style.ts';
@@ -15,6 +16,8 @@ export interface OutputPort extends ByteSink {
   ready(): Promise<void>;
   /** Resolves when everything is written, or the reader is gone. */
   flush(): Promise<void>;
+  /** Drops what the reader has not taken by then: nobody waits for it any longer. */
+  giveUp(clock: Clock, afterMs: number): void;
   /** Aborts when nothing can be written any more. Its reason is a FleetError, or {@link READER_GONE} for a closed pipe. */
   readonly gone: AbortSignal;
   readonly isTerminal: boolean;
@@ -58,6 +61,9 @@ export function openOutputPort(
       await Promise.race([once(stream, 'drain'), aborted(gone.signal)]).catch(() => {
         // An error of the stream: the listener above has noted it.
       });
+    },
+    giveUp(clock, afterMs) {
+      clock.after(afterMs, () => gone.abort(READER_GONE), { unref: true });
     },
     async flush() {
       if (gone.signal.aborted) return;

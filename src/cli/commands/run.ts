@@ -3,7 +3,7 @@ import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { defineCommand } from '../command.ts';
 import { type CliContext, openGateway, printJson } from '../context.ts';
-import { EXIT_OK, EXIT_STDOUT_CLOSED } from '../exit-code.ts';
+import { EXIT_OF_SIGNAL, EXIT_OK, EXIT_STDOUT_CLOSED } from '../exit-code.ts';
 import { type ConductedJob, conductJob, type JobOutput, onlyRun } from '../job/conduct-job.ts';
 import { explainEnd } from '../job/explain-end.ts';
 import { buildRequest, JOB_OPTIONS, refuseTwoFormats } from '../job/job-options.ts';
@@ -78,8 +78,9 @@ export async function submitOnly(context: CliContext, request: SubmitJobRequest)
 }
 
 /** The exit code of a job that was not led to its own end. */
-export function exitCodeOfLeaving({ leave }: ConductedJob): number | undefined {
+export function exitCodeOfLeaving({ leave, signal }: ConductedJob): number | undefined {
   if (leave === 'end') return undefined;
+  if (leave === 'abandoned' && signal !== undefined) return EXIT_OF_SIGNAL[signal];
   return leave === 'unread' ? EXIT_STDOUT_CLOSED : EXIT_CANCELED;
 }
 

@@ -6,9 +6,16 @@ import type { JobEvent, RunView, SubmitJobRequest } from '../../protocol/job-mes
 import { Backoff } from '../../shared/backoff.ts';
 import { sleep } from '../../shared/clock.ts';
 import { FleetError, toFleetError } from '../../shared/errors.ts';
-import type { CliContext } from '../context.ts';
+import type { CliContext, SignalName } from '../context.ts';
 import { formatError } from '../print-error.ts';
 import { WaitingNote } from './waiting-note.ts';
+
+/** After SIGTERM or SIGHUP, for the command's confirmed end, ms: whoever sends them waits for this process. */
+const LAST_WAIT_MS = 3_000;
+/** After a second signal, for the gateway to accept the cancel, ms. */
+const CANCEL_WAIT_MS = 1_000;
+/** On leaving, for readers of stdout and stderr that do not read, ms. */
+const FLUSH_WAIT_MS = 500;
 
 export interface JobOutput {
   /** Called with each event in turn; what it writes is waited for, so that a slow reader slows the stream. */
@@ -21,8 +28,13 @@ export interface ConductedJob {
   ended: RunView[];
   /** Offline nodes that a job for all connected nodes leaves out. */
   notTried: string[];
-  /** How it was left: to its end, after Ctrl-C, at once after a second Ctrl-C, or because nobody reads stdout any more. */
+  /**
+   * How it was left: to its end; to its end after a signal; without its end, after a second Ctrl-C or another signal; or because nobody
+   * reads stdout any more.
+   */
   leave: 'end' | 'interrupted' | 'abandoned' | 'unread';
+  /** The latest signal that ended it. */
+  signal?: SignalName;
 }
 
 export interface ConductOptions {
@@ -45,6 +57,7 @@ class JobConductor {
   readonly #stop = new AbortController();
   readonly #waiting: WaitingNote;
   #canceling: Promise<void> | undefined;
+  #cancelAccepted = false;
 
   constructor(context: CliContext, options: ConductOptions) {
     this.#context = context;
@@ -54,7 +67,8 @@ class JobConductor {
 
   async conduct(): Promise<ConductedJob> {
     const { out, signals } = this.#context;
-    const unlisten = signals.listen(['SIGINT', 'SIGTERM'], () => this.#interrupt());
+    const hangup: SignalName[] = signals.hangupIgnored?.() ? [] : ['SIGHUP'];
+    const unlisten = signals.listen(['SIGINT', 'SIGTERM', ...hangup], (name) => this.#interrupt(name));
     const unread = (): void => this.#unread();
     out.gone.addEventListener('abort', unread, { once: true });
     const stopped = new Promise<void>((resolve) => {
@@ -113,25 +127,44 @@ class JobConductor {
     }
   }
 
-  #interrupt(): void {
-    const { err } = this.#context;
-    if (this.#result.leave === 'end') {
-      this.#result.leave = 'interrupted';
-      this.#waiting.close();
+  /** The first Ctrl-C waits for the command's end, any other signal for a moment. */
+  #interrupt(signal: SignalName): void {
+    const { clock } = this.#context;
+    const isFirst = this.#result.signal === undefined;
+    this.#result.signal = signal;
+    this.#waiting.close();
+    if (this.#result.leave === 'end') this.#result.leave = 'interrupted';
+    if (this.#result.job !== '') this.#cancel();
+    if (!isFirst) {
+      const canceled = this.#cancelAccepted || this.#result.job === '' ? undefined : this.#canceling;
+      clock.after(canceled === undefined ? 0 : CANCEL_WAIT_MS, () => this.#abandon());
+      void canceled?.then(() => this.#abandon());
+    } else if (signal === 'SIGINT') {
       this.#note('ending the command; once more Ctrl-C leaves without waiting for it');
-      if (this.#result.job !== '') this.#cancel();
-      return;
+    } else {
+      clock.after(LAST_WAIT_MS, () => this.#abandon());
     }
-    const { job } = this.#result;
+  }
+
+  #abandon(): void {
+    if (this.#stop.signal.aborted) return;
+    const { out, err, clock } = this.#context;
     this.#result.leave = 'abandoned';
-    err.write(
-      formatError(
-        job === ''
-          ? { message: 'left before the gateway said whether it took the job', hint: 'Look: fleet jobs' }
-          : { message: `left while job ${job} was being ended; that goes on`, hint: `Look: fleet jobs show ${job}` },
-      ),
-    );
+    err.write(formatError(this.#describeLeaving()));
+    for (const port of [out, err]) port.giveUp(clock, FLUSH_WAIT_MS);
     this.#stop.abort();
+  }
+
+  #describeLeaving(): { message: string; hint: string } {
+    const { job } = this.#result;
+    if (job === '')
+      return { message: 'left before the gateway said whether it took the job', hint: 'Look: fleet jobs' };
+    return this.#cancelAccepted
+      ? { message: `left while job ${job} was being ended; that goes on`, hint: `Look: fleet jobs show ${job}` }
+      : {
+          message: `left before the gateway accepted the cancel of job ${job}, which may go on`,
+          hint: `Cancel it: fleet jobs cancel ${job}`,
+        };
   }
 
   /** As with ssh: a command whose output nobody reads is not kept running. */
@@ -151,6 +184,7 @@ class JobConductor {
     while (!this.#stop.signal.aborted) {
       try {
         await this.#options.client.cancelJob(this.#result.job);
+        this.#cancelAccepted = true;
         // The gateway sees to the rest; nobody here waits for output that cannot be shown.
         if (this.#result.leave === 'unread') this.#stop.abort();
         return;

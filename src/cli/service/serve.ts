@@ -1,11 +1,8 @@
 /** Runs a long-lived part of fleet in the foreground: says when it is ready, and ends it in order when asked to. */
 import { FleetError, toFleetError } from '../../shared/errors.ts';
-import { type CliContext, type DetachedMessage, printJson, type SignalName } from '../context.ts';
-import { EXIT_OK, exitCodeOfError } from '../exit-code.ts';
+import { type CliContext, type DetachedMessage, printJson } from '../context.ts';
+import { EXIT_OF_SIGNAL, EXIT_OK, exitCodeOfError } from '../exit-code.ts';
 import type { RunningService, ServiceConsole } from '../services.ts';
-
-/** Exit codes of a second signal: 128 + its number, signal(7). */
-const FORCED_EXIT_CODES: Readonly<Record<SignalName, number>> = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 };
 
 export interface ServeOptions {
   /** `begun` tells, if it can be told before it is up, of the one that a SIGHUP is meant for. */
@@ -36,7 +33,7 @@ export async function serve(context: CliContext, options: ServeOptions): Promise
       toReload = service === undefined;
       return service?.reload?.();
     }
-    if (abort.signal.aborted) return forced.resolve(FORCED_EXIT_CODES[name]);
+    if (abort.signal.aborted) return forced.resolve(EXIT_OF_SIGNAL[name]);
     abort.abort();
     asked.resolve('asked');
   });

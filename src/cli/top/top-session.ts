@@ -2,8 +2,8 @@
 import type { GatewayClient } from '../../client/gateway-client.ts';
 import { sleep } from '../../shared/clock.ts';
 import { toFleetError } from '../../shared/errors.ts';
-import type { CliContext, SignalName } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
+import type { CliContext } from '../context.ts';
+import { EXIT_OF_SIGNAL, EXIT_OK } from '../exit-code.ts';
 import type { Key } from './keys.ts';
 import { pageRows, renderTop, type TopFrame } from './render-top.ts';
 import { Screen } from './screen.ts';
@@ -13,9 +13,6 @@ import { FIRST_STATE, pressKey, type TopState } from './top-state.ts';
 const TICK_MS = 1_000;
 /** Of a terminal that does not tell its size: that of the VT100. */
 const DEFAULT_SIZE = { columns: 80, rows: 24 };
-/** 128 and the signal's number, as a shell tells it. */
-const EXIT_CODES: Readonly<Record<SignalName, number>> = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 };
-
 export interface TopSessionOptions {
   client: Pick<GatewayClient, 'health'>;
   intervalMs: number;
@@ -39,7 +36,7 @@ export class TopSession {
     this.#screen = new Screen(context, {
       key: (key) => this.#guard(() => this.#press(key)),
       resize: () => this.#draw(),
-      hangUp: () => this.#end(EXIT_CODES.SIGHUP),
+      hangUp: () => this.#end(EXIT_OF_SIGNAL.SIGHUP),
     });
   }
 
@@ -47,7 +44,7 @@ export class TopSession {
   async run(): Promise<number> {
     const { out, signals } = this.#context;
     await this.#ask();
-    const unlisten = signals.listen(['SIGINT', 'SIGTERM', 'SIGHUP'], (name) => this.#end(EXIT_CODES[name]));
+    const unlisten = signals.listen(['SIGINT', 'SIGTERM', 'SIGHUP'], (name) => this.#end(EXIT_OF_SIGNAL[name]));
     const onGone = (): void => this.#end(EXIT_OK);
     out.gone.addEventListener('abort', onGone, { once: true });
     try {

@@ -17,6 +17,7 @@ import {
   stateEvent,
   stream,
 } from '../../client/fake-gateway.ts';
+import { settle } from '../../support/deadline.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { TestWorld } from '../test-world.ts';
 
@@ -325,6 +326,80 @@ describe('fleet run', { timeout: 20_000 }, () => {
     const { exitCode, stderr } = await running;
     assert.equal(exitCode, 130);
     assert.match(stderr, new RegExp(`left while job ${JOB} was being ended.*\n.*fleet jobs show ${JOB}`));
+  });
+
+  for (const [signal, code] of [
+    ['SIGTERM', 143],
+    ['SIGHUP', 129],
+  ] as const) {
+    test(`${signal} asks for the cancel and ends the command line, whatever the node does`, async () => {
+      const clock = new FakeClock();
+      Object.assign(world, { clock });
+      gateway.on('POST /v1/jobs', openStream(jobEvent(), dataEvent('stdout', 'working\n', 13)));
+      gateway.on(`POST /v1/jobs/${JOB}/cancel`, json(jobView(runView({ state: 'running' }))));
+      const running = world.run('run', 'node-1', 'true');
+      while (!world.stdout.bytes.includes('working')) await new Promise((resolve) => setTimeout(resolve, 5));
+      assert.ok(world.signal(signal));
+      while (gateway.requestsTo(`POST /v1/jobs/${JOB}/cancel`).length === 0) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      await settle();
+      await clock.advance(3_000);
+      const { exitCode, stderr } = await running;
+      assert.equal(exitCode, code);
+      assert.match(stderr, new RegExp(`left while job ${JOB} was being ended.*\n.*fleet jobs show ${JOB}`));
+    });
+
+    test(`${signal} ends the command line, whatever the gateway does`, async () => {
+      const answers = [openStream(), openStream(jobEvent())];
+      gateway.on('POST /v1/jobs', ...answers);
+      for (const answer of answers) {
+        const clock = new FakeClock();
+        Object.assign(world, { clock });
+        // No answer at all.
+        gateway.on(`POST /v1/jobs/${JOB}/cancel`, () => {});
+        const running = world.run('run', 'node-1', 'true');
+        await answer.opened;
+        await settle();
+        assert.ok(world.signal(signal));
+        await settle();
+        await clock.advance(3_000);
+        const { exitCode, stderr } = await running;
+        assert.equal(exitCode, code);
+        assert.match(stderr, /left before the gateway (said whether it took|accepted the cancel of) (the )?job/);
+      }
+    });
+  }
+
+  test('a second Ctrl-C waits a moment for the cancel to be accepted, and for no reader', async () => {
+    const clock = new FakeClock();
+    Object.assign(world, { clock });
+    gateway.on('POST /v1/jobs', openStream(jobEvent(), dataEvent('stdout', 'working\n', 13)));
+    gateway.on(`POST /v1/jobs/${JOB}/cancel`, () => {});
+    const running = world.run('run', 'node-1', 'true');
+    while (!world.stdout.bytes.includes('working')) await new Promise((resolve) => setTimeout(resolve, 5));
+    world.stdout._write = () => {};
+    world.stdout.write('stuck');
+    world.signal('SIGINT');
+    world.signal('SIGINT');
+    await settle();
+    await clock.advance(1_000);
+    await settle();
+    await clock.advance(1_000);
+    const { exitCode, stderr } = await running;
+    assert.equal(exitCode, 130);
+    assert.match(stderr, new RegExp(`fleet jobs cancel ${JOB}`));
+  });
+
+  test('under nohup, SIGHUP stays ignored', async () => {
+    Object.assign(world.signals, { hangupIgnored: () => true });
+    gateway.on('POST /v1/jobs', openStream(jobEvent(), dataEvent('stdout', 'working\n', 13)));
+    const running = world.run('run', 'node-1', 'true');
+    while (!world.stdout.bytes.includes('working')) await new Promise((resolve) => setTimeout(resolve, 5));
+    assert.equal(world.signal('SIGHUP'), false);
+    world.signal('SIGINT');
+    world.signal('SIGINT');
+    assert.equal((await running).exitCode, 130);
   });
 
   test('Ctrl-C before the gateway has answered cancels once the job is known', async () => {

@@ -15,6 +15,7 @@ function show(records: readonly object[], { isTerminal = false, end = {} as Part
       seen[name] += String(data);
       seen.both += String(data);
     },
+    giveUp: () => {},
     ready: async () => {},
     flush: async () => {},
     gone: new AbortController().signal,
