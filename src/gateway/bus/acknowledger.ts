@@ -8,6 +8,9 @@ const GATHER_MS = 50;
 /** Each is a write of the node's journal, and holds up its commands for as long. */
 const MAX_RUNS_AT_ONCE = 200;
 
+/** Pause before acknowledgements that a connected node did not take are repeated, ms. */
+const RETRY_MS = 30_000;
+
 export interface AcknowledgerOptions {
   /** Resolves when all that is stored survives a power cut: a node that has dropped its log cannot send it again. */
   sync(): Promise<void>;
@@ -23,6 +26,7 @@ export class Acknowledger {
   readonly #options: AcknowledgerOptions;
   #waiting = new Map<string, string[]>();
   #timer: Timer | undefined;
+  #closed = false;
 
   constructor(options: AcknowledgerOptions) {
     this.#options = options;
@@ -47,22 +51,30 @@ export class Acknowledger {
 
   /** What is lost by that is asked for when the node is online the next time. */
   close(): void {
+    this.#closed = true;
     this.#timer?.cancel();
     this.#waiting.clear();
   }
 
   #flush(): void {
-    const { clientOf, logger } = this.#options;
+    const { clientOf, clock, logger } = this.#options;
     const waiting = this.#waiting;
     this.#waiting = new Map();
     this.#timer = undefined;
     for (const [nodeId, runs] of waiting) {
       const client = clientOf(nodeId);
       if (client === undefined) continue;
-      this.acknowledge(client, runs).catch((error: unknown) =>
-        logger.info({ err: error, runs: runs.length }, 'acknowledgements did not reach the node'),
-      );
+      this.acknowledge(client, runs).catch((error: unknown) => {
+        logger.info({ err: error, runs: runs.length }, 'acknowledgements did not reach the node');
+        // One that comes back is asked anyway; one that stays may have met a full disk, here or there.
+        clock.after(RETRY_MS, () => this.#again(nodeId, runs), { unref: true });
+      });
     }
+  }
+
+  #again(nodeId: string, runs: readonly string[]): void {
+    if (this.#closed) return;
+    for (const id of runs) this.add({ id, nodeId });
   }
 
   /** At once. */

@@ -43,11 +43,19 @@ const SCHEMA = `
 
 export class Journal {
   readonly #path: string;
+  readonly #makeRoom: () => void;
   #open: Database.Database | undefined;
   readonly #statements = new Map<string, Database.Statement>();
 
-  constructor(path: string) {
+  /** `makeRoom` is called when the disk refuses a write, which is then tried once more. */
+  constructor(path: string, makeRoom: () => void = () => {}) {
     this.#path = path;
+    this.#makeRoom = makeRoom;
+  }
+
+  /** For what is written beside the journal, too. */
+  makeRoom(): void {
+    this.#makeRoom();
   }
 
   /**
@@ -216,7 +224,7 @@ export class Journal {
 
   /** All of the statements, each with its parameters, or none. */
   #write(...statements: [sql: string, ...parameters: SqlValue[]][]): void {
-    this.#guard((database) =>
+    this.#guardWrite((database) =>
       database.transaction(() => {
         for (const [sql, ...parameters] of statements) this.#prepare(database, sql).run(...parameters);
       })(),
@@ -225,7 +233,7 @@ export class Journal {
 
   /** Survives the end of this process at once, a power cut only with the next `#write`. */
   #writeSoon(sql: string, parameters: SqlValue[]): void {
-    this.#guard((database) => {
+    this.#guardWrite((database) => {
       database.pragma('synchronous = NORMAL');
       try {
         this.#prepare(database, sql).run(...parameters);
@@ -244,6 +252,18 @@ export class Journal {
     return statement;
   }
 
+  #guardWrite(action: (database: Database.Database) => void): void {
+    this.#guard((database) => {
+      try {
+        action(database);
+      } catch (error) {
+        if (!isRefusedByDisk(error)) throw error;
+        this.#makeRoom();
+        action(database);
+      }
+    });
+  }
+
   #guard<T>(action: (database: Database.Database) => T): T {
     if (this.#open === undefined) throw new FleetError('not_running', 'the journal is closed');
     try {
@@ -260,8 +280,12 @@ function dropFormerIndex(database: Database.Database): void {
     database.exec('DROP INDEX IF EXISTS run_open');
   } catch (error) {
     // It costs time only. A full disk must not keep the node from following its runs, and from telling what is wrong.
-    if (!(error instanceof Database.SqliteError && /^SQLITE_(FULL|IOERR)/.test(error.code))) throw error;
+    if (!isRefusedByDisk(error)) throw error;
   }
+}
+
+function isRefusedByDisk(error: unknown): boolean {
+  return error instanceof Database.SqliteError && /^SQLITE_(FULL|IOERR)/.test(error.code);
 }
 
 function isBusy(error: unknown): boolean {

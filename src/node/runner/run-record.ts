@@ -82,9 +82,10 @@ export class RunRecord {
   }
 
   #persist(what: string, write: () => void | Promise<void>): Promise<boolean> {
-    const { clock, signal, logger } = this.#options;
+    const { clock, signal, logger, journal } = this.#options;
     const onFailure = (error: unknown): void => {
       logger.error({ err: error, what }, 'a run cannot be recorded; trying on');
+      journal.makeRoom();
     };
     return untilStored(write, { clock, signal, onFailure });
   }

@@ -73,9 +73,10 @@ export class Runner {
     this.#options = options;
     this.#agents = new Agents(options.agents ?? {});
     this.#planHost = createPlanHost(options, this.#agents);
-    this.#journal = new Journal(join(folder, 'runs.db'));
+    this.#journal = new Journal(join(folder, 'runs.db'), () => this.#space.giveUpReserve());
     this.#fifos = new FifoPool({ folder: join(folder, 'pipes'), runTool, logger });
     this.#space = new SpoolSpace({
+      folder,
       journal: this.#journal,
       logPath: (run) => this.#logPath(run),
       maxBytes: maxSpoolBytes,
@@ -257,8 +258,7 @@ export class Runner {
     const row = this.#journal.find(run);
     if (row === undefined) throw new FleetError('not_found', `no run ${run}`);
     if (row.phase !== 'ended') throw new FleetError('conflict', `${run} has not ended`);
-    this.#journal.acknowledge(run, this.#options.now());
-    this.#space.evict();
+    this.#space.acknowledge(row, this.#options.now());
     this.#prune();
   }
 

@@ -1,5 +1,7 @@
 /** Where the blocks of a rolling tail lie: in memory if that is little, else in a file that nobody else can see. */
 import { type FileHandle, open, unlink } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { requireDisk } from '../runner/disk-reserve.ts';
 import { BLOCK_BYTES } from './frame-block.ts';
 
 export interface BlockStore {
@@ -37,6 +39,7 @@ export class FileBlocks implements BlockStore {
   }
 
   async write(slot: number, bytes: Buffer): Promise<void> {
+    requireDisk(dirname(this.#path), bytes.length);
     const file = this.#file ?? (await this.#open());
     for (let written = 0; written < bytes.length; ) {
       const at = slot * BLOCK_BYTES + written;

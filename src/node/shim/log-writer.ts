@@ -2,6 +2,8 @@
 
 import { closeSync, constants, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { requireDisk } from '../runner/disk-reserve.ts';
 
 /** Written with one system call at most, bytes. */
 const BATCH_BYTES = 1024 * 1024;
@@ -110,6 +112,7 @@ export class LogWriter {
 
   async #write(data: Buffer): Promise<void> {
     this.#file ??= await openLog(this.#options.path);
+    requireDisk(dirname(this.#options.path), data.length);
     await writeWhole(this.#file, data, this.#bytes);
     this.#bytes += data.length;
   }

@@ -370,6 +370,28 @@ test('acknowledgements that were lost are repeated when the node is back, for en
   await until(() => node.count('acknowledge', `${job}.0`) === 1, 'the acknowledgement');
 });
 
+test('acknowledgements that a connected node could not take are repeated', async (t) => {
+  const fleet = new TestBus(t);
+  const node = await fleet.addNode('a');
+  await node.connect();
+  let refused = 0;
+  node.script = (route, _run, _request, response) => {
+    if (route !== 'acknowledge' || refused === 2) return false;
+    refused += 1;
+    response.writeHead(507).end(JSON.stringify({ error: { code: 'storage_failed', message: 'the disk is full' } }));
+    return true;
+  };
+  const job = await fleet.submit(['a']);
+  await fleet.untilState(job, 'delivered');
+  node.end(`${job}.0`);
+  await fleet.untilState(job, 'exited');
+  await until(async () => {
+    await fleet.clock.advance(5000);
+    return node.count('acknowledge', `${job}.0`) === 3;
+  }, 'the third acknowledgement');
+  assert.equal(refused, 2);
+});
+
 test('a full disk of the gateway in the middle loses nothing', async (t) => {
   const fleet = new TestBus(t);
   const node = await fleet.addNode('a');

@@ -1,0 +1,84 @@
+/** Small disks that fill up, of the node and of the gateway: nothing is lost, and both go on by themselves once there is room. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { type TestContext, test } from 'node:test';
+import type { HealthView } from '../../src/protocol/views.ts';
+import { FleetWorld, until } from '../support/fleet-processes.ts';
+
+const PATIENCE_MS = 60_000;
+/** Of an output of 39 MB. */
+const LINES = 5_000_000;
+const timeout = { timeout: 3 * PATIENCE_MS };
+
+/** Undefined where nobody may mount. The disk goes when the last process that uses it is gone. */
+async function smallDisk(t: TestContext, folder: string, size: string): Promise<string | undefined> {
+  await mkdir(folder, { mode: 0o700 });
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size},mode=700`, 'fleet-test', folder], { stdio: 'ignore' });
+  } catch {
+    t.diagnostic('mounting is not allowed here');
+    return undefined;
+  }
+  t.after(() => execFileSync('umount', ['--lazy', folder]));
+  return folder;
+}
+
+async function createWorld(t: TestContext): Promise<FleetWorld> {
+  const world = await FleetWorld.create();
+  t.after(() => world.close().catch((error) => assert.equal(error.code, 'EBUSY')));
+  return world;
+}
+
+test('a node: an output larger than its disk, then a disk that others fill', timeout, async (t) => {
+  const world = await createWorld(t);
+  const disk = await smallDisk(t, world.nodeHome('n1'), '16m');
+  if (disk === undefined) return;
+  await mkdir(world.home, { mode: 0o700 });
+  await writeFile(path.join(world.home, 'config.yaml'), JSON.stringify({ gateway: { heartbeatInterval: '1s' } }), {
+    mode: 0o600,
+  });
+  await world.startGateway();
+  await world.startNode('n1');
+  for (let round = 0; round < 2; round += 1) {
+    const large = await world.fleet(['run', 'n1', 'head -c 40000000 /dev/zero; exit 3']);
+    assert.ok([3, 255].includes(large.code ?? -1), large.stderr);
+    // The gateway's acknowledgement gives the room back.
+    await until(async () => (await world.fleet(['run', 'n1', 'true'])).code === 0, 'the next command', PATIENCE_MS);
+  }
+  const filler = path.join(disk, 'filler');
+  const tail = path.join(world.folder, 'go');
+  const wait = `until [ -e ${tail} ]; do sleep 0.1; done; echo late; exit 7`;
+  const job = (await world.fleet(['run', '--async', 'n1', wait])).text.trim();
+  await until(async () => (await world.fleet(['jobs', 'show', job])).text.includes('running'), 'a run', PATIENCE_MS);
+  assert.throws(() => execFileSync('dd', ['if=/dev/zero', `of=${filler}`, 'bs=4k'], { stdio: 'ignore' }));
+  const reasons = async (): Promise<string> =>
+    (JSON.parse((await world.fleet(['health', '--json'])).text) as HealthView).nodes[0]?.reasons.join() ?? '';
+  await until(async () => /disk that holds .* is full/.test(await reasons()), 'the fault in health', PATIENCE_MS);
+  await writeFile(tail, '');
+  const ended = await world.fleet(['jobs', 'wait', job]);
+  assert.equal(ended.code, 7, 'its end is recorded although the disk is full');
+  await rm(filler);
+  await until(async () => !/disk that holds/.test(await reasons()), 'the end of the fault', PATIENCE_MS);
+  assert.equal((await world.fleet(['run', 'n1', 'echo on'])).text, 'on\n');
+});
+
+test('the gateway: the node keeps what cannot be stored, and delivers it once there is room', timeout, async (t) => {
+  const world = await createWorld(t);
+  const disk = await smallDisk(t, world.home, '24m');
+  if (disk === undefined) return;
+  await world.startGateway();
+  await world.startNode('n1');
+  const job = (await world.fleet(['run', '--async', 'n1', `seq ${LINES}`])).text.trim();
+  await until(
+    async () => /SQLITE_FULL/.test((await world.fleet(['run', 'n1', 'true'])).stderr),
+    'a full disk',
+    PATIENCE_MS,
+  );
+  execFileSync('mount', ['-o', 'remount,size=200m', disk]);
+  assert.equal((await world.fleet(['jobs', 'wait', job])).code, 0);
+  const numbers = (await world.fleet(['jobs', 'logs', job])).text.trimEnd().split('\n');
+  assert.equal(numbers.length, LINES);
+  assert.ok(numbers.every((line, index) => line === String(index + 1)));
+});
