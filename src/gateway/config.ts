@@ -49,6 +49,8 @@ export const gatewayConfigSchema = z.strictObject({
   keyGrace: durationSchema
     .refine((ms) => ms >= LEAST_KEY_GRACE_MS, 'must be 10m or longer')
     .default(DEFAULT_KEY_GRACE_MS),
+  /** Whether a capability that a node has since it was let in, such as an agent, waits for an admin. */
+  approveCapabilities: z.boolean().default(false),
   /** Time offline after which an ephemeral node is forgotten. */
   ephemeralGrace: intervalSchema.default(3_600_000),
   ssh: sshConfigSchema,

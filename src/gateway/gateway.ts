@@ -45,6 +45,7 @@ import { HistoryKeeper } from './history/history-keeper.ts';
 import { ConnectEpochs } from './identity/connect-epochs.ts';
 import { Invites } from './identity/invites.ts';
 import { NodeKeyRotation } from './identity/key-rotation.ts';
+import { pendingChanges } from './identity/node-claims.ts';
 import { Pairing } from './identity/pairing.ts';
 import { PendingNodes } from './identity/pending-nodes.ts';
 import { loadOrCreateKeyFile } from './identity/signing-key.ts';
@@ -165,6 +166,7 @@ export class Gateway {
       concurrencyPerNode: config.concurrencyPerNode,
       maxRunsInFlight: config.maxRunsInFlight,
       maxOutputBytes: config.maxOutputBytes,
+      approveCapabilities: config.approveCapabilities,
       signTicket: (run, body) => {
         const known = sessions.get(run.nodeId)?.signingKeys.newest;
         return issueTicket({ signingKey: keys.signerFor(known), clock }, run, body);
@@ -186,7 +188,8 @@ export class Gateway {
     const app = createApi({ authenticator, origins, clock, logger, audit: store.audit, refusals });
     noteTokenRefusals(app, { store, origins, clock, signals: alerts.signals });
     const sources = { store, sessions, monitor, epochs, clock, logger };
-    addNodeRoutes(app, { ...sources, bus, pairing, rotation, keys, heartbeatIntervalMs: config.heartbeatInterval });
+    const { approveCapabilities, heartbeatInterval: heartbeatIntervalMs } = config;
+    addNodeRoutes(app, { ...sources, bus, pairing, rotation, keys, heartbeatIntervalMs, approveCapabilities });
     addJobRoutes(app, { ...sources, bus });
     addAuditRoutes(app, { store });
     addInviteRoutes(app, { invites, logger });
@@ -209,7 +212,11 @@ export class Gateway {
     addScheduleRoutes(app, { ...sources, scheduler, places, localTimeZone });
     const describeGateway = (): GatewayView => {
       if (this.#view === undefined) throw new FleetError('busy', 'the gateway is starting');
-      const nodes = { paired: store.nodes.all().length, connected: sessions.size, pending: pending.list().length };
+      const nodes = {
+        paired: store.nodes.all().length,
+        connected: sessions.size,
+        pending: pending.list().length + pendingChanges(store).length,
+      };
       const runs = { open: store.runs.open().length };
       return { ...this.#view, nodes, runs, config: reloading.view, faults: readFaults() };
     };

@@ -70,12 +70,17 @@ export function commitmentOf(opening: Uint8Array): Buffer {
   return createHash('sha256').update(opening).digest();
 }
 
-/** What {@link comparisonCode} gives. */
+/** What {@link eightDigits} gives. */
 export const COMPARISON_CODE = /^\d{4}-\d{4}$/;
 
 /** The code that both screens show for a node that waits for approval: eight digits, `4831-2290`. */
 export function comparisonCode(transcript: Buffer, opening: Uint8Array): string {
   const digest = createHash('sha256').update('fleet-compare-v1\0').update(transcript).update(opening).digest();
+  return eightDigits(digest);
+}
+
+/** A hash as people compare it: `4831-2290`. */
+export function eightDigits(digest: Buffer): string {
   const digits = String(digest.readUIntBE(0, 6) % 100_000_000).padStart(8, '0');
   return `${digits.slice(0, 4)}-${digits.slice(4)}`;
 }

@@ -33,6 +33,17 @@ export interface NodeDetailView extends NodeView {
   policy: boolean | null;
   /** Set when its key seems to be used by two machines, until an operator resets it. */
   clone: CloneView | null;
+  /** What it says of itself since it was let in, and an admin has not approved. */
+  pending?: (ClaimView & { code: string }) | null;
+  /** What an admin has turned down. */
+  refused?: ClaimView | null;
+}
+
+/** Labels and capabilities that a node would like to have and that do not count. */
+export interface ClaimView {
+  /** Only those that would change; null takes one away. */
+  labels: Record<string, string | null>;
+  capabilities: string[];
 }
 
 /** A machine that connected with a node's key. */
@@ -54,16 +65,22 @@ export interface CloneView {
   machines: [SightingView, SightingView];
 }
 
+/** A machine that asks to join, or a node that asks for other labels or capabilities than it was let in with. */
 export interface PendingView {
+  kind?: 'join' | 'change';
   name: string;
-  /** Eight digits; the machine shows the same. */
+  /** Eight digits. A machine that asks to join shows the same; of a change, they stand for exactly that change. */
   code: string;
   fingerprint: string;
   address: string;
   hostname: string;
   os: string;
   arch: string;
+  /** Those that it will have. */
   labels: Record<string, string>;
+  capabilities?: string[];
+  /** With the kind `change` only. */
+  change?: ClaimView;
   since: string;
 }
 

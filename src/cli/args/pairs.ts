@@ -1,4 +1,5 @@
 /** `K=V` options, such as labels. */
+import type { ClaimView } from '../../protocol/views.ts';
 import { FleetError } from '../../shared/errors.ts';
 
 /** The last one of a key counts. @throws FleetError `usage`. */
@@ -14,6 +15,14 @@ export function parsePairs(texts: readonly string[], option: string): Record<str
     pairs[text.slice(0, equals)] = text.slice(equals + 1);
   }
   return pairs;
+}
+
+/** What is asked for: `role=db, -site, agent:coder`; empty for nothing. */
+export function formatClaim({ labels, capabilities }: ClaimView): string {
+  const changes = Object.keys(labels)
+    .sort()
+    .map((key) => (labels[key] === null ? `-${key}` : `${key}=${labels[key]}`));
+  return [...changes, ...capabilities].join(', ');
 }
 
 /** `a=1,b=2`, by key; empty without labels. */

@@ -1,6 +1,6 @@
-/** `fleet nodes approve`: lets a waiting machine in. */
+/** `fleet nodes approve`: lets a waiting machine in, or a node have the labels and capabilities that it asks for. */
 
-import { parsePairs } from '../args/pairs.ts';
+import { formatClaim, parsePairs } from '../args/pairs.ts';
 import { defineCommand } from '../command.ts';
 import { openGateway, printJson } from '../context.ts';
 import { EXIT_OK } from '../exit-code.ts';
@@ -8,7 +8,10 @@ import { EXIT_OK } from '../exit-code.ts';
 export const nodesApproveCommand = defineCommand({
   name: 'nodes approve',
   usage: 'CODE|NAME [OPTIONS]',
-  describe: 'Lets a machine in that waits for approval. Compare its code first: both sides show the same.',
+  describe: [
+    'Lets a machine in that waits for approval. Compare its code first: both sides show the same.',
+    'Of a node that asks for other labels or capabilities, a code approves exactly what `fleet nodes pending` shows with it.',
+  ].join('\n'),
   positionals: [{ name: 'WHICH', describe: 'The code that it shows, or its name' }],
   options: {
     name: { type: 'string', placeholder: 'NAME', describe: 'Give it this name' },
@@ -26,7 +29,12 @@ export const nodesApproveCommand = defineCommand({
       ...(Object.keys(labels).length === 0 ? {} : { labels }),
     });
     if (context.json) printJson(context, approved);
-    else context.out.write(`${options.name ?? approved.name} (${approved.code}) is approved\n`);
+    else {
+      const { change, code, labels: own } = approved;
+      const granted = formatClaim(change ?? { labels: own, capabilities: [] });
+      const details = granted === '' ? '' : `${change === undefined ? ', with' : ':'} ${granted}`;
+      context.out.write(`${options.name ?? approved.name} (${code}) is approved${details}\n`);
+    }
     return EXIT_OK;
   },
 });

@@ -1,4 +1,6 @@
-/** `fleet nodes pending`: machines that ask to join without an invite. */
+/** `fleet nodes pending`: machines that ask to join without an invite, and nodes that ask for other labels or capabilities. */
+import type { PendingView } from '../../protocol/views.ts';
+import { formatClaim } from '../args/pairs.ts';
 import { defineCommand } from '../command.ts';
 import { openGateway, printJson } from '../context.ts';
 import { EXIT_OK } from '../exit-code.ts';
@@ -8,7 +10,10 @@ import { formatTable } from '../output/table.ts';
 export const nodesPendingCommand = defineCommand({
   name: 'nodes pending',
   usage: '',
-  describe: 'Lists the machines that wait for approval. Approve one only if it shows the same code as this list.',
+  describe: [
+    'Lists the machines that wait for approval, and the labels and capabilities that nodes ask for since they joined.',
+    'Approve a machine only if it shows the same code as this list.',
+  ].join('\n'),
   positionals: [],
   options: {},
   examples: [
@@ -18,19 +23,27 @@ export const nodesPendingCommand = defineCommand({
   async execute(context) {
     const pending = await openGateway(context).pending();
     if (context.json) printJson(context, pending);
-    else if (pending.length === 0) context.err.write('No machine waits for approval.\n');
+    else if (pending.length === 0) context.err.write('Nothing waits for approval.\n');
     else {
       const now = context.clock.now();
-      const columns = ['CODE', 'NAME', 'ADDRESS', 'SYSTEM', 'ASKED'].map((header) => ({ header }));
+      const columns = ['CODE', 'NAME', 'ADDRESS', 'SYSTEM', 'ASKED', 'WANTS'].map((header) => ({ header }));
       const rows = pending.map((one) => [
         one.code,
         one.name,
         one.address,
         `${one.os} ${one.arch}`,
         formatRelativeTime(Date.parse(one.since), now),
+        describeWish(one),
       ]);
       context.out.write(formatTable(columns, rows, { paintHeader: context.out.style.bold }));
     }
     return EXIT_OK;
   },
 });
+
+/** `to join, with role=db`, or what would change. */
+export function describeWish({ change, labels }: PendingView): string {
+  if (change !== undefined) return formatClaim(change);
+  const own = formatClaim({ labels, capabilities: [] });
+  return own === '' ? 'to join' : `to join, with ${own}`;
+}

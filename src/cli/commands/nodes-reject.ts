@@ -1,4 +1,5 @@
-/** `fleet nodes reject`: turns a waiting machine away. */
+/** `fleet nodes reject`: turns a waiting machine away, or what a node asks for down. */
+import { formatClaim } from '../args/pairs.ts';
 import { defineCommand } from '../command.ts';
 import { openGateway, printJson } from '../context.ts';
 import { EXIT_OK } from '../exit-code.ts';
@@ -6,7 +7,8 @@ import { EXIT_OK } from '../exit-code.ts';
 export const nodesRejectCommand = defineCommand({
   name: 'nodes reject',
   usage: 'CODE|NAME',
-  describe: 'Turns away a machine that waits for approval.',
+  describe:
+    'Turns away a machine that waits for approval, or turns down the labels and capabilities that a node asks for.',
   positionals: [{ name: 'WHICH', describe: 'The code that it shows, or its name' }],
   options: {},
   examples: [
@@ -16,7 +18,11 @@ export const nodesRejectCommand = defineCommand({
   async execute(context, { positionals }) {
     const rejected = await openGateway(context).decidePending(positionals.WHICH, { decision: 'reject' });
     if (context.json) printJson(context, rejected);
-    else context.out.write(`${rejected.name} (${rejected.code}) is turned away\n`);
+    else {
+      const { name, code, change } = rejected;
+      const end = change === undefined ? 'is turned away' : `stays as it is: ${formatClaim(change)} is turned down`;
+      context.out.write(`${name} (${code}) ${end}\n`);
+    }
     return EXIT_OK;
   },
 });

@@ -1,6 +1,6 @@
 /** `fleet nodes show`: all that the gateway knows about one node. */
 import type { CloneView, NodeDetailView } from '../../protocol/views.ts';
-import { formatLabels } from '../args/pairs.ts';
+import { formatClaim, formatLabels } from '../args/pairs.ts';
 import { defineCommand } from '../command.ts';
 import { openGateway, printJson } from '../context.ts';
 import { EXIT_OK } from '../exit-code.ts';
@@ -42,12 +42,20 @@ function describe(node: NodeDetailView, now: number): [string, string][] {
     ['version', node.agentVersion ?? ''],
     ['capabilities', node.capabilities.join(', ')],
     ['labels', formatLabels(node.labels)],
+    ...describeClaims(node),
     ['active runs', node.runsActive === null ? '' : String(node.runsActive)],
     ['policy', node.policy === null ? '' : node.policy ? 'its own; fleet node status shows it there' : 'none'],
     ...describeClone(node.clone, ago),
     ['key', node.fingerprint],
     ['paired', ago(node.pairedAt)],
   ];
+}
+
+function describeClaims({ name, pending, refused }: NodeDetailView): [string, string][] {
+  const facts: [string, string][] = [];
+  if (pending) facts.push(['waits for approval', `${formatClaim(pending)} (fleet nodes approve ${pending.code})`]);
+  if (refused) facts.push(['turned down', `${formatClaim(refused)} (after all: fleet nodes approve ${name})`]);
+  return facts;
 }
 
 function describeClone(clone: CloneView | null, ago: (time: string | null) => string): [string, string][] {

@@ -2,8 +2,10 @@
 
 import { z } from 'zod';
 import { labelKeySchema, labelValueSchema, nodeNameSchema } from '../../protocol/names.ts';
+import { COMPARISON_CODE } from '../../protocol/pairing.ts';
 import type { GatewayView, ReloadView, RotatedKeyView } from '../../protocol/views.ts';
 import type { Clock } from '../../shared/clock.ts';
+import { FleetError } from '../../shared/errors.ts';
 import { type App, parseInput, queryText } from '../../shared/http/fastify-app.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
@@ -11,13 +13,21 @@ import { type ActDetails, GATEWAY_ACTOR } from '../audit/act.ts';
 import type { Bus } from '../bus/bus.ts';
 import type { ConnectEpochs } from '../identity/connect-epochs.ts';
 import { assertNameFree } from '../identity/free-names.ts';
+import {
+  decideChange,
+  type PendingChange,
+  pendingChange,
+  pendingChanges,
+  refusedChange,
+} from '../identity/node-claims.ts';
 import type { PendingNodes } from '../identity/pending-nodes.ts';
 import { removeNode, revokeNode } from '../node-removal.ts';
+import { lookUp } from '../store/look-up.ts';
 import type { NodeRecord } from '../store/nodes-table.ts';
 import type { Store } from '../store/store.ts';
 import { findNode } from './find.ts';
 import { resolveTarget } from './resolve-target.ts';
-import { nodeDetailView, nodeView, pendingView, type ViewSources } from './views.ts';
+import { changeView, nodeDetailView, nodeView, pendingView, type ViewSources } from './views.ts';
 
 /** What is wrong with a configuration may quote it, secrets included. */
 const FAULT_FOR_OTHERS = 'the configuration cannot be read; an admin sees why';
@@ -151,15 +161,47 @@ export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
     return reply.code(204).send();
   });
 
-  app.get('/v1/pending', read, () => ({ pending: pending.list().map(pendingView) }));
+  app.get('/v1/pending', read, () => ({
+    pending: [
+      ...pending.list().map(pendingView),
+      ...pendingChanges(store).map((change) => changeView(change, options)),
+    ],
+  }));
 
   app.post('/v1/pending/:which', manage('pairing.decide'), async (request) => {
+    const { which } = request.params as { which: string };
     const { decision, name, labels } = parseInput(decideRequest, request.body);
+    const change = findChange(store, pending, which, decision);
+    if (change !== undefined) {
+      if (name !== undefined) {
+        throw new FleetError('usage', `${change.node.name} is a node already, and asks for a change`, {
+          hint: `Without --name; to rename it: fleet nodes rename ${change.node.name} ${name}`,
+        });
+      }
+      request.act?.note({
+        ...nodeDetails(change.node),
+        decision,
+        change: { labels: change.labels, capabilities: change.capabilities },
+        labels,
+      });
+      await store.write(() => {
+        // The node may have said something else since.
+        if (findChange(store, pending, which, decision)?.code !== change.code) {
+          throw new FleetError('conflict', `${change.node.name} asks for something else now`, {
+            hint: 'Look again: fleet nodes pending',
+          });
+        }
+        decideChange(store, change, decision);
+        if (labels !== undefined) store.nodes.changeLabels(change.node.id, labels);
+      });
+      logger.info({ node: change.node.name, decision, by: request.caller.name }, 'change of a node decided');
+      return changeView(change, options);
+    }
     if (name !== undefined) assertNameFree(store, 'node', name);
     // Decisions are kept in memory only, so nothing else would store the row before it is made.
     request.act?.note({ decision, name, labels });
     await request.act?.record();
-    const decided = pending.decide((request.params as { which: string }).which, decision, name, labels);
+    const decided = pending.decide(which, decision, name, labels);
     logger.info({ node: decided.name, decision, by: request.caller.name }, 'pending node decided');
     return pendingView(decided);
   });
@@ -167,6 +209,30 @@ export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
   function named(params: unknown): NodeRecord {
     return findNode(store, (params as { node: string }).node);
   }
+}
+
+/** The change that is meant, unless a waiting machine is. @throws FleetError `ambiguous`. */
+function findChange(
+  store: Store,
+  pending: PendingNodes,
+  which: string,
+  decision: 'approve' | 'reject',
+): PendingChange | undefined {
+  const coded = pendingChanges(store).filter(({ code }) => code === which);
+  const isCode = coded.length > 0 || COMPARISON_CODE.test(which);
+  const named = isCode
+    ? []
+    : lookUp(store.nodes, which).flatMap(
+        (node) => pendingChange(node) ?? (decision === 'approve' ? (refusedChange(node) ?? []) : []),
+      );
+  const [change, another] = [...coded, ...named];
+  if (change === undefined) return undefined;
+  const machines = pending.find(which);
+  if (another === undefined && machines.length === 0) return change;
+  const codes = [...coded, ...named, ...machines].map(({ code }) => code).join(', ');
+  throw new FleetError('ambiguous', `${which} fits more than one that waits for approval: ${codes}`, {
+    hint: 'Use the code of the one that is meant; see fleet nodes pending.',
+  });
 }
 
 function nodeDetails({ name, id, publicKey }: NodeRecord): ActDetails {

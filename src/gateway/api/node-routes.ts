@@ -16,6 +16,7 @@ import { actorOfKey } from '../audit/actor-of-key.ts';
 import type { HealthMonitor } from '../health/monitor.ts';
 import type { ConnectEpochs } from '../identity/connect-epochs.ts';
 import type { NodeKeyRotation } from '../identity/key-rotation.ts';
+import { NodeClaims } from '../identity/node-claims.ts';
 import { assertProtocol, type Pairing, type PairingPeer } from '../identity/pairing.ts';
 import type { KeyRing } from '../identity/signing-keys.ts';
 import { endRemoved, type NodeRemovalOptions } from '../node-removal.ts';
@@ -34,10 +35,13 @@ export interface NodeRoutesOptions extends NodeRemovalOptions {
   clock: Clock;
   logger: Logger;
   heartbeatIntervalMs: number;
+  /** Whether new capabilities of a node wait for an admin. */
+  approveCapabilities?: boolean;
 }
 
 export function addNodeRoutes(app: App, options: NodeRoutesOptions): void {
   const { pairing, epochs, keys, sessions, monitor, store, clock } = options;
+  const claims = new NodeClaims({ approveCapabilities: false, ...options });
   const pair = { config: { action: 'pair' as const } };
   const self = { config: { action: 'node.self' as const } };
 
@@ -54,10 +58,11 @@ export function addNodeRoutes(app: App, options: NodeRoutesOptions): void {
     assertProtocol(protocol);
     const session = sessionOf(sessions, request.caller);
     const { hostname, machineId = null } = facts;
+    const { publicKey, address } = pairingPeer(request.caller);
     const { node, greeting } = await store.write(() => {
-      store.nodes.setFacts(session.nodeId, facts);
-      if (labels !== undefined) store.nodes.setOwnLabels(session.nodeId, labels);
-      const who = { address: session.peer.remoteAddress, hostname, machineId };
+      const known = store.nodes.byId(session.nodeId);
+      if (known !== undefined) claims.hear(known, { facts, labels }, { publicKey, remoteAddress: address });
+      const who = { address, hostname, machineId };
       const subject = { id: session.nodeId, name: session.nodeName };
       return { node: store.nodes.byId(session.nodeId), greeting: epochs.greet(subject, epoch, who) };
     });

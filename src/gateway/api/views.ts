@@ -3,6 +3,7 @@ import { fullestDiskPct, memUsedPct } from '../../protocol/heartbeat.ts';
 import type { JobView, RunView } from '../../protocol/job-messages.ts';
 import { type NodeStatus, worstFirst, worstStatus } from '../../protocol/node-status.ts';
 import type {
+  ClaimView,
   CloneView,
   HealthDayView,
   HealthNodeView,
@@ -16,11 +17,12 @@ import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts
 import { type HealthMonitor, lastSeen } from '../health/monitor.ts';
 import type { NodeReport } from '../health/report-types.ts';
 import type { ConnectEpochs } from '../identity/connect-epochs.ts';
+import { type PendingChange, pendingChange, refusedChange } from '../identity/node-claims.ts';
 import type { PendingNode } from '../identity/pending-nodes.ts';
 import type { Sessions } from '../sessions.ts';
 import type { CloneSuspicion, Sighting } from '../store/epochs-table.ts';
 import type { JobRecord } from '../store/jobs-table.ts';
-import type { NodeRecord } from '../store/nodes-table.ts';
+import { type NodeRecord, usableCapabilities, withoutNulls } from '../store/nodes-table.ts';
 import type { RunRecord } from '../store/runs-table.ts';
 
 export interface ViewSources {
@@ -37,7 +39,7 @@ export function nodeView(node: NodeRecord, { sessions, monitor }: ViewSources): 
     name: node.name,
     status: node.revokedAt === null ? health.status : 'revoked',
     labels: node.labels,
-    capabilities: node.facts?.capabilities ?? [],
+    capabilities: usableCapabilities(node),
     lastSeenAt: isoOrNull(lastSeen(node, health)),
     connectedSince: isoOrNull(session?.connectedAt ?? null),
     rttMs: session === undefined ? null : tenths(health.latest?.beat.rttMs),
@@ -62,6 +64,7 @@ export function nodeDetailView(node: NodeRecord, sources: ViewSources): NodeDeta
     runsActive: session === undefined ? null : (health.latest?.beat.runsActive ?? null),
     policy: health.latest?.beat.policy ?? null,
     clone: cloneView(sources.epochs.suspicionOf(node.id)),
+    ...claimsView(node),
   };
 }
 
@@ -75,8 +78,40 @@ function sightingView({ hostname, address, machineId, at }: Sighting): SightingV
   return { hostname, address, machineId, at: iso(at) };
 }
 
+function claimsView(node: NodeRecord): Pick<NodeDetailView, 'pending' | 'refused'> {
+  const pending = pendingChange(node);
+  const refused = refusedChange(node);
+  return {
+    pending: pending === undefined ? null : { code: pending.code, ...claimView(pending) },
+    refused: refused === undefined ? null : claimView(refused),
+  };
+}
+
+function claimView({ labels, capabilities }: PendingChange): ClaimView {
+  return { labels, capabilities };
+}
+
+export function changeView(change: PendingChange, { sessions }: Pick<ViewSources, 'sessions'>): PendingView {
+  const { node, code, since } = change;
+  return {
+    kind: 'change',
+    name: node.name,
+    code,
+    fingerprint: formatFingerprint(sshPublicKeyBlob(node.publicKey)),
+    address: sessions.get(node.id)?.peer.remoteAddress ?? '',
+    hostname: node.facts?.hostname ?? '',
+    os: node.facts?.os ?? '',
+    arch: node.facts?.arch ?? '',
+    labels: withoutNulls({ ...node.labels, ...change.labels }),
+    capabilities: [...usableCapabilities(node), ...change.capabilities],
+    change: claimView(change),
+    since: iso(since),
+  };
+}
+
 export function pendingView(pending: PendingNode): PendingView {
   return {
+    kind: 'join',
     name: pending.name,
     code: pending.code,
     fingerprint: formatFingerprint(sshPublicKeyBlob(pending.publicKey)),
@@ -85,6 +120,7 @@ export function pendingView(pending: PendingNode): PendingView {
     os: pending.facts.os,
     arch: pending.facts.arch,
     labels: pending.labels,
+    capabilities: pending.facts.capabilities,
     since: iso(pending.since),
   };
 }

@@ -32,6 +32,8 @@ export interface BusOptions {
   maxRunsInFlight: number;
   /** Output of one run that is kept, bytes. */
   maxOutputBytes: number;
+  /** Whether agents of a node are used only once an admin has approved them. */
+  approveCapabilities?: boolean;
   signTicket(run: { id: string; nodeId: string }, body: Buffer): string;
 }
 

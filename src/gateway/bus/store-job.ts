@@ -1,4 +1,5 @@
 /** Writes a submission down: the job, one run for each node, and the end of those that may not wait for an absent node. */
+import { agentCapability } from '../../protocol/agent/agent-capability.ts';
 import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
 import { randomBase32 } from '../../shared/base32.ts';
 import type { Clock } from '../../shared/clock.ts';
@@ -20,6 +21,8 @@ export interface StoreJobOptions {
   sessions: Sessions;
   clock: Clock;
   maxOutputBytes: number;
+  /** Whether an agent is used only once an admin has approved it. */
+  approveCapabilities?: boolean;
 }
 
 export interface StoredJob {
@@ -35,7 +38,7 @@ export function storeJob(
   nodes: readonly NodeRecord[],
   target: string,
   submitter: string,
-  { store, sessions, clock, maxOutputBytes }: StoreJobOptions,
+  { store, sessions, clock, maxOutputBytes, approveCapabilities = false }: StoreJobOptions,
 ): StoredJob {
   const key = request.idempotencyKey ?? null;
   const present = key === null ? undefined : store.jobs.byIdempotencyKey(submitter, key);
@@ -59,10 +62,18 @@ export function storeJob(
   const runs = nodes.map((node, index) => {
     const ids = { jobSeq: job.seq, jobId: job.id, index, nodeId: node.id, nodeName: node.name };
     const run = store.runs.insert({ ...ids, queuedAt: now, expiresAt });
+    if (approveCapabilities && request.agent !== undefined && !mayRun(node, request.agent)) {
+      const reason = `not_approved: the agent ${request.agent} of ${node.name} waits for an admin: fleet nodes approve ${node.name}`;
+      return store.runs.move(run.id, 'rejected', { reason, endedAt: now });
+    }
     const isTooLate = request.expiresMs === undefined && sessions.online(node.id) === undefined;
     return isTooLate ? store.runs.move(run.id, 'expired', { reason: 'node_offline', endedAt: now }) : run;
   });
   return { isNew: true, job, runs };
+}
+
+function mayRun({ approvedCapabilities }: NodeRecord, agent: string): boolean {
+  return approvedCapabilities.includes(agentCapability(agent));
 }
 
 function assertSameJob(present: JobRecord, request: SubmitJobRequest): JobRecord {

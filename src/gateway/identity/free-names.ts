@@ -77,6 +77,8 @@ function ownerOfId(store: Store, name: string, ownId: string | undefined): strin
     if (node !== undefined) return `the node ${node.name}`;
     const person = store.people.byIdPrefix(text).find(({ id }) => id !== ownId);
     if (person !== undefined) return `the person ${person.name}`;
+    const removed = store.nodes.removedByIdPrefix(text);
+    if (removed !== undefined) return `${removed}, which was removed`;
   }
   return undefined;
 }

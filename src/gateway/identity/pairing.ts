@@ -214,7 +214,9 @@ export class Pairing {
       const required = invite.name !== null || request.nameRequired;
       const name = chooseName(store, 'node', invite.name ?? request.name, required);
       if (!store.invites.use(inviteId, clock.now())) throw inviteInvalid();
-      return this.#insertNode(peer, name, request, invite, { invite: inviteId });
+      const facts = factsOf(request);
+      const said = { labels: request.labels, facts, capabilities: facts.capabilities };
+      return this.#insertNode(peer, name, said, invite, { invite: inviteId });
     });
     pending.forget(peer.publicKey);
     return await this.#admit(peer, node);
@@ -238,9 +240,11 @@ export class Pairing {
       const present = knownAs(store, peer.publicKey, 'node', false);
       if (present !== undefined) return present;
       const required = decision.name !== undefined || request.nameRequired;
-      const name = chooseName(store, 'node', decision.name ?? decision.asked, required);
-      const { labels } = decision;
-      return this.#insertNode(peer, name, request, { labels, ephemeral: false }, { approved: true });
+      const { asked, labels } = decision;
+      const name = chooseName(store, 'node', decision.name ?? asked.name, required);
+      // Not what it says now: the operator has not seen that. The next hello makes it a change to be approved.
+      const said = { labels: asked.labels, facts: factsOf(request), capabilities: asked.facts.capabilities };
+      return this.#insertNode(peer, name, said, { labels, ephemeral: false }, { approved: true });
     });
     pending.forget(peer.publicKey);
     return await this.#admit(peer, node);
@@ -266,25 +270,33 @@ export class Pairing {
   #insertNode(
     { publicKey, address }: PairingPeer,
     name: string,
-    request: PairVerifyRequest,
+    said: { labels: Labels; facts: NodeFacts; capabilities: string[] },
     { labels, ephemeral }: { labels: Labels; ephemeral: boolean },
     how: { invite: string } | { approved: true },
   ): KnownKey {
     const { store, clock, randomBytes, logger } = this.#options;
     const id = newId([store.nodes, store.people], randomBytes);
-    const facts = factsOf(request);
+    const { facts, capabilities } = said;
+    // Keys that the invite or the operator fixes are not the node's, now or later.
+    const ownLabels = Object.fromEntries(Object.entries(said.labels).filter(([key]) => !Object.hasOwn(labels, key)));
     store.nodes.insert({
       id,
       name,
       publicKey,
-      ownLabels: request.labels,
+      ownLabels,
       labels,
       facts,
+      capabilities,
       ephemeral,
       createdAt: clock.now(),
     });
     const actor = actorOfKey({ publicKey, remoteAddress: address });
-    store.audit.append({ actor, action: 'node.pair', outcome: 'ok', details: { node: name, id, ...how, labels } });
+    store.audit.append({
+      actor,
+      action: 'node.pair',
+      outcome: 'ok',
+      details: { node: name, id, ...how, labels, ownLabels },
+    });
     logger.info({ node: name, id, ephemeral }, 'node paired');
     return { kind: 'node', id, name, role: 'node', revokedAt: null };
   }

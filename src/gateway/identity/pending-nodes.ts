@@ -30,8 +30,8 @@ export interface PendingNode extends PendingRequest {
 
 export type Decision =
   | { state: 'waiting'; code: string }
-  /** `name` is the operator's choice; `asked` the one that the operator saw. */
-  | { state: 'approved'; name: string | undefined; asked: string; labels: Labels }
+  /** `name` and `labels` are the operator's choice; `asked` is what the operator saw. */
+  | { state: 'approved'; name: string | undefined; asked: PendingRequest; labels: Labels }
   | { state: 'rejected' };
 
 interface Entry extends PendingNode {
@@ -78,12 +78,16 @@ export class PendingNodes {
     return [...this.#entries.values()].filter((entry) => entry.decision === undefined);
   }
 
+  /** All that `which` may mean. A machine may call itself like the code of another one: a code is nothing but a code. */
+  find(which: string): PendingNode[] {
+    const waiting = this.list();
+    const coded = waiting.filter((entry) => entry.code === which);
+    return coded.length > 0 || COMPARISON_CODE.test(which) ? coded : waiting.filter((entry) => entry.name === which);
+  }
+
   /** Decides on the one with that name or comparison code. @throws FleetError `not_found`, `ambiguous`. */
   decide(which: string, decision: 'approve' | 'reject', name?: string, labels: Labels = {}): PendingNode {
-    // A machine may call itself like the code of another one.
-    const coded = this.list().filter((entry) => entry.code === which);
-    const isCode = coded.length > 0 || COMPARISON_CODE.test(which);
-    const matching = isCode ? coded : this.list().filter((entry) => entry.name === which);
+    const matching = this.find(which);
     const [entry] = matching;
     if (entry === undefined) {
       throw new FleetError('not_found', `no machine called ${which} is waiting for approval`, {
@@ -98,7 +102,7 @@ export class PendingNodes {
     const stored = this.#entries.get(entry.publicKey.toString('hex'));
     if (stored !== undefined)
       stored.decision =
-        decision === 'approve' ? { state: 'approved', name, asked: stored.name, labels } : { state: 'rejected' };
+        decision === 'approve' ? { state: 'approved', name, asked: entry, labels } : { state: 'rejected' };
     return entry;
   }
 

@@ -325,4 +325,14 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE runs ADD COLUMN unconfirmed INTEGER NOT NULL DEFAULT 0;
   CREATE INDEX runs_unconfirmed ON runs (seq) WHERE unconfirmed = 1;
   `,
+  // What a node has said of itself until now counts as approved.
+  `
+  ALTER TABLE nodes ADD COLUMN capabilities TEXT NOT NULL DEFAULT '[]';
+  ALTER TABLE nodes ADD COLUMN claim TEXT;
+  -- Its id stands for nobody else, either.
+  ALTER TABLE removed_node_keys ADD COLUMN node_id TEXT;
+  CREATE INDEX removed_node_keys_by_node ON removed_node_keys (node_id) WHERE node_id IS NOT NULL;
+  ALTER TABLE nodes ADD COLUMN refused_claim TEXT NOT NULL DEFAULT '{"capabilities":[]}';
+  UPDATE nodes SET capabilities = json_extract(facts, '$.capabilities') WHERE json_type(facts, '$.capabilities') = 'array';
+  `,
 ];

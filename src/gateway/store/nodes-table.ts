@@ -13,10 +13,19 @@ const MAX_TOMBSTONES = 10_000;
 /** Labels that an operator gave; null takes one away that the node gives itself. */
 export type LabelOverrides = Record<string, string | null>;
 
-export interface NewNode extends Pick<NodeRecord, 'id' | 'name' | 'publicKey' | 'facts' | 'createdAt'> {
-  ownLabels: Labels;
+/** What a node says of itself and an admin has not let through. */
+export interface NodeClaim {
+  /** All its own labels as it wants them; absent when it is content with those that count. */
+  labels?: Labels;
+  capabilities: string[];
+  at: number;
+}
+
+export interface NewNode extends Pick<NodeRecord, 'id' | 'name' | 'publicKey' | 'facts' | 'createdAt' | 'ownLabels'> {
   labels: LabelOverrides;
   ephemeral?: boolean;
+  /** Those of its facts when absent. */
+  capabilities?: string[];
 }
 
 export interface NodeRecord {
@@ -25,7 +34,12 @@ export interface NodeRecord {
   publicKey: Buffer;
   /** What counts: the node's own labels with the operator's laid over them. */
   labels: Labels;
+  ownLabels: Labels;
+  labelOverrides: LabelOverrides;
   facts: NodeFacts | null;
+  approvedCapabilities: string[];
+  claim: NodeClaim | null;
+  refusedClaim: Omit<NodeClaim, 'at'>;
   /** Is forgotten after a time offline. */
   ephemeral: boolean;
   createdAt: number;
@@ -46,6 +60,9 @@ interface Row {
   own_labels: string;
   labels: string;
   facts: string | null;
+  capabilities: string;
+  claim: string | null;
+  refused_claim: string;
   ephemeral: number;
   created_at: number;
   last_seen_at: number | null;
@@ -58,7 +75,8 @@ export class NodesTable {
   constructor(database: Sqlite) {
     this.#statements = {
       insert: database.prepare(
-        `INSERT INTO nodes (id, name, public_key, own_labels, labels, facts, ephemeral, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+        `INSERT INTO nodes (id, name, public_key, own_labels, labels, facts, capabilities, ephemeral, created_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       ),
       all: database.prepare('SELECT * FROM nodes ORDER BY name'),
       ephemeral: database.prepare('SELECT * FROM nodes WHERE ephemeral = 1 ORDER BY name'),
@@ -71,7 +89,10 @@ export class NodesTable {
       ownLabels: database.prepare('UPDATE nodes SET own_labels = ? WHERE id = ?'),
       overrides: database.prepare('SELECT labels FROM nodes WHERE id = ?'),
       label: database.prepare('UPDATE nodes SET labels = ? WHERE id = ?'),
-      facts: database.prepare('UPDATE nodes SET facts = ? WHERE id = ?'),
+      facts: database.prepare('UPDATE nodes SET facts = ?, capabilities = ? WHERE id = ?'),
+      claim: database.prepare('UPDATE nodes SET claim = ? WHERE id = ?'),
+      refuse: database.prepare('UPDATE nodes SET refused_claim = ? WHERE id = ?'),
+      claiming: database.prepare('SELECT * FROM nodes WHERE claim IS NOT NULL ORDER BY name'),
       seen: database.prepare('UPDATE nodes SET last_seen_at = ? WHERE id = ?'),
       replaceKey: database.prepare('UPDATE nodes SET public_key = @newKey WHERE id = @id AND public_key = @oldKey'),
       retireKey: database.prepare('INSERT INTO retired_node_keys (public_key, node_id, retired_at) VALUES (?, ?, ?)'),
@@ -80,10 +101,13 @@ export class NodesTable {
          UNION ALL SELECT name, 'removed' FROM removed_node_keys WHERE public_key = @key`,
       ),
       bury: database.prepare(
-        `INSERT OR REPLACE INTO removed_node_keys (public_key, name, removed_at)
-         SELECT public_key, name, @at FROM nodes WHERE id = @id
-         UNION ALL SELECT r.public_key, name, @at FROM retired_node_keys r JOIN nodes ON nodes.id = node_id WHERE node_id = @id`,
+        `INSERT OR REPLACE INTO removed_node_keys (public_key, name, removed_at, node_id)
+         SELECT public_key, name, @at, id FROM nodes WHERE id = @id
+         UNION ALL SELECT r.public_key, name, @at, NULL FROM retired_node_keys r JOIN nodes ON nodes.id = node_id WHERE node_id = @id`,
       ),
+      removedId: database
+        .prepare('SELECT name FROM removed_node_keys WHERE node_id >= ? AND node_id < ? LIMIT 1')
+        .pluck(),
       unbury: database.prepare('DELETE FROM removed_node_keys WHERE public_key = ?'),
       pruneBuried: database.prepare(
         `DELETE FROM removed_node_keys WHERE removed_at < ? OR public_key IN
@@ -97,6 +121,7 @@ export class NodesTable {
   insert(node: NewNode): void {
     const { id, name, publicKey, ownLabels, labels, facts, ephemeral, createdAt } = node;
     this.#statements.unbury.run(publicKey);
+    const { capabilities = facts?.capabilities ?? [] } = node;
     const factsText = facts === null ? null : JSON.stringify(facts);
     this.#statements.insert.run(
       id,
@@ -105,6 +130,7 @@ export class NodesTable {
       JSON.stringify(ownLabels),
       JSON.stringify(labels),
       factsText,
+      JSON.stringify(capabilities),
       ephemeral ? 1 : 0,
       createdAt,
     );
@@ -126,6 +152,11 @@ export class NodesTable {
     return (this.#statements.byIdPrefix.all(...prefixBounds(prefix)) as Row[]).map(toRecord);
   }
 
+  /** Name of a removed node whose id begins so. */
+  removedByIdPrefix(prefix: string): string | undefined {
+    return this.#statements.removedId.get(...prefixBounds(prefix)) as string | undefined;
+  }
+
   names(): string[] {
     return this.#statements.names.all() as string[];
   }
@@ -142,7 +173,12 @@ export class NodesTable {
     this.#statements.rename.run(name, id);
   }
 
-  /** What the node says of itself. */
+  /** Those with a claim that waits, by name. */
+  claiming(): NodeRecord[] {
+    return (this.#statements.claiming.all() as Row[]).map(toRecord);
+  }
+
+  /** Of the labels that the node gives itself, those that count. */
   setOwnLabels(id: string, labels: Labels): void {
     this.#statements.ownLabels.run(JSON.stringify(labels), id);
   }
@@ -155,8 +191,17 @@ export class NodesTable {
     this.#statements.label.run(JSON.stringify({ ...present, ...changes }), id);
   }
 
-  setFacts(id: string, facts: NodeFacts): void {
-    this.#statements.facts.run(JSON.stringify(facts), id);
+  /** Of the capabilities in `facts`, only the approved ones count. */
+  setFacts(id: string, facts: NodeFacts, approvedCapabilities: readonly string[] = facts.capabilities): void {
+    this.#statements.facts.run(JSON.stringify(facts), JSON.stringify(approvedCapabilities), id);
+  }
+
+  setClaim(id: string, claim: NodeClaim | null): void {
+    this.#statements.claim.run(claim === null ? null : JSON.stringify(claim), id);
+  }
+
+  setRefusedClaim(id: string, refused: NodeRecord['refusedClaim']): void {
+    this.#statements.refuse.run(JSON.stringify(refused), id);
   }
 
   setSeen(id: string, at: number): void {
@@ -192,12 +237,19 @@ function toOptional(row: unknown): NodeRecord | undefined {
 }
 
 function toRecord(row: Row): NodeRecord {
+  const ownLabels = JSON.parse(row.own_labels) as Labels;
+  const labelOverrides = JSON.parse(row.labels) as LabelOverrides;
   return {
     id: row.id,
     name: row.name,
     publicKey: row.public_key,
-    labels: effectiveLabels(JSON.parse(row.own_labels) as Labels, JSON.parse(row.labels) as LabelOverrides),
+    labels: withoutNulls({ ...ownLabels, ...labelOverrides }),
+    ownLabels,
+    labelOverrides,
     facts: row.facts === null ? null : (JSON.parse(row.facts) as NodeFacts),
+    approvedCapabilities: JSON.parse(row.capabilities) as string[],
+    claim: row.claim === null ? null : (JSON.parse(row.claim) as NodeClaim),
+    refusedClaim: JSON.parse(row.refused_claim) as NodeRecord['refusedClaim'],
     ephemeral: row.ephemeral === 1,
     createdAt: row.created_at,
     lastSeenAt: row.last_seen_at,
@@ -205,7 +257,12 @@ function toRecord(row: Row): NodeRecord {
   };
 }
 
-function effectiveLabels(own: Labels, overrides: LabelOverrides): Labels {
-  const merged = Object.entries({ ...own, ...overrides });
-  return Object.fromEntries(merged.filter((entry): entry is [string, string] => entry[1] !== null));
+/** The capabilities that a node has and may be used for. */
+export function usableCapabilities({ facts, approvedCapabilities }: NodeRecord): string[] {
+  const approved = new Set(approvedCapabilities);
+  return (facts?.capabilities ?? []).filter((capability) => approved.has(capability));
+}
+
+export function withoutNulls(labels: LabelOverrides): Labels {
+  return Object.fromEntries(Object.entries(labels).filter((entry): entry is [string, string] => entry[1] !== null));
 }

@@ -175,7 +175,9 @@ async function sayHello(
   client: GatewayClient,
 ): Promise<NodeHelloAnswer> {
   const { facts, labels, journal, state, logger } = options;
-  const hello = { facts, labels, journal, epoch: state.current?.epoch, protocol: PROTOCOL_VERSION };
+  // A start without labels says nothing about those that it was paired with.
+  const said = Object.keys(labels).length === 0 ? undefined : labels;
+  const hello = { facts, labels: said, journal, epoch: state.current?.epoch, protocol: PROTOCOL_VERSION };
   let answer: NodeHelloAnswer;
   try {
     answer = await client.hello(hello);

@@ -138,6 +138,24 @@ describe('fleet nodes', { timeout: 20_000 }, () => {
     );
   });
 
+  test('what nodes ask for since they joined: listed, shown, approved and turned down', async () => {
+    const change = { labels: { role: 'db', site: null }, capabilities: ['agent:coder'] };
+    const waiting = { ...PENDING, kind: 'change', name: 'node-1', labels: { role: 'db' }, change };
+    gateway.on('GET /v1/pending', json({ pending: [{ ...PENDING, labels: { a: '1', b: '2' } }, waiting] }));
+    gateway.on('POST /v1/pending/node-1', json(waiting));
+    gateway.on('GET /v1/nodes/node-1', json({ ...DETAIL, pending: { code: '1111-2222', ...change }, refused: change }));
+    const table = (await world.run('nodes', 'pending')).stdout;
+    assert.match(table, / to join, with a=1, b=2\n/);
+    assert.match(table, /node-1 .* role=db, -site, agent:coder\n/);
+    const { stdout } = await world.run('nodes', 'show', 'node-1');
+    assert.match(stdout, /waits for approval: +role=db, -site, agent:coder \(fleet nodes approve 1111-2222\)\n/);
+    assert.match(stdout, /turned down: +role=db, -site, agent:coder/);
+    const approved = await world.run('nodes', 'approve', 'node-1');
+    assert.equal(approved.stdout, 'node-1 (4831-2290) is approved: role=db, -site, agent:coder\n');
+    const rejected = await world.run('nodes', 'reject', 'node-1');
+    assert.equal(rejected.stdout, 'node-1 (4831-2290) stays as it is: role=db, -site, agent:coder is turned down\n');
+  });
+
   test('a refusal has the exit code of its kind', async () => {
     gateway.on('PATCH /v1/nodes/node-1', fail(409, 'name_taken', 'there is a node called web-1'));
     gateway.on('GET /v1/nodes/node-1', fail(403, 'forbidden', 'no'));

@@ -79,9 +79,11 @@ export async function testApi(
   options: {
     authenticator?: Authenticator;
     alerts?: object;
+    approveCapabilities?: boolean;
     addRoutes?(app: App, gateway: TestGateway): void;
   } = {},
 ) {
+  const { approveCapabilities = false } = options;
   const gateway = testGateway(t);
   const { store, clock, epochs, rotation, keys, tokens, pairing, invites, pending } = gateway;
   const logger = silentLogger;
@@ -98,6 +100,7 @@ export async function testApi(
     concurrencyPerNode: 4,
     maxRunsInFlight: 100,
     maxOutputBytes: 64 * 1024 * 1024,
+    approveCapabilities,
     signTicket: () => 'ticket',
   });
   monitor.start();
@@ -115,7 +118,7 @@ export async function testApi(
   noteTokenRefusals(app, { store, origins, clock, signals: { tokenRefused: (id) => void refusedTokens.push(id) } });
   const sources = { store, sessions, monitor, epochs, clock, logger };
   let shutdowns = 0;
-  addNodeRoutes(app, { ...sources, bus, pairing, rotation, keys, heartbeatIntervalMs: 30_000 });
+  addNodeRoutes(app, { ...sources, bus, pairing, rotation, keys, heartbeatIntervalMs: 30_000, approveCapabilities });
   addJobRoutes(app, { ...sources, bus });
   addAuditRoutes(app, { store });
   addInviteRoutes(app, { invites, logger });

@@ -46,7 +46,7 @@ test('a node is online with its first heartbeat, not before; hello comes first',
   );
   assert.deepEqual([told.id, told.name, told.heartbeatIntervalMs], [node.id, 'a', 30_000]);
   assert.equal(api.sessions.get(node.id)?.journal, 'j1');
-  assert.deepEqual(api.store.nodes.byId(node.id)?.labels, { own: '1' });
+  assert.deepEqual(api.store.nodes.byId(node.id)?.labels, {}, 'it was let in without any');
   assert.equal(api.sessions.online(node.id), undefined);
   await node.client.json('POST', '/v1/node/heartbeat', beat(api.clock.now() + 5000));
   assert.ok(api.sessions.online(node.id));

@@ -36,6 +36,8 @@ test("no node is renamed to what could be taken for another one's id, but its ow
     if (!PERSON_ID.startsWith(name)) assert.equal((await rename('victim', name)).name, name);
     await rename(ID, 'victim');
   }
+  await admin.json('DELETE', '/v1/nodes/victim');
+  for (const name of LIKE_THE_ID) await assert.rejects(rename(other.id, name), { code: 'name_taken' }, name);
   for (const name of ['7k3', `${ID}0`, `x${ID}`, 'victims']) assert.equal((await rename(other.id, name)).name, name);
 });
 

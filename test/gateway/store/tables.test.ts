@@ -2,8 +2,11 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
+import Database from 'better-sqlite3';
 import fc from 'fast-check';
 import { FIGURES, type Figures } from '../../../src/gateway/history/figures.ts';
+import { MIGRATIONS } from '../../../src/gateway/store/migrations.ts';
+import { usableCapabilities } from '../../../src/gateway/store/nodes-table.ts';
 import { Store } from '../../../src/gateway/store/store.ts';
 import { canTransition, isTerminal, RUN_STATES, type RunState } from '../../../src/protocol/run-state.ts';
 import { cleanUp, tempFolder } from '../../support/temp-folder.ts';
@@ -176,6 +179,30 @@ test("the operator's labels count over the node's own, and can take them away fo
   assert.deepEqual(labels(), { both: 'given', more: 'x', third: '3' });
   store.nodes.changeLabels('a', { own: 'back' });
   assert.equal(labels()?.own, 'back');
+});
+
+test('labels and capabilities that an older database has count as approved, also of a node that never said any', (t) => {
+  const step = MIGRATIONS.findIndex((sql) => sql.includes('refused_claim'));
+  const file = path.join(tempFolder(t), 'old.db');
+  const database = new Database(file);
+  for (const sql of MIGRATIONS.slice(0, step)) database.exec(sql);
+  database.pragma(`user_version = ${step}`);
+  const insert = database.prepare(
+    'INSERT INTO nodes (id, name, public_key, own_labels, labels, facts, created_at) VALUES (?, ?, ?, ?, ?, ?, 1)',
+  );
+  const said = JSON.stringify({ ...facts, capabilities: ['shell', 'agent:coder'] });
+  insert.run('a', 'a', randomBytes(32), '{"role":"db"}', '{"site":"x"}', said);
+  insert.run('b', 'b', randomBytes(32), '{}', '{}', null);
+  database.close();
+  const store = new Store(file);
+  cleanUp(t, () => store.close());
+  const [a, b] = store.nodes.all();
+  assert.ok(a !== undefined && b !== undefined);
+  assert.deepEqual(
+    [a.labels, usableCapabilities(a), a.claim],
+    [{ role: 'db', site: 'x' }, ['shell', 'agent:coder'], null],
+  );
+  assert.deepEqual([b.labels, usableCapabilities(b), b.claim], [{}, [], null]);
 });
 
 test('names and keys are unique; heartbeats and sessions go with their node, runs stay', (t) => {

@@ -1,0 +1,151 @@
+/**
+ * What a node says of itself after it was let in. Labels decide which commands and secrets a node receives, and agents which prompts, so
+ * changes wait for an admin and count for nothing until then; new capabilities only if the gateway is configured to ask.
+ */
+import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
+import type { Labels } from '../../protocol/names.ts';
+import type { NodeFacts } from '../../protocol/node-messages.ts';
+import { eightDigits } from '../../protocol/pairing.ts';
+import type { Clock } from '../../shared/clock.ts';
+import { FleetError } from '../../shared/errors.ts';
+import type { Logger } from '../../shared/logger.ts';
+import { actorOfKey, type KeyHolder } from '../audit/actor-of-key.ts';
+import { type LabelOverrides, type NodeClaim, type NodeRecord, withoutNulls } from '../store/nodes-table.ts';
+import type { Store } from '../store/store.ts';
+
+/** Changes of one node within {@link CHANGE_WINDOW_MS}: each leaves a row in the audit log, which no node may fill. */
+const MAX_CHANGES = 20;
+const CHANGE_WINDOW_MS = 3_600_000;
+
+/** What an admin decides on. */
+export interface PendingChange {
+  node: NodeRecord;
+  /** Eight digits that stand for exactly this change of this node. */
+  code: string;
+  /** Only what would change; null takes a label away. */
+  labels: LabelOverrides;
+  capabilities: string[];
+  /** ms. */
+  since: number;
+}
+
+export interface NodeClaimsOptions {
+  store: Store;
+  clock: Clock;
+  logger: Logger;
+  /** Whether new capabilities wait for an admin, too. */
+  approveCapabilities: boolean;
+}
+
+export class NodeClaims {
+  readonly #options: NodeClaimsOptions;
+  /** By id of the node: changes in its window, and the end of that on the monotonic clock, ms. */
+  readonly #windows = new Map<string, { changes: number; endsAt: number }>();
+
+  constructor(options: NodeClaimsOptions) {
+    this.#options = options;
+  }
+
+  /** Takes in what the node says; absent `labels` say nothing. To be called within a write. @throws FleetError `busy`. */
+  hear(node: NodeRecord, said: { facts: NodeFacts; labels: Labels | undefined }, peer: KeyHolder): void {
+    const { store, clock, approveCapabilities } = this.#options;
+    const { facts, labels = node.claim?.labels } = said;
+    const isKnown = (capability: string): boolean => node.approvedCapabilities.includes(capability);
+    const added = [...new Set(facts.capabilities)].filter((capability) => !isKnown(capability)).sort();
+    store.nodes.setFacts(node.id, facts, approveCapabilities ? node.approvedCapabilities : facts.capabilities);
+    if (!approveCapabilities && added.length > 0) this.#audit(node, peer, 'node.capabilities', { added });
+
+    const waiting = approveCapabilities
+      ? added.filter((capability) => !node.refusedClaim.capabilities.includes(capability))
+      : [];
+    const changes = labels === undefined ? {} : changesOf(node, labels);
+    const isRefused = labels !== undefined && isDeepStrictEqual(node.refusedClaim.labels, labels);
+    const claim: Omit<NodeClaim, 'at'> = {
+      ...(labels === undefined || isRefused || Object.keys(changes).length === 0 ? {} : { labels }),
+      capabilities: waiting,
+    };
+    const isNothing = claim.labels === undefined && waiting.length === 0;
+    const { at: _at, ...present } = node.claim ?? { at: 0, capabilities: [] };
+    if (isDeepStrictEqual(present, claim)) return;
+    store.nodes.setClaim(node.id, isNothing ? null : { ...claim, at: clock.now() });
+    if (isNothing) return;
+    this.#audit(node, peer, 'node.claim', {
+      ...(claim.labels === undefined ? {} : { labels: changes }),
+      ...(waiting.length === 0 ? {} : { capabilities: waiting }),
+    });
+  }
+
+  #audit(node: NodeRecord, peer: KeyHolder, action: string, details: object): void {
+    const { store, logger, clock } = this.#options;
+    const now = clock.monotonic();
+    const present = this.#windows.get(node.id);
+    const window =
+      present !== undefined && present.endsAt > now ? present : { changes: 0, endsAt: now + CHANGE_WINDOW_MS };
+    if (window.changes >= MAX_CHANGES) {
+      throw new FleetError('busy', `${node.name} changes its labels or capabilities too often`, {
+        hint: 'Wait an hour, or restart the gateway.',
+      });
+    }
+    this.#windows.set(node.id, { ...window, changes: window.changes + 1 });
+    const actor = actorOfKey(peer, node.name, 'node');
+    store.audit.append({ actor, action, outcome: 'ok', details: { node: node.name, id: node.id, ...details } });
+    logger.warn({ node: node.name, action, ...details }, 'a node says something new of itself');
+  }
+}
+
+/** By name of the node. */
+export function pendingChanges(store: Store): PendingChange[] {
+  return store.nodes.claiming().flatMap((node) => pendingChange(node) ?? []);
+}
+
+/** To be called within a write. */
+export function decideChange(store: Store, change: PendingChange, decision: 'approve' | 'reject'): void {
+  const { node, capabilities } = change;
+  const { refusedClaim, claim } = node;
+  if (decision === 'approve') {
+    store.nodes.setOwnLabels(node.id, withoutNulls({ ...node.ownLabels, ...change.labels }));
+    const approved = [...new Set([...node.approvedCapabilities, ...capabilities])];
+    if (node.facts !== null) store.nodes.setFacts(node.id, node.facts, approved);
+    store.nodes.setRefusedClaim(node.id, { capabilities: [] });
+  } else {
+    const labels = claim?.labels ?? refusedClaim.labels;
+    store.nodes.setRefusedClaim(node.id, {
+      ...(labels === undefined ? {} : { labels }),
+      capabilities: [...new Set([...refusedClaim.capabilities, ...capabilities])],
+    });
+  }
+  store.nodes.setClaim(node.id, null);
+}
+
+/** Undefined when the node asks for nothing that would change anything. */
+export function pendingChange(node: NodeRecord): PendingChange | undefined {
+  const { claim } = node;
+  if (claim === null || node.revokedAt !== null) return undefined;
+  return changeOf(node, claim, claim.at);
+}
+
+/** What an admin turned down and may still let through. */
+export function refusedChange(node: NodeRecord): PendingChange | undefined {
+  return changeOf(node, node.refusedClaim, node.createdAt);
+}
+
+function changeOf(node: NodeRecord, claim: Omit<NodeClaim, 'at'>, since: number): PendingChange | undefined {
+  const labels = claim.labels === undefined ? {} : changesOf(node, claim.labels);
+  const capabilities = claim.capabilities.filter((each) => node.facts?.capabilities.includes(each)).sort();
+  const entries = Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1));
+  if (entries.length + capabilities.length === 0) return undefined;
+  const digest = createHash('sha256')
+    .update(JSON.stringify([node.id, entries, capabilities]))
+    .digest();
+  return { node, code: eightDigits(digest), labels: Object.fromEntries(entries), capabilities, since };
+}
+
+/** Keys that an admin or the invite has set are not the node's to change. */
+function changesOf({ ownLabels, labelOverrides }: NodeRecord, wanted: Labels): LabelOverrides {
+  const [own, next] = [new Map(Object.entries(ownLabels)), new Map(Object.entries(wanted))];
+  const changed = [...new Set([...own.keys(), ...next.keys()])].filter(
+    (key) => !Object.hasOwn(labelOverrides, key) && own.get(key) !== next.get(key),
+  );
+  return Object.fromEntries(changed.map((key) => [key, next.get(key) ?? null]));
+}
