@@ -35,6 +35,8 @@ export function chooseProfile(home: string, name: string | undefined, hostname: 
     }
     return profiles[0] ?? sanitizeName(hostname);
   }
+  // One that was never let in has no other name.
+  if (profiles.includes(name) && gatewayNameOf(home, name) === undefined) return name;
   const [profile = name, another] = profiles.filter((each) => each === name || gatewayNameOf(home, each) === name);
   if (another === undefined) return profile;
   throw new FleetError('ambiguous', `${name} is the folder of one node of this home and the name of another`, {

@@ -94,6 +94,7 @@ test('which node of the home is meant', (t) => {
   assert.equal(chooseProfile(home, undefined, 'x'), 'host', 'the other was never let in');
   makeProfile(home, 'prod-1', 'prod-2');
   assert.throws(() => chooseProfile(home, undefined, 'x'), { code: 'usage', message: /host, prod-1/ });
+  assert.throws(() => chooseProfile(home, 'prod-1', 'x'), { code: 'ambiguous', message: /folder of one node/ });
   makeProfile(home, 'refused');
   assert.throws(() => chooseProfile(home, undefined, 'x'), { code: 'usage', message: /host, prod-1/ });
 });

@@ -27,6 +27,8 @@ export function findNodeProfile(home: string, name: string | undefined): NodePro
     }
     if (another !== undefined) {
       const [folder, paired] = found.profile === name ? [found, another] : [another, found];
+      // It was never let in, and has no other name.
+      if (folder.name === undefined) return folder;
       throw new FleetError('ambiguous', `${name} is the folder of one node in ${home} and the name of another`, {
         hint: `Say --name ${folder.name ?? folder.profile} or --name ${paired.profile}, or rename one of them: fleet nodes rename`,
       });
