@@ -7,7 +7,11 @@ import { FleetError } from '../shared/errors.ts';
 import { createStreamAgent } from '../shared/http/stream-agent.ts';
 import type { Logger } from '../shared/logger.ts';
 import { ToldKeys } from './identity/told-keys.ts';
+import { RateByKey } from './rate-by-key.ts';
 import type { Store } from './store/store.ts';
+
+/** Sessions of one node that the log reports at once, and the time after which there may be one more, ms. */
+const REPORT_RATE = { burst: 20, refillMs: 10_000 } as const;
 
 /** What a session needs of an SSH connection. */
 export interface SessionPeer {
@@ -34,6 +38,8 @@ export interface Session {
   signingKeys: ToldKeys;
   lastHeartbeatAt: number | undefined;
   ended: boolean;
+  /** Whether the log says that it was opened. */
+  isReported: boolean;
   /** Pooled HTTP connections to the node. */
   agent: http.Agent;
 }
@@ -55,9 +61,12 @@ export class Sessions {
   readonly #sessions = new Map<string, Session>();
   readonly #listeners = new Set<SessionEvents>();
   readonly #ending = new Set<Promise<void>>();
+  /** A node that comes and goes all the time must not fill the log. */
+  readonly #reports: RateByKey;
 
   constructor(options: SessionsOptions) {
     this.#options = options;
+    this.#reports = new RateByKey({ clock: options.clock, ...REPORT_RATE });
   }
 
   subscribe(listener: SessionEvents): void {
@@ -80,6 +89,7 @@ export class Sessions {
       signingKeys: new ToldKeys(),
       lastHeartbeatAt: undefined,
       ended: false,
+      isReported: false,
       agent: createStreamAgent(() => peer.openForwarded(NODE_FORWARD.host, NODE_FORWARD.port)),
     };
     this.#sessions.set(node.id, session);
@@ -89,7 +99,10 @@ export class Sessions {
     await store.write(() => {
       session.row = store.health.openSession(node.id, peer.remoteAddress, connectedAt);
     });
-    logger.info({ node: node.name, address: peer.remoteAddress, session: peer.id }, 'tunnel opened');
+    const unreported = this.#reports.take(node.id);
+    session.isReported = unreported !== undefined;
+    if (session.ended || !session.isReported) return;
+    logger.info({ node: node.name, address: peer.remoteAddress, session: peer.id, unreported }, 'tunnel opened');
   }
 
   /** Ends the node's session at once, if there is one: its connection may take a moment longer to go. */
@@ -163,7 +176,7 @@ export class Sessions {
       )
       .finally(() => this.#ending.delete(stored));
     this.#ending.add(stored);
-    logger.info({ node: session.nodeName, session: session.peer.id, reason }, 'tunnel closed');
+    if (session.isReported) logger.info({ node: session.nodeName, session: session.peer.id, reason }, 'tunnel closed');
     if (current) for (const listener of this.#listeners) listener.offline(session, reason);
   }
 }

@@ -3,10 +3,12 @@ import { statSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { GatewayClient } from '../../src/client/gateway-client.ts';
-import { encodeFrame, FRAME_TYPE } from '../../src/protocol/frames.ts';
+import { encodeFrame, FRAME_TYPE, LOG_CONTENT_TYPE } from '../../src/protocol/frames.ts';
 import type { RunView } from '../../src/protocol/job-messages.ts';
+import { PROTOCOL_VERSION } from '../../src/protocol/version.ts';
 import type { FleetError } from '../../src/shared/errors.ts';
-import { TestGateway } from '../node/tunnel/real-gateway.ts';
+import { FACTS } from '../gateway/identity/fixtures.ts';
+import { beat, TestGateway } from '../node/tunnel/real-gateway.ts';
 import { until } from '../support/deadline.ts';
 import { type Answer, endless, failure, json, log, OBEYED, UNPRINTABLE } from '../support/hostile-answers.ts';
 import { HostileNode } from '../support/hostile-node.ts';
@@ -129,7 +131,7 @@ test('the list of ended runs: of the wrong shape, or without end, changes nothin
   for (const [index, answer] of answers.entries()) {
     const node = await HostileNode.join(t, gateway, `m${index}`, { online: false });
     node.answer = answer;
-    await node.say('/v1/node/heartbeat', { ...(await import('../node/tunnel/real-gateway.ts')).beat() });
+    await node.say('/v1/node/heartbeat', beat());
     await until(() => node.requests.includes('GET /v1/runs?unacknowledged=1'), 'the question');
     assert.equal(await gateway.statusOf(`m${index}`), 'online');
   }
@@ -153,5 +155,51 @@ test('processes: figures beyond all measure, foreign codes and control character
       assert.equal(error.hint, undefined);
       return true;
     });
+  }
+});
+
+test('hellos, heartbeats and reports of a lost epoch in a row are refused, and leave a handful of lines in the log', {
+  timeout: 120_000,
+}, async (t) => {
+  const lines: string[] = [];
+  const gateway = await new TestGateway(t, (message) => void lines.push(message)).start();
+  const node = await HostileNode.join(t, gateway, 'mallory');
+  const hello = { facts: FACTS, journal: 'j', epoch: '1-lost', protocol: PROTOCOL_VERSION };
+  const outcomes = async (path: string, body: object): Promise<string[]> => {
+    const codeOf = (error: FleetError): string => error.code;
+    return await Promise.all(Array.from({ length: 60 }, () => node.say(path, body).then(() => 'ok', codeOf)));
+  };
+  for (const [path, body] of [
+    ['/v1/node/hello', hello],
+    ['/v1/node/heartbeat', beat()],
+  ] as const) {
+    const said = await outcomes(path, body);
+    assert.ok(said.filter((code) => code === 'ok').length < 30, path);
+    assert.ok(said.includes('busy'), path);
+  }
+  const warnings = lines.filter((line) => line.includes('two machines'));
+  assert.ok(warnings.length >= 1 && warnings.length <= 6, `${warnings.length} warnings`);
+  assert.ok(lines.length < 60, `${lines.length} lines`);
+});
+
+test('a log of empty frames, or of frames that say nothing new, is cut', { timeout: 120_000 }, async (t) => {
+  const { node, run } = await world(t);
+  const started = encodeFrame(FRAME_TYPE.started, Buffer.from('{"startedAt":1,"pid":1}'));
+  const empty = endless({
+    status: 201,
+    contentType: LOG_CONTENT_TYPE,
+    chunk: Buffer.concat(Array(1000).fill(encodeFrame(FRAME_TYPE.stdout, Buffer.alloc(0)))),
+  });
+  const restarts = endless({
+    status: 201,
+    contentType: LOG_CONTENT_TYPE,
+    chunk: Buffer.concat(Array(100).fill(started)),
+  });
+  for (const [what, answer] of Object.entries({ empty, restarts })) {
+    node.answer = refusing(answer);
+    const job = await node.submit();
+    await until(async () => (await run(job)).state === 'unknown', what);
+    assert.match((await run(job)).reason ?? '', /^node_sent_too_much/, what);
+    assert.ok(answer.sent < 16 * MIB, `${answer.sent} bytes`);
   }
 });

@@ -20,9 +20,16 @@ import { NodeClaims } from '../identity/node-claims.ts';
 import { assertProtocol, type Pairing, type PairingPeer } from '../identity/pairing.ts';
 import type { KeyRing } from '../identity/signing-keys.ts';
 import { endRemoved, type NodeRemovalOptions } from '../node-removal.ts';
+import { RateByKey } from '../rate-by-key.ts';
 import type { Session, Sessions } from '../sessions.ts';
 import type { Store } from '../store/store.ts';
 import type { Caller } from './caller.ts';
+
+/** Hellos of one node at once, and the time after which it may say one more, ms: a node says one per connection. */
+const HELLO_RATE = { burst: 20, refillMs: 1_000 } as const;
+/** Heartbeats of one node at once; after that, four in the time in which one is due. */
+const HEARTBEAT_BURST = 20;
+const HEARTBEATS_PER_INTERVAL = 4;
 
 export interface NodeRoutesOptions extends NodeRemovalOptions {
   pairing: Pairing;
@@ -42,6 +49,9 @@ export interface NodeRoutesOptions extends NodeRemovalOptions {
 export function addNodeRoutes(app: App, options: NodeRoutesOptions): void {
   const { pairing, epochs, keys, sessions, monitor, store, clock } = options;
   const claims = new NodeClaims({ approveCapabilities: false, ...options });
+  const hellos = new RateByKey({ clock, ...HELLO_RATE });
+  const refillMs = options.heartbeatIntervalMs / HEARTBEATS_PER_INTERVAL;
+  const heartbeats = new RateByKey({ clock, burst: HEARTBEAT_BURST, refillMs });
   const pair = { config: { action: 'pair' as const } };
   const self = { config: { action: 'node.self' as const } };
 
@@ -54,6 +64,7 @@ export function addNodeRoutes(app: App, options: NodeRoutesOptions): void {
   );
 
   app.post('/v1/node/hello', self, async (request): Promise<NodeHelloAnswer> => {
+    limitRate(hellos, request.caller);
     const { facts, journal, labels, protocol, epoch = null } = parseInput(nodeHelloRequest, request.body);
     assertProtocol(protocol);
     const session = sessionOf(sessions, request.caller);
@@ -93,6 +104,7 @@ export function addNodeRoutes(app: App, options: NodeRoutesOptions): void {
 
   app.post('/v1/node/heartbeat', self, async (request): Promise<NodeHeartbeatAnswer> => {
     const receivedAt = clock.monotonic();
+    limitRate(heartbeats, request.caller);
     const session = sessionOf(sessions, request.caller);
     if (session.journal === undefined) throw new FleetError('bad_request', 'a heartbeat before hello');
     const beat = parseInput(nodeHeartbeatRequest, request.body, 'the heartbeat');
@@ -128,6 +140,10 @@ export function addNodeRoutes(app: App, options: NodeRoutesOptions): void {
     });
     return {};
   });
+}
+
+function limitRate(rate: RateByKey, { nodeId = '' }: Caller): void {
+  if (rate.take(nodeId) === undefined) throw new FleetError('busy', 'this node says that too often');
 }
 
 function pairingPeer(caller: Caller): PairingPeer {

@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream';
 import { encodeFrame, FRAME_TYPE, type Frame, FrameDecoder } from '../../protocol/frames.ts';
 import { type RunOutcome, runGapSchema, runOutcomeSchema, runStartedSchema } from '../../protocol/run-spec.ts';
 import { FleetError } from '../../shared/errors.ts';
+import { discardRest } from '../../shared/http/request.ts';
 import type { RunRecord } from '../store/runs-table.ts';
 import type { Store } from '../store/store.ts';
 
@@ -10,6 +11,9 @@ import type { Store } from '../store/store.ts';
 const MAX_WAITING_BYTES = 1024 * 1024;
 /** While so little is being stored, the next is taken already: it may be the end. */
 const SMALL_BYTES = 16 * 1024;
+
+/** Most frames of one log that carry no output, such as empty ones: a start, an end, and a gap for each restart of the node. */
+const MAX_NOTES = 1_000;
 
 export interface LogReceiverOptions {
   store: Store;
@@ -20,7 +24,7 @@ export interface LogReceiverOptions {
   onStored(): void;
 }
 
-/** A node has sent more for one run than it may; nothing that came after that is stored. */
+/** A node has sent more for one run than it may, or what no log holds; nothing that came after that is stored. */
 export class LogTooLong extends Error {
   override readonly name = 'LogTooLong';
 }
@@ -34,12 +38,18 @@ export class LogTooLong extends Error {
 export async function receiveLog(stream: Readable, options: LogReceiverOptions): Promise<RunOutcome> {
   const decoder = new FrameDecoder();
   let offset = options.run.logBytes;
+  let notes = 0;
   /** A write that may still wait for company. */
   let former: Promise<unknown> = Promise.resolve();
   try {
     for await (const chunk of batches(stream)) {
       const frames = decodeFrames(decoder, chunk);
       if (frames.length === 0) continue;
+      notes += frames.filter((frame) => !isOutput(frame)).length;
+      if (notes > MAX_NOTES) {
+        stream.destroy();
+        throw new LogTooLong(`the log of run ${options.run.id} has more than ${MAX_NOTES} frames without output`);
+      }
       const bytes = Buffer.concat(frames.map((frame) => encodeFrame(frame.type, frame.payload)));
       if (offset + bytes.length > options.maxLogBytes) {
         stream.destroy();
@@ -109,7 +119,7 @@ async function* batches(stream: Readable): AsyncGenerator<Buffer> {
   } finally {
     // The end frame has come, or the reader gave up: what may still follow on this stream is of no use.
     stream.removeAllListeners('data');
-    stream.resume();
+    discardRest(stream);
   }
 }
 
@@ -119,6 +129,10 @@ function decodeFrames(decoder: FrameDecoder, chunk: Buffer): Frame[] {
   } catch (error) {
     throw new FleetError('protocol_unsupported', 'the node sent something that is not a log', { cause: error });
   }
+}
+
+function isOutput({ type, payload }: Frame): boolean {
+  return (type === FRAME_TYPE.stdout || type === FRAME_TYPE.stderr) && payload.length > 0;
 }
 
 function storeFrames(

@@ -7,11 +7,14 @@
 import { randomBase32 } from '../../shared/base32.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
+import { RateByKey } from '../rate-by-key.ts';
 import type { CloneSuspicion, EpochRecord, Sighting } from '../store/epochs-table.ts';
 import type { Store } from '../store/store.ts';
 
 /** 80 bits. */
 const RANDOM_LENGTH = 16;
+/** Warnings about one node at once, and the time after which there may be one more, ms. */
+const WARNING_RATE = { burst: 5, refillMs: 60_000 } as const;
 
 export interface ConnectEpochsOptions {
   store: Store;
@@ -33,9 +36,12 @@ export class ConnectEpochs {
   readonly #options: ConnectEpochsOptions;
   /** By node id: health asks for it all the time. */
   readonly #suspicions: Map<string, CloneSuspicion>;
+  /** A node that reports a lost value again and again must not fill the log. */
+  readonly #warnings: RateByKey;
 
   constructor(options: ConnectEpochsOptions) {
     this.#options = options;
+    this.#warnings = new RateByKey({ clock: options.clock, ...WARNING_RATE });
     const rows = options.store.epochs.suspected();
     this.#suspicions = new Map(
       rows.flatMap(({ nodeId, suspicion }) => (suspicion === null ? [] : [[nodeId, suspicion]])),
@@ -55,7 +61,11 @@ export class ConnectEpochs {
     const branch = (present?.branch ?? 0) + (isKnown ? 0 : 1);
     store.epochs.put({ nodeId: node.id, confirmed: presented, offered: epoch, branch, holder: sighting, suspicion });
     if (suspicion !== null) this.#suspicions.set(node.id, suspicion);
-    if (!isKnown) logger.warn({ node: node.name, ...suspicion }, 'the key of a node seems to be used by two machines');
+    const unreported = isKnown ? undefined : this.#warnings.take(node.id);
+    if (unreported !== undefined) {
+      const facts = { node: node.name, ...suspicion, unreported };
+      logger.warn(facts, 'the key of a node seems to be used by two machines');
+    }
     return { epoch, branch, isSuspected: suspicion !== null };
   }
 

@@ -1,7 +1,7 @@
 /** Paired nodes: identity, name, labels and when they were last seen. */
 
 import type { Labels } from '../../protocol/names.ts';
-import type { NodeFacts } from '../../protocol/node-messages.ts';
+import { type NodeFacts, nodeFactsSchema } from '../../protocol/node-messages.ts';
 import type { Sqlite } from './database.ts';
 import { MAX_MEANT, prefixBounds } from './look-up.ts';
 
@@ -69,8 +69,12 @@ interface Row {
   revoked_at: number | null;
 }
 
+/** Longest facts as JSON: 256 capabilities and limits of agents with long names, UTF-16 units. */
+const MAX_FACTS_LENGTH = 128 * 1024;
+
 export class NodesTable {
   readonly #statements;
+  readonly #facts = new Map<string, { text: string; facts: NodeFacts | null }>();
 
   constructor(database: Sqlite) {
     this.#statements = {
@@ -137,19 +141,19 @@ export class NodesTable {
   }
 
   all(): NodeRecord[] {
-    return (this.#statements.all.all() as Row[]).map(toRecord);
+    return (this.#statements.all.all() as Row[]).map((row) => this.#toRecord(row));
   }
 
   ephemeral(): NodeRecord[] {
-    return (this.#statements.ephemeral.all() as Row[]).map(toRecord);
+    return (this.#statements.ephemeral.all() as Row[]).map((row) => this.#toRecord(row));
   }
 
   byId(id: string): NodeRecord | undefined {
-    return toOptional(this.#statements.byId.get(id));
+    return this.#toOptional(this.#statements.byId.get(id));
   }
 
   byIdPrefix(prefix: string): NodeRecord[] {
-    return (this.#statements.byIdPrefix.all(...prefixBounds(prefix)) as Row[]).map(toRecord);
+    return (this.#statements.byIdPrefix.all(...prefixBounds(prefix)) as Row[]).map((row) => this.#toRecord(row));
   }
 
   /** Name of a removed node whose id begins so. */
@@ -162,11 +166,11 @@ export class NodesTable {
   }
 
   byPublicKey(publicKey: Uint8Array): NodeRecord | undefined {
-    return toOptional(this.#statements.byKey.get(publicKey));
+    return this.#toOptional(this.#statements.byKey.get(publicKey));
   }
 
   byName(name: string): NodeRecord | undefined {
-    return toOptional(this.#statements.byName.get(name));
+    return this.#toOptional(this.#statements.byName.get(name));
   }
 
   rename(id: string, name: string): void {
@@ -175,7 +179,7 @@ export class NodesTable {
 
   /** Those with a claim that waits, by name. */
   claiming(): NodeRecord[] {
-    return (this.#statements.claiming.all() as Row[]).map(toRecord);
+    return (this.#statements.claiming.all() as Row[]).map((row) => this.#toRecord(row));
   }
 
   /** Of the labels that the node gives itself, those that count. */
@@ -229,32 +233,43 @@ export class NodesTable {
     this.#statements.bury.run({ id, at });
     this.#statements.pruneBuried.run(at - TOMBSTONE_MAX_AGE_MS);
     this.#statements.remove.run(id);
+    this.#facts.delete(id);
   }
-}
 
-function toOptional(row: unknown): NodeRecord | undefined {
-  return row === undefined ? undefined : toRecord(row as Row);
-}
+  #toOptional(row: unknown): NodeRecord | undefined {
+    return row === undefined ? undefined : this.#toRecord(row as Row);
+  }
 
-function toRecord(row: Row): NodeRecord {
-  const ownLabels = JSON.parse(row.own_labels) as Labels;
-  const labelOverrides = JSON.parse(row.labels) as LabelOverrides;
-  return {
-    id: row.id,
-    name: row.name,
-    publicKey: row.public_key,
-    labels: withoutNulls({ ...ownLabels, ...labelOverrides }),
-    ownLabels,
-    labelOverrides,
-    facts: row.facts === null ? null : (JSON.parse(row.facts) as NodeFacts),
-    approvedCapabilities: JSON.parse(row.capabilities) as string[],
-    claim: row.claim === null ? null : (JSON.parse(row.claim) as NodeClaim),
-    refusedClaim: JSON.parse(row.refused_claim) as NodeRecord['refusedClaim'],
-    ephemeral: row.ephemeral === 1,
-    createdAt: row.created_at,
-    lastSeenAt: row.last_seen_at,
-    revokedAt: row.revoked_at,
-  };
+  #toRecord(row: Row): NodeRecord {
+    const ownLabels = JSON.parse(row.own_labels) as Labels;
+    const labelOverrides = JSON.parse(row.labels) as LabelOverrides;
+    return {
+      id: row.id,
+      name: row.name,
+      publicKey: row.public_key,
+      labels: withoutNulls({ ...ownLabels, ...labelOverrides }),
+      ownLabels,
+      labelOverrides,
+      facts: this.#factsOf(row),
+      approvedCapabilities: JSON.parse(row.capabilities) as string[],
+      claim: row.claim === null ? null : (JSON.parse(row.claim) as NodeClaim),
+      refusedClaim: JSON.parse(row.refused_claim) as NodeRecord['refusedClaim'],
+      ephemeral: row.ephemeral === 1,
+      createdAt: row.created_at,
+      lastSeenAt: row.last_seen_at,
+      revokedAt: row.revoked_at,
+    };
+  }
+
+  /** Read once for each text: every route asks for them. An earlier version stored facts without a limit; those are left out. */
+  #factsOf({ id, facts: text }: Row): NodeFacts | null {
+    if (text === null || text.length > MAX_FACTS_LENGTH) return null;
+    const known = this.#facts.get(id);
+    if (known?.text === text) return known.facts;
+    const facts = nodeFactsSchema.safeParse(JSON.parse(text)).data ?? null;
+    this.#facts.set(id, { text, facts });
+    return facts;
+  }
 }
 
 /** The capabilities that a node has and may be used for. */

@@ -1,6 +1,7 @@
 /** Runs: the durable state of the command bus. The only place that changes a run's state, and only along legal steps. */
 import { canTransition, isTerminal, type RunState } from '../../protocol/run-state.ts';
 import { FleetError } from '../../shared/errors.ts';
+import { cutText, MAX_MESSAGE_LENGTH } from '../../shared/strip-control.ts';
 import type { Sqlite } from './database.ts';
 
 export interface RunRecord {
@@ -73,8 +74,10 @@ const NEW_RUN = {
   unconfirmed: 0,
 } as const;
 
+/** An earlier version stored reasons of any length: they are cut when they are read. */
 const COLUMNS = `seq, job_id || '.' || idx AS id, job_seq AS jobSeq, job_id AS jobId, idx AS "index", node_id AS nodeId,
-  node_name AS nodeName, state, exit_code AS exitCode, signal, reason, queued_at AS queuedAt, delivered_at AS deliveredAt, started_at AS startedAt, ended_at AS endedAt,
+  node_name AS nodeName, state, exit_code AS exitCode, substr(signal, 1, 32) AS signal,
+  substr(reason, 1, ${MAX_MESSAGE_LENGTH}) AS reason, queued_at AS queuedAt, delivered_at AS deliveredAt, started_at AS startedAt, ended_at AS endedAt,
   expires_at AS expiresAt, cancel_reason AS cancelReason, handed_over_at AS handedOverAt,
   journal, log_bytes AS logBytes, stdout_bytes AS stdoutBytes,
   stderr_bytes AS stderrBytes, dropped_bytes AS droppedBytes, unconfirmed`;
@@ -192,7 +195,8 @@ export class RunsTable {
     if (!canTransition(run.state, state)) {
       throw new FleetError('internal', `run ${id} cannot go from ${run.state} to ${state}`);
     }
-    const next = { ...run, ...change, state };
+    const reason = change.reason === undefined ? run.reason : change.reason;
+    const next = { ...run, ...change, reason: reason && cutText(reason, MAX_MESSAGE_LENGTH), state };
     if (!isTerminal(state)) {
       this.#statements.step.run(state, next.deliveredAt, next.startedAt, next.seq);
       return next;

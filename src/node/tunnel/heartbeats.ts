@@ -7,6 +7,8 @@ import type { OpenTunnel } from './connect-once.ts';
 
 /** The second heartbeat comes so soon after the first, ms: it is the first with a round trip and with rates. */
 const SECOND_BEAT_MS = 2_000;
+/** Shortest interval that a gateway can ask for, ms: each heartbeat reads the machine. */
+const MIN_INTERVAL_MS = 250;
 
 export interface HeartbeatsOptions {
   tunnel: OpenTunnel;
@@ -50,7 +52,7 @@ export class Heartbeats {
   #arm(delayMs = this.#options.tunnel.hello.heartbeatIntervalMs): void {
     if (this.#closed) return;
     this.#timer?.cancel();
-    this.#timer = this.#options.clock.after(delayMs, () => void this.#tick());
+    this.#timer = this.#options.clock.after(Math.max(MIN_INTERVAL_MS, delayMs), () => void this.#tick());
   }
 
   /** One at a time: by the next heartbeat the gateway knows that the node has stored what the answer to the one before said. */

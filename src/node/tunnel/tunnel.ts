@@ -10,7 +10,8 @@ import type { OpenTunnel, Pending } from './connect-once.ts';
 const USABLE_AFTER_MS = 10_000;
 /** The same, while another machine seems to use the same key: longer than the longest pause of the other, ms. */
 const UNDISPUTED_AFTER_MS = 5 * 60_000;
-/** Slowest repetition of a pending node's question, ms. */
+/** Fastest and slowest repetition of a pending node's question, ms. */
+const MIN_PENDING_RETRY_MS = 1_000;
 const MAX_PENDING_RETRY_MS = 15_000;
 /** The same for a node that its gateway has forgotten, which nobody may be waiting for, ms. */
 const MAX_FORGOTTEN_RETRY_MS = 60_000;
@@ -124,7 +125,10 @@ export class Tunnel {
         const result = await this.#options.attempt(this.#closed.signal);
         if ('pendingCode' in result) {
           const maxRetryMs = result.forgotten === undefined ? MAX_PENDING_RETRY_MS : MAX_FORGOTTEN_RETRY_MS;
-          pendingRetryMs = Math.min(maxRetryMs, Math.max(result.retryAfterMs, pendingRetryMs * 1.5));
+          pendingRetryMs = Math.min(
+            maxRetryMs,
+            Math.max(MIN_PENDING_RETRY_MS, result.retryAfterMs, pendingRetryMs * 1.5),
+          );
           this.#waitForApproval(result);
           await this.#sleep(pendingRetryMs);
           continue;

@@ -12,6 +12,8 @@ const BODY_SILENCE_MS = 15_000;
 const MIN_BODY_BYTES_PER_MS = 16;
 /** Largest answer that says what went wrong, bytes. */
 export const MAX_ERROR_BYTES = 64 * 1024;
+/** Most bytes of an answer that are read although nobody needs them. */
+const MAX_DISCARDED_BYTES = 4 * 1024 * 1024;
 /** Largest JSON answer unless the call says otherwise, bytes. */
 export const DEFAULT_MAX_ANSWER_BYTES = 1024 * 1024;
 
@@ -145,7 +147,17 @@ export async function readJson<T>(
 
 /** Lets the rest of an answer go by that nobody needs: a short one, so that the connection can be used again; a longer one is cut. */
 export function discardRest(response: Readable): void {
-  readAll(response, MAX_ERROR_BYTES).catch(() => {});
+  let left = MAX_DISCARDED_BYTES;
+  const timer = setTimeout(() => response.destroy(), BODY_SILENCE_MS);
+  timer.unref();
+  response.on('data', (chunk: Buffer) => {
+    left -= chunk.length;
+    if (left < 0) response.destroy();
+  });
+  // Nobody waits for it.
+  response.on('error', () => {});
+  response.once('close', () => clearTimeout(timer));
+  response.resume();
 }
 
 async function readAll(stream: Readable, maxBytes: number): Promise<Buffer> {

@@ -46,7 +46,7 @@ function setUp() {
       resolve();
     };
   };
-  return { clock, heartbeats, state, hold };
+  return { clock, heartbeats, state, hold, tunnel };
 }
 
 test('the first is part of the start; each carries the round trip of the one before, after a look at the token', async () => {
@@ -160,4 +160,16 @@ test('a jump of the wall clock is noticed in either direction, slow time and sma
   assert.deepEqual(jumps, [3_600_000, -20_000]);
   detector.close();
   assert.equal(clock.pendingTimers, 0);
+});
+
+test('a gateway cannot have a node read its machine all the time', async () => {
+  const { clock, state, heartbeats, tunnel } = setUp();
+  tunnel.hello.heartbeatIntervalMs = 1;
+  await heartbeats.start();
+  for (let step = 0; step < 100; step += 1) {
+    await clock.advance(10);
+    await settle(3);
+  }
+  assert.ok(state.sent.length >= 2 && state.sent.length <= 6, `${state.sent.length} heartbeats in a second`);
+  heartbeats.close();
 });

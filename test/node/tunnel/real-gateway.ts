@@ -19,7 +19,7 @@ import { type Clock, systemClock } from '../../../src/shared/clock.ts';
 import { gatewayPaths } from '../../../src/shared/home.ts';
 import { type RequestOptions, requestJson } from '../../../src/shared/http/request.ts';
 import { loadOrCreateIdentity } from '../../../src/shared/identity.ts';
-import { silentLogger } from '../../../src/shared/logger.ts';
+import { type Logger, silentLogger } from '../../../src/shared/logger.ts';
 import { ensurePrivateFolder } from '../../../src/shared/private-file.ts';
 import { FACTS } from '../../gateway/identity/fixtures.ts';
 import { cleanUp, tempFolder } from '../../support/temp-folder.ts';
@@ -37,13 +37,22 @@ export interface StartOptions {
   newDatabase?: boolean;
 }
 
+function lineLogger(onLine: (message: string) => void): Logger {
+  const log = (_facts: object, message: string): void => onLine(message);
+  const logger: Logger = { debug: () => {}, info: log, warn: log, error: log, child: () => logger };
+  return logger;
+}
+
 export class TestGateway {
   readonly home: string;
   port = 0;
   #gateway: Gateway | undefined;
+  #logger: Logger = silentLogger;
 
-  constructor(t: TestContext) {
+  /** @param onLine gets the message of each line of the log. */
+  constructor(t: TestContext, onLine?: (message: string) => void) {
     this.home = tempFolder(t);
+    if (onLine !== undefined) this.#logger = lineLogger(onLine);
     cleanUp(t, () => this.stop());
   }
 
@@ -63,7 +72,7 @@ export class TestGateway {
     this.#gateway = new Gateway(config, {
       paths: this.paths,
       clock,
-      logger: silentLogger,
+      logger: this.#logger,
       random: Math.random,
       alertEnv: {},
       readConfig: readConfig ?? (() => config),
