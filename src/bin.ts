@@ -1,9 +1,10 @@
 #!/usr/bin/env node
 /** The composition root: the only place that touches the process, its environment, its signals and its end. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import os from 'node:os';
 import type { SignalName, World } from './cli/context.ts';
 import { runCli } from './cli/main.ts';
+import { leavePidOne } from './cli/service/pid-one.ts';
 import { isProcessAlive } from './cli/service/process-alive.ts';
 import { systemClock } from './shared/clock.ts';
 
@@ -85,4 +86,13 @@ function createWorld(): World {
   };
 }
 
-void runCli(process.argv.slice(2), createWorld()).then((exitCode) => process.exit(exitCode));
+const world = createWorld();
+leavePidOne({
+  pid: process.pid,
+  argv: process.argv.slice(2),
+  self: world.self,
+  execve: (file, args) => process.execve?.(file, args, process.env),
+  hasShell: existsSync('/bin/sh'),
+  warn: (text) => process.stderr.write(text),
+});
+void runCli(process.argv.slice(2), world).then((exitCode) => process.exit(exitCode));

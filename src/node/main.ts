@@ -1,4 +1,5 @@
 /** Starts a node in a home: profile, lock, log, config, then the node itself. */
+import { readFile } from 'node:fs/promises';
 import os from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseInviteCode } from '../protocol/pairing.ts';
@@ -11,6 +12,7 @@ import { FleetError } from '../shared/errors.ts';
 import { configPath, nodePaths, nodesFolder } from '../shared/home.ts';
 import { closeAll, startUnlessAborted } from '../shared/lifecycle.ts';
 import { openLog } from '../shared/log.ts';
+import type { Logger } from '../shared/logger.ts';
 import { assertPrivateContents, ensurePrivateFolder } from '../shared/private-file.ts';
 import { acquireProcessLock } from '../shared/process-lock.ts';
 import { type NodeConfig, resolveNodeConfig } from './config.ts';
@@ -18,6 +20,8 @@ import { FleetNode } from './node.ts';
 import { NodeStateFile } from './node-state.ts';
 import { PolicyFile, requirePolicy } from './policy/policy-file.ts';
 import { chooseProfile } from './profiles.ts';
+import { runTool } from './runner/run-tool.ts';
+import { warnOfKillMode } from './service-unit.ts';
 
 export interface StartNodeOptions {
   home: string;
@@ -101,9 +105,12 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
     onShutdownAsked: () => asked.resolve(undefined),
   });
   options.onBegun(node);
+  // Nobody waits for a service manager that does not answer, but the log stays open for it.
+  const warned = warnOfSurroundings(log.logger);
   const close = (): Promise<void> =>
     closeAll(
       () => node.close(),
+      () => warned,
       () => log.logger.info({}, 'node stopped'),
       () => log.close(),
       () => lock.release(),
@@ -127,6 +134,12 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
     reconnect: () => node.reconnect(),
     close,
   };
+}
+
+async function warnOfSurroundings(logger: Logger): Promise<void> {
+  const cgroups = await readFile('/proc/self/cgroup', 'utf8').catch(() => '');
+  const warning = await warnOfKillMode(cgroups, runTool);
+  if (warning !== undefined) logger.warn({}, warning);
 }
 
 /** Next to this file: a bundle next to a bundle, or a source next to a source. */

@@ -6,6 +6,7 @@ import type { ProcessFacts } from './process-table.ts';
 
 /** Processes that are named in a reason. */
 const MOST_NAMED = 5;
+const OOM_KILLED = 'oom_killed: out of memory, the kernel ended a process of the command';
 const OUTPUT_GAP = 'output_gap: some output may be missing where the shim was killed';
 
 export type RunEnding =
@@ -74,9 +75,10 @@ function describeLeft(left: readonly Pick<ProcessFacts, 'pid' | 'name'>[]): stri
   return [`left_behind: ${[...named, ...(more > 0 ? [`and ${more} more`] : [])].join(', ')}`];
 }
 
-function exitVerdict({ exitCode, signal }: CommandExit): Verdict {
-  if (signal !== null) return { state: 'signaled', exitCode: null, signal, reason: null };
-  if (exitCode !== null) return { state: 'exited', exitCode, signal: null, reason: null };
+function exitVerdict({ exitCode, signal, oomKilled }: CommandExit): Verdict {
+  const reason = oomKilled ? OOM_KILLED : null;
+  if (signal !== null) return { state: 'signaled', exitCode: null, signal, reason };
+  if (exitCode !== null) return { state: 'exited', exitCode, signal: null, reason };
   return {
     state: 'unknown',
     exitCode,

@@ -11,6 +11,8 @@ export interface CommandExit {
   exitCode: number | null;
   /** `SIGKILL`, … */
   signal: string | null;
+  /** Set if the kernel ended it for want of memory. */
+  oomKilled?: true;
 }
 
 /** Names of the FIFOs of a run, in the spool's folder `pipes`. */

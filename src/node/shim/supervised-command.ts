@@ -17,6 +17,7 @@ import type {
   StartedCommand,
   StartOrder,
 } from './messages.ts';
+import { countOomKills, spawnAsFirstVictim, wasOomKilled } from './out-of-memory.ts';
 import type { RunCgroups } from './run-cgroups.ts';
 import { RunOutput } from './run-output.ts';
 
@@ -86,17 +87,24 @@ export class SupervisedCommand {
   async start(order: StartOrder): Promise<StartedCommand> {
     const { processes, cgroups, pipePath } = this.#context;
     const open = openPipes(order.pipes, pipePath, order.command.input);
-    const { result: launching, cgroup } = await cgroups.around(() => launch(order.command, open));
+    const { result: launching, cgroup } = await cgroups.around(() =>
+      spawnAsFirstVictim(() => launch(order.command, open)),
+    );
     const { pid, exited, stdoutFd, stderrFd, stdinFd } = await launching.catch(async (error: unknown) => {
       if (cgroup !== undefined) await cgroups.release(cgroup);
       throw error;
     });
+    const oomKills = countOomKills(cgroup);
     // The process cannot have been collected yet, so it is in the table even if it is done already.
     this.#process = { pid, identity: processes.find(pid)?.identity, cgroup };
     this.#stdinFd = stdinFd;
     this.#writeStarted(order, pid);
     this.#output.attach(stdoutFd, stderrFd);
-    this.#follow(exited);
+    this.#follow(
+      exited.then((exit) =>
+        wasOomKilled(exit, oomKills, countOomKills(cgroup)) ? { ...exit, oomKilled: true } : exit,
+      ),
+    );
     return this.#process;
   }
 
