@@ -27,6 +27,7 @@ const EXIT_CODES: Partial<Record<ErrorCode, number>> = {
   config_invalid: EXIT_CONFIG,
   home_insecure: EXIT_CONFIG,
   database_missing: EXIT_CONFIG,
+  storage_corrupt: EXIT_CONFIG,
   host_key_changed: EXIT_CONFIG,
   gateway_not_proven: EXIT_CONFIG,
   wrong_gateway: EXIT_CONFIG,

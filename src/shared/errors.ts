@@ -10,11 +10,13 @@ export const ERROR_CODES = {
   ambiguous: 'a name or the beginning of an id that fits more than one',
   no_such_agent: 'the node has no agent of that name',
   conflict: 'what was asked contradicts what is already there',
+  storage_conflict: 'the database refuses what contradicts what it holds',
   name_taken: 'another node or person has that name',
   too_large: 'a message or file is over its limit',
   // Configuration: do not retry.
   config_invalid: 'a configuration file or value is wrong',
   database_missing: 'the gateway has keys but no database',
+  storage_corrupt: 'a database is damaged',
   home_insecure: 'a secret file or the home folder can be read by others',
   host_key_changed: 'the gateway shows another host key than the pinned one',
   gateway_not_proven: 'the gateway could not prove that it made the invite',
@@ -37,6 +39,7 @@ export const ERROR_CODES = {
   timeout: 'no answer within the deadline',
   already_running: 'another process of this home holds the lock',
   not_running: 'nothing runs that could be asked',
+  storage_busy: 'another process keeps the database locked',
   storage_failed: 'the disk refused to store (full, read-only or broken)',
   internal: 'a defect in fleet',
 } as const;
@@ -51,6 +54,7 @@ const RETRYABLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'connection_lost',
   'busy',
   'timeout',
+  'storage_busy',
   'storage_failed',
   'internal',
 ]);

@@ -40,8 +40,10 @@ export class Lifecycle {
     try {
       return await starting;
     } catch (error) {
+      // Whatever it meets among parts that are being closed comes of that.
+      const reason = this.#closing === undefined ? error : stopped(error);
       await this.close().catch(this.#onFailedUndo);
-      throw error;
+      throw reason;
     }
   }
 
@@ -56,7 +58,7 @@ export class Lifecycle {
 
   /** @throws FleetError `not_running` when the close has begun. */
   throwIfClosed(): void {
-    if (this.#closing !== undefined) throw new FleetError('not_running', 'it was stopped before it was up');
+    if (this.#closing !== undefined) throw stopped();
   }
 
   /** Resolves when all is closed, and the start at its end. Idempotent. @throws as {@link closeAll}. */
@@ -73,6 +75,10 @@ export class Lifecycle {
   #closeOpened(): Promise<void> {
     return closeAll(...this.#closers.splice(0).reverse());
   }
+}
+
+function stopped(cause?: unknown): FleetError {
+  return new FleetError('not_running', 'it was stopped before it was up', { cause });
 }
 
 /** Starts something that has a {@link Lifecycle}; closes it, so that its start rejects, when `signal` aborts before it is up or has already. */

@@ -2,6 +2,7 @@
 import Database from 'better-sqlite3';
 import { FleetError } from './errors.ts';
 import { createPrivateFile } from './private-file.ts';
+import { sqliteFailure } from './sqlite-error.ts';
 
 /** Keeps the locks of this process reachable: SQLite closes, and so unlocks, what was garbage-collected. */
 const HELD = new Set<Database.Database>();
@@ -38,11 +39,12 @@ export function acquireProcessLock(file: string, who: string): ProcessLock {
 }
 
 function lockError(error: unknown, file: string, who: string): FleetError {
-  const busy = error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY');
-  if (busy) {
+  const failure = sqliteFailure(error, `cannot lock ${file}`, 'It holds nothing: remove it and try again.');
+  if (failure.code === 'storage_busy') {
     return new FleetError('already_running', `${who} is already running (it holds ${file})`, { cause: error });
   }
-  return new FleetError('storage_failed', `cannot lock ${file}: ${error instanceof Error ? error.message : error}`, {
+  if (failure.code !== 'internal') return failure;
+  return new FleetError('storage_failed', `cannot lock ${file}: ${failure.message}`, {
     hint: 'Check the free space and the rights of the folder.',
     cause: error,
   });

@@ -17,6 +17,7 @@ const EXPECTED: Record<ErrorCode, number> = {
   config_invalid: 78,
   home_insecure: 78,
   database_missing: 78,
+  storage_corrupt: 78,
   host_key_changed: 78,
   gateway_not_proven: 78,
   wrong_gateway: 78,
@@ -37,6 +38,8 @@ const EXPECTED: Record<ErrorCode, number> = {
   already_running: 255,
   not_running: 255,
   storage_failed: 255,
+  storage_busy: 255,
+  storage_conflict: 255,
   internal: 255,
 };
 

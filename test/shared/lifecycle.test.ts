@@ -58,3 +58,33 @@ test('what was closed before it was started opens nothing', async () => {
     { code: 'not_running' },
   );
 });
+
+test('a part that cannot be closed keeps no other from it, and its error is heard', async () => {
+  const closed: string[] = [];
+  const good = (name: string) => () => void closed.push(name);
+  const bad = (name: string) => async () => {
+    closed.push(name);
+    throw new Error(`${name} sticks`);
+  };
+  const one = new Lifecycle((error) => assert.fail(String(error)));
+  await one.start(async () => one.opened(good('a'), bad('b'), good('c')));
+  await assert.rejects(one.close(), /^Error: b sticks$/);
+  assert.deepEqual(closed.splice(0), ['c', 'b', 'a']);
+  const two = new Lifecycle((error) => assert.fail(String(error)));
+  await two.start(async () => two.opened(bad('a'), good('b'), bad('c')));
+  await assert.rejects(two.close(), /^AggregateError: Error: c sticks; Error: a sticks$/);
+  assert.deepEqual(closed.splice(0), ['c', 'b', 'a']);
+});
+
+test('a start that fails rejects with its own reason, whatever the closing meets', async () => {
+  const undone: unknown[] = [];
+  const life = new Lifecycle((error) => undone.push(String(error)));
+  const start = life.start(async () => {
+    life.opened(() => {
+      throw new Error('it sticks');
+    });
+    throw new Error('the reason');
+  });
+  await assert.rejects(start, /^Error: the reason$/);
+  assert.deepEqual(undone, ['Error: it sticks']);
+});

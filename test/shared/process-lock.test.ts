@@ -47,6 +47,6 @@ test('what is no lock file, or cannot be made, is told as a storage fault', (t) 
   const folder = tempFolder(t);
   const garbage = path.join(folder, 'garbage');
   writeFileSync(garbage, 'not a database, but long enough to be looked at as one'.repeat(100));
-  assert.throws(() => acquireProcessLock(garbage, 'x'), { code: 'storage_failed' });
+  assert.throws(() => acquireProcessLock(garbage, 'x'), { code: 'storage_corrupt' });
   assert.throws(() => acquireProcessLock(path.join(folder, 'missing', 'lock'), 'x'), { code: 'storage_failed' });
 });

@@ -12,7 +12,8 @@ export async function unknownWithoutGateway(context: CliContext, check: () => Pr
     return await check();
   } catch (error) {
     const failure = toFleetError(error);
-    if (failure.code === 'storage_failed' || exitCodeOfError(failure.code) !== EXIT_FLEET_FAILED) throw failure;
+    const isUnknown = failure.code === 'storage_corrupt' || exitCodeOfError(failure.code) === EXIT_FLEET_FAILED;
+    if (failure.code === 'storage_failed' || !isUnknown) throw failure;
     printError(failure, { out: context.out, err: context.err, json: context.json, debug: false });
     return EXIT_HEALTH_UNKNOWN;
   }

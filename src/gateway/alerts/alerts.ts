@@ -2,6 +2,7 @@
 import type { AlertTestView, AlertView, DeliveryView } from '../../protocol/alert-views.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
+import { closeAll } from '../../shared/lifecycle.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { HealthMonitor } from '../health/monitor.ts';
 import type { ConnectEpochs } from '../identity/connect-epochs.ts';
@@ -88,9 +89,11 @@ export class Alerts {
 
   /** Cuts off what is being sent; the next start sends it again. Idempotent. */
   async close(): Promise<void> {
-    await this.#engine.close();
-    this.#abortSending();
-    await this.#deliveries.close();
+    await closeAll(
+      () => this.#engine.close(),
+      () => this.#abortSending(),
+      () => this.#deliveries.close(),
+    );
   }
 
   /** Pending and firing ones, the critical first. */

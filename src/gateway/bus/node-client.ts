@@ -41,6 +41,8 @@ const NODE_CODES: ReadonlySet<ErrorCode> = new Set([
   'timeout',
   'not_running',
   'storage_failed',
+  'storage_busy',
+  'storage_corrupt',
   'internal',
 ]);
 

@@ -1,7 +1,7 @@
 /** Takes heartbeats in, keeps them, and says how each node is. */
 import { type Heartbeat, heartbeatSchema } from '../../protocol/heartbeat.ts';
 import type { Clock } from '../../shared/clock.ts';
-import { FleetError } from '../../shared/errors.ts';
+import { type ErrorCode, FleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { figuresOf } from '../history/figures.ts';
 import { HOUR_MS } from '../history/resolutions.ts';
@@ -21,6 +21,9 @@ import { type HealthState, judgeHeartbeat } from './judge-heartbeat.ts';
 import { type LinkState, linkAfterHeartbeat, linkAfterReconnect, lostPct, reconnectsPerHour } from './link-quality.ts';
 import { formatSavedState, parseSavedState } from './saved-state.ts';
 import { linkScore, machineScore } from './scores.ts';
+
+/** What the disk of the gateway does to it, and no node has a part in. */
+const DISK_FAULTS: ReadonlySet<ErrorCode> = new Set(['storage_failed', 'storage_busy', 'storage_corrupt']);
 
 export interface LatestHeartbeat {
   /** When the gateway received it, ms. */
@@ -131,7 +134,7 @@ export class HealthMonitor {
       await stored;
       this.#noteStored();
     } catch (error) {
-      if (!(error instanceof FleetError) || error.code !== 'storage_failed') throw error;
+      if (!(error instanceof FleetError) || !DISK_FAULTS.has(error.code)) throw error;
       entry.disksHour = formerHour;
       // Unless the session has ended meanwhile, and the incident with it.
       if (incident !== undefined && entry.incident === (incident?.status ?? null)) entry.incident = formerIncident;

@@ -1,6 +1,7 @@
 /** Wakes when a schedule is due and writes down what is to be done before it is done, so that no crash loses or repeats it. */
 import type { Clock, Timer } from '../../shared/clock.ts';
 import { FleetError, toFleetError } from '../../shared/errors.ts';
+import { closeAll } from '../../shared/lifecycle.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { lookUp } from '../store/look-up.ts';
 import type { FiringRecord, ScheduleRecord } from '../store/schedules-table.ts';
@@ -61,8 +62,10 @@ export class Scheduler {
   async close(): Promise<void> {
     this.#closed = true;
     this.#timer?.cancel();
-    await this.#tick;
-    await this.#options.runner.close();
+    await closeAll(
+      () => this.#tick,
+      () => this.#options.runner.close(),
+    );
   }
 
   /** Resolves once it is durable. @throws FleetError `usage`, `conflict`, `busy`. */

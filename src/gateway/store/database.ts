@@ -1,8 +1,9 @@
 /** The gateway's SQLite file: opened, brought to the present schema, and written in grouped durable transactions. */
 import { statSync } from 'node:fs';
 import Database from 'better-sqlite3';
-import { FleetError, toFleetError } from '../../shared/errors.ts';
+import { FleetError } from '../../shared/errors.ts';
 import { createPrivateFile } from '../../shared/private-file.ts';
+import { sqliteFailure } from '../../shared/sqlite-error.ts';
 import { MIGRATIONS } from './migrations.ts';
 
 export type Sqlite = Database.Database;
@@ -11,7 +12,7 @@ export type Sqlite = Database.Database;
  * Opens `file`, creating it if need be, with WAL and synchronous=FULL (sqlite.org/pragma.html#pragma_synchronous: in WAL
  * mode only FULL survives a power cut).
  * @param mayBeNew Whether a missing or empty file becomes a new database.
- * @throws FleetError `storage_failed` when it cannot be opened or is damaged, `config_invalid` when a newer fleet made it,
+ * @throws FleetError `storage_failed` when it cannot be opened, `storage_corrupt` when it is damaged, `config_invalid` when a newer fleet made it,
  * `database_missing` when there is none and there may be no new one.
  */
 export function openDatabase(file: string, mayBeNew = true): Sqlite {
@@ -30,10 +31,10 @@ export function openDatabase(file: string, mayBeNew = true): Sqlite {
     database.pragma('busy_timeout = 5000');
   } catch (error) {
     database?.close();
+    const failure = storageError(error, `cannot open the database ${file}`);
+    if (failure.code !== 'internal') throw failure;
     // A folder that is missing is no SqliteError.
-    const why = error instanceof Error ? error.message : String(error);
-    const hint = error instanceof Database.SqliteError ? hintAt(error.code) : undefined;
-    throw new FleetError('storage_failed', `cannot open the database ${file}: ${why}`, { hint, cause: error });
+    throw new FleetError('storage_failed', `cannot open the database ${file}: ${failure.message}`, { cause: error });
   }
   try {
     // A step that makes a table anew drops the old one, which must not delete what refers to it (sqlite.org/lang_altertable.html, 7).
@@ -83,24 +84,14 @@ function assertReferences(database: Sqlite): void {
   const [broken] = database.pragma('foreign_key_check') as { table: string; rowid: number; parent: string }[];
   if (broken === undefined) return;
   const { table, rowid, parent } = broken;
-  throw new FleetError('storage_failed', `row ${rowid} of ${table} refers to a row of ${parent} that is not there`);
+  throw new FleetError('storage_corrupt', `row ${rowid} of ${table} refers to a row of ${parent} that is not there`);
 }
 
-/** What SQLite threw, as `storage_failed`; a FleetError passes unchanged. */
+/** What SQLite threw, by its kind; a FleetError passes unchanged. */
 export function storageError(error: unknown, what: string): FleetError {
-  if (error instanceof FleetError) return error;
-  if (error instanceof Database.SqliteError) {
-    return new FleetError('storage_failed', `${what}: ${error.message} (${error.code})`, {
-      hint: hintAt(error.code),
-      cause: error,
-    });
-  }
-  return toFleetError(error);
-}
-
-/** What to do next, by SQLite's result code (sqlite.org/rescode.html). */
-function hintAt(code: string): string | undefined {
-  if (code === 'SQLITE_FULL') return 'The disk is full: make room, then try again.';
-  if (!/^SQLITE_(CORRUPT|NOTADB)/.test(code)) return undefined;
-  return 'The file is damaged: restore a backup of it. Without one, move it away and start with --new-database; then every node must be let in again.';
+  return sqliteFailure(
+    error,
+    what,
+    'The file is damaged: restore a backup of it. Without one, move it away and start with --new-database; then every node must be let in again.',
+  );
 }

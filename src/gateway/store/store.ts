@@ -108,8 +108,11 @@ export class Store {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#commits.close();
-    this.#wal.close();
-    this.#database.close();
+    try {
+      this.#commits.close();
+      this.#wal.close();
+    } finally {
+      this.#database.close();
+    }
   }
 }

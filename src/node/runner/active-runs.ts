@@ -1,6 +1,7 @@
 /** The runs that have not ended, and the shim that has their commands; puts another shim in its place should it be killed. */
 import { sleep } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
+import { closeAll } from '../../shared/lifecycle.ts';
 import type { LiveRun, LiveRunContext } from './live-run.ts';
 import { reconcile } from './reconcile.ts';
 import type { ShimLink } from './shim-link.ts';
@@ -113,8 +114,10 @@ export class ActiveRuns {
     while (this.#relinking !== undefined) await this.#relinking;
     const context = this.#context;
     this.#context = undefined;
-    await this.#letGo();
-    await context?.shim.close();
+    await closeAll(
+      () => this.#letGo(),
+      () => context?.shim.close(),
+    );
   }
 
   /** The shim was killed: its commands live on, and another shim takes them up, as after a restart of the node. */

@@ -8,6 +8,7 @@ import { closeSync, openSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { type RunOutcome, type RunSpec, runSpecSchema } from '../../protocol/run-spec.ts';
 import { FleetError } from '../../shared/errors.ts';
+import { sqliteFailure } from '../../shared/sqlite-error.ts';
 import type { CommandExit, OutputCounters, StartedCommand } from '../shim/messages.ts';
 import { type JournalRow, type KillCause, parseRow, type RunPlace, type SqlRow, type SqlValue } from './journal-row.ts';
 
@@ -59,7 +60,7 @@ export class Journal {
   }
 
   /**
-   * @throws FleetError `already_running` if another process has it open; `storage_failed` if it cannot be read. A broken journal is
+   * @throws FleetError `already_running` if another process has it open; `storage_failed` if it cannot be read, `storage_corrupt` if it is damaged. A broken journal is
    * never replaced by an empty one: the gateway would hand runs over again, and they would run again.
    */
   open(): void {
@@ -74,7 +75,10 @@ export class Journal {
       database.pragma('secure_delete = ON');
       database.pragma('synchronous = FULL');
       const version = Number(database.pragma('user_version', { simple: true }));
-      if (version > SCHEMA_VERSION) throw new Error(`version ${version} was written by a newer fleet`);
+      if (version > SCHEMA_VERSION)
+        throw new FleetError('config_invalid', `the journal ${this.#path} was written by a newer fleet`, {
+          hint: 'Install that newer fleet again.',
+        });
       dropFormerIndex(database);
       if (version === 0) database.transaction((open: Database.Database) => open.exec(SCHEMA)).exclusive(database);
       this.#open = database;
@@ -82,10 +86,14 @@ export class Journal {
       database?.close();
       if (isBusy(error))
         throw new FleetError('already_running', `another process uses ${this.#path}`, { cause: error });
-      throw new FleetError('storage_failed', `cannot open the journal ${this.#path}: ${messageOf(error)}`, {
-        hint: 'If the file is broken, end its commands, move it away, and start again; runs handed over twice may then run twice.',
-        cause: error,
-      });
+      const what = `cannot open the journal ${this.#path}`;
+      const failure = sqliteFailure(
+        error,
+        what,
+        'End the commands of the node, move the file away, and start again; runs handed over twice may then run twice.',
+      );
+      if (failure.code !== 'internal') throw failure;
+      throw new FleetError('storage_failed', `${what}: ${failure.message}`, { cause: error });
     }
   }
 
@@ -269,7 +277,12 @@ export class Journal {
     try {
       return action(this.#open);
     } catch (error) {
-      throw new FleetError('storage_failed', `the journal ${this.#path} failed: ${messageOf(error)}`, { cause: error });
+      const failure = sqliteFailure(error, `the journal ${this.#path} failed`);
+      if (failure.code !== 'internal' || error instanceof Database.SqliteError) throw failure;
+      // A row that cannot be read.
+      throw new FleetError('storage_corrupt', `the journal ${this.#path} is damaged: ${failure.message}`, {
+        cause: error,
+      });
     }
   }
 }
@@ -290,8 +303,4 @@ function isRefusedByDisk(error: unknown): boolean {
 
 function isBusy(error: unknown): boolean {
   return error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY');
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -5,6 +5,7 @@ import type { Writable } from 'node:stream';
 import { type RunSpec, type RunStatus, runIdSchema } from '../../protocol/run-spec.ts';
 import { type Clock, sleep } from '../../shared/clock.ts';
 import { FleetError, toFleetError } from '../../shared/errors.ts';
+import { closeAll } from '../../shared/lifecycle.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { AgentsConfig } from '../agent-config.ts';
 import { ActiveRuns } from './active-runs.ts';
@@ -280,14 +281,12 @@ export class Runner {
    * of this process would end their stdin in the middle.
    */
   close(): Promise<void> {
-    this.#closing ??= this.#close();
+    this.#closing ??= closeAll(
+      () => this.#active.close(),
+      () => this.#fifos.close(),
+      () => this.#journal.close(),
+    );
     return this.#closing;
-  }
-
-  async #close(): Promise<void> {
-    await this.#active.close();
-    await this.#fifos.close();
-    this.#journal.close();
   }
 
   #statusOf(row: JournalRow): RunStatus {

@@ -4,10 +4,11 @@
  * A newer connection ends the older one before anything else happens, so that an order which its sender did not live to see answered
  * is either carried out already, and told by `hello`, or never will be.
  */
-import { chmodSync } from 'node:fs';
+import { chmodSync, statSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Clock, Timer } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
+import { Periodic } from '../../shared/periodic.ts';
 import { readLines, writeLine } from './line-socket.ts';
 import { SHIM_PROTOCOL, type ShimEvent, type ShimReply, type ShimRequest, type ShimState } from './messages.ts';
 import { StartFailure } from './start-failure.ts';
@@ -17,6 +18,11 @@ import type { Supervisor } from './supervisor.ts';
 const LINGER_MS = 10_000;
 /** The same when there are ends that nobody has recorded yet: they are kept for a node that is repaired or restarted by hand. */
 const LINGER_WITH_ENDS_MS = 24 * 3_600_000;
+
+/** Interval between checks whether the socket can still be found, while no node is connected, ms. */
+const REACH_INTERVAL_MS = 5_000;
+/** So many of them in a row must fail: somebody may be renaming a folder. */
+const MISSES = 2;
 
 export interface ShimServerOptions {
   /** Random. */
@@ -34,11 +40,25 @@ export class ShimServer {
   #leaving = false;
   #retiring = false;
   #linger: Timer | undefined;
+  readonly #reach: Periodic;
+  #path = '';
+  #inode: bigint | undefined;
+  #misses = 0;
 
   constructor(options: ShimServerOptions) {
     this.#options = options;
     this.#server = createServer((socket) => this.#accept(socket));
     this.#server.on('close', () => this.#closed.resolve());
+    const { clock, logger } = options;
+    this.#reach = new Periodic({
+      step: async () => {
+        await this.#checkReach();
+        return REACH_INTERVAL_MS;
+      },
+      onFailure: (error) => logger.error({ err: error }, 'commands that nobody can reach could not be let go'),
+      retryMs: REACH_INTERVAL_MS,
+      clock,
+    });
   }
 
   /** @throws the system's error. */
@@ -48,6 +68,9 @@ export class ShimServer {
       this.#server.listen(path, () => {
         // Its folder is private, too; the socket itself need not rely on that.
         chmodSync(path, 0o600);
+        this.#path = path;
+        this.#inode = inodeOf(path);
+        this.#reach.start(REACH_INTERVAL_MS);
         this.#waitForAgent();
         resolve();
       });
@@ -130,9 +153,37 @@ export class ShimServer {
     });
   }
 
+  /**
+   * The folder of the node may be deleted. Then no node can come back and no end can be recorded, so the shim stays for the sake of the
+   * commands that run, to read their pipes, and goes with the last one.
+   */
+  async #checkReach(): Promise<void> {
+    const isReachable = this.#agent !== undefined || inodeOf(this.#path) === this.#inode;
+    this.#misses = isReachable ? 0 : this.#misses + 1;
+    if (this.#misses < MISSES) return;
+    if (this.#misses === MISSES) this.#options.logger.warn({}, 'the folder of the node is gone; nobody can come back');
+    await this.#options.supervisor.abandon();
+    if (this.#agent === undefined && this.#options.supervisor.isEmpty) this.#close();
+  }
+
   #close(): void {
     this.#linger?.cancel();
-    this.#server.close();
+    void this.#reach.close();
+    if (inodeOf(this.#path) === this.#inode) this.#server.close();
+    else {
+      // A close would unlink what bears the path now: the socket of another shim, perhaps.
+      this.#server.unref();
+      this.#closed.resolve();
+    }
+  }
+}
+
+/** Undefined when there is no such file. */
+function inodeOf(path: string): bigint | undefined {
+  try {
+    return statSync(path, { bigint: true }).ino;
+  } catch {
+    return undefined;
   }
 }
 

@@ -51,6 +51,7 @@ export class SupervisedCommand {
   /** The writing end of the command's stdin, held so that the death of the one who sends it does not look like its end. */
   #stdinFd: number | null = null;
   readonly #finished = new AbortController();
+  readonly #abandoned = Promise.withResolvers<void>();
   #telling = false;
   #startTimer: Timer | undefined;
 
@@ -140,6 +141,11 @@ export class SupervisedCommand {
     else await this.#finishOnce();
   }
 
+  /** Nobody can read its log any more: what still holds its pipes after its own end is not waited for. Idempotent. */
+  abandon(): void {
+    this.#abandoned.resolve();
+  }
+
   /** Everything about it is recorded. */
   async forget(): Promise<void> {
     const cgroup = this.#process?.cgroup;
@@ -157,7 +163,7 @@ export class SupervisedCommand {
       // Something in the background may hold the pipes long after the command's own end.
       if (exit !== null && !this.#output.isDrained) this.#context.emit({ run: this.#run, event: 'exit', exit });
     });
-    Promise.all([seen, this.#output.drained()])
+    Promise.all([seen, Promise.race([this.#output.drained(), this.#abandoned.promise])])
       .then(() => this.#finishOnce())
       .catch((error: unknown) => this.#logger.error({ err: error }, 'a command cannot be followed any more'));
   }

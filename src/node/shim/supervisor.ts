@@ -62,6 +62,16 @@ export class Supervisor {
     }
   }
 
+  /** Nobody can ask for the ends of commands any more: forgets those that have ended, and waits for no more than the others' own ends. */
+  async abandon(): Promise<void> {
+    for (const [run, command] of this.#commands) {
+      command.abandon();
+      if (!command.ended) continue;
+      this.#commands.delete(run);
+      await command.forget();
+    }
+  }
+
   #add(order: StartOrder | AdoptOrder): SupervisedCommand {
     // The journal sees to it that this never happens; were it otherwise, a command must not run twice.
     if (this.#commands.has(order.run)) throw new Error(`${order.run} is known already`);

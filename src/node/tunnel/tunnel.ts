@@ -142,7 +142,8 @@ export class Tunnel {
       } catch (error) {
         if (this.#closed.signal.aborted) return undefined;
         const failure = toFleetError(error);
-        if (!failure.retryable) {
+        // A gateway whose database is damaged gets mended some day, and refuses nobody.
+        if (!failure.retryable && !failure.code.startsWith('storage_')) {
           logger.error({ code: failure.code, reason: failure.message }, 'the gateway refuses this node for good');
           return failure;
         }

@@ -22,6 +22,8 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   too_large: 413,
   busy: 429,
   storage_failed: 507,
+  storage_busy: 503,
+  storage_conflict: 409,
   node_offline: 503,
   connection_lost: 503,
   channel_open_failed: 503,

@@ -40,7 +40,11 @@ test('a database of a newer fleet, or none at all, is refused and not touched', 
   assert.throws(() => openDatabase(newer), { code: 'config_invalid' });
   const garbage = path.join(folder, 'garbage.db');
   writeFileSync(garbage, 'no database '.repeat(1000));
-  assert.throws(() => openDatabase(garbage), { code: 'storage_failed', hint: /^The file is damaged: restore/ });
+  assert.throws(() => openDatabase(garbage), {
+    code: 'storage_corrupt',
+    retryable: false,
+    hint: /^The file is damaged: restore/,
+  });
   assert.throws(() => openDatabase(path.join(folder, 'missing', 'x.db')), { code: 'storage_failed' });
   assert.throws(() => openDatabase(folder), { code: 'storage_failed' });
 });
@@ -82,7 +86,7 @@ test('a group keeps the order of calls, and one failing write takes no other alo
   assert.deepEqual(all(), [1, 4]);
   assert.equal(results[0]?.status, 'fulfilled');
   assert.equal((results[1] as PromiseRejectedResult).reason, own);
-  assert.equal((results[2] as PromiseRejectedResult).reason.code, 'storage_failed');
+  assert.equal((results[2] as PromiseRejectedResult).reason.code, 'storage_conflict');
   assert.equal((results[3] as PromiseFulfilledResult<unknown>).value, 'four');
   database.close();
 });
@@ -134,7 +138,7 @@ test('a group waits for the disk if any of its writes must, and the connection w
   assert.deepEqual(await Promise.all([commits.writeSoon(work(2)), commits.write(work(3))]), [2, 2]);
   await assert.rejects(
     commits.writeSoon(() => add(3)),
-    { code: 'storage_failed' },
+    { code: 'storage_conflict' },
   );
   assert.equal(synchronous(), 2);
   assert.equal(await commits.write(synchronous), 2);

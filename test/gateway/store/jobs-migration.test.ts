@@ -58,7 +58,10 @@ test('a step that would leave a row without what it refers to is not done, and s
   database.pragma('foreign_keys = OFF');
   database.exec("INSERT INTO run_log (run_seq, offset, bytes) VALUES (99, 0, x'00')");
   database.close();
-  assert.throws(() => new Store(file), { code: 'storage_failed', message: /row 1 of run_log refers to a row of runs/ });
+  assert.throws(() => new Store(file), {
+    code: 'storage_corrupt',
+    message: /row 1 of run_log refers to a row of runs/,
+  });
   const after = new Database(file);
   cleanUp(t, () => after.close());
   assert.equal(after.pragma('user_version', { simple: true }), STEP);

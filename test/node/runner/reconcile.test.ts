@@ -93,7 +93,7 @@ test('foreign files in the folder do no harm and stay; a broken journal is not r
   assert.deepEqual((await readdir(join(folder, 'pipes'))).sort(), ['notes.txt', 'x.fifo']);
 
   await writeFile(join(folder, 'runs.db'), Buffer.alloc(8192, 'garbage'));
-  await assert.rejects(startRunner(t, { folder }), { code: 'storage_failed' });
+  await assert.rejects(startRunner(t, { folder }), { code: 'storage_corrupt', retryable: false });
   assert.deepEqual(await readFile(join(folder, 'runs.db')), Buffer.alloc(8192, 'garbage'));
 });
 
