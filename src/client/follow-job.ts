@@ -7,6 +7,7 @@ import { FleetError, systemErrorCode, toFleetError } from '../shared/errors.ts';
 import { connectionError } from '../shared/http/request.ts';
 import type { GatewayClient } from './gateway-client.ts';
 import { readEvents } from './read-events.ts';
+import { WholeOutput } from './whole-output.ts';
 
 /** Without a gateway for so long, following is given up, ms. */
 export const GIVE_UP_AFTER_MS = 60_000;
@@ -15,7 +16,11 @@ export const RECONNECT_BACKOFF = { initialMs: 100, maxMs: 2_000 } as const;
 
 /** A job to submit, which then needs an idempotency key; or one that exists, with log offsets by index of the run. */
 export type FollowTarget =
-  | { request: SubmitJobRequest & { idempotencyKey: string } }
+  | {
+      request: SubmitJobRequest & { idempotencyKey: string };
+      /** Take all of the output of its one run, also what is not kept: the command waits for a consumer that is slow. */
+      whole?: boolean;
+    }
   | { job: string; from?: Readonly<Record<string, number>> };
 
 export interface FollowOptions {
@@ -27,8 +32,8 @@ export interface FollowOptions {
   onLost?: ((failure: FleetError) => void) | undefined;
 }
 
-/** All events but pings; the last is `done`, unless the signal aborted. */
-type TellingEvent = Exclude<JobEvent, { type: 'ping' }>;
+/** All events but those that say how to read on; the last is `done`, unless the signal aborted. */
+type TellingEvent = Exclude<JobEvent, { type: 'ping' | 'live' | 'live-end' }>;
 
 /**
  * The events of a job, the repeated ones that a reconnect brings left out. An event counts as handled when the next is asked for.
@@ -45,7 +50,7 @@ export async function* followJob(
   const backoff = new Backoff({ ...RECONNECT_BACKOFF, random });
   let lostAt: number | undefined;
   let everConnected = false;
-  while (!signal?.aborted) {
+  attempts: while (!signal?.aborted) {
     try {
       const stream = await progress.open(client, signal);
       everConnected = true;
@@ -57,9 +62,10 @@ export async function* followJob(
           backoff.reset();
         }
         if (!isNew) continue;
-        yield event;
+        yield* progress.told(event);
         progress.handled(event);
         if (event.type === 'done') return;
+        if (progress.turns(event)) continue attempts;
       }
       throw new FleetError('connection_lost', 'the gateway ended the stream before the job had ended');
     } catch (error) {
@@ -78,43 +84,73 @@ export async function* followJob(
 
 const PASSING: ReadonlySet<string> = new Set(['connection_lost', 'gateway_unreachable', 'timeout']);
 
+type NewsEvent = Exclude<JobEvent, { type: 'ping' }>;
+
+/** Index of the run of a job that is followed whole. */
+const ONLY_RUN = 0;
+
 /** What was handled so far. */
 class Progress {
   readonly #target: FollowTarget;
   readonly #offsets: Record<string, number>;
   readonly #states = new Map<number, RunState>();
   readonly #ended = new Set<number>();
+  readonly #whole: WholeOutput | undefined;
   #job: string | undefined;
   #sawJob = false;
 
   constructor(target: FollowTarget) {
     this.#target = target;
+    this.#whole = 'request' in target && target.whole ? new WholeOutput() : undefined;
     this.#job = 'job' in target ? target.job : undefined;
     this.#offsets = { ...('job' in target ? target.from : {}) };
   }
 
   /** Goes on where it was; a submission that was never answered is made again, under the same key. */
   async open(client: GatewayClient, signal: AbortSignal | undefined): ReturnType<GatewayClient['openFollow']> {
+    const whole = this.#whole !== undefined;
     if (this.#job === undefined && 'request' in this.#target)
-      return await client.openSubmit(this.#target.request, signal);
-    return await client.openFollow(this.#job ?? '', this.#offsets, signal);
+      return await client.openSubmit(this.#target.request, signal, whole);
+    const position = this.#whole?.livePosition;
+    if (position !== undefined) return await client.openLive(this.#job ?? '', position, signal);
+    return await client.openFollow(this.#job ?? '', this.#offsets, signal, whole);
   }
 
-  isNew(event: TellingEvent): boolean {
+  isNew(event: NewsEvent): boolean {
     if (event.type === 'job') return !this.#sawJob;
-    if (event.type === 'done') return true;
+    if (event.type === 'done' || event.type === 'live-end') return true;
     if (this.#ended.has(event.index)) return false;
     return event.type !== 'state' || this.#states.get(event.index) !== event.state;
   }
 
-  handled(event: TellingEvent): void {
+  /** What the caller hears of it. */
+  told(event: NewsEvent): TellingEvent[] {
+    if (event.type === 'live' || event.type === 'live-end') return [];
+    const whole = this.#whole;
+    if (whole === undefined) return [event];
+    if (event.type === 'stdout' || event.type === 'stderr') return whole.data(event);
+    if (event.type === 'gap') return whole.gap(event);
+    return event.type === 'end' ? whole.end(event) : [event];
+  }
+
+  /** Whether another stream is to be opened now. */
+  turns(event: NewsEvent): boolean {
+    return event.type === 'live-end' || (event.type === 'live' && this.#whole !== undefined);
+  }
+
+  handled(event: NewsEvent): void {
     if (event.type === 'job') {
       this.#sawJob = true;
       this.#job = event.job;
     } else if (event.type === 'state') {
       this.#states.set(event.index, event.state);
-    } else if (event.type !== 'done') {
+    } else if (event.type === 'live-end') {
+      this.#whole?.endLive();
+      // Nothing but the end is missing then.
+      if (event.complete) this.#offsets[ONLY_RUN] = Number.MAX_SAFE_INTEGER;
+    } else if (event.type !== 'done' && this.#whole?.livePosition === undefined) {
       this.#offsets[event.index] = event.next;
+      if (event.type === 'live') this.#whole?.beginLive(event.next);
       if (event.type === 'end') this.#ended.add(event.index);
     }
   }

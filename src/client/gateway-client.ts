@@ -195,14 +195,25 @@ export class GatewayClient {
     });
   }
 
-  /** The raw stream of events of a job that is submitted with it; follow-job.ts reads it. */
-  openSubmit(body: SubmitJobRequest, signal?: AbortSignal): Promise<Readable> {
-    return this.#open({ method: 'POST', path: '/v1/jobs', body: { ...body, follow: true }, signal });
+  /** The raw stream of events of a job that is submitted with it; follow-job.ts reads it. `whole`: all output is taken, at our pace. */
+  openSubmit(body: SubmitJobRequest, signal?: AbortSignal, whole = false): Promise<Readable> {
+    return this.#open({
+      method: 'POST',
+      path: withQuery('/v1/jobs', { whole: whole || undefined }),
+      body: { ...body, follow: true },
+      signal,
+    });
   }
 
   /** The raw stream of events of a job, each run's log from the given offset on. */
-  openFollow(job: string, from: Record<string, number>, signal?: AbortSignal): Promise<Readable> {
-    return this.#open({ method: 'POST', path: `/v1/jobs/${encodeURIComponent(job)}/follow`, body: { from }, signal });
+  openFollow(job: string, from: Record<string, number>, signal?: AbortSignal, whole = false): Promise<Readable> {
+    const path = withQuery(`/v1/jobs/${encodeURIComponent(job)}/follow`, { whole: whole || undefined });
+    return this.#open({ method: 'POST', path, body: { from }, signal });
+  }
+
+  /** The output of a job that was submitted as `whole`, live and past what is kept, from a position on in bytes of output. */
+  openLive(job: string, from: number, signal?: AbortSignal): Promise<Readable> {
+    return this.#open({ method: 'GET', path: `/v1/jobs/${encodeURIComponent(job)}/live?from=${from}`, signal });
   }
 
   /** A part of the audit log. */

@@ -139,8 +139,15 @@ export type JobEvent =
       /** What the command wrote at this place and what was not kept. */
       stdoutBytes: number;
       stderrBytes: number;
+      /** More may be missing. */
+      atLeast?: true | undefined;
     }
-  | ({ type: 'end'; next: number } & RunView)
+  /** From here on, a follower that takes the output whole gets it from `GET /v1/jobs/{id}/live`, where `next` counts bytes of output. */
+  | { type: 'live'; run: string; index: number; node: string; next: number }
+  /** The last of those; `complete` unless the rest is to be had from the log only, as far as it is kept. */
+  | { type: 'live-end'; complete: boolean }
+  /** `whole`: all of the output came here, although not all of it is kept. */
+  | ({ type: 'end'; next: number; whole?: boolean } & RunView)
   | { type: 'done'; job: string }
   | { type: 'ping' };
 

@@ -94,7 +94,12 @@ export const runStartedSchema = z.object({
 export type RunStarted = z.infer<typeof runStartedSchema>;
 
 /** Payload of a `gap` frame: what the command wrote between the frame before and the one after, and what was not kept. */
-export const runGapSchema = z.object({ stdoutBytes: count, stderrBytes: count });
+export const runGapSchema = z.object({
+  stdoutBytes: count,
+  stderrBytes: count,
+  /** The shim was killed: nobody knows how much more is missing. */
+  atLeast: z.literal(true).optional(),
+});
 
 export type RunGap = z.infer<typeof runGapSchema>;
 
@@ -128,6 +133,9 @@ export const runStatusSchema = z.object({
   /** Length of the log so far, bytes of frames. */
   logBytes: count,
 });
+
+/** Body of `POST /v1/runs/{id}/attend` on the node: whoever takes the output whole may be away for so long, ms. */
+export const attendRequest = z.object({ forMs: z.number().int().nonnegative().max(3_600_000) });
 
 /** Body of `POST /v1/acknowledge` on the node: the gateway has all of these runs. */
 export const acknowledgeRequest = z.object({ runs: z.array(z.string().max(64)).max(10_000) });

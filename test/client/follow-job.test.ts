@@ -205,3 +205,80 @@ describe('followJob', { timeout: 20_000 }, () => {
     assert.deepEqual(gateway.seen[0]?.body, { from: { 0: 42 } });
   });
 });
+
+describe('followJob of a whole output', { timeout: 20_000 }, () => {
+  let gateway: FakeGateway;
+  beforeEach(async () => {
+    gateway = await new FakeGateway().listen();
+  });
+  afterEach(() => gateway.close());
+
+  const LIVE = `GET /v1/jobs/${JOB}/live`;
+  const FOLLOW = `POST /v1/jobs/${JOB}/follow`;
+  const run = { run: `${JOB}.0`, index: 0, node: 'node-1' } as const;
+  const marker: JobEvent = { type: 'live', ...run, next: 14 };
+  const head = [jobEvent(), dataEvent('stdout', 'head', 9), marker];
+  const gap = (stdoutBytes: number): JobEvent => ({ type: 'gap', ...run, next: 30, stdoutBytes, stderrBytes: 0 });
+  const END = (stdoutBytes: number): JobEvent => endEvent({ stdoutBytes, truncated: true }, 60);
+
+  /** What came of stdout, gaps as numbers. */
+  const collect = async (): Promise<(string | number)[]> => {
+    const client = new GatewayClient({ socketPath: gateway.socketPath });
+    const all: (string | number)[] = [];
+    const target = { request: REQUEST, whole: true };
+    for await (const event of followJob(client, target, { clock: systemClock, random: () => 0.5 })) {
+      if (event.type === 'stdout') all.push(Buffer.from(event.data, event.encoding ?? 'utf8').toString());
+      if (event.type === 'gap') all.push(event.stdoutBytes + event.stderrBytes);
+      if ('next' in event) assert.ok(event.next >= 0 && event.next <= 60, 'an offset of the log');
+    }
+    return all;
+  };
+
+  test('the live stream takes over behind the head, goes on after a cut, and is all', async () => {
+    gateway.on('POST /v1/jobs', stream(...head));
+    gateway.on(
+      LIVE,
+      cutStream(dataEvent('stdout', '-one', 8)),
+      stream(dataEvent('stdout', '-two', 12), { type: 'live-end', complete: true }),
+    );
+    gateway.on(FOLLOW, stream(jobEvent(), END(12), DONE));
+    assert.deepEqual(await collect(), ['head', '-one', '-two']);
+    assert.deepEqual(
+      gateway.requestsTo(LIVE).map(({ url }) => url.split('?')[1]),
+      ['from=4', 'from=8'],
+    );
+    const last = gateway.requestsTo(FOLLOW).at(-1);
+    assert.deepEqual([last?.body, last?.url.split('?')[1]], [{ from: { 0: Number.MAX_SAFE_INTEGER } }, 'whole=true']);
+    assert.equal(gateway.requestsTo('POST /v1/jobs')[0]?.url, '/v1/jobs?whole=true');
+  });
+
+  const broken = stream(dataEvent('stdout', '-one', 8), { type: 'live-end', complete: false });
+
+  test('what did not come live comes from the log, and what came is not repeated', async () => {
+    gateway.on('POST /v1/jobs', stream(...head));
+    gateway.on(LIVE, broken);
+    gateway.on(FOLLOW, stream(jobEvent(), gap(2), dataEvent('stdout', 'ne-two', 40), END(12), DONE));
+    assert.deepEqual(await collect(), ['head', '-one', '-two']);
+    assert.deepEqual(gateway.requestsTo(FOLLOW)[0]?.body, { from: { 0: 14 } });
+  });
+
+  test('what neither has is a gap of just that size', async () => {
+    gateway.on('POST /v1/jobs', stream(...head));
+    gateway.on(LIVE, broken);
+    gateway.on(FOLLOW, stream(jobEvent(), gap(10), dataEvent('stdout', 'end', 40), END(17), DONE));
+    assert.deepEqual(await collect(), ['head', '-one', 6, 'end']);
+  });
+
+  test('what stands behind a gap of unknown size is new', async () => {
+    gateway.on('POST /v1/jobs', stream(...head));
+    gateway.on(LIVE, broken);
+    const least = { ...gap(2), atLeast: true } as JobEvent;
+    gateway.on(FOLLOW, stream(jobEvent(), least, dataEvent('stdout', 'end', 40), END(9), DONE));
+    assert.deepEqual(await collect(), ['head', '-one', 'end']);
+  });
+
+  test('what is missing without a gap in the log is named before the end', async () => {
+    gateway.on('POST /v1/jobs', stream(jobEvent(), dataEvent('stdout', 'head', 9), END(9), DONE));
+    assert.deepEqual(await collect(), ['head', 5]);
+  });
+});

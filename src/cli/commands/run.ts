@@ -48,10 +48,13 @@ export const runCommand = defineCommand({
       collector ??
       (options.jsonl ? new JsonlOutput(context.out) : new RawOutput({ stdout: context.out, stderr: context.err }));
     const machine = context.json || options.jsonl;
+    // As through a pipe; a document at the end (--json) has to fit into memory.
+    const whole = !context.out.isTerminal && !context.json;
     const missing = new MissingOutput({ ...context, allowed: options['allow-truncation'], machine });
     const job = await conductJob(context, {
       client: openGateway(context),
       request,
+      whole,
       output: {
         handle(event) {
           output.handle(event);

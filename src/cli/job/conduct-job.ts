@@ -41,6 +41,8 @@ export interface ConductOptions {
   client: GatewayClient;
   request: SubmitJobRequest & { idempotencyKey: string };
   output: JobOutput;
+  /** Take all of the output, also what is not kept: the command waits for a reader of ours that is slow. */
+  whole?: boolean;
   /** Send our stdin to the command. */
   stdin?: boolean;
 }
@@ -90,7 +92,7 @@ class JobConductor {
     const { context, options } = { context: this.#context, options: this.#options };
     const events = followJob(
       options.client,
-      { request: options.request },
+      { request: options.request, whole: options.whole ?? false },
       {
         clock: context.clock,
         random: context.random,
@@ -104,7 +106,7 @@ class JobConductor {
       if (this.#result.leave === 'end') this.#waiting.see(event);
       options.output.handle(event);
       if (event.type === 'end') {
-        const { type: _type, next: _next, ...run } = event;
+        const { type: _type, next: _next, whole: _whole, ...run } = event;
         this.#result.ended.push(run);
       }
       await Promise.all([context.out.ready(), context.err.ready()]);

@@ -15,13 +15,12 @@ export interface MissingOutputOptions {
   machine: boolean;
   /** The output also goes into files (--outdir), so a person at the terminal does not see that some is missing. */
   files?: boolean;
-  /** Output passes through even where it is not kept, so only a gap event means a loss. */
-  whole?: boolean;
 }
 
 export class MissingOutput implements JobOutput {
   readonly #options: MissingOutputOptions;
-  readonly #named = new Set<string>();
+  /** Runs of which the person knows all gaps. */
+  readonly #told = new Set<string>();
   #isMissing = false;
 
   constructor(options: MissingOutputOptions) {
@@ -29,22 +28,23 @@ export class MissingOutput implements JobOutput {
   }
 
   handle(event: JobEvent): void {
-    const { err, machine, whole = false } = this.#options;
+    const { err, machine } = this.#options;
     if (event.type === 'end') {
       const isInDoubt = event.reason !== null && /\boutput_gap\b/.test(event.reason);
-      this.#isMissing ||= isInDoubt || (event.truncated && !whole);
+      this.#isMissing ||= isInDoubt || (event.truncated && !event.whole);
+      if (event.whole) this.#told.add(event.run);
     }
     if (event.type !== 'gap') return;
     this.#isMissing = true;
-    this.#named.add(event.run);
+    this.#told.add(event.run);
     if (machine) return;
     const amounts = `${formatBytes(event.stdoutBytes)} of stdout and ${formatBytes(event.stderrBytes)} of stderr`;
     err.write(formatError({ message: `${event.node}: ${amounts} were not kept`, hint: undefined }));
   }
 
-  /** Whether the person need not be told that the run's output was truncated: each gap has been named, or there was none here. */
+  /** Whether the person need not be told that the run's output was truncated. */
   isTold(run: string): boolean {
-    return this.#named.has(run) || (this.#options.whole ?? false);
+    return this.#told.has(run);
   }
 
   /** `exitCode`, or 255 and the reason when output is missing that nobody at a terminal could miss. */

@@ -1,8 +1,9 @@
 /** Jobs: submit, follow, list, cancel, feed. */
 import { Readable } from 'node:stream';
-import type { FastifyReply } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import {
   followJobRequest,
+  type JobEvent,
   type JobView,
   type SubmitJobRequest,
   submitJobRequest,
@@ -13,6 +14,7 @@ import { FleetError } from '../../shared/errors.ts';
 import { type App, parseInput, queryInteger, queryText } from '../../shared/http/fastify-app.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Bus } from '../bus/bus.ts';
+import { isAllowed } from '../identity/permissions.ts';
 import type { JobRecord } from '../store/jobs-table.ts';
 import type { Store } from '../store/store.ts';
 import { findJob, findNode } from './find.ts';
@@ -41,10 +43,11 @@ export function addJobRoutes(app: App, options: JobRoutesOptions): void {
     // What is submitted again has its nodes already; by now others may be meant, or none.
     const known = !('node' in asked.target) && isKnown(asked, request.caller.name);
     const nodes = known ? [] : resolveTarget(asked, options);
-    const { job, runs } = await bus.submit(asked, nodes, describeTarget(asked), request.caller.name);
+    const whole = isWhole(request);
+    const { job, runs } = await bus.submit({ ...asked, whole }, nodes, describeTarget(asked), request.caller.name);
     // The audit log has it for good; at `info`, a busy hour would push everything else out of the file.
     logger.debug({ job: job.id, runs: runs.length, by: request.caller.name }, 'job accepted');
-    if (asked.follow) return await follow(reply, job, {}, offlineNotTried(asked, options));
+    if (asked.follow) return await follow(reply, job, { from: {}, whole, notTried: offlineNotTried(asked, options) });
     return reply.code(201).send(jobView(job, runs));
   });
 
@@ -70,7 +73,21 @@ export function addJobRoutes(app: App, options: JobRoutesOptions): void {
     const job = findJob(store, param(request.params, 'job'));
     // Once the stream has begun, a wrong offset could only break it off, and whoever follows would take that for a lost connection.
     if (from !== undefined) checkOffsets(store, store.runs.ofJob(job.id), from);
-    return await follow(reply, job, from ?? {});
+    const whole = isWhole(request);
+    if (whole && !isAllowed(request.caller.role, 'jobs.run')) {
+      throw new FleetError('forbidden', `role ${request.caller.role} may not take the output of a job whole`);
+    }
+    return await follow(reply, job, { from: from ?? {}, whole });
+  });
+
+  // Whoever reads here slows the command, so reading alone is not enough.
+  app.get('/v1/jobs/:job/live', { config: { action: 'jobs.run' } }, async (request, reply) => {
+    const job = findJob(store, param(request.params, 'job'));
+    const [only] = store.runs.ofJob(job.id);
+    if (only === undefined || !job.options.whole)
+      throw new FleetError('conflict', `job ${job.id} is not passed on whole`);
+    const from = queryInteger(request, 'from') ?? 0;
+    return await stream(reply, job, true, (signal) => bus.carriers.live.follow(only, from, signal));
   });
 
   app.post('/v1/jobs/:job/cancel', run('job.cancel'), async (request) => {
@@ -103,21 +120,39 @@ export function addJobRoutes(app: App, options: JobRoutesOptions): void {
     return jobView(job, store.runs.ofJob(job.id));
   }
 
+  /** The stored events. Of a job that is passed on whole, the node hears for as long that somebody is there. */
   async function follow(
     reply: FastifyReply,
     job: JobRecord,
-    from: Record<string, number>,
-    notTried: string[] = [],
+    { from, whole, notTried = [] }: { from: Record<string, number>; whole: boolean; notTried?: string[] },
   ): Promise<FastifyReply> {
+    const open = (signal: AbortSignal) => followJob({ store, feed: bus.feed, jobId: job.id, from, notTried, signal });
+    return await stream(reply, job, whole, open);
+  }
+
+  async function stream(
+    reply: FastifyReply,
+    job: JobRecord,
+    whole: boolean,
+    open: (signal: AbortSignal) => AsyncIterable<JobEvent>,
+  ): Promise<FastifyReply> {
+    const leave = whole ? store.runs.ofJob(job.id).map((each) => bus.carriers.live.attend(each)) : [];
     try {
-      await sendEvents(reply, (signal) => followJob({ store, feed: bus.feed, jobId: job.id, from, notTried, signal }));
+      await sendEvents(reply, open);
     } catch (error) {
       // Once the answer has begun, nobody else tells it.
       if (!reply.sent) throw error;
       logger.warn({ err: error, job: job.id }, 'following a job failed');
+    } finally {
+      for (const each of leave) each();
     }
     return reply;
   }
+}
+
+/** The caller takes all of the output. In the query, since an older gateway refuses a body with an unknown field. */
+function isWhole(request: FastifyRequest): boolean {
+  return queryText(request, 'whole') === 'true';
 }
 
 function param(params: unknown, name: string): string {

@@ -91,7 +91,7 @@ async function* step(store: Store, runId: string, cursor: Cursor): AsyncGenerato
   if (cursor.offset < run.logBytes && chunk.length > 0) return true;
   if (isTerminal(run.state)) {
     cursor.ended = true;
-    yield { type: 'end', next: cursor.offset, ...runView(run) };
+    yield { type: 'end', next: Math.min(cursor.offset, run.logBytes), ...runView(run) };
   }
   return false;
 }
@@ -124,6 +124,9 @@ function* logEvents(run: RunRecord, chunk: Buffer, cursor: Cursor): Generator<Jo
   for (const { type, payload } of decodeFrom(run, cursor.offset, chunk)) {
     cursor.offset += payload.length + FRAME_HEADER_BYTES;
     if (type === FRAME_TYPE.started) yield* agentEvent(run, payload, cursor.offset);
+    if (type === FRAME_TYPE.live) {
+      yield { type: 'live', run: run.id, index: run.index, node: run.nodeName, next: cursor.offset };
+    }
     if (type === FRAME_TYPE.gap) {
       const gap = runGapSchema.parse(JSON.parse(payload.toString()));
       yield { type: 'gap', run: run.id, index: run.index, node: run.nodeName, next: cursor.offset, ...gap };

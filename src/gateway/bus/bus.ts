@@ -47,9 +47,9 @@ interface InHand {
 
 export class Bus {
   readonly feed = new RunFeed();
+  readonly carriers: Carriers;
   readonly #options: BusOptions;
   readonly #queues = new Map<string, NodeQueue>();
-  readonly #carriers: Carriers;
   readonly #endings: Endings;
   readonly #deadlines: Deadlines;
   readonly #answers: AnswerDeadlines;
@@ -75,8 +75,9 @@ export class Bus {
       giveUp: (id, reason) => this.#endings.giveUp(id, reason),
       onFailure: this.#logFailure,
     });
-    this.#carriers = new Carriers({
+    this.carriers = new Carriers({
       ...options,
+      feed: this.feed,
       clientOf: (session) => this.#clientOf(session),
       acknowledge: (run) => this.#acknowledger.add(run),
       changed: (run) => this.feed.changed(run),
@@ -127,19 +128,18 @@ export class Bus {
   }
 
   /**
-   * Stores a job with one run for each of `nodes`; resolves once it is durable. Runs of nodes that are offline now, and may
-   * not wait, end at once. The same idempotency key of the same submitter gives the job of the first time.
+   * Stores a job with one run for each of `nodes`; resolves once it is durable. Runs of nodes that are offline now, and may not wait, end
+   * at once. The same idempotency key of the same submitter gives the job of the first time. `whole`: see live-output.ts.
    */
   async submit(
-    request: SubmitJobRequest,
+    request: SubmitJobRequest & { whole?: boolean },
     nodes: readonly NodeRecord[],
     target: string,
     submitter: string,
   ): Promise<{ job: JobRecord; runs: RunRecord[] }> {
-    const { store } = this.#options;
     const stored = Promise.withResolvers<boolean>();
     try {
-      const accepted = await store.write(() => {
+      const accepted = await this.#options.store.write(() => {
         const { isNew, job, runs } = storeJob(request, nodes, target, submitter, this.#options);
         return { isNew, job, runs: isNew ? this.#takePlaces(job, runs, stored.promise) : runs };
       });
@@ -177,7 +177,7 @@ export class Bus {
     const { logger } = this.#options;
     for (const run of await this.#endings.cancel(runs, reason)) {
       // Of a run that its node has, and that waits here for its turn to be followed, the node alone can make an end.
-      const carrier = this.#carriers.get(run.id);
+      const carrier = this.carriers.get(run.id);
       this.#answers.arm(run);
       const passedOn = carrier === undefined ? this.#clientOfNode(run.nodeId)?.cancel(run.id) : carrier.cancel();
       passedOn?.catch((error: unknown) =>
@@ -219,7 +219,7 @@ export class Bus {
     // Whose senders are cut off with us: their runs must not wait for the rest.
     for (const stream of this.#stdins.keys()) stream.destroy();
     await Promise.allSettled(this.#stdins.values());
-    await this.#carriers.ended();
+    await this.carriers.ended();
   }
 
   /** Of a job that has a flow. */
@@ -242,7 +242,7 @@ export class Bus {
     const { store, sessions } = this.#options;
     if (sessions.online(nodeId) !== undefined || isTerminal(store.runs.byId(id)?.state ?? 'unknown')) return;
     const inHand = this.#takeInHand(id, stored);
-    await Promise.race([this.#carriers.whenOnline(nodeId, inHand.leave.signal), inHand.ended.promise]);
+    await Promise.race([this.carriers.whenOnline(nodeId, inHand.leave.signal), inHand.ended.promise]);
     inHand.leave.abort();
     this.#inHand.delete(id);
   }
@@ -272,7 +272,7 @@ export class Bus {
       const inHand = this.#takeInHand(run.id, submission?.stored);
       const queue = this.#queueOf(run.nodeId);
       const { signal } = inHand.leave;
-      const carry = (): Promise<void> => this.#carriers.carry(job, run.id, { signal, unlessAway, submission });
+      const carry = (): Promise<void> => this.carriers.carry(job, run.id, { signal, unlessAway, submission });
       const onAway = unlessAway && notBegun(present) ? (): void => inHand.leave.abort() : undefined;
       const agentMost = (name: string): number => agentLimit(store.nodes.byId(run.nodeId)?.facts, name);
       const turn = queue.add({ ...placeOf(job, run, agentMost), onAway }, carry, signal).finally(() => {
@@ -291,7 +291,7 @@ export class Bus {
 
   /** Everybody goes on without the run; its lane alone stays held. */
   #givenUp(run: RunRecord): void {
-    this.#carriers.get(run.id)?.givePlaceBack();
+    this.carriers.get(run.id)?.givePlaceBack();
     this.#inHand.get(run.id)?.ended.resolve();
     this.feed.changed(run);
     this.#options.logger.warn({ run: run.id, node: run.nodeName, reason: run.reason }, 'a run was given up');
@@ -331,7 +331,7 @@ export class Bus {
   }
 
   #nodeOnline(session: Session): void {
-    this.#carriers.nodeOnline(session);
+    this.carriers.nodeOnline(session);
     const queue = this.#queues.get(session.nodeId);
     const facts = queue && this.#options.store.nodes.byId(session.nodeId)?.facts;
     queue?.limitAgents((agent) => agentLimit(facts, agent));

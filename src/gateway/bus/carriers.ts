@@ -1,10 +1,12 @@
 /** Everything that is being carried: who carries what, the places for that, and the wait for absent nodes. */
 import type { Session, Sessions } from '../sessions.ts';
 import type { JobRecord } from '../store/jobs-table.ts';
+import { LiveOutput } from './live-output.ts';
 import { OnlineWaiters } from './online-waiters.ts';
 import { Places } from './places.ts';
 import { RunCarrier, type RunCarrierOptions } from './run-carrier.ts';
 import { isOver } from './run-facts.ts';
+import type { RunFeed } from './run-feed.ts';
 import { buildRunSpec } from './run-spec.ts';
 
 /** How a run that is being submitted waits for its turn. */
@@ -23,12 +25,15 @@ export interface Turn {
   submission: Submission | undefined;
 }
 
-export interface CarriersOptions extends Omit<RunCarrierOptions, 'whenOnline' | 'isOnline' | 'takePlace' | 'specOf'> {
+export interface CarriersOptions
+  extends Omit<RunCarrierOptions, 'whenOnline' | 'isOnline' | 'takePlace' | 'specOf' | 'whole'> {
   sessions: Sessions;
+  feed: RunFeed;
   maxRunsInFlight: number;
 }
 
 export class Carriers {
+  readonly live: LiveOutput;
   readonly #options: CarriersOptions;
   readonly #places: Places;
   readonly #carriers = new Map<string, RunCarrier>();
@@ -38,6 +43,7 @@ export class Carriers {
   constructor(options: CarriersOptions) {
     this.#options = options;
     this.#places = new Places(options.maxRunsInFlight);
+    this.live = new LiveOutput({ ...options, whenOnline: (nodeId, until) => this.whenOnline(nodeId, until) });
   }
 
   get(runId: string): RunCarrier | undefined {
@@ -58,6 +64,7 @@ export class Carriers {
       isOnline: (nodeId) => sessions.online(nodeId) !== undefined,
       takePlace: (until) => this.#places.take(until),
       specOf: (current) => buildRunSpec(job, current),
+      whole: job.options.whole ?? false,
     });
     this.#carriers.set(id, carrier);
     const carried = carrier.carry(place, unlessAway).catch((error: unknown) => {

@@ -67,12 +67,13 @@ export class NodeClient {
   /**
    * Idempotent: the node starts a run at most once, however often it is handed over. With the answer comes the run's log, live and from
    * its beginning; undefined when the node has the run but sends no log along, which {@link openLog} then says more about.
+   * `whole`: somebody takes all of its output by {@link openLive}. In the query, since an older node refuses a spec with an unknown field.
    */
-  async handOver(spec: RunSpec, signal: AbortSignal): Promise<http.IncomingMessage | undefined> {
+  async handOver(spec: RunSpec, signal: AbortSignal, whole = false): Promise<http.IncomingMessage | undefined> {
     const bytes = Buffer.from(JSON.stringify(spec));
     const ticket = this.#options.signTicket({ id: spec.run, nodeId: spec.nodeId }, bytes);
     const headers = { [TICKET_HEADER]: ticket, 'content-type': 'application/json' };
-    const request = { method: 'PUT', path: `${runPath(spec.run)}?log=1` } as const;
+    const request = { method: 'PUT', path: `${runPath(spec.run)}?log=1${whole ? '&whole=1' : ''}` } as const;
     const response = await this.#open({ ...request, bytes, headers, signal });
     if (response.headers['content-type'] === LOG_CONTENT_TYPE) return response;
     await readJson(response, { ...request, peer: this.#peer }, runStatusSchema);
@@ -93,6 +94,16 @@ export class NodeClient {
   /** The run's log from offset `from`, live until its end frame. */
   openLog(run: string, from: number, signal: AbortSignal): Promise<http.IncomingMessage> {
     return this.#open({ method: 'GET', path: `${runPath(run)}/log?from=${from}`, signal });
+  }
+
+  /** Frames of output past the head of the log, from that position on, as they come; the last is an empty `live` frame if that was all. */
+  openLive(run: string, from: number, signal: AbortSignal): Promise<http.IncomingMessage> {
+    return this.#open({ method: 'GET', path: `${runPath(run)}/live?from=${from}`, signal });
+  }
+
+  /** Whoever takes the run's output whole is there, and may be away for so long, ms. */
+  async attend(run: string, forMs: number): Promise<void> {
+    (await this.#open({ method: 'POST', path: `${runPath(run)}/attend`, body: { forMs } })).resume();
   }
 
   /** Resolves when the process group is confirmed gone. */

@@ -43,6 +43,8 @@ export interface RunCarrierOptions {
   takePlace(signal: AbortSignal): Promise<(() => void) | undefined>;
   clientOf(session: Session): NodeClient;
   specOf(run: RunRecord): RunSpec;
+  /** Somebody takes all of its output, also what is not kept. */
+  whole: boolean;
   /** All of the run is stored: its node may drop it. */
   acknowledge(run: RunRecord): void;
   /** Tells followers that the store has something new about the run. */
@@ -205,7 +207,7 @@ export class RunCarrier {
     this.#options.handingOver(run);
     let log: Readable | undefined;
     try {
-      log = await client.handOver(this.#options.specOf(run), this.#signal);
+      log = await client.handOver(this.#options.specOf(run), this.#signal, this.#options.whole);
     } catch (error) {
       const failure = toFleetError(error);
       if (failure.code === 'busy' && !again && (await this.#takeBack())) return undefined;

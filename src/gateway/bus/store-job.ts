@@ -34,7 +34,7 @@ export interface StoredJob {
 
 /** To be called within a write. @throws FleetError `conflict` when the idempotency key belongs to another command. */
 export function storeJob(
-  request: SubmitJobRequest,
+  request: SubmitJobRequest & { whole?: boolean },
   nodes: readonly NodeRecord[],
   target: string,
   submitter: string,
@@ -51,7 +51,7 @@ export function storeJob(
     id: randomBase32(12, pooledRandomBytes),
     kind: request.kind,
     command: request.command,
-    options: jobOptions(request, maxOutputBytes),
+    options: { ...jobOptions(request, maxOutputBytes), ...(request.whole ? { whole: true } : {}) },
     target,
     createdAt: now,
     createdBy: submitter,

@@ -9,6 +9,8 @@ export type JobOptions = Pick<
 > & {
   /** What the limit was when the job was accepted; a later one does not change the specs of its runs. */
   maxOutputBytes?: number;
+  /** The submitter takes all of the output, also what is not kept. */
+  whole?: boolean;
 };
 
 export interface JobRecord {

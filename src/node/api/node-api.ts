@@ -5,7 +5,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { LOG_CONTENT_TYPE } from '../../protocol/frames.ts';
 import { MAX_BODY_BYTES } from '../../protocol/limits.ts';
 import { processesQuery } from '../../protocol/processes.ts';
-import { acknowledgeRequest, runSpecSchema } from '../../protocol/run-spec.ts';
+import { acknowledgeRequest, attendRequest, runSpecSchema } from '../../protocol/run-spec.ts';
 import { TICKET_HEADER } from '../../protocol/ticket.ts';
 import { FleetError, toFleetError } from '../../shared/errors.ts';
 import { type App, createApp, parseInput, queryInteger, queryText } from '../../shared/http/fastify-app.ts';
@@ -55,11 +55,11 @@ export function createNodeApi(options: NodeApiOptions): App {
     if (runner.status(run) === undefined) await options.policy.check(spec);
     // Asked again: the same run may have come twice at once. Nothing is awaited from here on, so the count holds.
     if (runner.status(run) === undefined) options.policy.requireFree(runner.active);
-    const status = runner.accept(spec);
+    const status = runner.accept(spec, queryText(request, 'whole') === '1');
     // With its log the run comes back in one round trip. A log that is gone is told to those who ask for it by itself.
     if (queryText(request, 'log') !== '1') return reply.code(201).send(status);
     try {
-      return await sendLog(reply, run, { from: 0, statusCode: 201 });
+      return await sendFrames(reply, run, (signal) => runner.readLog(run, 0, signal), 201);
     } catch (error) {
       logger.info({ err: error, run }, 'a run was handed over again, and its log is gone');
       return reply.code(201).send(status);
@@ -79,7 +79,19 @@ export function createNodeApi(options: NodeApiOptions): App {
     const run = runOf(request);
     if (runner.status(run) === undefined) throw new FleetError('not_found', `no run ${run}`);
     const from = queryInteger(request, 'from') ?? 0;
-    return await sendLog(reply, run, { from, statusCode: 200 });
+    return await sendFrames(reply, run, (signal) => runner.readLog(run, from, signal));
+  });
+
+  app.get('/v1/runs/:run/live', async (request, reply) => {
+    const run = runOf(request);
+    const from = queryInteger(request, 'from') ?? 0;
+    return await sendFrames(reply, run, (signal) => runner.readLive(run, from, signal));
+  });
+
+  app.post('/v1/runs/:run/attend', (request, reply) => {
+    const { forMs } = parseInput(attendRequest, parseJson(request.body), 'the request');
+    runner.attend(runOf(request), forMs);
+    return reply.code(204).send();
   });
 
   app.post('/v1/runs/:run/cancel', (request) => runner.cancel(runOf(request)));
@@ -119,22 +131,23 @@ export function createNodeApi(options: NodeApiOptions): App {
     }
   }
 
-  /** @throws what {@link Runner.readLog} throws at once. */
-  async function sendLog(
+  /** @throws what `open` throws at once. */
+  async function sendFrames(
     reply: FastifyReply,
     run: string,
-    { from, statusCode }: { from: number; statusCode: number },
+    open: (signal: AbortSignal) => AsyncIterable<Buffer>,
+    statusCode = 200,
   ): Promise<FastifyReply> {
     try {
       await sendStream(reply, {
         contentType: LOG_CONTENT_TYPE,
         statusCode,
-        open: (signal) => runner.readLog(run, from, signal),
+        open,
       });
     } catch (error) {
       // Once the answer has begun, nobody else tells it.
       if (!reply.sent) throw error;
-      logger.info({ err: error, run }, 'the log of a run broke off');
+      logger.info({ err: error, run }, 'the output of a run broke off');
     }
     return reply;
   }

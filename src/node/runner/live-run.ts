@@ -31,6 +31,8 @@ export interface LiveRunContext extends RunCommandContext {
 /** What the journal has of a run already. */
 export interface Begun {
   place?: RunPlace | undefined;
+  /** Somebody takes all of the output, also what is not kept. */
+  whole?: boolean | undefined;
   /** Of a run that a former process has accepted. */
   row?: JournalRow | undefined;
   /** Set if the command may have been started by a shim that is gone. */
@@ -215,7 +217,7 @@ export class LiveRun {
     }
     this.#phase = 'starting';
     this.#signalWith = plan.signalWith;
-    await this.#command.start(plan, place);
+    await this.#command.start(plan, place, this.#begun.whole ?? false);
     this.#openStdin(place.pipes.stdin === null ? undefined : fifos.path(place.pipes.stdin));
     if (this.spec.timeoutMs !== undefined) this.#armTimeout(this.spec.timeoutMs);
   }

@@ -23,6 +23,7 @@ const STORED_TYPES: ReadonlySet<number> = new Set([
   FRAME_TYPE.stderr,
   FRAME_TYPE.started,
   FRAME_TYPE.gap,
+  FRAME_TYPE.live,
   FRAME_TYPE.end,
 ]);
 

@@ -87,12 +87,12 @@ export class RunCommand {
   }
 
   /** @throws StartFailure when there is no command; FleetError `connection_lost` when nobody knows. */
-  async start(plan: CommandPlan, { pipes }: RunPlace): Promise<void> {
+  async start(plan: CommandPlan, { pipes }: RunPlace, whole: boolean): Promise<void> {
     const { shim, now } = this.#context;
     const { argv, cwd, env, input } = plan;
     const startedAt = Math.round(now());
     this.#ordered = true;
-    const order = { ...this.#order(pipes, startedAt), command: { argv, cwd, env, input } };
+    const order = { ...this.#order(pipes, startedAt), command: { argv, cwd, env, input }, whole };
     const started = await shim.start(order, (event) => this.#take(event));
     this.#isProcess(started, pipes, startedAt);
   }
@@ -142,6 +142,8 @@ export class RunCommand {
     const left = await terminateGroup(this.#group, { clock, killGraceMs, signal, signalAs });
     if (left === undefined) return undefined;
     onDead();
+    // What is left in the pipes is read at once, however slow the one is who takes it.
+    shim.attend(this.#spec.run, 0);
     const drainTime = new AbortController();
     await Promise.race([this.ended, sleep(clock, DRAIN_AFTER_KILL_MS, AbortSignal.any([signal, drainTime.signal]))]);
     drainTime.abort();

@@ -2,6 +2,7 @@
 import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
+import { encodeFrame, FRAME_TYPE } from '../../protocol/frames.ts';
 import { type RunSpec, type RunStatus, runIdSchema } from '../../protocol/run-spec.ts';
 import { type Clock, sleep } from '../../shared/clock.ts';
 import { FleetError, toFleetError } from '../../shared/errors.ts';
@@ -151,11 +152,11 @@ export class Runner {
 
   /**
    * Takes a run: it is in the journal, on the disk, when this returns, and starts afterwards. A repetition answers the present status
-   * and starts nothing.
+   * and starts nothing. `whole`: somebody takes all of the output ({@link readLive}), and slows the command as a pipe does.
    * @throws FleetError `conflict` when the same run was handed over with another spec, `storage_failed` when the disk or the spool is
    * full, `bad_request` when the id is none, `no_such_agent`, `not_running`
    */
-  accept(spec: RunSpec): RunStatus {
+  accept(spec: RunSpec, whole = false): RunStatus {
     const context = this.#active.requireContext();
     if (!runIdSchema.safeParse(spec.run).success) throw new FleetError('bad_request', `not a run id: ${spec.run}`);
     const digest = specDigest(spec);
@@ -177,7 +178,7 @@ export class Runner {
       if (pipes !== undefined) this.#fifos.release(pipes, true);
       throw error;
     }
-    const live = new LiveRun(complete, context, { place });
+    const live = new LiveRun(complete, context, { place, whole });
     this.#active.add(live);
     return live.status;
   }
@@ -212,6 +213,27 @@ export class Runner {
       );
     }
     return followLog(this.#logPath(run), from, log, signal);
+  }
+
+  /**
+   * Frames of the output that goes past the head of the log, from a position on (in bytes of output): of a run whose output somebody takes
+   * whole, as it comes. Ends with an empty `live` frame when that was all; without it, when the rest can be had from the log only.
+   * @throws FleetError `connection_lost` when the shim is gone.
+   */
+  async *readLive(run: string, from: number, signal: AbortSignal): AsyncGenerator<Buffer> {
+    const { shim } = this.#active.requireContext();
+    for (let at = from; !signal.aborted; ) {
+      const piece = await shim.live(run, at);
+      if (piece === null) return;
+      if ('complete' in piece) return yield encodeFrame(FRAME_TYPE.live, Buffer.alloc(0));
+      yield Buffer.from(piece.frames, 'base64');
+      at = piece.next;
+    }
+  }
+
+  /** Whoever takes the output of the run whole is there, and may be away for so long, ms; after that the command is not slowed. */
+  attend(run: string, forMs: number): void {
+    this.#active.requireContext().shim.attend(run, forMs);
   }
 
   /**

@@ -6,6 +6,7 @@ import { readLines, writeLines } from '../shim/line-socket.ts';
 import {
   type AdoptOrder,
   type CommandState,
+  type LivePiece,
   SHIM_PROTOCOL,
   type ShimEvent,
   type ShimMessage,
@@ -136,6 +137,16 @@ export class ShimLink {
   /** The command's output is read no further; the event `end` follows. */
   finish(run: string): void {
     this.#order({ do: 'finish', run });
+  }
+
+  /** The next output of a run that somebody takes whole, once there is some. @throws FleetError `connection_lost` */
+  async live(run: string, from: number): Promise<LivePiece> {
+    return (await this.#request({ do: 'live', run, from })) as LivePiece;
+  }
+
+  /** Whoever takes the output is there, and may be away for so long. */
+  attend(run: string, forMs: number): void {
+    this.#order({ do: 'attend', run, forMs });
   }
 
   closeStdin(run: string): void {

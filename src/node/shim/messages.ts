@@ -65,6 +65,8 @@ export interface Order {
 /** Starts a command. */
 export interface StartOrder extends Order {
   command: CommandLine;
+  /** Somebody takes all of the output, and slows the command as a pipe does: see live-window.ts. */
+  whole?: boolean | undefined;
 }
 
 /** Follows a command that a shim has started which is no more. */
@@ -117,6 +119,9 @@ export interface ShimState {
   commands: CommandState[];
 }
 
+/** Output as frames (base64), and the position behind it; `complete` when there will be no more; null when it is not to be had. */
+export type LivePiece = { frames: string; next: number } | { complete: true } | null;
+
 export type ShimRequest = { id: number } & (
   | { do: 'hello' }
   | { do: 'start'; order: StartOrder }
@@ -124,6 +129,10 @@ export type ShimRequest = { id: number } & (
   /** Reads no further, and completes the log. */
   | { do: 'finish'; run: string }
   | { do: 'close-stdin'; run: string }
+  /** Answered with a {@link LivePiece} of a run whose output somebody takes whole, once there is one. */
+  | { do: 'live'; run: string; from: number }
+  /** Whoever takes the output is there, and may be away for so long, ms; 0: has gone for good. */
+  | { do: 'attend'; run: string; forMs: number }
   /** What is known of an ended run is recorded elsewhere. */
   | { do: 'forget'; run: string }
   /** The node's process goes in order; without commands nobody needs the shim any more. */

@@ -4,8 +4,10 @@
  */
 import { Socket } from 'node:net';
 import { encodeFrame, FRAME_TYPE, MAX_FRAME_PAYLOAD_BYTES } from '../../protocol/frames.ts';
+import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { OutputType } from './frame-block.ts';
+import { LiveWindow } from './live-window.ts';
 import { LogWriter } from './log-writer.ts';
 import type { OutputCounters, OutputPast } from './messages.ts';
 import { OutputTail } from './output-tail.ts';
@@ -24,6 +26,9 @@ export interface RunOutputOptions {
   past: OutputPast;
   /** stdout and stderr together that are kept: half of it from the beginning, the rest from the end. */
   maxOutputBytes: number;
+  /** Somebody takes all of the output, also what is not kept. */
+  whole: boolean;
+  clock: Clock;
   /** Called after each write. */
   onWritten: () => void;
   /** Called now and then while what is written can be lost with this process: the counters shall not be. */
@@ -39,6 +44,8 @@ export class RunOutput {
   readonly #options: RunOutputOptions;
   readonly #headBytes: number;
   readonly #tail: OutputTail;
+  /** Undefined unless somebody takes all of the output. */
+  readonly live: LiveWindow | undefined;
   readonly #written: StreamBytes;
   readonly #kept: StreamBytes;
   readonly #told: StreamBytes;
@@ -63,6 +70,7 @@ export class RunOutput {
     };
     this.log = new LogWriter({ path: logPath, bytes: past.logBytes, onWritten });
     this.#tail = new OutputTail({ path: `${logPath}.ring`, maxBytes: maxOutputBytes - this.#headBytes, onWritten });
+    if (options.whole) this.live = new LiveWindow({ clock: options.clock, onRoom: () => this.#resume() });
   }
 
   get counters(): OutputCounters {
@@ -80,9 +88,13 @@ export class RunOutput {
     return this.log.bytes + this.log.pendingBytes + this.#tail.spaceBytes;
   }
 
-  /** Resolves when the pipes attached so far have come to their end: nobody can write into them any more. */
+  /**
+   * Resolves when the pipes attached so far have come to their end: nobody can write into them any more. What somebody still has to take
+   * can be had from the log afterwards: it is no more than the tail.
+   */
   async drained(): Promise<void> {
     await Promise.all(this.#closings);
+    await this.live?.settled(this.#options.maxOutputBytes - this.#headBytes);
   }
 
   /** Whether that is so now. */
@@ -93,7 +105,7 @@ export class RunOutput {
   /** Reads both pipes from now on. The descriptors are this object's to close. */
   attach(stdoutFd: number, stderrFd: number): void {
     // What the end of a former shim has lost, was lost here.
-    this.#tellGap(NOTHING);
+    this.#tellGap(NOTHING, true);
     this.#follow(stdoutFd, FRAME_TYPE.stdout);
     this.#follow(stderrFd, FRAME_TYPE.stderr);
   }
@@ -107,6 +119,7 @@ export class RunOutput {
       socket.destroy();
     }
     await Promise.all(this.#closings);
+    this.live?.complete();
   }
 
   /** The pipes are closed: completes the log but for its end frame. Never rejects: what cannot be kept is counted, see `error`. */
@@ -144,26 +157,34 @@ export class RunOutput {
   #take(type: OutputType, chunk: Buffer): void {
     this.#written[NAME[type]] += chunk.length;
     // A log that could not be written is a beginning without gaps: after the first loss nothing more is kept.
-    if (this.log.error === undefined) this.#keep(type, chunk);
-    if (this.#pendingBytes > MOST_PENDING_BYTES && !this.#paused) {
+    const rest = this.log.error === undefined ? this.#keep(type, chunk) : chunk;
+    if (this.#inTail) this.live?.push(type, rest);
+    if ((this.#pendingBytes > MOST_PENDING_BYTES || this.live?.isFull) && !this.#paused) {
       this.#paused = true;
       for (const socket of this.#sockets) socket.pause();
     }
   }
 
-  #keep(type: OutputType, chunk: Buffer): void {
+  /** Returns what does not belong to the head. */
+  #keep(type: OutputType, chunk: Buffer): Buffer {
     const head = this.#inTail ? chunk.subarray(0, 0) : chunk.subarray(0, this.#headRoom);
     for (let offset = 0; offset < head.length; offset += MAX_FRAME_PAYLOAD_BYTES) {
       const payload = head.subarray(offset, offset + MAX_FRAME_PAYLOAD_BYTES);
       this.#append(encodeFrame(type, payload), { ...NOTHING, [NAME[type]]: payload.length });
     }
-    if (head.length === chunk.length) return;
-    this.#inTail = true;
-    this.#tail.push(type, chunk.subarray(head.length));
+    const rest = chunk.subarray(head.length);
+    if (rest.length === 0) return rest;
     const writtenBytes = total(this.#written);
-    if (this.#notedBytes > 0 && writtenBytes - this.#notedBytes < NOTE_EVERY_BYTES) return;
-    this.#notedBytes = writtenBytes;
-    this.#options.onUnsafe(this.counters);
+    if (!this.#inTail && this.live?.open(writtenBytes - rest.length)) {
+      this.#append(encodeFrame(FRAME_TYPE.live, rest.subarray(0, 0)), NOTHING);
+    }
+    this.#inTail = true;
+    this.#tail.push(type, rest);
+    if (this.#notedBytes === 0 || writtenBytes - this.#notedBytes >= NOTE_EVERY_BYTES) {
+      this.#notedBytes = writtenBytes;
+      this.#options.onUnsafe(this.counters);
+    }
+    return rest;
   }
 
   /** Output that still goes to the beginning, bytes: both it and its headers are limited. */
@@ -178,11 +199,11 @@ export class RunOutput {
   }
 
   /** Says in the log what is neither in it nor among the bytes `toCome`, unless it says so already. */
-  #tellGap(toCome: StreamBytes): void {
+  #tellGap(toCome: StreamBytes, atLeast?: true): void {
     const gap = subtract(subtract(subtract(this.#written, this.#kept), this.#told), toCome);
     if (total(gap) <= 0 || this.log.error !== undefined) return;
     Object.assign(this.#told, add(this.#told, gap));
-    this.log.append(encodeFrame(FRAME_TYPE.gap, Buffer.from(JSON.stringify(gap))), () => {});
+    this.log.append(encodeFrame(FRAME_TYPE.gap, Buffer.from(JSON.stringify({ ...gap, atLeast }))), () => {});
   }
 
   get #pendingBytes(): number {
@@ -190,7 +211,7 @@ export class RunOutput {
   }
 
   #resume(): void {
-    if (!this.#paused || this.#pendingBytes > RESUME_BYTES) return;
+    if (!this.#paused || this.#pendingBytes > RESUME_BYTES || this.live?.hasRoom === false) return;
     this.#paused = false;
     for (const socket of this.#sockets) socket.resume();
   }

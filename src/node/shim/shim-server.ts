@@ -130,6 +130,8 @@ export class ShimServer {
       case 'adopt':
         supervisor.adopt(request.order);
         return undefined;
+      case 'live':
+        return await supervisor.live(request.run, request.from);
       case 'leave':
         this.#leaving = true;
         return undefined;

@@ -6,6 +6,7 @@ import type { Logger } from '../../shared/logger.ts';
 import { leaderGone, ProcessGroup } from '../runner/process-group.ts';
 import type { ProcessTable } from '../runner/process-table.ts';
 import { launch, openPipes, reopenPipes } from './launch.ts';
+import type { LiveWindow } from './live-window.ts';
 import type {
   AdoptOrder,
   CommandEnd,
@@ -64,6 +65,8 @@ export class SupervisedCommand {
       logPath: context.logPath(order.run),
       past: 'past' in order ? order.past : NO_PAST,
       maxOutputBytes: order.maxOutputBytes,
+      whole: 'whole' in order && order.whole === true,
+      clock: context.clock,
       onWritten: () => this.#tellOutput(),
       onUnsafe: (counters) => context.emit({ run: this.#run, event: 'unsafe', counters }),
       logger: this.#logger,
@@ -73,6 +76,11 @@ export class SupervisedCommand {
   /** Whether its log is complete but for the end frame. */
   get ended(): boolean {
     return this.#end !== null;
+  }
+
+  /** For whoever takes all of the output; undefined if nobody does. */
+  get live(): LiveWindow | undefined {
+    return this.#output.live;
   }
 
   /** @throws Error before it is started: nobody may take it for a process. */

@@ -1,5 +1,13 @@
 /** All commands of a node: carries out what the node's process orders, and remembers each command until that has recorded its end. */
-import type { AdoptOrder, CommandState, ShimEvent, ShimRequest, StartedCommand, StartOrder } from './messages.ts';
+import type {
+  AdoptOrder,
+  CommandState,
+  LivePiece,
+  ShimEvent,
+  ShimRequest,
+  StartedCommand,
+  StartOrder,
+} from './messages.ts';
 import { SupervisedCommand, type SupervisedCommandContext } from './supervised-command.ts';
 
 export class Supervisor {
@@ -46,8 +54,13 @@ export class Supervisor {
     this.#add(order).adopt(order);
   }
 
+  /** The next output of a run that somebody takes whole; null when it is not to be had. */
+  async live(run: string, from: number): Promise<LivePiece> {
+    return (await this.#commands.get(run)?.live?.read(from)) ?? null;
+  }
+
   /** For the requests that name a run; one that is not known needs nothing. */
-  handle(request: Extract<ShimRequest, { do: 'finish' | 'close-stdin' | 'forget' }>): void {
+  handle(request: Extract<ShimRequest, { do: 'finish' | 'close-stdin' | 'attend' | 'forget' }>): void {
     const command = this.#commands.get(request.run);
     switch (request.do) {
       case 'finish':
@@ -56,7 +69,11 @@ export class Supervisor {
       case 'close-stdin':
         command?.closeStdin();
         return;
+      case 'attend':
+        command?.live?.attend(request.forMs);
+        return;
       case 'forget':
+        command?.live?.release();
         this.#commands.delete(request.run);
         void command?.forget();
     }

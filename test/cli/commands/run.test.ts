@@ -189,7 +189,7 @@ describe('fleet run', { timeout: 20_000 }, () => {
       [
         { truncated: true, stdoutBytes: 1024 ** 2 },
         255,
-        /^fleet: node-1: its output was truncated; it wrote 1 MiB\nfleet: output is missing.* 255 instead of 0\n.*--allow-truncation\n$/,
+        /^fleet: node-1: 1 MiB of stdout and 0 B of stderr were not kept\nfleet: output is missing.* 255 instead of 0\n.*--allow-truncation\n$/,
       ],
       [{ exitCode: 3 }, 3, /^$/],
     ] as const;

@@ -3,6 +3,8 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { PassThrough, Readable } from 'node:stream';
 import { test } from 'node:test';
+import type { Authenticator } from '../../../src/gateway/api/authenticate.ts';
+import { encodeFrame, FRAME_TYPE } from '../../../src/protocol/frames.ts';
 import type { JobEvent, JobView } from '../../../src/protocol/job-messages.ts';
 import { ALL_CONNECTED } from '../../../src/protocol/selector.ts';
 import { settle, until, within } from '../../support/deadline.ts';
@@ -229,4 +231,64 @@ test('a broadcast that is submitted again gives its job, whoever is meant by now
   await assert.rejects(api.admin.json('POST', '/v1/jobs', { ...body, idempotencyKey: 'twice' }), {
     code: 'node_offline',
   });
+});
+
+test('what is not kept is passed on live to the one who takes it whole, across a cut, and the node hears that somebody is there', async (t) => {
+  const { api, node } = await connected(t);
+  const frame = (text: string): Buffer => encodeFrame(FRAME_TYPE.stdout, Buffer.from(text));
+  const asked: string[] = [];
+  node.script = (_route, _run, request, response) => {
+    const [path = '', query = ''] = (request.url ?? '').split('?');
+    if (path.endsWith('/attend')) {
+      asked.push('attend');
+      response.writeHead(204).end();
+      return true;
+    }
+    if (!path.endsWith('/live')) return false;
+    asked.push(query);
+    response.writeHead(200, { 'content-type': 'application/octet-stream' });
+    if (query === 'from=10') response.write(frame('abc'), () => setImmediate(() => response.destroy()));
+    else response.end(Buffer.concat([frame('de'), encodeFrame(FRAME_TYPE.live, Buffer.alloc(0))]));
+    return true;
+  };
+  const body = job({ follow: true });
+  const following = await api.admin.open('POST', '/v1/jobs?whole=true', body);
+  const lines = createInterface({ input: following })[Symbol.asyncIterator]();
+  const { job: id } = JSON.parse((await lines.next()).value ?? '') as { job: string };
+  const run = `${id}.0`;
+  await until(() => node.runs.has(run), 'the hand-over');
+  node.write(run, startedFrame());
+  await until(() => stateOf(api, id) === 'running', 'the start');
+  const live = events(await api.admin.open('GET', `/v1/jobs/${id}/live?from=10`));
+  await until(async () => {
+    await api.clock.advance(1_000);
+    return asked.includes('from=13');
+  }, 'the second attempt');
+  const told = await live;
+  assert.deepEqual(
+    told.map((event) => ('next' in event ? event.next : event)),
+    [13, 15, { type: 'live-end', complete: true }],
+  );
+  assert.ok(asked.includes('attend'));
+  following.destroy();
+});
+
+test('who may only look cannot slow a command', async (t) => {
+  const { api } = await connected(t);
+  const { job: plain } = await api.admin.json<JobView>('POST', '/v1/jobs', job());
+  await assert.rejects(api.admin.json('GET', `/v1/jobs/${plain}/live`), { code: 'conflict' });
+  const viewer = await testApi(t, {
+    authenticator: { identify: async () => ({ role: 'viewer', name: 'v' }) } as unknown as Authenticator,
+  });
+  await (await viewer.addNode('a')).fake.connect();
+  const [record] = viewer.store.nodes.all();
+  assert.ok(record);
+  const { job: whole } = await viewer.bus.submit({ ...job(), whole: true } as never, [record], 'a', 'somebody');
+  const look = viewer.connect({ kind: 'socket' });
+  for (const [method, path] of [
+    ['POST', `/v1/jobs/${whole.id}/follow?whole=true`],
+    ['GET', `/v1/jobs/${whole.id}/live`],
+  ] as const) {
+    await assert.rejects(look.json(method, path), { code: 'forbidden' });
+  }
 });

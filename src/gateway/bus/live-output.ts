@@ -1,0 +1,142 @@
+/**
+ * Passes on the output of a run that is not kept, to the one who takes it whole: as it comes from the node, at that reader's pace, and
+ * across cuts of the tunnel. Nothing of it is stored here.
+ */
+import type { Readable } from 'node:stream';
+import { FRAME_TYPE, type Frame, FrameDecoder } from '../../protocol/frames.ts';
+import type { JobEvent } from '../../protocol/job-messages.ts';
+import { isTerminal } from '../../protocol/run-state.ts';
+import { Backoff } from '../../shared/backoff.ts';
+import { type Clock, sleep, type Timer } from '../../shared/clock.ts';
+import { FleetError } from '../../shared/errors.ts';
+import { connectionError } from '../../shared/http/request.ts';
+import type { Session, Sessions } from '../sessions.ts';
+import type { RunRecord } from '../store/runs-table.ts';
+import type { Store } from '../store/store.ts';
+import type { NodeClient } from './node-client.ts';
+import type { RunFeed } from './run-feed.ts';
+
+/** Pauses between attempts while the tunnel stands, ms. */
+const RETRY = { initialMs: 100, maxMs: 2_000 } as const;
+/** How often a node hears that a follower is there, ms. */
+const ATTEND_INTERVAL_MS = 20_000;
+/** A node that does not hear it for so long lets the command run on, ms: longer than a command line looks for a gateway that is gone. */
+const LEASE_MS = 90_000;
+/** A follower whose connection broke is back within this time, or the command runs on, ms. */
+const GRACE_MS = 20_000;
+
+export interface LiveOutputOptions {
+  feed: RunFeed;
+  clock: Clock;
+  random: () => number;
+  store: Store;
+  sessions: Sessions;
+  /** Resolves once the node is online, with its session; undefined when `signal` aborts first. */
+  whenOnline(nodeId: string, signal: AbortSignal): Promise<Session | undefined>;
+  clientOf(session: Session): NodeClient;
+}
+
+export class LiveOutput {
+  readonly #options: LiveOutputOptions;
+  /** Followers that take a job's output whole, by job. */
+  readonly #followers = new Map<string, number>();
+
+  constructor(options: LiveOutputOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Output from `from` on, in bytes of output; `next` of an event is the position behind it. Ends with `live-end`, which says whether that
+   * was all, or the rest is in the log.
+   */
+  async *follow(run: RunRecord, from: number, signal: AbortSignal): AsyncGenerator<JobEvent> {
+    const { feed, clock, random, store, whenOnline, clientOf } = this.#options;
+    const ended = new AbortController();
+    const look = (): void => {
+      if (isTerminal(store.runs.byId(run.id)?.state ?? 'unknown')) ended.abort();
+    };
+    const unsubscribe = feed.subscribe(run.jobId, look);
+    look();
+    const waiting = AbortSignal.any([signal, ended.signal]);
+    const backoff = new Backoff({ ...RETRY, random });
+    let position = from;
+    try {
+      for (;;) {
+        // Of a run that has ended nothing is waited for: what did not come is in the log, as far as it is kept.
+        const session = waiting.aborted ? undefined : await whenOnline(run.nodeId, waiting);
+        if (session === undefined) return yield { type: 'live-end', complete: false };
+        try {
+          const stream = await clientOf(session).openLive(run.id, position, signal);
+          let complete = false;
+          for await (const { type, payload } of readFrames(stream)) {
+            complete ||= type === FRAME_TYPE.live;
+            if (type !== FRAME_TYPE.stdout && type !== FRAME_TYPE.stderr) continue;
+            position += payload.length;
+            backoff.reset();
+            yield dataEvent(run, type === FRAME_TYPE.stdout ? 'stdout' : 'stderr', payload, position);
+          }
+          return yield { type: 'live-end', complete };
+        } catch (error) {
+          if (signal.aborted) return;
+          const { code, retryable } = connectionError(error);
+          if (!retryable && code !== 'not_running') return yield { type: 'live-end', complete: false };
+          await sleep(clock, backoff.next(), waiting);
+        }
+      }
+    } finally {
+      unsubscribe();
+    }
+  }
+
+  /** A follower is there until the returned function is called: the node hears of it now and then. */
+  attend(run: RunRecord): () => void {
+    let timer: Timer | undefined;
+    const tell = (): void => {
+      this.#tell(run.id, LEASE_MS);
+      timer = this.#options.clock.after(ATTEND_INTERVAL_MS, tell, { unref: true });
+    };
+    this.#count(run.jobId, 1);
+    tell();
+    return () => {
+      timer?.cancel();
+      if (this.#count(run.jobId, -1) === 0) this.#tell(run.id, GRACE_MS);
+    };
+  }
+
+  #count(job: string, change: 1 | -1): number {
+    const count = (this.#followers.get(job) ?? 0) + change;
+    if (count === 0) this.#followers.delete(job);
+    else this.#followers.set(job, count);
+    return count;
+  }
+
+  #tell(id: string, forMs: number): void {
+    const { store, sessions, clientOf } = this.#options;
+    const run = store.runs.byId(id);
+    const session = run?.state === 'running' ? sessions.online(run.nodeId) : undefined;
+    // A node that does not hear it hears it the next time, or lets the command run on.
+    if (session !== undefined)
+      clientOf(session)
+        .attend(id, forMs)
+        .catch(() => {});
+  }
+}
+
+async function* readFrames(stream: Readable): AsyncGenerator<Frame> {
+  const decoder = new FrameDecoder();
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    let frames: Frame[];
+    try {
+      frames = decoder.push(chunk);
+    } catch (error) {
+      throw new FleetError('protocol_unsupported', 'the node sent something that is no output', { cause: error });
+    }
+    yield* frames;
+  }
+}
+
+/** Always as base64: bytes that are not kept are bulk, and a NUL as text in JSON takes six bytes. */
+function dataEvent(run: RunRecord, type: 'stdout' | 'stderr', payload: Buffer, next: number): JobEvent {
+  const data = payload.toString('base64');
+  return { type, run: run.id, index: run.index, node: run.nodeName, next, data, encoding: 'base64' };
+}
