@@ -43,7 +43,7 @@ export const jobsLogsCommand = defineCommand({
     }
     const collector = new ResultCollector();
     const { out, err } = context;
-    const live = new LiveOutput({ ports: { stdout: out, stderr: err }, unlabeled: false });
+    const live = new LiveOutput({ ports: { stdout: out, stderr: err }, unlabeled: false, clock: context.clock });
     const raw = new RawOutput({ stdout: out, stderr: err });
     const output = context.json ? collector : options.jsonl ? new JsonlOutput(out) : runs.length === 1 ? raw : live;
     const machine = context.json || options.jsonl;
