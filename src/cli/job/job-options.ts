@@ -65,9 +65,13 @@ function joinWords(words: readonly string[]): string {
   const command = words.join(' ');
   const bytes = Buffer.byteLength(command);
   if (bytes > MAX_COMMAND_BYTES) {
-    throw new FleetError('usage', `the command takes ${bytes} bytes; it may take ${MAX_COMMAND_BYTES}`, {
-      hint: 'Send a long script through stdin: fleet run --stdin NODE sh < FILE',
-    });
+    throw new FleetError(
+      'usage',
+      `a command or prompt may take ${MAX_COMMAND_BYTES} bytes, and this one takes ${bytes}`,
+      {
+        hint: 'Send a long script through stdin: fleet run --stdin NODE sh < FILE',
+      },
+    );
   }
   if (command.trim() !== '') return command;
   throw new FleetError('usage', 'there is no command to run', {
