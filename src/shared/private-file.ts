@@ -15,6 +15,7 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import { FleetError, systemErrorCode } from './errors.ts';
+import { shellQuote } from './pasted.ts';
 
 const OTHERS_MASK = 0o077;
 
@@ -67,7 +68,7 @@ export function assertPrivate(target: string, wantedMode: '600' | '700'): void {
       'home_insecure',
       `${target} is open to other users (mode ${mode.toString(8).padStart(3, '0')})`,
       {
-        hint: `Run: chmod ${wantedMode} ${target}`,
+        hint: `Run: chmod ${wantedMode} ${shellQuote(target)}`,
       },
     );
   }
