@@ -2,7 +2,7 @@
 import type { Duplex } from 'node:stream';
 import { GATEWAY_API, NODE_FORWARD } from '../protocol/limits.ts';
 import type { Logger } from '../shared/logger.ts';
-import { NODE_MAX_CHANNELS, OPERATOR_MAX_CHANNELS } from '../shared/ssh/limits.ts';
+import { NODE_MAX_CHANNELS, NODE_MAX_CONNECTIONS, PERSON_MAX_CHANNELS } from '../shared/ssh/limits.ts';
 import { actorOfKey } from './audit/actor-of-key.ts';
 import type { Refusals } from './audit/refusals.ts';
 import { findKey } from './identity/known-key.ts';
@@ -50,10 +50,11 @@ export function handlersFor(peer: SshPeer, options: AccessOptions): PeerHandlers
   }
   if (key.kind === 'person') {
     people.open(key, peer);
-    return { maxChannels: OPERATOR_MAX_CHANNELS, onDirectTcpip };
+    return { maxChannels: PERSON_MAX_CHANNELS, onDirectTcpip };
   }
   return {
     maxChannels: NODE_MAX_CHANNELS,
+    maxConnections: NODE_MAX_CONNECTIONS,
     onDirectTcpip,
     onForward: ({ host, port }) => {
       if (host !== NODE_FORWARD.host || port !== NODE_FORWARD.port) return false;

@@ -56,6 +56,7 @@ import { GatewayMetrics } from './metrics/gateway-metrics.ts';
 import { PeopleConnections } from './people-connections.ts';
 import { createScheduler } from './schedule/create-scheduler.ts';
 import { Sessions } from './sessions.ts';
+import { KeyConnections } from './ssh/key-connections.ts';
 import { sshLimitsOf } from './ssh/ssh-config.ts';
 import { SshServer } from './ssh/ssh-server.ts';
 import { openDatabase } from './store/database.ts';
@@ -174,6 +175,7 @@ export class Gateway {
     });
     const invites = new Invites({ store, clock, randomBytes });
     const pending = new PendingNodes(clock);
+    const connections = new KeyConnections();
     const people = new PeopleConnections({ store, clock, logger });
     const tokens = new Tokens({ keys, gatewayId: fingerprint, clock, randomBytes });
     const rotation = new NodeKeyRotation({ store, epochs, hostKey, clock, logger });
@@ -187,7 +189,7 @@ export class Gateway {
     const authenticator = new Authenticator({ store, tokens, apiToken: loadOrCreateApiToken(paths.apiToken) });
     const app = createApi({ authenticator, origins, clock, logger, audit: store.audit, refusals });
     noteTokenRefusals(app, { store, origins, clock, signals: alerts.signals });
-    const sources = { store, sessions, monitor, epochs, clock, logger };
+    const sources = { store, sessions, connections, monitor, epochs, clock, logger };
     const { approveCapabilities, heartbeatInterval: heartbeatIntervalMs } = config;
     addNodeRoutes(app, { ...sources, bus, pairing, rotation, keys, heartbeatIntervalMs, approveCapabilities });
     addJobRoutes(app, { ...sources, bus });
@@ -253,6 +255,7 @@ export class Gateway {
       clock,
       logger,
       random,
+      keys: connections,
       onPeer: (peer) =>
         handlersFor(peer, {
           store,

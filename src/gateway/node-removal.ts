@@ -1,16 +1,18 @@
-/** Ends a node's membership: revoked or forgotten, its tunnel is cut and its open runs are given up. */
+/** Ends a node's membership: revoked or forgotten, its connections are cut and its open runs are given up. */
 import type { Clock } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Bus } from './bus/bus.ts';
 import type { HealthMonitor } from './health/monitor.ts';
 import type { ConnectEpochs } from './identity/connect-epochs.ts';
 import type { Sessions } from './sessions.ts';
+import type { KeyConnections } from './ssh/key-connections.ts';
 import type { NodeRecord } from './store/nodes-table.ts';
 import type { Store } from './store/store.ts';
 
 export interface NodeRemovalOptions {
   store: Store;
   sessions: Sessions;
+  connections: Pick<KeyConnections, 'cut'>;
   bus: Pick<Bus, 'abandon'>;
   monitor: HealthMonitor;
   epochs: ConnectEpochs;
@@ -20,9 +22,10 @@ export interface NodeRemovalOptions {
 
 /** Its key is refused from now on; it stays in the list. `by` is who wanted it. */
 export async function revokeNode(node: NodeRecord, by: string, options: NodeRemovalOptions): Promise<void> {
-  const { store, sessions, bus, clock, logger } = options;
+  const { store, sessions, connections, bus, clock, logger } = options;
   await store.write(() => store.nodes.revoke(node.id, clock.now()));
   sessions.close(node.id, 'revoked');
+  connections.cut(node.publicKey, 'revoked');
   await bus.abandon(node.id, 'node_revoked: what became of it is not known');
   logger.warn({ node: node.name, by }, 'node revoked');
 }
@@ -44,8 +47,9 @@ export async function removeNode(
 
 /** What follows once a node is no longer in the store. */
 export async function endRemoved(node: NodeRecord, by: string, options: NodeRemovalOptions): Promise<void> {
-  const { sessions, bus, monitor, epochs, logger } = options;
+  const { sessions, connections, bus, monitor, epochs, logger } = options;
   sessions.close(node.id, 'removed');
+  connections.cut(node.publicKey, 'removed');
   await bus.abandon(node.id, 'node_removed: what became of it is not known');
   monitor.forget(node.id);
   epochs.forget(node.id);

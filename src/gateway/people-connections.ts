@@ -1,11 +1,11 @@
-/** The live connections of people: who is here, and how they are cut when their key is revoked. */
+/** The live connections of people: who is here, and when they were seen. */
 import type { Clock } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { SessionPeer } from './sessions.ts';
 import type { Store } from './store/store.ts';
 
 /** What is needed of an SSH connection here. */
-export type PersonPeer = Pick<SessionPeer, 'id' | 'remoteAddress' | 'close' | 'closed'>;
+export type PersonPeer = Pick<SessionPeer, 'id' | 'remoteAddress' | 'closed'>;
 
 export interface PeopleConnectionsOptions {
   store: Store;
@@ -36,11 +36,6 @@ export class PeopleConnections {
       this.#noteSeen(person);
       this.#options.logger.info({ person: person.name, connection: peer.id, reason }, 'person disconnected');
     });
-  }
-
-  /** Ends all connections of that person at once; whatever streams over them breaks off. */
-  close(personId: string, reason: string): void {
-    for (const peer of this.#peers.get(personId) ?? []) peer.close(reason);
   }
 
   has(personId: string): boolean {

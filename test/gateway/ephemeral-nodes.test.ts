@@ -11,10 +11,11 @@ const GRACE_MS = 3_600_000;
 
 test('an ephemeral node is forgotten when it was offline for long enough, and no other', async (t) => {
   const api = await testApi(t);
-  const { store, clock, sessions, epochs, bus, monitor } = api;
+  const { store, clock, sessions, connections, epochs, bus, monitor } = api;
   const sweep = new EphemeralNodes({
     store,
     sessions,
+    connections,
     epochs,
     bus,
     monitor,

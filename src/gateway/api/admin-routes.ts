@@ -22,6 +22,7 @@ import {
 } from '../identity/node-claims.ts';
 import type { PendingNodes } from '../identity/pending-nodes.ts';
 import { removeNode, revokeNode } from '../node-removal.ts';
+import type { KeyConnections } from '../ssh/key-connections.ts';
 import { lookUp } from '../store/look-up.ts';
 import type { NodeRecord } from '../store/nodes-table.ts';
 import type { Store } from '../store/store.ts';
@@ -46,6 +47,7 @@ const decideRequest = z.strictObject({
 
 export interface AdminRoutesOptions extends ViewSources {
   store: Store;
+  connections: Pick<KeyConnections, 'cut'>;
   bus: Pick<Bus, 'abandon'>;
   epochs: ConnectEpochs;
   pending: PendingNodes;

@@ -9,6 +9,7 @@ import { type Action, isAllowed } from '../identity/permissions.ts';
 import { type AuditHookOptions, addAuditHook } from './audit-hook.ts';
 import type { Authenticator } from './authenticate.ts';
 import type { Caller } from './caller.ts';
+import { limitRequests } from './request-limits.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -35,6 +36,7 @@ export function createApi(options: ApiOptions): App {
       throw new Error(`the route ${String(route.method)} ${route.url} names no action`);
     }
   });
+  limitRequests(app, options);
   app.addHook('onRequest', async (request: FastifyRequest) => {
     if (request.is404) return;
     const { action } = request.routeOptions.config;
@@ -52,6 +54,8 @@ export function createApi(options: ApiOptions): App {
       throw new FleetError('forbidden', `a key with the role ${caller.role} may not do that (${action})`);
     }
   });
+  // Between a request's head and the end of its body its key may have been revoked.
+  app.addHook('preHandler', async ({ caller }) => (caller as Caller | undefined)?.recheck?.());
   addAuditHook(app, options);
   return app;
 }

@@ -2,7 +2,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { FleetError } from '../../shared/errors.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
-import { findKey, keyRetired, keyRevoked } from '../identity/known-key.ts';
+import { findKey, type KnownKey, keyRetired, keyRevoked } from '../identity/known-key.ts';
 import type { Action } from '../identity/permissions.ts';
 import type { Tokens } from '../identity/tokens.ts';
 import type { Store } from '../store/store.ts';
@@ -43,27 +43,41 @@ export class Authenticator {
   }
 
   async #identifyPeer(peer: ApiPeer, token: string | undefined, action: Action, now: number): Promise<Caller> {
-    const { store } = this.#options;
-    const known = findKey(store, peer.publicKey);
-    if (known !== undefined && known.revokedAt !== null) throw keyRevoked(known);
-    const former = known === undefined ? store.nodes.formerKey(peer.publicKey) : undefined;
-    // A removed one may pair, by a new invite.
-    if (former !== undefined && !(former.fate === 'removed' && action === 'pair')) throw keyRetired(former);
     const fingerprint = formatFingerprint(sshPublicKeyBlob(peer.publicKey));
     if (action === 'pair') {
-      return { role: known?.role ?? 'unknown', name: known?.name ?? 'unknown', fingerprint, peer };
+      const known = this.#find(peer, action);
+      const recheck = (): void => void this.#find(peer, action);
+      return { role: known?.role ?? 'unknown', name: known?.name ?? 'unknown', fingerprint, peer, recheck };
     }
-    if (known === undefined) {
-      throw new FleetError('not_paired', 'the gateway does not know this key', {
-        hint: 'Pair it, with a code from `fleet invite`: fleet node up --gateway HOST --code CODE, or fleet login HOST --code CODE.',
-      });
-    }
+    this.#known(peer);
     if (token === undefined) throw new FleetError('token_invalid', 'the request carries no token');
     const subject = await this.#verifyToken(peer, token, now);
-    if (subject !== known.id) throw new FleetError('token_invalid', 'the token is not for this key');
-    // The role is that of now: the token's is that of the day on which it was made.
-    const { role, name } = known;
-    return { role, name, fingerprint, peer, ...(known.kind === 'node' ? { nodeId: known.id } : {}) };
+    // As it is now, after the wait. The role is that of now, too: the token's is that of the day on which it was made.
+    const { id, kind, role, name } = this.#known(peer);
+    if (subject !== id) throw new FleetError('token_invalid', 'the token is not for this key');
+    const recheck = (): void => {
+      if (this.#known(peer).role !== role) throw new FleetError('forbidden', 'the role of this key has just changed');
+    };
+    return { role, name, fingerprint, peer, recheck, ...(kind === 'node' ? { nodeId: id } : {}) };
+  }
+
+  /** Undefined for a key that nobody has paired. @throws FleetError `key_revoked`. */
+  #find({ publicKey }: ApiPeer, action?: Action): KnownKey | undefined {
+    const { store } = this.#options;
+    const known = findKey(store, publicKey);
+    if (known !== undefined && known.revokedAt !== null) throw keyRevoked(known);
+    const former = known === undefined ? store.nodes.formerKey(publicKey) : undefined;
+    // A removed one may pair, by a new invite.
+    if (former !== undefined && !(former.fate === 'removed' && action === 'pair')) throw keyRetired(former);
+    return known;
+  }
+
+  #known(peer: ApiPeer): KnownKey {
+    const known = this.#find(peer);
+    if (known !== undefined) return known;
+    throw new FleetError('not_paired', 'the gateway does not know this key', {
+      hint: 'Pair it, with a code from `fleet invite`: fleet node up --gateway HOST --code CODE, or fleet login HOST --code CODE.',
+    });
   }
 
   async #verifyToken(peer: ApiPeer, token: string, now: number): Promise<string> {

@@ -7,6 +7,7 @@ import type { SessionPeer } from '../sessions.ts';
 export interface ApiPeer extends SessionPeer {
   /** Ed25519, 32 bytes. */
   readonly publicKey: Buffer;
+  cut(reason: string): void;
 }
 
 /** How a connection came in. */
@@ -22,6 +23,8 @@ export interface Caller {
   /** Node id, for nodes. */
   nodeId?: string;
   peer?: ApiPeer;
+  /** Whether the key is still as it was. @throws FleetError `key_revoked`, `not_paired`. */
+  recheck?(): void;
 }
 
 /** Remembers the origin of each connection for as long as it lives. */

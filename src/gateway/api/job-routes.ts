@@ -12,6 +12,7 @@ import { isTerminal, RUN_STATES, type RunState } from '../../protocol/run-state.
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { type App, parseInput, queryInteger, queryText } from '../../shared/http/fastify-app.ts';
+import type { WhenBlocked } from '../../shared/http/send-stream.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Bus } from '../bus/bus.ts';
 import { isAllowed } from '../identity/permissions.ts';
@@ -99,18 +100,22 @@ export function addJobRoutes(app: App, options: JobRoutesOptions): void {
     return view(job);
   });
 
-  app.post('/v1/jobs/:job/stdin', run('job.stdin'), async (request, reply) => {
-    const job = findJob(store, param(request.params, 'job'));
-    const [target] = store.runs.ofJob(job.id);
-    if (target === undefined || !job.options.stdin) throw new FleetError('conflict', `job ${job.id} takes no stdin`);
-    if (!(request.body instanceof Readable)) {
-      throw new FleetError('bad_request', 'stdin is sent as application/octet-stream');
-    }
-    request.act?.note({ job: job.id });
-    await request.act?.record();
-    await bus.forwardStdin(target, request.body);
-    return reply.code(204).send();
-  });
+  app.post(
+    '/v1/jobs/:job/stdin',
+    { config: { ...run('job.stdin').config, streamsBody: true } },
+    async (request, reply) => {
+      const job = findJob(store, param(request.params, 'job'));
+      const [target] = store.runs.ofJob(job.id);
+      if (target === undefined || !job.options.stdin) throw new FleetError('conflict', `job ${job.id} takes no stdin`);
+      if (!(request.body instanceof Readable)) {
+        throw new FleetError('bad_request', 'stdin is sent as application/octet-stream');
+      }
+      request.act?.note({ job: job.id });
+      await request.act?.record();
+      await bus.forwardStdin(target, request.body);
+      return reply.code(204).send();
+    },
+  );
 
   function isKnown({ idempotencyKey }: SubmitJobRequest, submitter: string): boolean {
     return idempotencyKey !== undefined && store.jobs.byIdempotencyKey(submitter, idempotencyKey) !== undefined;
@@ -126,15 +131,15 @@ export function addJobRoutes(app: App, options: JobRoutesOptions): void {
     job: JobRecord,
     { from, whole, notTried = [] }: { from: Record<string, number>; whole: boolean; notTried?: string[] },
   ): Promise<FastifyReply> {
-    const open = (signal: AbortSignal) => followJob({ store, feed: bus.feed, jobId: job.id, from, notTried, signal });
-    return await stream(reply, job, whole, open);
+    const options = { store, feed: bus.feed, jobId: job.id, from, notTried };
+    return await stream(reply, job, whole, (signal, whenBlocked) => followJob({ ...options, signal, whenBlocked }));
   }
 
   async function stream(
     reply: FastifyReply,
     job: JobRecord,
     whole: boolean,
-    open: (signal: AbortSignal) => AsyncIterable<JobEvent>,
+    open: (signal: AbortSignal, whenBlocked: WhenBlocked) => AsyncIterable<JobEvent>,
   ): Promise<FastifyReply> {
     const leave = whole ? store.runs.ofJob(job.id).map((each) => bus.carriers.live.attend(each)) : [];
     try {

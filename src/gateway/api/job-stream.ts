@@ -1,13 +1,14 @@
 /** Follows a job from the store: a slow reader waits for nobody but itself, and one that comes back goes on where it was. */
-import { FRAME_HEADER_BYTES, FRAME_TYPE, type Frame, FrameDecoder } from '../../protocol/frames.ts';
+import { FRAME_TYPE } from '../../protocol/frames.ts';
 import type { JobEvent } from '../../protocol/job-messages.ts';
 import { runGapSchema, runStartedSchema } from '../../protocol/run-spec.ts';
 import { isTerminal, type RunState } from '../../protocol/run-state.ts';
 import { encodeData } from '../../protocol/text-data.ts';
-import { FleetError } from '../../shared/errors.ts';
+import type { WhenBlocked } from '../../shared/http/send-stream.ts';
 import type { RunFeed } from '../bus/run-feed.ts';
 import type { RunRecord } from '../store/runs-table.ts';
 import type { Store } from '../store/store.ts';
+import { LogCursor, type LogPiece } from './log-cursor.ts';
 import { runView } from './views.ts';
 
 export interface JobStreamOptions {
@@ -19,12 +20,15 @@ export interface JobStreamOptions {
   /** Offline nodes that the job leaves out. */
   notTried?: string[];
   signal: AbortSignal;
+  /** Takes what is to be called when the reader takes nothing for now. */
+  whenBlocked?: WhenBlocked;
 }
 
-const NOTHING = Buffer.alloc(0);
+/** Pieces of one run's log before others of its job are heard. */
+const MOST_PIECES = 8;
 
 interface Cursor {
-  offset: number;
+  log: LogCursor;
   state: RunState | undefined;
   ended: boolean;
 }
@@ -44,9 +48,13 @@ export async function* followJob(options: JobStreamOptions): AsyncGenerator<JobE
     const runs = store.runs.ofJob(jobId);
     const cursors = new Map<string, Cursor>();
     for (const run of runs) {
-      cursors.set(run.id, { offset: options.from[run.index] ?? 0, state: undefined, ended: false });
+      const log = new LogCursor(store.runs, run, options.from[run.index] ?? 0);
+      cursors.set(run.id, { log, state: undefined, ended: false });
       dirty.add(run.id);
     }
+    options.whenBlocked?.(() => {
+      for (const { log } of cursors.values()) log.release();
+    });
     yield {
       type: 'job',
       job: jobId,
@@ -77,7 +85,7 @@ export async function* followJob(options: JobStreamOptions): AsyncGenerator<JobE
   }
 }
 
-/** What is new about one run, at most one stored chunk of its log; whether there is more already. */
+/** What is new about one run, at most {@link MOST_PIECES} of its log; whether there may be more already. */
 async function* step(store: Store, runId: string, cursor: Cursor): AsyncGenerator<JobEvent, boolean> {
   const run = store.runs.byId(runId);
   if (run === undefined) {
@@ -86,62 +94,34 @@ async function* step(store: Store, runId: string, cursor: Cursor): AsyncGenerato
   }
   if (run.state !== cursor.state && !isTerminal(run.state)) yield stateEvent(run);
   cursor.state = run.state;
-  const chunk = cursor.offset < run.logBytes ? store.runs.readLog(run.seq, cursor.offset) : NOTHING;
-  yield* logEvents(run, chunk, cursor);
-  if (cursor.offset < run.logBytes && chunk.length > 0) return true;
+  for (let count = 0; count < MOST_PIECES; count += 1) {
+    const piece = cursor.log.read(run.logBytes);
+    if (piece === undefined) break;
+    yield* logEvent(run, piece);
+    if (count === MOST_PIECES - 1) return true;
+  }
   if (isTerminal(run.state)) {
     cursor.ended = true;
-    yield { type: 'end', next: Math.min(cursor.offset, run.logBytes), ...runView(run) };
+    yield { type: 'end', next: Math.min(cursor.log.offset, run.logBytes), ...runView(run) };
   }
   return false;
 }
 
-/** @throws FleetError `bad_request` when what is stored at an offset does not begin there. */
+/** @throws FleetError `bad_request` when no event begins at an offset */
 export function checkOffsets(store: Store, runs: readonly RunRecord[], from: Record<string, number>): void {
-  for (const run of runs) {
-    const offset = from[run.index] ?? 0;
-    if (offset > 0 && offset < run.logBytes) decodeFrom(run, offset, store.runs.readLog(run.seq, offset));
-  }
+  for (const run of runs) new LogCursor(store.runs, run, from[run.index] ?? 0).read(run.logBytes);
 }
 
-/** Stored chunks are whole frames, so one that cannot be read to its end was not begun at a frame. */
-function decodeFrom(run: RunRecord, offset: number, chunk: Buffer): Frame[] {
-  const decoder = new FrameDecoder();
-  let cause: unknown;
-  try {
-    const frames = decoder.push(chunk);
-    if (decoder.pendingBytes === 0) return frames;
-  } catch (error) {
-    cause = error;
+function* logEvent(run: RunRecord, { type, payload, next }: LogPiece): Generator<JobEvent> {
+  if (type === FRAME_TYPE.started) yield* agentEvent(run, payload, next);
+  if (type === FRAME_TYPE.live) yield { type: 'live', run: run.id, index: run.index, node: run.nodeName, next };
+  if (type === FRAME_TYPE.gap) {
+    const gap = runGapSchema.parse(JSON.parse(payload.toString()));
+    yield { type: 'gap', run: run.id, index: run.index, node: run.nodeName, next, ...gap };
   }
-  throw new FleetError('bad_request', `${offset} is not an offset that an event of ${run.id} has named`, {
-    hint: 'It is `next` of a line of: fleet jobs logs --jsonl',
-    cause,
-  });
-}
-
-function* logEvents(run: RunRecord, chunk: Buffer, cursor: Cursor): Generator<JobEvent> {
-  for (const { type, payload } of decodeFrom(run, cursor.offset, chunk)) {
-    cursor.offset += payload.length + FRAME_HEADER_BYTES;
-    if (type === FRAME_TYPE.started) yield* agentEvent(run, payload, cursor.offset);
-    if (type === FRAME_TYPE.live) {
-      yield { type: 'live', run: run.id, index: run.index, node: run.nodeName, next: cursor.offset };
-    }
-    if (type === FRAME_TYPE.gap) {
-      const gap = runGapSchema.parse(JSON.parse(payload.toString()));
-      yield { type: 'gap', run: run.id, index: run.index, node: run.nodeName, next: cursor.offset, ...gap };
-    }
-    if (type !== FRAME_TYPE.stdout && type !== FRAME_TYPE.stderr) continue;
-    const stream = type === FRAME_TYPE.stdout ? 'stdout' : 'stderr';
-    yield {
-      type: stream,
-      run: run.id,
-      index: run.index,
-      node: run.nodeName,
-      next: cursor.offset,
-      ...encodeData(payload),
-    };
-  }
+  if (type !== FRAME_TYPE.stdout && type !== FRAME_TYPE.stderr) return;
+  const stream = type === FRAME_TYPE.stdout ? 'stdout' : 'stderr';
+  yield { type: stream, run: run.id, index: run.index, node: run.nodeName, next, ...encodeData(payload) };
 }
 
 /** Only a run of an agent has more to tell at its start than its state does. */

@@ -12,6 +12,7 @@ import type { Sessions } from '../sessions.ts';
 import type { NodeRecord } from '../store/nodes-table.ts';
 import type { PersonRecord } from '../store/people-table.ts';
 import type { Store } from '../store/store.ts';
+import { cutKey } from './cut-key.ts';
 import { didYouMean } from './find.ts';
 
 export interface KeyRoutesOptions extends NodeRemovalOptions {
@@ -25,7 +26,7 @@ export interface KeyRoutesOptions extends NodeRemovalOptions {
 type Key = { view: KeyView } & ({ node: NodeRecord } | { person: PersonRecord });
 
 export function addKeyRoutes(app: App, options: KeyRoutesOptions): void {
-  const { store, people, clock, logger } = options;
+  const { store, clock, logger } = options;
   const manage = { config: { action: 'keys.manage' as const } };
 
   app.get('/v1/keys', manage, () => ({ keys: allKeys(options).map(({ view }) => view) }));
@@ -40,12 +41,9 @@ export function addKeyRoutes(app: App, options: KeyRoutesOptions): void {
       if ('node' in key) {
         await revokeNode(key.node, request.caller.name, options);
       } else {
-        const { id, name } = key.person;
+        const { id, name, publicKey } = key.person;
         await store.write(() => store.people.revoke(id, clock.now()));
-        // Who revokes the own key still hears that it worked: what leads to the cut is the end of the answer.
-        if (request.caller.fingerprint === key.view.fingerprint)
-          reply.raw.once('close', () => people.close(id, 'revoked'));
-        else people.close(id, 'revoked');
+        cutKey(publicKey, 'revoked', { caller: request.caller, reply }, options);
         logger.warn({ person: name, by: request.caller.name }, 'person revoked');
       }
       const { id } = key.view;

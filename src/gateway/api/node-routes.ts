@@ -24,6 +24,7 @@ import { RateByKey } from '../rate-by-key.ts';
 import type { Session, Sessions } from '../sessions.ts';
 import type { Store } from '../store/store.ts';
 import type { Caller } from './caller.ts';
+import { cutKey } from './cut-key.ts';
 
 /** Hellos of one node at once, and the time after which it may say one more, ms: a node says one per connection. */
 const HELLO_RATE = { burst: 20, refillMs: 1_000 } as const;
@@ -97,8 +98,8 @@ export function addNodeRoutes(app: App, options: NodeRoutesOptions): void {
     const subject = { id: session.nodeId, name: session.nodeName };
     const peer = { publicKey, remoteAddress: address };
     await options.rotation.rotate(subject, peer, parseInput(rotateKeyRequest, request.body));
-    // The connection is one of a key that does not count any more. The node may be back with the new one already.
-    reply.raw.once('close', () => session.peer.close('key_rotated'));
+    // Their key does not count any more. The node may be back with the new one already.
+    cutKey(publicKey, 'key_rotated', { caller: request.caller, reply }, options);
     return { time: clock.now() };
   });
 
@@ -132,7 +133,8 @@ export function addNodeRoutes(app: App, options: NodeRoutesOptions): void {
       store.audit.append({ actor, action: 'node.leave', outcome: 'ok', details: { node: node?.name, id: nodeId } });
     });
     // The node hears that it worked before its tunnel, over which the answer goes, is cut.
-    reply.raw.once('close', () => {
+    cutKey(publicKey, 'removed', { caller: request.caller, reply }, options);
+    void request.caller.peer?.closed.then(() => {
       if (node === undefined) return;
       endRemoved(node, node.name, options).catch((error: unknown) => {
         options.logger.error({ err: error, node: node.name }, 'could not give up the runs of a node that left');

@@ -1,16 +1,19 @@
 /** Sends events as NDJSON: one JSON object a line. */
 import type { FastifyReply } from 'fastify';
 import type { JobEvent } from '../../protocol/job-messages.ts';
-import { sendStream } from '../../shared/http/send-stream.ts';
+import { sendStream, type WhenBlocked } from '../../shared/http/send-stream.ts';
 
 /** A stream says `ping` so often, ms: so that the reader can tell a quiet job from a gateway that stands still. */
 const PING_INTERVAL_MS = 10_000;
 
 /** Takes over the reply; resolves when the events have ended or the reader is gone. `open` gets a signal that aborts then. */
-export function sendEvents(reply: FastifyReply, open: (signal: AbortSignal) => AsyncIterable<JobEvent>): Promise<void> {
+export function sendEvents(
+  reply: FastifyReply,
+  open: (signal: AbortSignal, whenBlocked: WhenBlocked) => AsyncIterable<JobEvent>,
+): Promise<void> {
   return sendStream(reply, {
     contentType: 'application/x-ndjson',
-    open: (signal) => lines(open(signal)),
+    open: (signal, whenBlocked) => lines(open(signal, whenBlocked)),
     ping: { text: '{"type":"ping"}\n', intervalMs: PING_INTERVAL_MS },
   });
 }

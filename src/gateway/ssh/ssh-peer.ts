@@ -20,6 +20,8 @@ export interface SshPeer {
   openForwarded(host: string, port: number): Promise<Duplex>;
   /** Says goodbye, and destroys the socket at the latest after 2 s. Idempotent: the first reason stays. */
   close(reason: string): void;
+  /** Ends it at once: nothing that the peer has sent is heard any more, and what goes on over its channels breaks off. */
+  cut(reason: string): void;
   /** Resolves with the reason, never rejects, when the socket is closed; all channels are destroyed by then. */
   readonly closed: Promise<string>;
 }
@@ -27,8 +29,10 @@ export interface SshPeer {
 export interface PeerHandlers {
   /** Its key is nobody's: it counts against the limits of strangers for as long as it is connected. Anybody can make a key. */
   isStranger?: boolean;
-  /** Most channels of this peer, both directions together. */
+  /** Most channels of its key, both directions together. */
   maxChannels: number;
+  /** Most connections of its key, where that is less than the port's own limit. */
+  maxConnections?: number;
   /** Ends the connection after this time, ms. */
   lifetimeMs?: number;
   /** `direct-tcpip`: a function that receives the accepted channel, as a socket that was accepted; undefined refuses it as administratively prohibited. */

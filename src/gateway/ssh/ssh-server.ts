@@ -12,6 +12,7 @@ import { parseOpenSshPrivateKey } from '../../shared/ssh/ssh-key.ts';
 import { Server } from '../../shared/ssh/ssh2.ts';
 import { internalsOf } from '../../shared/ssh/ssh2-internals.ts';
 import { type Admission, AdmissionControl } from './admission.ts';
+import { KeyConnections } from './key-connections.ts';
 import type { PeerHandlers, SshPeer } from './ssh-peer.ts';
 import { SshSession } from './ssh-session.ts';
 
@@ -28,6 +29,8 @@ export interface SshServerOptions {
   logger: Logger;
   /** Uniform in [0, 1). */
   random?: () => number;
+  /** Takes every connection that has authenticated. */
+  keys?: KeyConnections;
   /**
    * Called once per authenticated connection, synchronously, before any channel is served. Every valid Ed25519 key may
    * authenticate; what it may do is decided by the handlers.
@@ -61,8 +64,7 @@ export class SshServer {
   readonly #ssh: InstanceType<typeof Server>;
   readonly #tcp: NetServer;
   readonly #sockets = new Map<Socket, AdmittedSocket>();
-  /** Of keys that are known. */
-  readonly #connectionsByKey = new Map<string, number>();
+  readonly #keys: KeyConnections;
   #refused = 0;
   #killed: Record<string, number> = {};
   #closing: Promise<void> | undefined;
@@ -72,6 +74,7 @@ export class SshServer {
     parseOpenSshPrivateKey(options.hostKey);
     this.#options = options;
     this.#limits = resolveLimits(options.limits);
+    this.#keys = options.keys ?? new KeyConnections();
     this.#admission = new AdmissionControl({ limits: this.#limits, now: () => options.clock.monotonic() });
     // Never listens: sockets are handed to it once they are admitted.
     this.#ssh = new Server({
@@ -164,12 +167,13 @@ export class SshServer {
       clock,
       logger: logger.child({ connection: id, address: socket.remoteAddress }),
       random,
+      keys: this.#keys,
       onPeer: (peer) => {
         grace.cancel();
         const handlers = onPeer(peer);
         if (handlers.isStranger === true) return handlers;
         admission.known();
-        this.#limitConnectionsOf(peer);
+        this.#limitConnectionsOf(peer, handlers.maxConnections);
         return handlers;
       },
     });
@@ -180,18 +184,11 @@ export class SshServer {
   }
 
   /** One key that somebody has paired must not take the places of all others. */
-  #limitConnectionsOf(peer: SshPeer): void {
-    const key = peer.publicKey.toString('hex');
-    const connections = (this.#connectionsByKey.get(key) ?? 0) + 1;
-    this.#connectionsByKey.set(key, connections);
-    void peer.closed.then(() => {
-      const left = (this.#connectionsByKey.get(key) ?? 1) - 1;
-      if (left === 0) this.#connectionsByKey.delete(key);
-      else this.#connectionsByKey.set(key, left);
-    });
-    if (connections <= this.#limits.maxConnectionsPerKey) return;
+  #limitConnectionsOf(peer: SshPeer, ofItsKind = Number.POSITIVE_INFINITY): void {
+    const most = Math.min(ofItsKind, this.#limits.maxConnectionsPerKey);
+    if (this.#keys.count(peer.publicKey) <= most) return;
     this.#countKill('too_many_connections');
-    peer.close('too_many_connections');
+    peer.cut('too_many_connections');
   }
 
   #cutStranger(socket: Socket, reason: 'grace' | 'crowded'): void {

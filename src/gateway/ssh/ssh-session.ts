@@ -10,6 +10,7 @@ import type { SshLimits } from '../../shared/ssh/limits.ts';
 import { openChannel } from '../../shared/ssh/open-channel.ts';
 import type { RawChannel } from '../../shared/ssh/ssh2-internals.ts';
 import { decideAuthentication, type Identity } from './authenticate.ts';
+import type { KeyConnection, KeyConnections } from './key-connections.ts';
 import type { PeerHandlers, SshPeer } from './ssh-peer.ts';
 
 export interface SshSessionOptions {
@@ -19,6 +20,7 @@ export interface SshSessionOptions {
   logger: Logger;
   /** Uniform in [0, 1). */
   random: () => number;
+  keys: KeyConnections;
   /** The peer has authenticated; gives what it may do. */
   onPeer: (peer: SshPeer) => PeerHandlers;
 }
@@ -31,6 +33,7 @@ export class SshSession {
   #authEvents = 0;
   #identity: Identity | undefined;
   #handlers: PeerHandlers | undefined;
+  #ofSameKey: ReadonlySet<KeyConnection> | undefined;
   /** Takes the channel that ssh2 is about to announce: `refuse` has decided on it in the same tick. */
   #acceptNext: ((channel: Duplex) => void) | undefined;
   #lifetime: Timer | undefined;
@@ -45,6 +48,7 @@ export class SshSession {
       isReady: () => this.#handlers !== undefined,
       isStranger: () => this.#handlers === undefined || this.#handlers.isStranger === true,
       maxChannels: () => this.#handlers?.maxChannels ?? 0,
+      ofSameKey: () => this.#ofSameKey ?? [],
       refuse: (type, destination) => this.#refuse(type, destination),
     });
     connection.on('authentication', (context) => this.#onAuthentication(context));
@@ -77,6 +81,7 @@ export class SshSession {
     if (this.#identity === undefined)
       throw new FleetError('internal', 'an ssh connection without an identity is ready');
     const peer = this.#createPeer(this.#identity);
+    this.#ofSameKey = this.#options.keys.add(peer.publicKey, peer, this.closed);
     this.#run(() => {
       this.#handlers = this.#options.onPeer(peer);
     });
@@ -93,7 +98,7 @@ export class SshSession {
     });
   }
 
-  #createPeer({ publicKey, user }: Identity): SshPeer {
+  #createPeer({ publicKey, user }: Identity): SshPeer & KeyConnection {
     const guarded = this.#guarded;
     const { _sock } = guarded.internals;
     return {
@@ -104,6 +109,16 @@ export class SshSession {
       connectedAt: this.#options.clock.now(),
       openForwarded: (host, port) => this.#openForwarded(host, port),
       close: (reason) => this.close(reason),
+      cut: (reason) => guarded.cut(reason),
+      get isOpen() {
+        return guarded.isOpen;
+      },
+      get channelCount() {
+        return guarded.channelCount;
+      },
+      get waitingBytes() {
+        return guarded.waitingBytes;
+      },
       closed: guarded.closed.then(({ reason }) => reason),
       get bytesIn() {
         return _sock.bytesRead;

@@ -133,6 +133,7 @@ export class RunsTable {
            stderr_bytes = stderr_bytes + @stderrBytes WHERE seq = @seq AND log_bytes = @offset`,
       ),
       appendLog: database.prepare('INSERT INTO run_log (run_seq, offset, bytes) VALUES (?, ?, ?)'),
+      chunkStart: database.prepare('SELECT max(offset) FROM run_log WHERE run_seq = ? AND offset <= ?').pluck(),
       chunkAt: database.prepare('SELECT bytes FROM run_log WHERE run_seq = ? AND offset = ?').pluck(),
       // The chunk that holds the offset is the last one that begins at or before it.
       readLog: database.prepare(
@@ -257,6 +258,11 @@ export class RunsTable {
     if (grown.changes !== 1) return false;
     this.#statements.appendLog.run(run.seq, offset, bytes);
     return true;
+  }
+
+  /** Where the stored chunk begins that holds the offset. */
+  chunkStart(seq: number, offset: number): number | null {
+    return this.#statements.chunkStart.get(seq, offset) as number | null;
   }
 
   /** Log bytes from `from` on, at most `limit` stored chunks of them; empty when there are none yet. */

@@ -6,12 +6,17 @@ import type { FastifyReply } from 'fastify';
 /** The head of an answer waits so long for the beginning of its body, to go with it in one packet, ms. */
 const HEAD_WAITS_MS = 10;
 
+/** A reader that takes nothing for so long is one that does not read, ms; one that is only slow would have it read again all the time. */
+const RELEASE_AFTER_MS = 250;
+
+export type WhenBlocked = (release: () => void) => void;
+
 export interface SendStreamOptions {
   contentType: string;
   /** 200 unless told. */
   statusCode?: number;
-  /** The body; gets a signal that aborts when the reader is gone. */
-  open(signal: AbortSignal): AsyncIterable<Buffer | string>;
+  /** The body; gets a signal that aborts when the reader is gone, and may say what it lets go of while the reader takes nothing. */
+  open(signal: AbortSignal, whenBlocked: WhenBlocked): AsyncIterable<Buffer | string>;
   /** Sent again and again while the iterator has nothing; only for bodies that may hold it anywhere between two chunks. */
   ping?: { text: string; intervalMs: number };
 }
@@ -23,7 +28,10 @@ export interface SendStreamOptions {
 export async function sendStream(reply: FastifyReply, options: SendStreamOptions): Promise<void> {
   const gone = new AbortController();
   // First, for what it throws at once can still be told as an ordinary error.
-  const body = options.open(gone.signal);
+  let release = (): void => {};
+  const body = options.open(gone.signal, (given) => {
+    release = given;
+  });
   reply.hijack();
   const { raw } = reply;
   raw.once('close', () => gone.abort());
@@ -32,12 +40,14 @@ export async function sendStream(reply: FastifyReply, options: SendStreamOptions
   raw.writeHead(options.statusCode ?? 200, { 'content-type': options.contentType });
   const head = setTimeout(() => raw.flushHeaders(), HEAD_WAITS_MS);
   const { ping } = options;
-  const timer = ping && setInterval(() => raw.write(ping.text), ping.intervalMs);
+  const timer = ping && setInterval(() => raw.writableNeedDrain || raw.write(ping.text), ping.intervalMs);
   timer?.unref();
   try {
     for await (const chunk of body) {
       if (gone.signal.aborted) return;
-      if (!raw.write(chunk)) await drained(raw, gone.signal);
+      if (raw.write(chunk)) continue;
+      const letGo = setTimeout(release, RELEASE_AFTER_MS);
+      await drained(raw, gone.signal).finally(() => clearTimeout(letGo));
     }
     raw.end();
   } catch (error) {

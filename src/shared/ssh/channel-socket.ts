@@ -24,6 +24,8 @@ export interface ChannelSocketOptions {
   clock: Clock;
   /** As in node:net: true for the side that accepts, false for the side that opens, whose writing ends with the other side's. */
   allowHalfOpen: boolean;
+  /** The reader wants more. */
+  onRead: () => void;
 }
 
 export class ChannelSocket extends Duplex {
@@ -31,14 +33,16 @@ export class ChannelSocket extends Duplex {
   timeout: number | undefined;
   readonly #raw: RawChannel;
   readonly #gate: TransmitGate;
+  readonly #onRead: () => void;
   readonly #idle: IdleTimer;
   /** The write that ssh2 or the gate holds back. */
   #pending: WriteCallback | undefined;
 
-  constructor(raw: RawChannel, { gate, clock, allowHalfOpen }: ChannelSocketOptions) {
+  constructor(raw: RawChannel, { gate, clock, allowHalfOpen, onRead }: ChannelSocketOptions) {
     super({ allowHalfOpen, highWaterMark: HIGH_WATER_BYTES });
     this.#raw = raw;
     this.#gate = gate;
+    this.#onRead = onRead;
     this.#idle = new IdleTimer(clock, () => this.emit('timeout'));
     // A channel that fails while nobody listens must not end the process; 'close' still tells everybody who waits.
     this.on('error', () => {});
@@ -88,6 +92,7 @@ export class ChannelSocket extends Duplex {
 
   override _read(): void {
     this.#raw.resume();
+    this.#onRead();
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: WriteCallback): void {

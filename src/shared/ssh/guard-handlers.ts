@@ -21,8 +21,8 @@ export type Violation = 'packet_size' | 'window_overrun' | 'window_overflow' | '
 export interface HandlerRules {
   role: 'server' | 'client';
   limits: SshLimits;
-  /** Channels of both directions that may exist at once. */
-  maxChannels: () => number;
+  /** Whether one more channel fits. */
+  hasRoom: () => boolean;
   /** Why a channel to this destination is refused; undefined lets it through to ssh2's own event. */
   refuse: (type: string, destination: { host: string; port: number }) => OpenFailure | undefined;
   /** Cuts the connection. */
@@ -32,7 +32,7 @@ export interface HandlerRules {
 /** Puts the rules in front of one connection's handlers. The packet with a violation is not handled. */
 export function guardHandlers(connection: Ssh2Connection, rules: HandlerRules): void {
   const handlers = connection._protocol._handlers;
-  guardChannelOpen(connection, handlers, rules);
+  guardChannelOpen(handlers, rules);
   guardChannelData(connection, handlers, rules);
   guardGlobalRequests(handlers, rules);
 }
@@ -43,14 +43,14 @@ export function disarmHandlers(connection: Ssh2Connection): void {
   for (const name of Object.keys(handlers)) Object.assign(handlers, { [name]: () => {} });
 }
 
-function guardChannelOpen(connection: Ssh2Connection, handlers: MessageHandlers, rules: HandlerRules): void {
+function guardChannelOpen(handlers: MessageHandlers, rules: HandlerRules): void {
   const { limits, kill } = rules;
   const { CHANNEL_OPEN, CHANNEL_OPEN_CONFIRMATION } = handlers;
 
   handlers.CHANNEL_OPEN = (protocol, info) => {
     // ssh2 cuts data into packets of this size, in a loop that never ends for 0.
     if (info.packetSize < limits.minPacketBytes) return kill('packet_size');
-    if (connection._chanMgr._count >= rules.maxChannels()) {
+    if (!rules.hasRoom()) {
       return protocol.channelOpenFail(info.sender, OPEN_FAILURE.resourceShortage, 'too many channels');
     }
     const { destIP: host = '', destPort: port = 0 } = info.data;

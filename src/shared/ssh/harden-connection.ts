@@ -8,14 +8,25 @@ import { filterMessages, type MessageRules } from './filter-messages.ts';
 import { disarmHandlers, guardHandlers, type HandlerRules } from './guard-handlers.ts';
 import { HeldKexInit } from './held-kexinit.ts';
 import { useKeyObjects } from './key-objects.ts';
-import type { SshLimits } from './limits.ts';
+import { RESERVED_CHANNELS, type SshLimits } from './limits.ts';
+import { ReceiveWindows } from './receive-window.ts';
 import { RekeyPolicy } from './rekey-policy.ts';
 import { sendKexInitEarly } from './send-kexinit-early.ts';
 import { internalsOf, type RawChannel, type Ssh2Connection } from './ssh2-internals.ts';
 import { TransmitGate } from './transmit-gate.ts';
 
-export interface HardenOptions
-  extends Pick<HandlerRules & MessageRules, 'role' | 'isReady' | 'maxChannels' | 'refuse'> {
+/** What a connection takes that is counted together with others of its key. */
+export interface Sharing {
+  readonly isOpen: boolean;
+  readonly channelCount: number;
+  readonly waitingBytes: number;
+}
+
+export interface HardenOptions extends Pick<HandlerRules & MessageRules, 'role' | 'isReady' | 'refuse'> {
+  /** Channels of both directions that may exist at once, over all connections of the key. */
+  maxChannels: () => number;
+  /** All connections of the same key; this one alone when absent. */
+  ofSameKey?: () => Iterable<Sharing>;
   /** Whether nobody has vouched for the peer, which then may send only what pairing takes. */
   isStranger: () => boolean;
   limits: SshLimits;
@@ -52,6 +63,7 @@ export class GuardedConnection {
   readonly closed: Promise<ConnectionEnd>;
   readonly #options: HardenOptions;
   readonly #gate: TransmitGate;
+  readonly #windows: ReceiveWindows;
   readonly #rekey: RekeyPolicy;
   readonly #heldKexInit: HeldKexInit;
   readonly #channels = new Set<ChannelSocket>();
@@ -71,7 +83,8 @@ export class GuardedConnection {
     this.closed = promise;
     this.#resolveClosed = resolve;
     this.#options = options;
-    this.#gate = new TransmitGate(internals, options.limits.transmitHighWaterBytes);
+    this.#gate = new TransmitGate(internals, options.limits, () => this.#ofKey('waitingBytes'));
+    this.#windows = new ReceiveWindows(internals, () => options.limits.keyReceiveBytes / this.#ofKey('channelCount'));
     this.#rekey = new RekeyPolicy({
       connection: internals,
       limits: options.limits,
@@ -100,7 +113,12 @@ export class GuardedConnection {
       isCut: () => this.#isCut,
       kill: (violation) => this.kill(violation),
     });
-    guardHandlers(internals, { ...this.#options, kill: (violation) => this.kill(violation) });
+    guardHandlers(internals, {
+      ...this.#options,
+      hasRoom: () => this.hasRoom,
+      kill: (violation) => this.kill(violation),
+    });
+    this.#windows.install();
     internals.on('error', (error: Error & { level?: string }) => this.#onError(error));
     internals.on('handshake', () => {
       useKeyObjects(internals);
@@ -127,14 +145,27 @@ export class GuardedConnection {
 
   /** Whether one more channel fits. */
   get hasRoom(): boolean {
-    return this.channelCount < this.#options.maxChannels();
+    const most = this.#options.maxChannels();
+    if (this.channelCount >= most) return false;
+    return this.channelCount < RESERVED_CHANNELS || this.#ofKey('channelCount') < most;
+  }
+
+  /** Bytes that wait in the socket. */
+  get waitingBytes(): number {
+    return this.internals._sock.writableLength;
   }
 
   /** Gives ssh2's channel the life cycle of a socket. `allowHalfOpen` as in {@link ChannelSocket}. */
   adopt(raw: RawChannel, allowHalfOpen: boolean): ChannelSocket {
-    const socket = new ChannelSocket(raw, { gate: this.#gate, clock: this.clock, allowHalfOpen });
+    const socket = new ChannelSocket(raw, {
+      gate: this.#gate,
+      clock: this.clock,
+      allowHalfOpen,
+      onRead: () => this.#windows.grant(raw),
+    });
     this.#channels.add(socket);
     socket.once('close', () => this.#channels.delete(socket));
+    raw.once('close', () => this.#windows.forget(raw));
     return socket;
   }
 
@@ -143,6 +174,20 @@ export class GuardedConnection {
     if (this.#ended || this.#reason !== undefined) return;
     this.#reason = reason;
     this.internals.end();
+    this.#destroyLater();
+  }
+
+  /**
+   * Ends it at once, also when it is being closed: nothing that the peer has sent or sends is heard any more, and whatever goes on over its
+   * channels breaks off. The peer is told, and its socket destroyed at the latest after `closeGraceMs`.
+   */
+  cut(reason: string): void {
+    if (this.#ended || this.#isCut) return;
+    this.#reason ??= reason;
+    this.internals.end();
+    this.#isCut = true;
+    disarmHandlers(this.internals);
+    for (const channel of this.#channels) channel.connectionLost();
     this.#destroyLater();
   }
 
@@ -166,6 +211,15 @@ export class GuardedConnection {
     this.#reason = reason;
     this.#killed = true;
     this.#options.logger.warn({ reason }, 'ssh connection cut');
+  }
+
+  /** A connection that is being closed may stay a moment, and takes no channel from the one that came after it. */
+  #ofKey(what: 'channelCount' | 'waitingBytes'): number {
+    let total = 0;
+    for (const connection of this.#options.ofSameKey?.() ?? [this]) {
+      if (what === 'waitingBytes' || connection.isOpen) total += connection[what];
+    }
+    return total;
   }
 
   #onData(): void {

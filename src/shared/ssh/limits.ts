@@ -21,6 +21,10 @@ export interface SshLimits {
   maxUnauthenticatedBytes: number;
   /** Global forwards (`tcpip-forward`) that one peer may hold. */
   maxForwards: number;
+  /** Unsent bytes of all connections of one key, besides 64 KiB of each. */
+  keyTransmitBytes: number;
+  /** Unread and granted bytes of all channels that one key has opened, besides 64 KiB of each. */
+  keyReceiveBytes: number;
   /** Channels, in both directions together, that a gateway may keep open on a node or operator. */
   maxChannelsFromGateway: number;
   /** Smallest `maximum packet size` that a peer may ask for, bytes. */
@@ -53,10 +57,14 @@ export interface SshLimits {
   closeGraceMs: number;
 }
 
-/** Channels that a node may have open at once: runs, their output streams and heartbeats. Each may buffer 2–4 MiB. */
+/** Channels that a node may have open at once, over all its connections: runs, their output streams and heartbeats. */
 export const NODE_MAX_CHANNELS = 64;
-/** Channels that an operator may have open at once: one per followed run. */
-export const OPERATOR_MAX_CHANNELS = 128;
+/** Connections of a node: it needs one; one that came back may have left a dead one behind, and its key may be in rotation. */
+export const NODE_MAX_CONNECTIONS = 4;
+/** Channels that a person may have open at once, over all connections: two for each of a hundred commands that run at once. */
+export const PERSON_MAX_CHANNELS = 256;
+/** Channels that each connection may have whatever others of its key hold: a node that comes back must be able to say so. */
+export const RESERVED_CHANNELS = 2;
 
 export const SSH_LIMITS: Readonly<SshLimits> = Object.freeze({
   // Above 10,000 nodes with room for operators; `nofile` must be higher.
@@ -65,7 +73,7 @@ export const SSH_LIMITS: Readonly<SshLimits> = Object.freeze({
   maxUnauthenticated: 256,
   // A site of nodes behind one NAT address still gets all in, by their back-off.
   maxUnauthenticatedPerAddress: 32,
-  // A node needs one, and a second for a moment; an operator's script may run a hundred commands at once.
+  // A person's script may run a hundred commands at once. Of a node there are fewer.
   maxConnectionsPerKey: 128,
   graceMs: 10_000,
   // The client's list comes one round trip after its identification: 0.7 s over a satellite, one more if a packet has to be sent again.
@@ -77,6 +85,10 @@ export const SSH_LIMITS: Readonly<SshLimits> = Object.freeze({
   // OpenSSH needs 2 KB for its handshake and less than 1 KB for each key that its agent offers, large certificates 5 KB; pairing takes 3 KB.
   maxUnauthenticatedBytes: 128 * 1024,
   maxForwards: 16,
+  // Two connections at their high-water mark; the others go on with what the kernel holds.
+  keyTransmitBytes: 8 * 1024 * 1024,
+  // Ten uploads at full speed over a long line.
+  keyReceiveBytes: 16 * 1024 * 1024,
   maxChannelsFromGateway: 64,
   // ssh2 loops for ever on 0, and small sizes multiply our work per byte.
   minPacketBytes: 1024,

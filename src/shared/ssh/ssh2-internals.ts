@@ -94,7 +94,9 @@ export interface Ssh2Protocol {
   _onPayload: (payload: Buffer) => unknown;
   /** Starts a key exchange; does nothing while one runs. */
   rekey(): void;
+  channelOpenConfirm(remote: number, local: number, window: number, packetSize: number): void;
   channelOpenFail(recipient: number, reason: number, description?: string): void;
+  channelWindowAdjust(remote: number, bytes: number): void;
   requestFailure(): void;
 }
 

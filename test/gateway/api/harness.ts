@@ -28,6 +28,7 @@ import { GatewayMetrics } from '../../../src/gateway/metrics/gateway-metrics.ts'
 import { PeopleConnections } from '../../../src/gateway/people-connections.ts';
 import { createScheduler } from '../../../src/gateway/schedule/create-scheduler.ts';
 import { Sessions } from '../../../src/gateway/sessions.ts';
+import { type KeyConnection, KeyConnections } from '../../../src/gateway/ssh/key-connections.ts';
 import type { App } from '../../../src/shared/http/fastify-app.ts';
 import { openRequest, type RequestOptions, requestJson } from '../../../src/shared/http/request.ts';
 import { createStreamAgent } from '../../../src/shared/http/stream-agent.ts';
@@ -41,9 +42,14 @@ import { FACTS, type TestGateway, testGateway } from '../identity/fixtures.ts';
 export const API_TOKEN = 'api-token';
 
 /** An authenticated SSH connection with that key. */
-export function peerOf(publicKey: Buffer): ApiPeer & { endings: string[] } {
+export function peerOf(publicKey: Buffer): ApiPeer & KeyConnection & { endings: string[] } {
   const closed = Promise.withResolvers<string>();
   const endings: string[] = [];
+  const end = (reason: string): void => {
+    // As a connection does: the first reason stays.
+    if (endings.length === 0) endings.push(reason);
+    closed.resolve(reason);
+  };
   return {
     id: randomBytes(6).toString('hex'),
     publicKey,
@@ -51,10 +57,11 @@ export function peerOf(publicKey: Buffer): ApiPeer & { endings: string[] } {
     connectedAt: 0,
     closed: closed.promise,
     endings,
-    close: (reason) => {
-      endings.push(reason);
-      closed.resolve(reason);
-    },
+    close: end,
+    cut: end,
+    isOpen: true,
+    channelCount: 0,
+    waitingBytes: 0,
     openForwarded: () => Promise.reject(new Error('no forward')),
   };
 }
@@ -89,6 +96,7 @@ export async function testApi(
   const logger = silentLogger;
   const sessions = new Sessions({ store, clock, logger });
   const people = new PeopleConnections({ store, clock, logger });
+  const connections = new KeyConnections();
   const thresholds = { ...DEFAULT_HEALTH_THRESHOLDS, offlineAfterMs: 90_000 };
   const monitor = new HealthMonitor({ store, sessions, epochs, clock, logger, thresholds });
   const bus = new Bus({
@@ -116,7 +124,7 @@ export async function testApi(
   );
   const refusedTokens: string[] = [];
   noteTokenRefusals(app, { store, origins, clock, signals: { tokenRefused: (id) => void refusedTokens.push(id) } });
-  const sources = { store, sessions, monitor, epochs, clock, logger };
+  const sources = { store, sessions, connections, monitor, epochs, clock, logger };
   let shutdowns = 0;
   addNodeRoutes(app, { ...sources, bus, pairing, rotation, keys, heartbeatIntervalMs: 30_000, approveCapabilities });
   addJobRoutes(app, { ...sources, bus });
@@ -186,7 +194,15 @@ export async function testApi(
     await refusals.close();
   });
 
+  /** Serves a connection that somebody else has accepted. */
+  const serve = (origin: Origin, stream: Duplex): void => {
+    origins.set(stream, origin);
+    acceptor.accept(stream);
+  };
   const connect = (origin: Origin | undefined, token?: string): Client => {
+    if (origin?.kind === 'ssh') {
+      connections.add(origin.peer.publicKey, origin.peer as ReturnType<typeof peerOf>, origin.peer.closed);
+    }
     const opened: Duplex[] = [];
     const agent = createStreamAgent(async () => {
       const [near, far] = socketPair();
@@ -236,6 +252,7 @@ export async function testApi(
     refusals,
     sessions,
     people,
+    connections,
     monitor,
     bus,
     scheduler,
@@ -245,6 +262,7 @@ export async function testApi(
     alerts,
     refusedTokens,
     connect,
+    serve,
     addNode,
     admin,
     shutdowns: () => shutdowns,

@@ -111,6 +111,28 @@ test('a reader that is slow holds the iterator up; one that leaves ends it, whet
   }
 });
 
+test('for a reader that takes nothing, what can be read again is let go of, and no ping is added', async (t) => {
+  let released = 0;
+  const { request } = await serve(t, {
+    ping: { text: '.', intervalMs: 1 },
+    open: async function* (_signal, whenBlocked) {
+      whenBlocked(() => {
+        released += 1;
+      });
+      // More than the buffers of a socket hold.
+      for (let count = 0; count < 100; count += 1) yield Buffer.alloc(64 * 1024, 'x');
+    },
+  });
+  const response = await openRequest(request);
+  await until(() => released === 1, 'the reader is taken for one that does not read');
+  // A hundred pings would be due.
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  const text = Buffer.concat(await response.toArray()).toString();
+  assert.ok(text.replaceAll('x', '').length < 50, 'pings of when it was not read');
+  assert.equal(text.replaceAll('.', '').length, 100 * 64 * 1024);
+  assert.equal(released, 1);
+});
+
 test('pings while there is nothing else, and none after the end', async (t) => {
   const gate = Promise.withResolvers<void>();
   const { request } = await serve(t, {
