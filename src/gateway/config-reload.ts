@@ -6,6 +6,7 @@ import { toFleetError } from '../shared/errors.ts';
 import type { Logger } from '../shared/logger.ts';
 import { alertSettingsOf } from './alerts/alert-settings.ts';
 import type { Alerts } from './alerts/alerts.ts';
+import type { AuditLog } from './audit/audit-log.ts';
 import type { GatewayConfig } from './config.ts';
 
 /** Sections that can change while the gateway runs. */
@@ -19,6 +20,7 @@ export interface ConfigReloadOptions {
   /** Reads it anew, flags included. @throws FleetError `config_invalid`. */
   read(): GatewayConfig;
   alerts: Pick<Alerts, 'use'>;
+  audit: Pick<AuditLog, 'describe'>;
   clock: Clock;
   logger: Logger;
 }
@@ -44,7 +46,7 @@ export class ConfigReload {
 
   /** A broken file changes nothing. @throws FleetError `config_invalid` what is wrong with it; `storage_failed`. */
   async reload(): Promise<ReloadView> {
-    const { config: started, read, alerts, clock, logger } = this.#options;
+    const { config: started, read, alerts, audit, clock, logger } = this.#options;
     let config: GatewayConfig;
     try {
       config = read();
@@ -55,12 +57,15 @@ export class ConfigReload {
       throw error;
     }
     const changed = changedOptions(this.#current, config).filter(isReloadable);
+    const restartNeeded = changedOptions(started, config).filter((option) => !isReloadable(option));
     // Nodes are called `limited` at the limits of the start, until the next one.
-    await alerts.use(alertSettingsOf(config, started.thresholds));
+    await alerts.use(alertSettingsOf(config, started.thresholds), () =>
+      audit.describe('gateway.reload', { changed, restartNeeded }),
+    );
     this.#current = config;
     this.#readAt = clock.now();
     this.#fault = null;
-    this.#restart = changedOptions(started, config).filter((option) => !isReloadable(option));
+    this.#restart = restartNeeded;
     logger.info({ changed }, 'configuration read');
     if (this.#restart.length > 0) {
       logger.warn({ options: this.#restart }, 'options have changed that count from the next start of the gateway');

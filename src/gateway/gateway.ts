@@ -31,7 +31,6 @@ import { addMetricsRoutes } from './api/metrics-routes.ts';
 import { addNodeRoutes } from './api/node-routes.ts';
 import { noteTokenRefusals } from './api/note-token-refusals.ts';
 import { addScheduleRoutes } from './api/schedule-routes.ts';
-import { GATEWAY_ACTOR } from './audit/act.ts';
 import { AuditRetention } from './audit/audit-retention.ts';
 import { createRotatingHeadSigner } from './audit/head-signer.ts';
 import { Refusals } from './audit/refusals.ts';
@@ -184,7 +183,7 @@ export class Gateway {
     const env = this.#dependencies.alertEnv;
     const alerts = createAlerts(config, { store, monitor, epochs, clock, logger, random, env });
     const { readConfig } = this.#dependencies;
-    const reloading = new ConfigReload({ config, read: readConfig, alerts, clock, logger });
+    const reloading = new ConfigReload({ config, read: readConfig, alerts, audit: store.audit, clock, logger });
     const origins = new Origins();
     const authenticator = new Authenticator({ store, tokens, apiToken: loadOrCreateApiToken(paths.apiToken) });
     const app = createApi({ authenticator, origins, clock, logger, audit: store.audit, refusals });
@@ -310,12 +309,7 @@ export class Gateway {
       hostKeyFingerprint: fingerprint,
     };
     await alerts.start();
-    this.#reload = async () => {
-      const view = await reloading.reload();
-      const act = { actor: GATEWAY_ACTOR, action: 'gateway.reload', outcome: 'ok' as const, details: { ...view } };
-      await store.write(() => store.audit.append(act));
-      return view;
-    };
+    this.#reload = () => reloading.reload();
     // Last: whoever finds the socket may rely on everything behind it.
     await this.#listenSocket(app, origins);
     logger.info({ listen, api, socket: paths.socket, fingerprint, version: FLEET_VERSION }, 'gateway ready');

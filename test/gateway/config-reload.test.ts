@@ -23,16 +23,19 @@ function setUp(section: object) {
     /** What it says by now. */
     file,
     used: [] as AlertSettings[],
+    rows: [] as unknown[],
     fail: undefined as Error | undefined,
     reloading: new ConfigReload({
       config: configOf(section),
       read: () => configOf(file.section),
       alerts: {
-        use: async (settings) => {
+        use: async (settings, alsoStore) => {
           if (world.fail !== undefined) throw world.fail;
+          alsoStore?.();
           world.used.push(settings);
         },
       },
+      audit: { describe: (action, details) => void world.rows.push([action, details]) },
       clock,
       logger: { ...silentLogger, info: log, warn: log, error: log },
     }),
@@ -62,13 +65,14 @@ test('alerts count at once; the rest is said to need a restart, until it is as i
   const world = setUp({ alerts: { notify: [HOOK] } });
   world.file.section = { alerts: { notify: [HOOK], rules: [RULE] }, retention: '1d' };
   await world.clock.advance(1_000);
-  assert.deepEqual(await world.reloading.reload(), { changed: ['alerts.rules'], restartNeeded: ['retention'] });
+  const view = { changed: ['alerts.rules'], restartNeeded: ['retention'] };
+  assert.deepEqual(await world.reloading.reload(), view);
+  assert.deepEqual(world.rows, [['gateway.reload', view]]);
   assert.deepEqual(
     world.used[0]?.rules.map(({ name }) => name),
     ['away'],
   );
-  const { view } = world.reloading;
-  assert.deepEqual(view, {
+  assert.deepEqual(world.reloading.view, {
     readAt: new Date(world.clock.now()).toISOString(),
     fault: null,
     restartNeeded: ['retention'],

@@ -69,12 +69,15 @@ export class Alerts {
     });
   }
 
-  /** Other rules and receivers from now on: the next look ends alerts of rules that are gone. @throws FleetError `storage_failed`. */
-  async use(settings: AlertSettings): Promise<void> {
+  /**
+   * Other rules and receivers from now on: the next look ends alerts of rules that are gone. `alsoStore` writes in the same transaction.
+   * @throws FleetError `storage_failed`.
+   */
+  async use(settings: AlertSettings, alsoStore: () => void = () => {}): Promise<void> {
     const before = this.#settings;
     this.#settings = settings;
     try {
-      await this.#deliveries.dropUnknown();
+      await this.#deliveries.dropUnknown(alsoStore);
     } catch (error) {
       this.#settings = before;
       throw error;

@@ -87,11 +87,7 @@ export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
   app.post(
     '/v1/gateway/reload',
     { config: { action: 'gateway.manage', audit: 'gateway.reload' } },
-    async (request): Promise<ReloadView> => {
-      const view = await options.reload();
-      request.act?.note({ ...view });
-      return view;
-    },
+    (): Promise<ReloadView> => options.reload(),
   );
 
   app.post(

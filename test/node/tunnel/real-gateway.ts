@@ -88,6 +88,11 @@ export class TestGateway {
     this.#gateway = undefined;
   }
 
+  /** As SIGHUP does. */
+  async reload(): Promise<void> {
+    await this.#gateway?.reload();
+  }
+
   /** A request of the admin. */
   api<T = Record<string, never>>(method: RequestOptions['method'], route: string, body?: unknown): Promise<T> {
     return requestJson<T>({ socketPath: this.paths.socket, method, path: route, body });

@@ -61,7 +61,7 @@ export class Deliveries {
   }
 
   /** Gives up what waits for receivers that are not there (any more). */
-  async dropUnknown(): Promise<void> {
+  async dropUnknown(alsoStore: () => void = () => {}): Promise<void> {
     const { store, clock, logger } = this.#options;
     await store.write(() => {
       for (const name of store.deliveries.receivers().filter((waiting) => this.#find(waiting) === undefined)) {
@@ -69,6 +69,7 @@ export class Deliveries {
         const messages = store.deliveries.giveUpOldest(name, 0, error, clock.now());
         logger.warn({ receiver: name, messages }, 'alert messages given up: no such receiver');
       }
+      alsoStore();
     });
   }
 
