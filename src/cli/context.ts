@@ -18,22 +18,6 @@ export interface Signals {
   listen(names: readonly SignalName[], listener: (name: SignalName) => void): () => void;
   /** Whether this process was started with SIGHUP ignored, as nohup(1) does: then nothing may listen to it. */
   hangupIgnored?(): boolean;
-  /** For a command that changes the terminal. @see {@link JobControl} */
-  jobControl?(terminal: TerminalUse): JobControl;
-}
-
-export interface TerminalUse {
-  /** Gives the terminal back, before this process stops. */
-  leave(): void;
-  /** Takes it again, when this process goes on; also when it was stopped without notice. */
-  comeBack(): void;
-}
-
-export interface JobControl {
-  /** Stops the whole job, as Ctrl-Z does where it is no mere character. */
-  stop(): void;
-  /** Leaves signals to the system's default again. */
-  end(): void;
 }
 
 /** What a process that was started with --detach tells the one that waits for it. */
@@ -99,6 +83,23 @@ export function openGateway(context: CliContext): GatewayClient {
   const remote = chooseRemote(context);
   if (remote === undefined) return new GatewayClient({ socketPath: gatewayPaths(context.home).socket });
   return new GatewayClient({ connect: () => context.remotes.open(remote) });
+}
+
+/** Prints a list as one JSON document, part by part: all of it may be longer than any string can be. */
+export async function printJsonList(context: CliContext, parts: AsyncIterable<readonly unknown[]>): Promise<void> {
+  const indent = context.out.isTerminal ? 2 : undefined;
+  const [open, comma, close] = indent === undefined ? ['[', ',', ']\n'] : ['[\n', ',\n', '\n]\n'];
+  let isEmpty = true;
+  for await (const part of parts) {
+    for (const item of part) {
+      // Between the brackets of a list of its own, so that it has the same indentation.
+      const text = harmlessJson([item], indent).slice(open.length, 1 - close.length);
+      context.out.write(`${isEmpty ? open : comma}${text}`);
+      isEmpty = false;
+      await context.out.ready();
+    }
+  }
+  context.out.write(isEmpty ? '[]\n' : close);
 }
 
 /** Prints one JSON document. */

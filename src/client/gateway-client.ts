@@ -4,7 +4,7 @@ import type { Readable } from 'node:stream';
 import type { SilenceRequest } from '../protocol/alert-requests.ts';
 import type { AlertTestView, AlertView, SilenceView } from '../protocol/alert-views.ts';
 import type { AuditHeadView, AuditPage, AuditQuery } from '../protocol/audit.ts';
-import type { InvitationRequest, JobView, SubmitJobRequest } from '../protocol/job-messages.ts';
+import type { InvitationRequest, JobPage, JobView, SubmitJobRequest } from '../protocol/job-messages.ts';
 import type { ProcessesQuery, ProcessesView } from '../protocol/processes.ts';
 import type { AddScheduleRequest, FiringView, ScheduleView } from '../protocol/schedule.ts';
 import type {
@@ -22,6 +22,7 @@ import type {
 import { toFleetError } from '../shared/errors.ts';
 import { openRequest, type RequestOptions, requestJson } from '../shared/http/request.ts';
 import type { GatewayTransport } from './gateway-transport.ts';
+import { type ListJobsQuery, readJobs } from './read-jobs.ts';
 import { UnixSocketTransport } from './unix-socket-transport.ts';
 
 /** An upload may last as long as the command that reads it: the longest delay that a timer takes, ms. */
@@ -32,20 +33,14 @@ const REPORT_DEADLINE_MS = 120_000;
 const ALERT_TEST_DEADLINE_MS = 300_000;
 /** Largest answer that lists nodes, runs or rows: a gateway has thousands of them; bytes. */
 const MAX_LIST_BYTES = 64 * 1024 * 1024;
+/** An earlier version stored errors of nodes of up to 256 MiB in rows of the audit log, which must stay checkable; bytes. */
+const MAX_WHOLE_ROWS_BYTES = 400 * 1024 * 1024;
 
 export type GatewayClientOptions =
   /** The gateway's Unix socket. */
   | { socketPath: string }
   /** Another way, opened with the first request. */
   | { connect(): Promise<GatewayTransport> };
-
-export interface ListJobsQuery {
-  node?: string | undefined;
-  state?: string | undefined;
-  /** Created at or after, ms since the epoch. */
-  since?: number | undefined;
-  limit?: number | undefined;
-}
 
 export interface ReportQuery {
   /** Start of the period, ms since the epoch. */
@@ -172,7 +167,14 @@ export class GatewayClient {
 
   /** Newest first. */
   async jobs(query: ListJobsQuery = {}): Promise<JobView[]> {
-    return (await this.#json<{ jobs: JobView[] }>({ method: 'GET', path: withQuery('/v1/jobs', query) })).jobs;
+    const jobs: JobView[] = [];
+    for await (const part of readJobs(this, query)) jobs.push(...part);
+    return jobs;
+  }
+
+  /** A part of that list; {@link readJobs} reads them all. */
+  jobPage(query: ListJobsQuery & { before?: number | undefined }): Promise<JobPage> {
+    return this.#json({ method: 'GET', path: withQuery('/v1/jobs', query) });
   }
 
   job(which: string): Promise<JobView> {
@@ -218,7 +220,8 @@ export class GatewayClient {
 
   /** A part of the audit log. */
   auditPage(query: AuditQuery): Promise<AuditPage> {
-    return this.#json({ method: 'GET', path: withQuery('/v1/audit', query) });
+    const maxAnswerBytes = query.whole === undefined ? MAX_LIST_BYTES : MAX_WHOLE_ROWS_BYTES;
+    return this.#json({ method: 'GET', path: withQuery('/v1/audit', query), maxAnswerBytes });
   }
 
   auditHead(): Promise<AuditHeadView> {
@@ -251,13 +254,10 @@ export class GatewayClient {
 
   /** Resolves when each receiver, or the one, has taken a test message or has not. */
   async testAlerts(receiver?: string): Promise<AlertTestView[]> {
-    const { results } = await this.#json<{ results: AlertTestView[] }>({
-      method: 'POST',
-      path: '/v1/alerts/test',
-      body: receiver === undefined ? {} : { receiver },
-      answerDeadlineMs: ALERT_TEST_DEADLINE_MS,
-    });
-    return results;
+    const body = receiver === undefined ? {} : { receiver };
+    const path = '/v1/alerts/test';
+    const options = { method: 'POST', path, body, answerDeadlineMs: ALERT_TEST_DEADLINE_MS } as const;
+    return (await this.#json<{ results: AlertTestView[] }>(options)).results;
   }
 
   processes(node: string, query: Partial<ProcessesQuery>): Promise<ProcessesView> {
@@ -266,11 +266,8 @@ export class GatewayClient {
   }
 
   async healthReport(query: ReportQuery): Promise<Report> {
-    const body = await this.#open({
-      method: 'GET',
-      path: withQuery('/v1/health/report', query),
-      answerDeadlineMs: REPORT_DEADLINE_MS,
-    });
+    const path = withQuery('/v1/health/report', query);
+    const body = await this.#open({ method: 'GET', path, answerDeadlineMs: REPORT_DEADLINE_MS });
     const status = body.headers['fleet-status'];
     return { status: typeof status === 'string' ? status : 'unknown', body };
   }

@@ -1,23 +1,28 @@
 /** Reads the audit log of a gateway from end to end, and checks it here: the gateway is not asked whether its own log is whole. */
-import type { AuditHeadView, AuditPosition, AuditQuery } from '../protocol/audit.ts';
+import type { AuditHeadView, AuditPage, AuditPosition, AuditQuery } from '../protocol/audit.ts';
 import { AuditCheck, type AuditVerdict, parseRow } from '../protocol/audit-check.ts';
 import type { GatewayClient } from './gateway-client.ts';
 
 type AuditSource = Pick<GatewayClient, 'auditPage' | 'auditHead'>;
 type Filter = Omit<AuditQuery, 'after' | 'before'>;
 
-/** Lines that fit, in order. */
+/** What is checked or kept elsewhere is read as it is stored. */
+export const WHOLE = { whole: 1 } as const;
+
+/** Lines that fit, in order. With `whole` as they are stored, however long; without, long ones lose their details. */
 export async function* readAudit(source: AuditSource, filter: Filter = {}, after = 0): AsyncGenerator<string> {
-  for (let next: number | null = after; next !== null; ) {
-    const page = await source.auditPage({ ...filter, after: next });
+  for (let next = after; ; ) {
+    const page: AuditPage = await source.auditPage({ ...filter, after: next });
     yield* page.lines;
+    // Each page must bring the end nearer.
+    if (page.next === null || page.next <= next) return;
     next = page.next;
   }
 }
 
 /** Lines that fit up to row `through`: what is written meanwhile is left out. */
 export async function* readAuditThrough(source: AuditSource, filter: Filter, through: number): AsyncGenerator<string> {
-  for await (const line of readAudit(source, filter)) {
+  for await (const line of readAudit(source, { ...filter, ...WHOLE })) {
     if ((parseRow(line)?.seq ?? 0) > through) return;
     yield line;
   }
@@ -26,9 +31,10 @@ export async function* readAuditThrough(source: AuditSource, filter: Filter, thr
 /** The last `count` lines that fit, in order. */
 export async function readLatestAudit(source: AuditSource, filter: Filter, count: number): Promise<string[]> {
   const lines: string[] = [];
-  for (let next: number | null = Number.MAX_SAFE_INTEGER; next !== null && lines.length < count; ) {
+  for (let next = Number.MAX_SAFE_INTEGER; lines.length < count; ) {
     const page = await source.auditPage({ ...filter, before: next });
     lines.push(...page.lines);
+    if (page.next === null || page.next >= next) break;
     next = page.next;
   }
   return lines.slice(0, count).reverse();
@@ -41,11 +47,11 @@ export interface CheckedAudit extends AuditVerdict {
 /** Reads and checks everything up to the head. What is written meanwhile is not looked at. */
 export async function checkAudit(source: AuditSource, expected?: Partial<AuditPosition>): Promise<CheckedAudit> {
   const check = new AuditCheck(expected);
-  for await (const line of readAudit(source)) check.push(line);
+  for await (const line of readAudit(source, WHOLE)) check.push(line);
   let view = await source.auditHead();
   // Rows were added since: up to the head they belong to it.
   for (let last = check.lastSeq; last < view.live.seq; last = check.lastSeq) {
-    const { lines } = await source.auditPage({ after: last });
+    const { lines } = await source.auditPage({ ...WHOLE, after: last });
     for (const line of lines) check.push(line);
     if (check.lastSeq === last) break;
     view = await source.auditHead();

@@ -8,7 +8,6 @@ import { configPath, gatewayPaths } from '../shared/home.ts';
 import { closeAll, startUnlessAborted } from '../shared/lifecycle.ts';
 import { openLog } from '../shared/log.ts';
 import type { Logger } from '../shared/logger.ts';
-import { closeInheritedFiles, loginEnvironment, ownAccount } from '../shared/login-environment.ts';
 import { assertPrivateContents, ensurePrivateFolder } from '../shared/private-file.ts';
 import { acquireProcessLock } from '../shared/process-lock.ts';
 import { type GatewayConfig, resolveGatewayConfig } from './config.ts';
@@ -61,7 +60,7 @@ export async function startGateway(options: StartGatewayOptions): Promise<Runnin
     random: Math.random,
     // Receivers of alerts do not vanish by a slip of the editor.
     readConfig: () => readConfig(hadFile || configFile !== undefined),
-    alertEnv: loginEnvironment(ownAccount()),
+    alertEnv: alertEnvironment(process.env),
     newDatabase,
     onShutdownAsked: () => end(undefined),
   });
@@ -74,8 +73,6 @@ export async function startGateway(options: StartGatewayOptions): Promise<Runnin
     );
   try {
     const view = await startUnlessAborted(gateway, signal);
-    // Only now: the config file may be one of them.
-    closeInheritedFiles();
     return {
       readyLine: `gateway ready: ssh ${formatAddress(view.listen)}, host key ${view.hostKeyFingerprint}`,
       info: view,
@@ -94,4 +91,9 @@ export async function startGateway(options: StartGatewayOptions): Promise<Runnin
 function logFailedReload(logger: Logger, error: unknown): void {
   if (error instanceof FleetError && error.code === 'config_invalid') return;
   logger.error({ err: error }, 'the configuration could not be taken over');
+}
+
+/** What a command that is told of alerts needs to find its programs and files; nothing that may be a secret of the gateway. */
+function alertEnvironment({ PATH, HOME, USER, LANG, TZ }: NodeJS.ProcessEnv): Record<string, string | undefined> {
+  return { PATH, HOME, USER, LANG, TZ };
 }

@@ -40,3 +40,9 @@ function readMachineId(): { machineId?: string } {
     return {};
   }
 }
+
+/** The user's login shell, as sshd takes it (passwd(5)); /bin/sh when there is none or it lets nobody in. */
+export function loginShell(): string {
+  const { shell } = os.userInfo();
+  return shell === null || shell === '' || /\/(nologin|false)$/.test(shell) ? '/bin/sh' : shell;
+}

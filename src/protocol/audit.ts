@@ -73,6 +73,8 @@ export interface AuditQuery {
   before?: number | undefined;
   /** At or after, ms since the epoch. */
   since?: number | undefined;
+  /** 1 for lines as they are stored; without it, the details of very long ones are left out. */
+  whole?: 1 | undefined;
   /** Exactly this name or key. */
   actor?: string | undefined;
   /** This action, or all below it: `job` means `job.submit`, `job.cancel`, … */

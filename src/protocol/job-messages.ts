@@ -109,6 +109,13 @@ export interface JobView {
   runs: RunView[];
 }
 
+/** A part of the list of jobs, the newest first. */
+export interface JobPage {
+  jobs: JobView[];
+  /** `before` of the request for the next part; null when this is the last one. */
+  next: number | null;
+}
+
 /** One line of a followed job. `next` is the log offset to go on from once the event was handled. */
 export type JobEvent =
   | {

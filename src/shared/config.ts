@@ -4,9 +4,8 @@ import { type Document, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { parseAddress } from './address.ts';
 import { parseDuration } from './duration.ts';
-import { FleetError, systemErrorCode, toFleetError } from './errors.ts';
+import { FleetError, systemErrorCode } from './errors.ts';
 import { describeBadByte } from './os-bytes.ts';
-import { trimPasted } from './pasted.ts';
 
 /** Sections that a config file may have. */
 export const CONFIG_SECTIONS = ['gateway', 'node'] as const;
@@ -46,23 +45,16 @@ export function intervalUpTo(most: string) {
   return durationUpTo(most).refine((ms) => ms > 0, 'must be longer than 0');
 }
 
-/** An address as it stands in the file, checked; {@link addressSchema} reads it. A bare number is no string in YAML. */
-export const addressTextSchema = z
-  .union([z.string(), z.number().transform(String)], 'must be host, host:port or :port')
-  .transform((value, context) => {
+/** `host`, `host:port`, `[v6]:port` or `:port`. */
+export function addressSchema(defaultPort: number) {
+  return z.string().transform((value, context) => {
     try {
-      parseAddress(value, 0);
-      return trimPasted(value);
+      return parseAddress(value, defaultPort);
     } catch (error) {
-      const { message, hint = '' } = toFleetError(error);
-      context.addIssue({ code: 'custom', message: `${message}. ${hint}`.trimEnd() });
+      context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : 'not an address' });
       return z.NEVER;
     }
   });
-
-/** `host`, `host:port`, `[v6]:port` or `:port`. */
-export function addressSchema(defaultPort: number) {
-  return addressTextSchema.transform((text) => parseAddress(text, defaultPort));
 }
 
 /** The file's sections. A missing file is empty unless `required`. @throws FleetError `config_invalid` with line and column. */

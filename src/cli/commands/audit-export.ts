@@ -1,7 +1,7 @@
 /** `fleet audit export`: the whole audit log as it is stored, to be kept elsewhere. */
 import { Readable } from 'node:stream';
 import type { GatewayClient } from '../../client/gateway-client.ts';
-import { readAudit, readAuditThrough } from '../../client/read-audit.ts';
+import { readAudit, readAuditThrough, WHOLE } from '../../client/read-audit.ts';
 import type { AuditHead } from '../../protocol/audit.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { escapeJson } from '../../shared/strip-control.ts';
@@ -41,7 +41,8 @@ export const auditExportCommand = defineCommand({
         since === undefined ? undefined : Math.max(0, context.clock.now() - parsePositiveDuration(since, '--since')),
     };
     const head = options.head === undefined ? undefined : await signedHead(client);
-    const lines = head === undefined ? readAudit(client, filter) : readAuditThrough(client, filter, head.seq);
+    const lines =
+      head === undefined ? readAudit(client, { ...filter, ...WHOLE }) : readAuditThrough(client, filter, head.seq);
     if (out !== undefined) await writeAtomically(out, Readable.from(withNewlines(lines)), 0o600);
     else {
       for await (const line of withNewlines(lines)) {

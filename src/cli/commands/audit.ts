@@ -64,8 +64,10 @@ export const auditCommand = defineCommand({
         : await readLatestAudit(gateway, filter, count ?? DEFAULT_LIMIT);
     // As they are stored, but for what a terminal would obey; `audit export` has the very bytes.
     if (options.jsonl) for (const line of lines) context.out.write(`${escapeJson(line)}\n`);
-    else if (context.json) context.out.write(`[${lines.map(escapeJson).join(',\n')}]\n`);
-    else if (lines.length === 0) context.err.write('There are no such rows.\n');
+    else if (context.json) {
+      lines.forEach((line, index) => void context.out.write(`${index === 0 ? '[' : ',\n'}${escapeJson(line)}`));
+      context.out.write(lines.length === 0 ? '[]\n' : ']\n');
+    } else if (lines.length === 0) context.err.write('There are no such rows.\n');
     else {
       const rows = lines.map((line) => {
         const row = parseRow(line);

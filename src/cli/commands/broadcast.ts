@@ -79,11 +79,7 @@ async function conduct(
   const isForPeople = !context.json && !options.jsonl;
   const collector = new ResultCollector();
   const gathered = new GatheredOutput();
-  const live = new LiveOutput({
-    ports: { stdout: out, stderr: err },
-    unlabeled: options['no-label'],
-    clock: context.clock,
-  });
+  const live = new LiveOutput({ ports: { stdout: out, stderr: err }, unlabeled: options['no-label'] });
   const isGathered = options.gather || options.diff;
   const outputs: JobOutput[] = [
     context.json ? collector : options.jsonl ? new JsonlOutput(out) : isGathered ? gathered : live,

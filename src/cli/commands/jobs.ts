@@ -1,8 +1,10 @@
 /** `fleet jobs`: the latest jobs. */
+import { readJobs } from '../../client/read-jobs.ts';
+import type { JobView } from '../../protocol/job-messages.ts';
 import { RUN_STATES } from '../../protocol/run-state.ts';
 import { parseCount } from '../args/count.ts';
 import { defineCommand } from '../command.ts';
-import { openGateway, printJson } from '../context.ts';
+import { openGateway, printJsonList } from '../context.ts';
 import { EXIT_OK } from '../exit-code.ts';
 import { describeJob } from '../job/describe-run.ts';
 import { parsePositiveDuration } from '../job/job-options.ts';
@@ -30,17 +32,19 @@ export const jobsCommand = defineCommand({
   ],
   async execute(context, { options }) {
     const now = context.clock.now();
-    const jobs = await openGateway(context).jobs({
+    const pages = readJobs(openGateway(context), {
       node: options.node,
       state: options.state,
       ...(options.since === undefined ? {} : { since: now - parsePositiveDuration(options.since, '--since') }),
       ...(options.limit === undefined ? {} : { limit: parseCount(options.limit, '--limit') }),
     });
     if (context.json) {
-      printJson(context, jobs);
+      await printJsonList(context, pages);
       return EXIT_OK;
     }
-    if (jobs.length === 0) {
+    const rows: string[][] = [];
+    for await (const jobs of pages) rows.push(...jobs.map((job) => describe(job, now)));
+    if (rows.length === 0) {
       context.err.write('There are no such jobs.\n');
       return EXIT_OK;
     }
@@ -51,17 +55,15 @@ export const jobsCommand = defineCommand({
       { header: 'STATE' },
       { header: 'COMMAND' },
     ];
-    const rows = jobs.map((job) => [
-      job.job,
-      formatRelativeTime(Date.parse(job.createdAt), now),
-      job.target,
-      describeJob(job),
-      shorten(job.command),
-    ]);
     context.out.write(formatTable(columns, rows, { paintHeader: context.out.style.bold }));
     return EXIT_OK;
   },
 });
+
+function describe(job: JobView, now: number): string[] {
+  const created = formatRelativeTime(Date.parse(job.createdAt), now);
+  return [job.job, created, job.target, describeJob(job), shorten(job.command)];
+}
 
 function shorten(command: string): string {
   const line = command.replace(/\s+/g, ' ');

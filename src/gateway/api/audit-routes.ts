@@ -8,6 +8,9 @@ import type { Store } from '../store/store.ts';
 
 /** Rows that one request looks at; its page has those of them that were asked for. */
 const PAGE_ROWS = 500;
+/** A page is full once its lines are so long together, and a longer line loses its details; UTF-16 units. */
+const PAGE_LENGTH = 4 * 1024 * 1024;
+const MAX_LINE_LENGTH = 1024 * 1024;
 
 export function addAuditRoutes(app: App, { store }: { store: Store }): void {
   const read = { config: { action: 'audit.read' as const } };
@@ -21,16 +24,25 @@ export function addAuditRoutes(app: App, { store }: { store: Store }): void {
     const rows =
       before === undefined
         ? forward(store.auditRows, queryInteger(request, 'after') ?? 0, since)
-        : store.auditRows.before(before, PAGE_ROWS);
-    const next = rows.length < PAGE_ROWS ? null : (rows.at(-1)?.seq ?? null);
-    return { lines: rows.map(({ line }) => line).filter(wanted), next };
+        : store.auditRows.before(before, PAGE_ROWS, PAGE_LENGTH);
+    const isFull = rows.length === PAGE_ROWS || rows.reduce((sum, { line }) => sum + line.length, 0) >= PAGE_LENGTH;
+    const next = isFull ? (rows.at(-1)?.seq ?? null) : null;
+    const lines = rows.map(({ line }) => line).filter(wanted);
+    // A row that is to be checked must be whole; one that is to be looked at must be short.
+    return { lines: queryText(request, 'whole') === '1' ? lines : lines.map(shorten), next };
   });
 }
 
 function forward(rows: AuditTable, after: number, since: number | undefined): StoredLine[] {
-  if (since === undefined || after > 0) return rows.after(after, PAGE_ROWS);
+  if (since === undefined || after > 0) return rows.after(after, PAGE_ROWS, PAGE_LENGTH);
   const first = rows.firstSince(isoOf(since));
-  return first === undefined ? [] : rows.after(first - 1, PAGE_ROWS);
+  return first === undefined ? [] : rows.after(first - 1, PAGE_ROWS, PAGE_LENGTH);
+}
+
+/** An earlier version stored errors of nodes of any length. */
+function shorten(line: string): string {
+  const row = line.length > MAX_LINE_LENGTH ? parseRow(line) : undefined;
+  return row === undefined ? line : JSON.stringify({ ...row, details: { cutFrom: line.length } });
 }
 
 /** Whether a line is one that was asked for. One that cannot be read is shown: it is the last that should be hidden. */

@@ -4,10 +4,12 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import {
   followJobRequest,
   type JobEvent,
+  type JobPage,
   type JobView,
   type SubmitJobRequest,
   submitJobRequest,
 } from '../../protocol/job-messages.ts';
+import { DEFAULT_JOB_LIST } from '../../protocol/limits.ts';
 import { isTerminal, RUN_STATES, type RunState } from '../../protocol/run-state.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
@@ -16,7 +18,7 @@ import type { WhenBlocked } from '../../shared/http/send-stream.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Bus } from '../bus/bus.ts';
 import { isAllowed } from '../identity/permissions.ts';
-import type { JobRecord } from '../store/jobs-table.ts';
+import type { JobFilter, JobRecord } from '../store/jobs-table.ts';
 import type { Store } from '../store/store.ts';
 import { findJob, findNode } from './find.ts';
 import { checkOffsets, followJob } from './job-stream.ts';
@@ -24,8 +26,12 @@ import { describeTarget, offlineNotTried, resolveTarget } from './resolve-target
 import { sendEvents } from './send-events.ts';
 import { jobView, type ViewSources } from './views.ts';
 
-const DEFAULT_LIST_LIMIT = 100;
 const MAX_LIST_LIMIT = 10_000;
+/** Jobs that are read at once: each may have a megabyte of command and environment. */
+const LIST_BATCH = 20;
+/** A page is full from here on, and what one run of it takes; both in bytes, roughly. */
+const PAGE_BYTES = 4 * 1024 * 1024;
+const RUN_BYTES = 500;
 
 export interface JobRoutesOptions extends ViewSources {
   bus: Bus;
@@ -58,13 +64,13 @@ export function addJobRoutes(app: App, options: JobRoutesOptions): void {
     if (state !== undefined && !RUN_STATES.includes(state as RunState)) {
       throw new FleetError('usage', `there is no state ${state}`, { hint: `The states: ${RUN_STATES.join(', ')}` });
     }
-    const jobs = store.jobs.list({
+    const limit = Math.min(queryInteger(request, 'limit') ?? DEFAULT_JOB_LIST, MAX_LIST_LIMIT);
+    const filter = {
       since: queryInteger(request, 'since') ?? 0,
-      limit: Math.min(queryInteger(request, 'limit') ?? DEFAULT_LIST_LIMIT, MAX_LIST_LIMIT),
       nodeId: node === undefined ? undefined : findNode(store, node).id,
       state,
-    });
-    return { jobs: jobs.map(view) };
+    };
+    return page(filter, queryInteger(request, 'before'), limit);
   });
 
   app.get('/v1/jobs/:job', read, (request) => view(findJob(store, param(request.params, 'job'))));
@@ -119,6 +125,25 @@ export function addJobRoutes(app: App, options: JobRoutesOptions): void {
 
   function isKnown({ idempotencyKey }: SubmitJobRequest, submitter: string): boolean {
     return idempotencyKey !== undefined && store.jobs.byIdempotencyKey(submitter, idempotencyKey) !== undefined;
+  }
+
+  /** The newest jobs before number `before`, as many as make a full page. */
+  function page(filter: Omit<JobFilter, 'limit'>, before: number | undefined, limit: number): JobPage {
+    const jobs: JobView[] = [];
+    let next = before;
+    for (let bytes = 0; jobs.length < limit; ) {
+      const batch = store.jobs.list({ ...filter, before: next, limit: Math.min(LIST_BATCH, limit - jobs.length) });
+      for (const job of batch) {
+        const shown = view(job);
+        jobs.push(shown);
+        next = job.seq;
+        const reasons = shown.runs.reduce((sum, { reason }) => sum + (reason?.length ?? 0), 0);
+        bytes += shown.command.length + shown.target.length + shown.runs.length * RUN_BYTES + reasons;
+        if (bytes >= PAGE_BYTES) return { jobs, next: jobs.length < limit ? next : null };
+      }
+      if (batch.length < LIST_BATCH) break;
+    }
+    return { jobs, next: null };
   }
 
   function view(job: JobRecord): JobView {

@@ -55,9 +55,8 @@ export function unknownTimes(
   online: readonly Interval[],
   window: Interval,
 ): Interval[] {
-  const settling = downtimes.map(({ to, settledAt }) => {
-    const back = online.find((session) => session.to > to);
-    return { from: to, to: Math.min(settledAt, back?.from ?? settledAt) };
-  });
+  const settling = downtimes.flatMap(({ to, settledAt }) =>
+    gapsWithin(mergeWithin(online, { from: to, to: settledAt }), { from: to, to: settledAt }),
+  );
   return mergeWithin([...downtimes, ...settling], window);
 }

@@ -21,7 +21,8 @@ export class AuditTable {
       setHead: database.prepare(
         'INSERT OR REPLACE INTO audit_head (id, seq, hash, key, signature) VALUES (1, @seq, @hash, @key, @signature)',
       ),
-      oldest: database.prepare('SELECT seq, line, at FROM audit ORDER BY seq LIMIT ?'),
+      // The end of the line has the hash; the whole may be long.
+      oldest: database.prepare('SELECT seq, substr(line, -100) AS line, at FROM audit ORDER BY seq LIMIT ?'),
       deleteThrough: database.prepare('DELETE FROM audit WHERE seq <= ?'),
     };
   }
@@ -34,14 +35,14 @@ export class AuditTable {
     return this.#statements.last.get() as StoredLine | undefined;
   }
 
-  /** In order. */
-  after(seq: number, limit: number): StoredLine[] {
-    return this.#statements.after.all(seq, limit) as StoredLine[];
+  /** In order. At most `limit`, and no more once they are longer than `maxLength` together, UTF-16 units; here and below. */
+  after(seq: number, limit: number, maxLength?: number): StoredLine[] {
+    return take(this.#statements.after.iterate(seq, limit) as Iterable<StoredLine>, maxLength);
   }
 
   /** The last one first. */
-  before(seq: number, limit: number): StoredLine[] {
-    return this.#statements.before.all(seq, limit) as StoredLine[];
+  before(seq: number, limit: number, maxLength?: number): StoredLine[] {
+    return take(this.#statements.before.iterate(seq, limit) as Iterable<StoredLine>, maxLength);
   }
 
   /** The first row at or after the time, ISO 8601 UTC. */
@@ -57,7 +58,7 @@ export class AuditTable {
     this.#statements.setHead.run(head);
   }
 
-  /** The oldest rows of before `at` (ISO 8601 UTC) that stand together at the beginning, at most `limit`; the last row of all stays. */
+  /** The ends of the lines of the oldest rows of before `at` (ISO 8601 UTC) that stand together at the beginning, at most `limit`; the last row of all stays. */
   oldest(at: string, limit: number): StoredLine[] {
     const rows = this.#statements.oldest.all(limit + 1) as (StoredLine & { at: string })[];
     const young = rows.findIndex((row) => row.at >= at);
@@ -67,4 +68,16 @@ export class AuditTable {
   deleteThrough({ seq }: Pick<AuditPosition, 'seq'>): void {
     this.#statements.deleteThrough.run(seq);
   }
+}
+
+/** One at least. */
+function take(rows: Iterable<StoredLine>, maxLength = Number.POSITIVE_INFINITY): StoredLine[] {
+  const taken: StoredLine[] = [];
+  let length = 0;
+  for (const row of rows) {
+    taken.push(row);
+    length += row.line.length;
+    if (length >= maxLength) break;
+  }
+  return taken;
 }

@@ -1,10 +1,7 @@
-/** Invites, for a while also those that let nobody in any more. The secret is kept as it is: the gateway must prove that it knows it. */
+/** Invites that were made and not yet used up. The secret is kept as it is: the gateway must prove that it knows it. */
 import type { Labels } from '../../protocol/names.ts';
 import type { Role } from '../../protocol/roles.ts';
 import type { Sqlite } from './database.ts';
-
-/** That many wrong proofs burn an invite: it was seen by somebody who should not have. */
-export const MAX_INVITE_FAILURES = 5;
 
 export interface InviteRecord {
   id: string;
@@ -47,13 +44,12 @@ export class InvitesTable {
       ),
       byId: database.prepare('SELECT * FROM invites WHERE id = ?'),
       all: database.prepare('SELECT * FROM invites ORDER BY created_at'),
-      revoke: database.prepare('UPDATE invites SET expires_at = min(expires_at, ?) WHERE id = ?'),
+      remove: database.prepare('DELETE FROM invites WHERE id = ?'),
       use: database.prepare(
-        `UPDATE invites SET uses_left = uses_left - 1
-         WHERE id = ? AND uses_left > 0 AND expires_at > ? AND failures < ${MAX_INVITE_FAILURES}`,
+        'UPDATE invites SET uses_left = uses_left - 1 WHERE id = ? AND uses_left > 0 AND expires_at > ?',
       ),
       fail: database.prepare('UPDATE invites SET failures = failures + 1 WHERE id = ?'),
-      prune: database.prepare('DELETE FROM invites WHERE expires_at <= ?'),
+      prune: database.prepare('DELETE FROM invites WHERE expires_at <= ? OR uses_left <= 0 OR failures >= ?'),
     };
   }
 
@@ -78,17 +74,16 @@ export class InvitesTable {
     return row === undefined ? undefined : toRecord(row);
   }
 
-  /** Oldest first; also those that let nobody in any more. */
+  /** Oldest first; also those that can never be used again and were not pruned yet. */
   all(): InviteRecord[] {
     return (this.#statements.all.all() as Row[]).map(toRecord);
   }
 
-  /** Lets nobody in from `now` on. */
-  revoke(id: string, now: number): void {
-    this.#statements.revoke.run(now, id);
+  remove(id: string): void {
+    this.#statements.remove.run(id);
   }
 
-  /** Takes one use; false when none was left, it has expired at `now`, or it is burned. */
+  /** Takes one use; false when none was left or it has expired at `now`. */
   use(id: string, now: number): boolean {
     return this.#statements.use.run(id, now).changes === 1;
   }
@@ -97,9 +92,9 @@ export class InvitesTable {
     this.#statements.fail.run(id);
   }
 
-  /** Deletes those that have expired before that time. */
-  prune(expiredBefore: number): void {
-    this.#statements.prune.run(expiredBefore);
+  /** Deletes what can never be used again. */
+  prune(now: number, maxFailures: number): void {
+    this.#statements.prune.run(now, maxFailures);
   }
 }
 

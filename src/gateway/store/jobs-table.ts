@@ -38,6 +38,8 @@ export interface JobFilter {
   state?: string | undefined;
   /** Created at or after, ms. */
   since: number;
+  /** Older than the job with this number; the newest come first. */
+  before?: number | undefined;
   limit: number;
 }
 
@@ -54,7 +56,7 @@ export class JobsTable {
       byPrefix: database.prepare(`SELECT ${COLUMNS} FROM jobs WHERE id >= ? AND id < ? LIMIT 2`),
       byKey: database.prepare(`SELECT ${COLUMNS} FROM jobs WHERE created_by = ? AND idempotency_key = ?`),
       list: database.prepare(
-        `SELECT ${COLUMNS} FROM jobs WHERE created_at >= @since
+        `SELECT ${COLUMNS} FROM jobs WHERE created_at >= @since AND seq < @before
            AND (@nodeId IS NULL AND @state IS NULL OR EXISTS (
              SELECT 1 FROM runs WHERE runs.job_seq = jobs.seq
                AND (@nodeId IS NULL OR node_id = @nodeId) AND (@state IS NULL OR state = @state)))
@@ -94,8 +96,8 @@ export class JobsTable {
 
   /** Newest first. */
   list(filter: JobFilter): JobRecord[] {
-    const { since, limit, nodeId = null, state = null } = filter;
-    return (this.#statements.list.all({ since, limit, nodeId, state }) as Row[]).map(toRecord);
+    const { since, limit, before = Number.MAX_SAFE_INTEGER, nodeId = null, state = null } = filter;
+    return (this.#statements.list.all({ since, limit, before, nodeId, state }) as Row[]).map(toRecord);
   }
 }
 
