@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The composition root: the only place that touches the process, its environment, its signals and its end. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, fstatSync, readFileSync } from 'node:fs';
 import os from 'node:os';
 import type { SignalName, World } from './cli/context.ts';
 import { runCli } from './cli/main.ts';
@@ -31,6 +31,16 @@ function osBytes(what: 'cmdline' | 'environ'): Buffer | undefined {
   }
 }
 
+function stdinKind(): 'file' | 'pipe' | 'other' {
+  try {
+    const stat = fstatSync(0);
+    if (stat.isFile() && stat.size > 0) return 'file';
+    return stat.isFIFO() ? 'pipe' : 'other';
+  } catch {
+    return 'other';
+  }
+}
+
 /** Node's own start does not change it, and a listener would. Where there is no /proc, nobody can tell. */
 function hangupIgnored(): boolean {
   try {
@@ -45,6 +55,7 @@ function createWorld(): World {
   return {
     env: process.env,
     openStdin: () => process.stdin,
+    stdinKind,
     osBytes,
     stdout: process.stdout,
     stderr: process.stderr,

@@ -34,6 +34,8 @@ export interface World {
   env: Readonly<Record<string, string | undefined>>;
   /** Opened only when asked for: what does not read stdin must not touch it. */
   openStdin(): InputStream;
+  /** What stdin is, without touching it: an empty file is `other`. */
+  stdinKind?(): 'file' | 'pipe' | 'other';
   /** The arguments or the environment of this process as the bytes that they are; undefined where the system does not say. */
   osBytes(what: 'cmdline' | 'environ'): Buffer | undefined;
   stdout: OutputStream;

@@ -39,6 +39,7 @@ export class TestWorld implements World {
   readonly stderr = new Sink();
   stdin: Readable = new PassThrough();
   stdinOpened = 0;
+  stdinKind: World['stdinKind'];
   clock = systemClock;
   pid = 4242;
   self = { file: process.execPath, args: [] as string[] };

@@ -1,10 +1,12 @@
 /** A gateway, two nodes, a command, its output: the whole way, through real processes and a real tunnel. */
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { hostname, release } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { promisify } from 'node:util';
 import { ProcTable } from '../../src/node/runner/process-table.ts';
 import { FleetWorld } from '../support/fleet-processes.ts';
 
@@ -103,6 +105,15 @@ describe('the main loop', () => {
     assert.equal(counted.text.split(' ')[0], sha256(bytes));
     const without = await world.fleet(['run', 'node-1', 'cat; echo end'], { stdin: Buffer.from('not for you') });
     assert.equal(without.text, 'end\n');
+    const file = path.join(world.folder, 'input');
+    await writeFile(file, 'from a file');
+    const fleet = path.resolve(import.meta.dirname, '../../scripts/fleet');
+    const env = { ...process.env, FLEET_HOME: world.home };
+    const inShell = (input: string) =>
+      promisify(execFile)('sh', ['-c', `exec ${fleet} run node-1 'cat; echo end' < ${input}`], { env });
+    const unsent = await inShell(file);
+    assert.deepEqual([unsent.stdout, unsent.stderr], ['end\n', 'fleet: stdin was not sent; use --stdin\n']);
+    assert.equal((await inShell('/dev/null')).stderr, '');
   });
 
   it('tells a signal, a timeout and an unknown node by their exit codes', async () => {

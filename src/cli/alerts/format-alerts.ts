@@ -1,15 +1,16 @@
 /** Alerts as a table for people. */
+
 import type { AlertView, DeliveryView } from '../../protocol/alert-views.ts';
 import { formatRelativeTime } from '../output/relative-time.ts';
-import { formatTable, type TableCell } from '../output/table.ts';
-import type { TerminalStyle } from '../output/terminal-style.ts';
+import { formatTable, type TableCell, tableOptions } from '../output/table.ts';
+import type { OutputPort } from '../output-port.ts';
 
 const COLUMNS = ['ID', 'STATE', 'SEVERITY', 'RULE', 'NODE', 'SINCE', 'TOLD', 'WHAT'].map((header) => ({ header }));
 
-export function formatAlerts(alerts: readonly AlertView[], now: number, style: TerminalStyle): string {
+export function formatAlerts(alerts: readonly AlertView[], now: number, out: OutputPort): string {
   const rows = alerts.map((alert): TableCell[] => [
     alert.id,
-    paintState(alert, style),
+    paintState(alert, out.style),
     alert.severity,
     alert.rule,
     alert.node,
@@ -17,10 +18,10 @@ export function formatAlerts(alerts: readonly AlertView[], now: number, style: T
     alert.deliveries.map(describeDelivery).join(', '),
     describeAlert(alert, now),
   ]);
-  return formatTable(COLUMNS, rows, { paintHeader: style.bold });
+  return formatTable(COLUMNS, rows, tableOptions(out));
 }
 
-function paintState({ state, severity, silencedUntil }: AlertView, style: TerminalStyle): TableCell {
+function paintState({ state, severity, silencedUntil }: AlertView, style: OutputPort['style']): TableCell {
   if (state !== 'firing' || silencedUntil !== null) return { text: state, paint: style.dim };
   return { text: state, paint: severity === 'critical' ? style.red : style.yellow };
 }

@@ -8,7 +8,7 @@ import { addressAgent } from '../job/agent-request.ts';
 import { type AgentRequest, conductAgent } from '../job/conduct-agent.ts';
 import { type JobOutput, onlyRun } from '../job/conduct-job.ts';
 import { explainEnd } from '../job/explain-end.ts';
-import { buildRequest, JOB_OPTIONS, refuseTwoFormats } from '../job/job-options.ts';
+import { buildRequest, JOB_OPTIONS, noteUnsentStdin, refuseTwoFormats } from '../job/job-options.ts';
 import { MissingOutput } from '../job/missing-output.ts';
 import { ResultCollector } from '../job/run-result.ts';
 import { exitCodeOfRun } from '../output/run-exit-code.ts';
@@ -48,6 +48,7 @@ export const agentRunCommand = defineCommand({
       agent,
       target,
     };
+    noteUnsentStdin(context, 'only fleet run --stdin sends it');
     if (options.async) return await submitOnly(context, request);
     const { fallback } = options;
     const client = openGateway(context);

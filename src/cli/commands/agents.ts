@@ -4,7 +4,7 @@ import { defineCommand } from '../command.ts';
 import { openGateway, printJson } from '../context.ts';
 import { EXIT_OK } from '../exit-code.ts';
 import { paintStatus } from '../output/paint-status.ts';
-import { formatTable } from '../output/table.ts';
+import { formatTable, tableOptions } from '../output/table.ts';
 
 export const agentsCommand = defineCommand({
   name: 'agents',
@@ -32,7 +32,7 @@ export const agentsCommand = defineCommand({
       const { style } = context.out;
       const rows = agents.map(({ node, status, agent }) => [node, paintStatus(status, style), agent]);
       const columns = [{ header: 'NODE' }, { header: 'STATUS' }, { header: 'AGENT' }];
-      context.out.write(formatTable(columns, rows, { paintHeader: style.bold }));
+      context.out.write(formatTable(columns, rows, tableOptions(context.out)));
     }
     return EXIT_OK;
   },

@@ -3,7 +3,7 @@ import { defineCommand } from '../command.ts';
 import { openGateway, printJson } from '../context.ts';
 import { EXIT_OK } from '../exit-code.ts';
 import { formatRelativeTime } from '../output/relative-time.ts';
-import { formatTable } from '../output/table.ts';
+import { formatTable, tableOptions } from '../output/table.ts';
 
 export const alertsSilencesCommand = defineCommand({
   name: 'alerts silences',
@@ -30,7 +30,7 @@ export const alertsSilencesCommand = defineCommand({
         by,
         reason ?? '',
       ]);
-      context.out.write(formatTable(columns, rows, { paintHeader: context.out.style.bold }));
+      context.out.write(formatTable(columns, rows, tableOptions(context.out)));
     }
     return EXIT_OK;
   },

@@ -34,7 +34,7 @@ export const alertsCommand = defineCommand({
     if (context.json) printJson(context, alerts);
     else if (options.jsonl) context.out.write(alerts.map((alert) => `${harmlessJson(alert)}\n`).join(''));
     else if (alerts.length === 0) context.err.write(options.active ? 'Nothing is wrong.\n' : 'There were no alerts.\n');
-    else context.out.write(formatAlerts(alerts, context.clock.now(), context.out.style));
+    else context.out.write(formatAlerts(alerts, context.clock.now(), context.out));
     return EXIT_OK;
   },
 });

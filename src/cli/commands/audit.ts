@@ -9,7 +9,7 @@ import { defineCommand } from '../command.ts';
 import { openGateway } from '../context.ts';
 import { EXIT_OK } from '../exit-code.ts';
 import { parsePositiveDuration } from '../job/job-options.ts';
-import { formatTable } from '../output/table.ts';
+import { formatTable, tableOptions } from '../output/table.ts';
 
 const DEFAULT_LIMIT = 100;
 
@@ -78,7 +78,7 @@ export const auditCommand = defineCommand({
         }
         return describeRow(row);
       });
-      context.out.write(formatTable(AUDIT_COLUMNS, rows, { paintHeader: context.out.style.bold }));
+      context.out.write(formatTable(AUDIT_COLUMNS, rows, tableOptions(context.out)));
     }
     return EXIT_OK;
   },

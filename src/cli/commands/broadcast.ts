@@ -11,7 +11,7 @@ import { type ConductedJob, conductJob, type JobOutput } from '../job/conduct-jo
 import { explainEnd } from '../job/explain-end.ts';
 import { FolderOutput } from '../job/folder-output.ts';
 import { GatheredOutput } from '../job/gathered-output.ts';
-import { buildRequest, JOB_OPTIONS, refuseTwoFormats } from '../job/job-options.ts';
+import { buildRequest, JOB_OPTIONS, noteUnsentStdin, refuseTwoFormats } from '../job/job-options.ts';
 import { JsonlOutput } from '../job/jsonl-output.ts';
 import { LiveOutput } from '../job/live-output.ts';
 import { MissingOutput } from '../job/missing-output.ts';
@@ -65,6 +65,7 @@ export const broadcastCommand = defineCommand({
       target: { selector, ...(options.exclude === undefined ? {} : { exclude: options.exclude }) },
       ...(Object.keys(flow).length === 0 ? {} : { flow }),
     };
+    noteUnsentStdin(context, 'only fleet run --stdin sends it');
     if (options.async) return await submitOnly(context, request);
     return await conduct(context, request, options);
   },

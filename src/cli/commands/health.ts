@@ -1,4 +1,5 @@
 /** `fleet health`: how the nodes are now, worst first, with the exit code of a Nagios plugin. */
+
 import type { HealthView } from '../../protocol/views.ts';
 import { formatDuration } from '../../shared/duration.ts';
 import { stripControl } from '../../shared/strip-control.ts';
@@ -11,8 +12,8 @@ import { processQuery, showProcesses } from '../health/show-processes.ts';
 import { unknownWithoutGateway } from '../health/unknown-health.ts';
 import { paintStatus } from '../output/paint-status.ts';
 import { formatRelativeTime } from '../output/relative-time.ts';
-import { formatTable } from '../output/table.ts';
-import type { TerminalStyle } from '../output/terminal-style.ts';
+import { formatTable, tableOptions } from '../output/table.ts';
+import type { OutputPort } from '../output-port.ts';
 
 export const healthCommand = defineCommand({
   name: 'health',
@@ -50,9 +51,9 @@ export const healthCommand = defineCommand({
       else if (view.nodes.length === 0)
         context.err.write('There are no nodes yet. Make a code for one: fleet invite\n');
       else {
-        context.out.write(formatHealth(view, context.clock.now(), context.out.style));
+        context.out.write(formatHealth(view, context.clock.now(), context.out));
         if (view.alerts.length > 0) {
-          context.out.write(`\n${formatAlerts(view.alerts, context.clock.now(), context.out.style)}`);
+          context.out.write(`\n${formatAlerts(view.alerts, context.clock.now(), context.out)}`);
         }
         if (view.day !== undefined) context.out.write(`\n${formatHealthDay(view.day, context.clock.now())}`);
       }
@@ -76,10 +77,10 @@ const COLUMNS = [
   { header: 'WHY' },
 ] as const;
 
-function formatHealth({ nodes }: HealthView, now: number, style: TerminalStyle): string {
+function formatHealth({ nodes }: HealthView, now: number, out: OutputPort): string {
   const rows = nodes.map((node) => [
     node.name,
-    paintStatus(node.status, style),
+    paintStatus(node.status, out.style),
     percent(node.cpuPct),
     node.load1 === null ? '' : node.load1.toFixed(2),
     percent(node.memUsedPct),
@@ -91,7 +92,7 @@ function formatHealth({ nodes }: HealthView, now: number, style: TerminalStyle):
     formatRelativeTime(node.lastSeenAt === null ? null : Date.parse(node.lastSeenAt), now),
     node.reasons.join(', '),
   ]);
-  return formatTable(COLUMNS, rows, { paintHeader: style.bold });
+  return formatTable(COLUMNS, rows, tableOptions(out));
 }
 
 function percent(value: number | null): string {

@@ -5,7 +5,7 @@ import { openGateway, printJson } from '../context.ts';
 import { EXIT_OK } from '../exit-code.ts';
 
 import { formatRelativeTime } from '../output/relative-time.ts';
-import { formatTable } from '../output/table.ts';
+import { formatTable, tableOptions } from '../output/table.ts';
 
 export const invitesListCommand = defineCommand({
   name: 'invites list',
@@ -36,7 +36,7 @@ export const invitesListCommand = defineCommand({
         invite.expiresAt.slice(0, 16).replace('T', ' '),
       ]);
       const columns = headers.map((header) => ({ header }));
-      context.out.write(formatTable(columns, rows, { paintHeader: context.out.style.bold }));
+      context.out.write(formatTable(columns, rows, tableOptions(context.out)));
     }
     return EXIT_OK;
   },

@@ -12,7 +12,7 @@ import { readJob } from '../job/read-job.ts';
 import { formatFacts } from '../output/facts.ts';
 import { formatBytes } from '../output/format-bytes.ts';
 import { formatRelativeTime } from '../output/relative-time.ts';
-import { formatTable } from '../output/table.ts';
+import { formatTable, tableOptions } from '../output/table.ts';
 
 export const jobsShowCommand = defineCommand({
   name: 'jobs show',
@@ -57,7 +57,7 @@ export const jobsShowCommand = defineCommand({
       run.durationMs === null ? '' : formatDuration(run.durationMs),
       `${formatBytes(run.stdoutBytes + run.stderrBytes)}${run.truncated ? ' (truncated)' : ''}`,
     ]);
-    context.out.write(`${facts}\n${formatTable(columns, rows, { paintHeader: context.out.style.bold })}`);
+    context.out.write(`${facts}\n${formatTable(columns, rows, tableOptions(context.out))}`);
     if (options.gather) {
       const output = new GatheredOutput();
       const missing = new MissingOutput({ ...context, allowed: options['allow-truncation'], machine: false });

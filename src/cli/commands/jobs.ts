@@ -9,7 +9,7 @@ import { EXIT_OK } from '../exit-code.ts';
 import { describeJob } from '../job/describe-run.ts';
 import { parsePositiveDuration } from '../job/job-options.ts';
 import { formatRelativeTime } from '../output/relative-time.ts';
-import { formatTable } from '../output/table.ts';
+import { formatTable, tableOptions } from '../output/table.ts';
 
 /** A longer command is cut in the table, characters. */
 const MAX_COMMAND_LENGTH = 60;
@@ -55,7 +55,7 @@ export const jobsCommand = defineCommand({
       { header: 'STATE' },
       { header: 'COMMAND' },
     ];
-    context.out.write(formatTable(columns, rows, { paintHeader: context.out.style.bold }));
+    context.out.write(formatTable(columns, rows, tableOptions(context.out)));
     return EXIT_OK;
   },
 });

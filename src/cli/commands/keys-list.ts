@@ -1,11 +1,12 @@
 /** `fleet keys list`: whose keys the gateway knows. */
+
 import type { KeyView } from '../../protocol/views.ts';
 import { defineCommand } from '../command.ts';
 import { openGateway, printJson } from '../context.ts';
 import { EXIT_OK } from '../exit-code.ts';
-
 import { formatRelativeTime } from '../output/relative-time.ts';
-import { formatTable } from '../output/table.ts';
+import { formatTable, tableOptions } from '../output/table.ts';
+import type { OutputPort } from '../output-port.ts';
 
 export const keysListCommand = defineCommand({
   name: 'keys list',
@@ -30,12 +31,12 @@ export const keysListCommand = defineCommand({
     );
     if (context.json) printJson(context, keys);
     else if (keys.length === 0) context.err.write('There are no such keys. Make a code for one: fleet invite\n');
-    else context.out.write(formatKeys(keys, context.clock.now(), context.out.style.bold));
+    else context.out.write(formatKeys(keys, context.clock.now(), context.out));
     return EXIT_OK;
   },
 });
 
-function formatKeys(keys: readonly KeyView[], now: number, paintHeader: (text: string) => string): string {
+function formatKeys(keys: readonly KeyView[], now: number, out: OutputPort): string {
   const columns = ['NAME', 'ROLE', 'FINGERPRINT', 'CREATED', 'LAST SEEN', 'ID'].map((header) => ({ header }));
   const rows = keys.map((key) => [
     key.name,
@@ -45,5 +46,5 @@ function formatKeys(keys: readonly KeyView[], now: number, paintHeader: (text: s
     key.connected ? 'connected' : formatRelativeTime(key.lastSeenAt === null ? null : Date.parse(key.lastSeenAt), now),
     key.id,
   ]);
-  return formatTable(columns, rows, { paintHeader });
+  return formatTable(columns, rows, tableOptions(out));
 }

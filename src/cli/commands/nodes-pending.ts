@@ -5,7 +5,7 @@ import { defineCommand } from '../command.ts';
 import { openGateway, printJson } from '../context.ts';
 import { EXIT_OK } from '../exit-code.ts';
 import { formatRelativeTime } from '../output/relative-time.ts';
-import { formatTable } from '../output/table.ts';
+import { formatTable, tableOptions } from '../output/table.ts';
 
 export const nodesPendingCommand = defineCommand({
   name: 'nodes pending',
@@ -35,7 +35,7 @@ export const nodesPendingCommand = defineCommand({
         formatRelativeTime(Date.parse(one.since), now),
         describeWish(one),
       ]);
-      context.out.write(formatTable(columns, rows, { paintHeader: context.out.style.bold }));
+      context.out.write(formatTable(columns, rows, tableOptions(context.out)));
     }
     return EXIT_OK;
   },

@@ -1,4 +1,5 @@
 /** `fleet nodes`: the table of all nodes. */
+
 import { NODE_STATUSES } from '../../protocol/node-status.ts';
 import type { NodeView } from '../../protocol/views.ts';
 import { formatLabels, parsePairs } from '../args/pairs.ts';
@@ -7,7 +8,8 @@ import { openGateway, printJson } from '../context.ts';
 import { EXIT_OK } from '../exit-code.ts';
 import { paintStatus } from '../output/paint-status.ts';
 import { formatRelativeTime } from '../output/relative-time.ts';
-import { formatTable } from '../output/table.ts';
+import { formatTable, tableOptions } from '../output/table.ts';
+import type { OutputPort } from '../output-port.ts';
 
 export const nodesCommand = defineCommand({
   name: 'nodes',
@@ -37,12 +39,12 @@ export const nodesCommand = defineCommand({
     }
     if (all.length === 0) context.err.write('There are no nodes yet. Make a code for one: fleet invite\n');
     else if (nodes.length === 0) context.err.write('No node is like that.\n');
-    else context.out.write(formatNodes(nodes, context.clock.now(), context.out.style));
+    else context.out.write(formatNodes(nodes, context.clock.now(), context.out));
     return EXIT_OK;
   },
 });
 
-function formatNodes(nodes: readonly NodeView[], now: number, style: Parameters<typeof paintStatus>[1]): string {
+function formatNodes(nodes: readonly NodeView[], now: number, out: OutputPort): string {
   const columns = [
     { header: 'NAME' },
     { header: 'STATUS' },
@@ -53,11 +55,11 @@ function formatNodes(nodes: readonly NodeView[], now: number, style: Parameters<
   ] as const;
   const rows = nodes.map((node) => [
     node.name,
-    paintStatus(node.status, style),
+    paintStatus(node.status, out.style),
     formatRelativeTime(node.lastSeenAt === null ? null : Date.parse(node.lastSeenAt), now),
     node.rttMs === null ? '' : `${node.rttMs < 10 ? node.rttMs.toFixed(1) : Math.round(node.rttMs)} ms`,
     formatLabels(node.labels),
     node.agentVersion ?? '',
   ]);
-  return formatTable(columns, rows, { paintHeader: style.bold });
+  return formatTable(columns, rows, tableOptions(out));
 }

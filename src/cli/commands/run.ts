@@ -6,7 +6,7 @@ import { type CliContext, openGateway, printJson } from '../context.ts';
 import { EXIT_OF_SIGNAL, EXIT_OK, EXIT_STDOUT_CLOSED } from '../exit-code.ts';
 import { type ConductedJob, conductJob, type JobOutput, onlyRun } from '../job/conduct-job.ts';
 import { explainEnd } from '../job/explain-end.ts';
-import { buildRequest, JOB_OPTIONS, refuseTwoFormats } from '../job/job-options.ts';
+import { buildRequest, JOB_OPTIONS, noteUnsentStdin, refuseTwoFormats } from '../job/job-options.ts';
 import { JsonlOutput } from '../job/jsonl-output.ts';
 import { MissingOutput } from '../job/missing-output.ts';
 import { RawOutput } from '../job/raw-output.ts';
@@ -42,6 +42,7 @@ export const runCommand = defineCommand({
       target: { node: positionals.NODE },
       ...(options.stdin ? { stdin: true } : {}),
     };
+    if (!options.stdin) noteUnsentStdin(context, 'use --stdin');
     if (options.async) return await submitOnly(context, request);
     const collector = context.json ? new ResultCollector() : undefined;
     const output: JobOutput =

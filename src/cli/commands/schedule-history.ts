@@ -3,7 +3,7 @@ import { parseCount } from '../args/count.ts';
 import { defineCommand } from '../command.ts';
 import { openGateway, printJson } from '../context.ts';
 import { EXIT_OK } from '../exit-code.ts';
-import { formatTable } from '../output/table.ts';
+import { formatTable, tableOptions } from '../output/table.ts';
 import { describeDuration, describeOutcomes, describeReason, paintOf } from '../schedule/describe-schedule.ts';
 
 const COLUMNS = [
@@ -49,7 +49,7 @@ export const scheduleHistoryCommand = defineCommand({
       firing.job ?? '',
       describeReason(firing),
     ]);
-    context.out.write(formatTable(COLUMNS, rows, { paintHeader: style.bold }));
+    context.out.write(formatTable(COLUMNS, rows, tableOptions(context.out)));
     context.err.write(`${describeOutcomes(firings)}\n`);
     return EXIT_OK;
   },

@@ -2,7 +2,7 @@
 import { defineCommand } from '../command.ts';
 import { openGateway, printJson } from '../context.ts';
 import { EXIT_OK } from '../exit-code.ts';
-import { formatTable } from '../output/table.ts';
+import { formatTable, tableOptions } from '../output/table.ts';
 import { describeAction, describeLast, describeNext } from '../schedule/describe-schedule.ts';
 
 const COLUMNS = ['NAME', 'CRON', 'ZONE', 'NEXT', 'LAST', 'WHAT'].map((header) => ({ header }));
@@ -37,7 +37,7 @@ export const scheduleListCommand = defineCommand({
       describeLast(schedule, now, style),
       describeAction(schedule.action),
     ]);
-    context.out.write(formatTable(COLUMNS, rows, { paintHeader: style.bold }));
+    context.out.write(formatTable(COLUMNS, rows, tableOptions(context.out)));
     return EXIT_OK;
   },
 });

@@ -1,11 +1,13 @@
 /** `fleet health NODE --processes`: what uses the machine right now. */
+
 import type { ProcessesQuery, ProcessesView, ProcessSort } from '../../protocol/processes.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { parseCount } from '../args/count.ts';
 import { type CliContext, openGateway, printJson } from '../context.ts';
 import { EXIT_OK } from '../exit-code.ts';
 import { formatBytes } from '../output/format-bytes.ts';
-import { formatTable } from '../output/table.ts';
+import { formatTable, tableOptions } from '../output/table.ts';
+import type { OutputPort } from '../output-port.ts';
 
 export interface ProcessOptions {
   processes: boolean;
@@ -39,7 +41,7 @@ export async function showProcesses(
 ): Promise<number> {
   const view = await openGateway(context).processes(node, query);
   if (context.json) printJson(context, view);
-  else context.out.write(formatProcesses(view, context.out.style.bold));
+  else context.out.write(formatProcesses(view, context.out));
   return EXIT_OK;
 }
 
@@ -52,7 +54,7 @@ const COLUMNS = [
   { header: 'COMMAND' },
 ] as const;
 
-function formatProcesses({ processes }: ProcessesView, paintHeader: (text: string) => string): string {
+function formatProcesses({ processes }: ProcessesView, out: OutputPort): string {
   const rows = processes.map(({ pid, user, cpuPct, memPct, rssBytes, command }) => [
     String(pid),
     user ?? '',
@@ -61,5 +63,5 @@ function formatProcesses({ processes }: ProcessesView, paintHeader: (text: strin
     formatBytes(rssBytes),
     command,
   ]);
-  return formatTable(COLUMNS, rows, { paintHeader });
+  return formatTable(COLUMNS, rows, tableOptions(out));
 }

@@ -6,6 +6,7 @@ import { FleetError } from '../../shared/errors.ts';
 import { exactVariable } from '../args/exact-text.ts';
 import type { OptionTable, OptionValues } from '../command.ts';
 import type { CliContext } from '../context.ts';
+import { formatError } from '../print-error.ts';
 import { randomIdempotencyKey } from './conduct-job.ts';
 
 export const TRUNCATION_OPTION = {
@@ -91,6 +92,14 @@ function parseEnvironment(pairs: readonly string[], own: Pick<CliContext, 'env' 
     if (value !== undefined) result[name] = value;
   }
   return result;
+}
+
+/** Says that input which somebody seems to have meant for the command stays here. A pipe may be inherited, so only a person hears of that. */
+export function noteUnsentStdin({ stdinKind, err }: CliContext, advice: string): void {
+  const kind = stdinKind?.();
+  if (kind === 'file' || (kind === 'pipe' && err.isTerminal)) {
+    err.write(formatError({ message: `stdin was not sent; ${advice}`, hint: undefined }));
+  }
 }
 
 /** Both at once would be two formats in one output. @throws FleetError `usage`. */

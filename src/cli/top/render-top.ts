@@ -3,10 +3,10 @@ import { NODE_STATUSES } from '../../protocol/node-status.ts';
 import type { HealthNodeView } from '../../protocol/views.ts';
 import { formatDuration } from '../../shared/duration.ts';
 import { stripControl } from '../../shared/strip-control.ts';
+import { cutText, fitText } from '../output/fit-text.ts';
 import { paintOfStatus } from '../output/paint-status.ts';
 import type { TerminalStyle } from '../output/terminal-style.ts';
 import { chooseColumns, GAP, MARGIN, type TopColumn } from './columns.ts';
-import { cutText, fitText } from './fit-text.ts';
 import { SORT_LETTERS, type TopState, visibleNodes } from './top-state.ts';
 
 export interface TopFrame {

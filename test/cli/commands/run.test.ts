@@ -259,6 +259,30 @@ describe('fleet run', { timeout: 20_000 }, () => {
     });
   }
 
+  test('says that stdin was not sent: a file always, a pipe to a person only; and never reads it', async () => {
+    gateway.on('POST /v1/jobs', stream(jobEvent(), endEvent(), DONE));
+    gateway.on(`POST /v1/jobs/${JOB}/stdin`, (response) => void response.writeHead(204).end());
+    world.stdin = Readable.from([]);
+    const NOTE = 'fleet: stdin was not sent; use --stdin\n';
+    for (const [kind, isTerminal, expected] of [
+      ['file', false, NOTE],
+      ['file', true, NOTE],
+      ['pipe', false, ''],
+      ['pipe', true, NOTE],
+      ['other', true, ''],
+    ] as const) {
+      world.stdinKind = () => kind;
+      world.stderr.isTTY = isTerminal;
+      const { stderr, exitCode } = await world.run('run', 'node-1', 'cat');
+      assert.deepEqual([stderr, exitCode, world.stdinOpened], [expected, 0, 0], kind);
+    }
+    world.stdinKind = () => 'file';
+    const broadcast = await world.run('broadcast', 'cat');
+    assert.match(broadcast.stderr, /^fleet: stdin was not sent; only fleet run --stdin sends it$/m);
+    const sent = await world.run('run', '--stdin', 'node-1', 'cat');
+    assert.deepEqual([sent.stderr, world.stdinOpened], ['', 1]);
+  });
+
   test('--async prints the id of the job only', async () => {
     gateway.on('POST /v1/jobs', json(jobView(runView({ state: 'queued' })), 201));
     assert.deepEqual(await world.run('run', '--async', 'node-1', 'true').then(({ stdout }) => stdout), `${JOB}\n`);

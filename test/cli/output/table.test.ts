@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { stripVTControlCharacters } from 'node:util';
 import fc from 'fast-check';
-import { formatTable } from '../../../src/cli/output/table.ts';
+import { formatTable, tableOptions } from '../../../src/cli/output/table.ts';
 import { createTerminalStyle } from '../../../src/cli/output/terminal-style.ts';
 import { textWidth } from '../../../src/cli/output/text-width.ts';
 
@@ -60,4 +61,44 @@ test('text width', () => {
   assert.equal(textWidth('한국어'), 6);
   assert.equal(textWidth('🚀'), 2);
   assert.equal(textWidth('a\u200bb'), 2);
+});
+
+test('is cut to the width of a terminal: the widest text first, figures last', () => {
+  const rows = [
+    ['node-1', '12 ms', 'a=1,b=2,c=3,d=4'],
+    ['a-rather-long-name', '3 ms', 'x'],
+  ];
+  const lines = (width?: number) => formatTable(COLUMNS, rows, { width }).trimEnd().split('\n');
+  assert.deepEqual(lines(), lines(42));
+  assert.deepEqual(lines(34), [
+    'NAME             RTT  LABELS',
+    'node-1         12 ms  a=1,b=2,c=3…',
+    'a-rather-lon…   3 ms  x',
+  ]);
+  assert.deepEqual(lines(20), ['NAME          RTT  …', 'node-1      12 ms  …', 'a-rather-…   3 ms  x']);
+  assert.deepEqual(lines(5), ['NAME', 'node…', 'a-ra…']);
+});
+
+test('no line of a table is wider than the terminal, in colour or not', () => {
+  const style = createTerminalStyle({ isTTY: true, env: {} });
+  const cell = fc.string({ unit: 'grapheme', maxLength: 30 });
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(cell, cell, cell), { maxLength: 4 }),
+      fc.integer({ min: 1, max: 60 }),
+      (rows, width) => {
+        const painted = rows.map(([a, b, c]) => [a, b, { text: c, paint: style.green }]);
+        const lines = formatTable(COLUMNS, painted, { paintHeader: style.bold, width }).split('\n');
+        assert.equal(lines.length, rows.length + 2);
+        for (const line of lines) assert.ok(textWidth(stripVTControlCharacters(line)) <= width, JSON.stringify(line));
+      },
+    ),
+    { numRuns: 500 },
+  );
+});
+
+test('only a terminal has a width', () => {
+  const style = { bold: (text: string) => text };
+  assert.equal(tableOptions({ style, size: () => undefined }).width, undefined);
+  assert.equal(tableOptions({ style, size: () => ({ columns: 80 }) }).width, 80);
 });

@@ -1,5 +1,5 @@
 /** Text in a given number of terminal columns: cut or filled, whatever its letters are. */
-import { textWidth } from '../output/text-width.ts';
+import { textWidth } from './text-width.ts';
 
 /** At most `columns` wide; what is cut ends in `mark`. */
 export function cutText(text: string, columns: number, mark: string): string {
