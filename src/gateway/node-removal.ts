@@ -22,11 +22,11 @@ export interface NodeRemovalOptions {
 
 /** Its key is refused from now on; it stays in the list. `by` is who wanted it. */
 export async function revokeNode(node: NodeRecord, by: string, options: NodeRemovalOptions): Promise<void> {
-  const { store, sessions, connections, bus, clock, logger } = options;
+  const { store, sessions, connections, clock, logger } = options;
   await store.write(() => store.nodes.revoke(node.id, clock.now()));
   sessions.close(node.id, 'revoked');
   connections.cut(node.publicKey, 'revoked');
-  await bus.abandon(node.id, 'node_revoked: what became of it is not known');
+  await giveUpRuns(node, 'node_revoked', options);
   logger.warn({ node: node.name, by }, 'node revoked');
 }
 
@@ -47,11 +47,18 @@ export async function removeNode(
 
 /** What follows once a node is no longer in the store. */
 export async function endRemoved(node: NodeRecord, by: string, options: NodeRemovalOptions): Promise<void> {
-  const { sessions, connections, bus, monitor, epochs, logger } = options;
+  const { sessions, connections, monitor, epochs, logger } = options;
   sessions.close(node.id, 'removed');
   connections.cut(node.publicKey, 'removed');
-  await bus.abandon(node.id, 'node_removed: what became of it is not known');
+  await giveUpRuns(node, 'node_removed', options);
   monitor.forget(node.id);
   epochs.forget(node.id);
   logger.warn({ node: node.name, by }, 'node removed');
+}
+
+/** The node is gone whether that can be stored or not; what could not is given up at the next start. */
+async function giveUpRuns({ id, name }: NodeRecord, cause: string, { bus, logger }: NodeRemovalOptions): Promise<void> {
+  await bus.abandon(id, `${cause}: what became of it is not known`).catch((error: unknown) => {
+    logger.error({ err: error, node: name }, 'could not give up the runs of a node that is gone');
+  });
 }

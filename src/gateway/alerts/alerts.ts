@@ -129,8 +129,8 @@ export class Alerts {
     };
   }
 
-  /** Sends each receiver, or one of them, a message that says that it is a test. @throws FleetError `not_found`. */
-  async test(name: string | undefined): Promise<AlertTestView[]> {
+  /** Sends each receiver, or one of them, a message that says that it is a test, after `begin`. @throws FleetError `not_found`. */
+  async test(name: string | undefined, begin: () => Promise<void> = async () => {}): Promise<AlertTestView[]> {
     const { clock } = this.#options;
     const { receivers } = this.#settings;
     const meant = name === undefined ? receivers : receivers.filter((receiver) => receiver.name === name);
@@ -142,16 +142,17 @@ export class Alerts {
           : `The receivers: ${receivers.map((receiver) => receiver.name).join(', ')}`;
       throw new FleetError('not_found', what, { hint });
     }
+    await begin();
     return await Promise.all(
       meant.map(async (receiver): Promise<AlertTestView> => {
-        const begin = clock.monotonic();
+        const startedAt = clock.monotonic();
         const attempt = await this.#deliveries.test(receiver.name, testNotice(clock.now()));
         return {
           receiver: receiver.name,
           kind: receiver.kind,
           delivered: attempt.kind === 'delivered',
           error: attempt.kind === 'delivered' ? null : failureText(attempt),
-          durationMs: Math.round(clock.monotonic() - begin),
+          durationMs: Math.round(clock.monotonic() - startedAt),
         };
       }),
     );

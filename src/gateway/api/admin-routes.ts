@@ -55,7 +55,7 @@ export interface AdminRoutesOptions extends ViewSources {
   logger: Logger;
   describeGateway(): GatewayView;
   /** Replaces the signing key. */
-  rotateKey(): { id: string; graceEndsAt: number };
+  rotateKey(): { id: string; graceEndsAt: number; undo(): void };
   /** Reads the configuration anew. @throws FleetError `config_invalid`. */
   reload(): Promise<ReloadView>;
   /** Begins the orderly end of the process. */
@@ -94,19 +94,17 @@ export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
     '/v1/gateway/rotate-key',
     { config: { action: 'gateway.manage', audit: 'gateway.rotate-key' } },
     async (request): Promise<RotatedKeyView> => {
-      await request.act?.record();
-      logger.warn({ by: request.caller.name }, 'rotation of the signing key asked');
-      const { id, graceEndsAt } = options.rotateKey();
       const actor = request.act?.actor ?? GATEWAY_ACTOR;
-      // Signs the head of the audit log with the new key at once.
-      await store.write(() =>
-        store.audit.append({
-          actor,
-          action: 'gateway.key-rotated',
-          outcome: 'ok',
-          details: { key: id },
-        }),
+      const { id, graceEndsAt } = await store.perform(
+        () => {
+          const { undo, ...value } = options.rotateKey();
+          return { value, undo };
+        },
+        // The head of the audit log is signed with the new key at once.
+        (value) =>
+          store.audit.append({ actor, action: 'gateway.key-rotated', outcome: 'ok', details: { key: value.id } }),
       );
+      logger.warn({ by: request.caller.name, key: id }, 'signing key rotated');
       return { key: id, graceEndsAt: new Date(graceEndsAt).toISOString() };
     },
   );
@@ -195,11 +193,13 @@ export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
       logger.info({ node: change.node.name, decision, by: request.caller.name }, 'change of a node decided');
       return changeView(change, options);
     }
-    if (name !== undefined) assertNameFree(store, 'node', name);
-    // Decisions are kept in memory only, so nothing else would store the row before it is made.
     request.act?.note({ decision, name, labels });
-    await request.act?.record();
-    const decided = pending.decide(which, decision, name, labels);
+    // Decisions are kept in memory only.
+    const decided = await store.perform(() => {
+      if (name !== undefined) assertNameFree(store, 'node', name);
+      const value = pending.decide(which, decision, name, labels);
+      return { value, undo: () => pending.undecide(value) };
+    });
     logger.info({ node: decided.name, decision, by: request.caller.name }, 'pending node decided');
     return pendingView(decided);
   });

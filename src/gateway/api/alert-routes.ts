@@ -42,7 +42,10 @@ export function addAlertRoutes(app: App, { alerts }: AlertRoutesOptions): void {
   /** Answers when every receiver has taken it, or has not. */
   app.post('/v1/alerts/test', manage('alert.test'), async (request) => {
     const { receiver } = parseInput(alertTestRequest, request.body);
-    request.act?.note({ receiver });
-    return { results: await alerts.test(receiver) };
+    request.act?.begins({ receiver });
+    const results = await alerts.test(receiver, async () => await request.act?.record());
+    const failed = results.flatMap((result) => (result.delivered ? [] : [result.receiver]));
+    request.act?.conclude(failed.length === 0 ? 'ok' : 'failed', { failed });
+    return { results };
   });
 }

@@ -116,9 +116,9 @@ export function addJobRoutes(app: App, options: JobRoutesOptions): void {
       if (!(request.body instanceof Readable)) {
         throw new FleetError('bad_request', 'stdin is sent as application/octet-stream');
       }
-      request.act?.note({ job: job.id });
+      request.act?.begins({ job: job.id });
       await request.act?.record();
-      await bus.forwardStdin(target, request.body);
+      request.act?.conclude(await bus.forwardStdin(target, request.body));
       return reply.code(204).send();
     },
   );

@@ -134,12 +134,7 @@ export function addNodeRoutes(app: App, options: NodeRoutesOptions): void {
     });
     // The node hears that it worked before its tunnel, over which the answer goes, is cut.
     cutKey(publicKey, 'removed', { caller: request.caller, reply }, options);
-    void request.caller.peer?.closed.then(() => {
-      if (node === undefined) return;
-      endRemoved(node, node.name, options).catch((error: unknown) => {
-        options.logger.error({ err: error, node: node.name }, 'could not give up the runs of a node that left');
-      });
-    });
+    void request.caller.peer?.closed.then(() => node && endRemoved(node, node.name, options));
     return {};
   });
 }

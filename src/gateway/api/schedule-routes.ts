@@ -83,7 +83,11 @@ export function addScheduleRoutes(app: App, options: ScheduleRoutesOptions): voi
   app.post('/v1/schedules/:schedule/run', manage, async (request, reply) => {
     const schedule = named(request.params);
     logger.info({ schedule: schedule.name, by: request.caller.name }, 'schedule begun by hand');
-    return reply.code(202).send(firingView(await scheduler.runNow(schedule)));
+    request.act?.begins({});
+    const firing = await scheduler.runNow(schedule);
+    const isDone = firing.state !== 'skipped' && firing.state !== 'failed';
+    request.act?.conclude(isDone ? 'ok' : 'failed', { job: firing.jobId, reason: firing.reason });
+    return reply.code(202).send(firingView(firing));
   });
 
   function named(params: unknown): ScheduleRecord {

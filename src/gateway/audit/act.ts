@@ -12,7 +12,8 @@ export class Act {
   #details: ActDetails;
   /** Names of what the request's body gave; stands in for the details until somebody says them. */
   #fields: readonly string[] | undefined;
-  #state: 'open' | 'claimed' | 'stored' | 'refused' = 'open';
+  #outcome = 'ok';
+  #state: 'open' | 'claimed' | 'begun' | 'stored' | 'refused' = 'open';
 
   constructor(actor: AuditActor, action: string, details: ActDetails = {}, fields?: readonly string[]) {
     this.actor = actor;
@@ -27,6 +28,10 @@ export class Act {
 
   get details(): ActDetails {
     return this.#fields === undefined ? this.#details : { ...this.#details, fields: this.#fields };
+  }
+
+  get outcome(): string {
+    return this.#outcome;
   }
 
   get isStored(): boolean {
@@ -44,6 +49,19 @@ export class Act {
     this.#details = { ...this.#details, ...details };
   }
 
+  /** It takes its time: the row that is stored next only says that it has begun, and {@link conclude} brings the one with the result. */
+  begins(details: ActDetails): void {
+    this.note(details);
+    this.#outcome = 'begun';
+  }
+
+  /** What became of what has begun: `ok`, `failed`, or the code of an error. */
+  conclude(outcome: string, details: ActDetails = {}): void {
+    this.note(details);
+    this.#outcome = outcome;
+    if (this.#state === 'begun') this.#state = 'open';
+  }
+
   /** Takes it upon oneself to store the row: true for one caller only, until that one has failed. */
   claim(): boolean {
     if (this.#state !== 'open') return false;
@@ -53,7 +71,8 @@ export class Act {
 
   /** Says what became of the claim. */
   settle(stored: boolean): void {
-    this.#state = stored ? 'stored' : 'open';
+    const done = this.#outcome === 'begun' ? 'begun' : 'stored';
+    this.#state = stored ? done : 'open';
   }
 
   /** It was not done: no write that the request has set off tells of it any more. */

@@ -155,7 +155,7 @@ export class AuditLog implements TransactionGuest {
 
   #appendAct(act: Act): void {
     this.#current = undefined;
-    this.#append(act.actor, act.action, 'ok', act.details);
+    this.#append(act.actor, act.action, act.outcome, act.details);
   }
 
   #append(actor: UnchainedRow['actor'], action: string, outcome: string, details: ActDetails): void {

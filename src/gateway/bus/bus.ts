@@ -19,7 +19,7 @@ import { NodeClient } from './node-client.ts';
 import { NodeQueue, placeOf } from './node-queue.ts';
 import { agentLimit, groupByJob, hasFlow, isOver, notBegun, succeeded } from './run-facts.ts';
 import { RunFeed } from './run-feed.ts';
-import { forwardStdin } from './stdin-forward.ts';
+import { forwardStdin, type StdinOutcome } from './stdin-forward.ts';
 import { storeJob } from './store-job.ts';
 
 export interface BusOptions {
@@ -55,7 +55,7 @@ export class Bus {
   readonly #answers: AnswerDeadlines;
   readonly #acknowledger: Acknowledger;
   /** Streams of stdin that are being sent, or wait for their run. */
-  readonly #stdins = new Map<Readable, Promise<void>>();
+  readonly #stdins = new Map<Readable, Promise<StdinOutcome>>();
   readonly #inHand = new Map<string, InHand>();
   readonly #shutdown = new AbortController();
 
@@ -192,7 +192,7 @@ export class Bus {
   }
 
   /** Sends `stream` to the command's stdin, once it has been handed over. A stream that breaks cancels the run. */
-  async forwardStdin(run: RunRecord, stream: Readable): Promise<void> {
+  async forwardStdin(run: RunRecord, stream: Readable): Promise<StdinOutcome> {
     const forwarded = forwardStdin(run, stream, {
       feed: this.feed,
       current: () => this.#options.store.runs.byId(run.id) ?? run,
@@ -200,7 +200,7 @@ export class Bus {
       cancel: (reason) => this.cancel([run], reason),
     });
     this.#stdins.set(stream, forwarded);
-    await forwarded.finally(() => this.#stdins.delete(stream));
+    return await forwarded.finally(() => this.#stdins.delete(stream));
   }
 
   /** What is held in memory for runs that have not ended. */

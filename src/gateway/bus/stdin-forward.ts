@@ -15,14 +15,27 @@ export interface StdinForwardOptions {
   cancel(reason: string): Promise<void>;
 }
 
+/** What became of stdin: the node has taken all of it, the run had ended and wanted no (more) of it, or it was cut off. */
+export type StdinOutcome = 'ok' | 'not_running' | 'connection_lost';
+
 /**
- * Waits until the run is delivered, then sends `stream` to it. Resolves when the node has taken all of it, or the run has
- * ended and wants no more. When either side breaks before, the run is canceled with the reason `stdin_lost`.
+ * Waits until the run is delivered, then sends `stream` to it. When either side breaks before its end, the run is canceled with the reason
+ * `stdin_lost`.
  */
-export async function forwardStdin(run: RunRecord, stream: Readable, options: StdinForwardOptions): Promise<void> {
+export async function forwardStdin(
+  run: RunRecord,
+  stream: Readable,
+  options: StdinForwardOptions,
+): Promise<StdinOutcome> {
   await untilDelivered(run, stream, options);
-  if (isTerminal(options.current().state)) return void stream.resume();
-  if (isCut(stream)) return await options.cancel(CUT_BEFORE);
+  if (isTerminal(options.current().state)) {
+    stream.resume();
+    return isCut(stream) ? 'connection_lost' : 'not_running';
+  }
+  if (isCut(stream)) {
+    await options.cancel(CUT_BEFORE);
+    return 'connection_lost';
+  }
   const abort = new AbortController();
   const unsubscribe = options.feed.subscribe(run.jobId, () => {
     if (isTerminal(options.current().state)) abort.abort();
@@ -39,8 +52,11 @@ export async function forwardStdin(run: RunRecord, stream: Readable, options: St
     const client = options.client();
     if (client === undefined) throw new Error('the node went away');
     await client.stdin(run.id, passing, abort.signal);
+    return 'ok';
   } catch (error) {
-    if (!isTerminal(options.current().state)) await options.cancel(`stdin_lost: ${toFleetError(error).message}`);
+    if (isTerminal(options.current().state)) return 'not_running';
+    await options.cancel(`stdin_lost: ${toFleetError(error).message}`);
+    return 'connection_lost';
   } finally {
     unsubscribe();
     stream.unpipe(passing);

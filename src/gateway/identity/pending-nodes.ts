@@ -85,7 +85,7 @@ export class PendingNodes {
     return coded.length > 0 || COMPARISON_CODE.test(which) ? coded : waiting.filter((entry) => entry.name === which);
   }
 
-  /** Decides on the one with that name or comparison code. @throws FleetError `not_found`, `ambiguous`. */
+  /** Decides on the one with that name or comparison code, until {@link undecide}. @throws FleetError `not_found`, `ambiguous`. */
   decide(which: string, decision: 'approve' | 'reject', name?: string, labels: Labels = {}): PendingNode {
     const matching = this.find(which);
     const [entry] = matching;
@@ -104,6 +104,12 @@ export class PendingNodes {
       stored.decision =
         decision === 'approve' ? { state: 'approved', name, asked: entry, labels } : { state: 'rejected' };
     return entry;
+  }
+
+  /** It waits again. */
+  undecide({ publicKey }: PendingNode): void {
+    const entry = this.#entries.get(publicKey.toString('hex'));
+    if (entry !== undefined) entry.decision = undefined;
   }
 
   forget(publicKey: Buffer): void {

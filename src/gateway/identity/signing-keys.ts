@@ -74,10 +74,14 @@ export class SigningKeys implements KeyRing {
     return this.#private.get(publicKey ?? '') ?? this.#current;
   }
 
-  /** Replaces the key, and says when the old one ends, ms. A crash at any point leaves one of the two in use, and both believed. */
-  rotate(): { id: string; graceEndsAt: number } {
+  /**
+   * Replaces the key, and says when the old one ends, ms; `undo` takes that back. A crash at any point leaves one of the two in use, and both
+   * believed.
+   */
+  rotate(): { id: string; graceEndsAt: number; undo(): void } {
     const { file, retiredFile, graceMs, clock, logger } = this.#options;
     const retiredAt = clock.now();
+    const before = { current: this.#current, retired: this.#retired, text: readPrivateFile(file) ?? '' };
     const retired = [{ publicKey: rawOf(this.#current), retiredAt }, ...this.#living()];
     // First: whoever finds the new key must find that the old one is to be believed, too.
     writePrivateFile(retiredFile, `${JSON.stringify(retired, null, 2)}\n`);
@@ -86,8 +90,19 @@ export class SigningKeys implements KeyRing {
     this.#retired = retired;
     this.#current = toSigningKey(text);
     this.#remember(this.#current);
-    logger.warn({ key: this.#current.id, graceEndsAt: retiredAt + graceMs }, 'signing key rotated');
-    return { id: this.#current.id, graceEndsAt: retiredAt + graceMs };
+    const undo = (): void => {
+      this.#current = before.current;
+      this.#retired = before.retired;
+      try {
+        writePrivateFile(file, before.text);
+      } catch (error) {
+        logger.error(
+          { err: error },
+          'the former signing key could not be put back; the new one counts from the next start',
+        );
+      }
+    };
+    return { id: this.#current.id, graceEndsAt: retiredAt + graceMs, undo };
   }
 
   #living(): Retired[] {

@@ -92,6 +92,24 @@ export class Store {
   }
 
   /**
+   * Does something outside of the database in the transaction that stores the request's row: what throws leaves no row that says that it was
+   * done, and what cannot be recorded is undone. `alsoStore` writes in the same transaction.
+   */
+  async perform<T>(deed: () => { value: T; undo(): void }, alsoStore: (value: T) => void = () => {}): Promise<T> {
+    let done: { value: T; undo(): void } | undefined;
+    try {
+      return await this.write(() => {
+        done = deed();
+        alsoStore(done.value);
+        return done.value;
+      });
+    } catch (error) {
+      done?.undo();
+      throw error;
+    }
+  }
+
+  /**
    * {@link write} without the wait for the disk: kept if this process is killed, but a power cut may take it until {@link sync}.
    * For what somebody else keeps until then, as a node does with the log of a run.
    */

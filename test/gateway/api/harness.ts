@@ -29,6 +29,7 @@ import { PeopleConnections } from '../../../src/gateway/people-connections.ts';
 import { createScheduler } from '../../../src/gateway/schedule/create-scheduler.ts';
 import { Sessions } from '../../../src/gateway/sessions.ts';
 import { type KeyConnection, KeyConnections } from '../../../src/gateway/ssh/key-connections.ts';
+import { FleetError } from '../../../src/shared/errors.ts';
 import type { App } from '../../../src/shared/http/fastify-app.ts';
 import { openRequest, type RequestOptions, requestJson } from '../../../src/shared/http/request.ts';
 import { createStreamAgent } from '../../../src/shared/http/stream-agent.ts';
@@ -86,6 +87,7 @@ export async function testApi(
   options: {
     authenticator?: Authenticator;
     alerts?: object;
+    failingReload?: boolean;
     approveCapabilities?: boolean;
     addRoutes?(app: App, gateway: TestGateway): void;
   } = {},
@@ -177,7 +179,10 @@ export async function testApi(
     pending,
     describeGateway: () => ({ nodes: { paired: store.nodes.all().length } }) as never,
     rotateKey: () => keys.rotate(),
-    reload: async () => ({ changed: ['alerts.rules'], restartNeeded: [] }),
+    reload: async () => {
+      if (options.failingReload) throw new FleetError('config_invalid', 'the file is wrong');
+      return { changed: ['alerts.rules'], restartNeeded: [] };
+    },
     shutdown: () => {
       shutdowns += 1;
     },

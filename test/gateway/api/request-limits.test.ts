@@ -88,9 +88,11 @@ test('a body is late whatever the route, role and way in; a stream of stdin is n
   // Nobody wants it any more: what is left of it has the time of every other body.
   await api.admin.json('POST', `/v1/jobs/${job}/cancel`);
   assert.equal(await within(stdin.outcome, 'its answer'), 'answered');
-  await api.clock.advance(BODY_DEADLINE_MS);
   const { socket } = await stdin.answer;
-  await until(() => socket.destroyed, 'what is still sent is cut');
+  await until(async () => {
+    await api.clock.advance(BODY_DEADLINE_MS);
+    return socket.destroyed;
+  }, 'what is still sent is cut');
 });
 
 test('requests of one key that are under way are counted over its connections', async (t) => {

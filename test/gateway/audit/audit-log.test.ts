@@ -54,7 +54,7 @@ test('an act whose row cannot be written does not happen, and neither does what 
   const attempt = (): Promise<void> =>
     store.audit.during(act, () => store.write(() => store.nodes.insert({ ...node, id: 'one' })));
   world.tamper("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'no room'); END");
-  await assert.rejects(attempt(), { code: 'storage_failed' });
+  await assert.rejects(attempt(), { code: 'storage_conflict' });
   assert.equal(store.nodes.byId('one'), undefined);
   world.tamper(
     "DROP TRIGGER full; CREATE TRIGGER full BEFORE INSERT ON audit_head BEGIN SELECT RAISE(ABORT, 'no'); END",
@@ -62,8 +62,8 @@ test('an act whose row cannot be written does not happen, and neither does what 
   const beside = store.write(() =>
     store.nodes.insert({ ...node, id: 'two', name: 'm', publicKey: Buffer.alloc(32, 1) }),
   );
-  await assert.rejects(attempt(), { code: 'storage_failed' });
-  await assert.rejects(beside, { code: 'storage_failed' });
+  await assert.rejects(attempt(), { code: 'storage_conflict' });
+  await assert.rejects(beside, { code: 'storage_conflict' });
   assert.deepEqual(store.nodes.all(), []);
   world.tamper('DROP TRIGGER full');
   await attempt();
