@@ -26,6 +26,7 @@ const EXIT_CODES: Partial<Record<ErrorCode, number>> = {
   pairing_rejected: EXIT_REFUSED,
   config_invalid: EXIT_CONFIG,
   home_insecure: EXIT_CONFIG,
+  home_foreign: EXIT_CONFIG,
   database_missing: EXIT_CONFIG,
   storage_corrupt: EXIT_CONFIG,
   host_key_changed: EXIT_CONFIG,

@@ -1,5 +1,6 @@
 /** One run of the command line: understands argv, executes the command, and turns whatever happened into words and an exit code. */
-import { FleetError, toFleetError } from '../shared/errors.ts';
+import { FleetError } from '../shared/errors.ts';
+import { explainHomeFault } from '../shared/home-owner.ts';
 import { requireExactText } from './args/exact-text.ts';
 import { GLOBAL_OPTIONS } from './args/global-options.ts';
 import { parseCommandLine } from './args/parse-command-line.ts';
@@ -15,6 +16,7 @@ export async function runCli(argv: readonly string[], world: World): Promise<num
   const out = openOutputPort(world.stdout, 'stdout', world.env);
   const err = openOutputPort(world.stderr, 'stderr', world.env);
   let how = guessFlags(argv);
+  let home = '';
   let exitCode: number;
   try {
     requireExactText(argv, world);
@@ -25,7 +27,7 @@ export async function runCli(argv: readonly string[], world: World): Promise<num
     } else {
       const { options } = parsed.invocation;
       how = { json: options.json === true, debug: options.debug === true };
-      const home = resolveHome(world, textOf(options.home));
+      home = resolveHome(world, textOf(options.home));
       const remotes = new Remotes((gateway) => world.services.openRemote({ home, gateway }));
       const context: CliContext = {
         ...world,
@@ -42,7 +44,7 @@ export async function runCli(argv: readonly string[], world: World): Promise<num
     }
     await out.flush();
   } catch (error) {
-    const failure = toFleetError(error);
+    const failure = explainHomeFault(error, home);
     exitCode = exitCodeOfError(failure.code);
     printError(failure, { out, err, ...how });
     await out.flush();

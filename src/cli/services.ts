@@ -24,6 +24,8 @@ export interface StartGatewayOptions {
   home: string;
   configFile: string | undefined;
   flags: { listen?: string; api?: string; advertise?: string; logLevel?: string };
+  /** Take over a home that another machine has used. */
+  adoptHome?: boolean;
   /** Start with an empty database although there are keys. */
   newDatabase?: boolean;
   console: ServiceConsole;
@@ -41,6 +43,8 @@ export interface StartNodeOptions {
   home: string;
   configFile: string | undefined;
   flags: { gateway?: string; code?: string; name?: string; labels?: Record<string, string> };
+  /** Take over a home that another machine has used. */
+  adoptHome?: boolean;
   console: ServiceConsole;
   /** The gateway makes it wait until an operator approves it. */
   onPending(info: PendingInfo): void;

@@ -19,13 +19,14 @@ export class UnixSocketTransport implements GatewayTransport {
   /** Nobody listening on the socket is another thing than a connection that broke. */
   explain(failure: FleetError): FleetError {
     const { socketPath } = this.#route;
-    if (isNobodyListening(failure.cause)) {
+    const code = systemErrorCode(failure.cause);
+    // The latter two: the home is no folder.
+    if (isNobodyListening(failure.cause) || code === 'ENOTDIR' || code === 'ELOOP') {
       return new FleetError('gateway_unreachable', `no gateway is running in this home (${socketPath})`, {
         hint: 'Start it: fleet gateway up',
         cause: failure,
       });
     }
-    const code = systemErrorCode(failure.cause);
     if (code === 'EACCES' || code === 'EPERM') {
       return new FleetError('forbidden', `the gateway's socket is not yours to use: ${socketPath}`, {
         hint: 'Use it as the user who runs the gateway.',

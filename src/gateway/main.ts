@@ -5,6 +5,8 @@ import { systemClock } from '../shared/clock.ts';
 import { readConfigFile } from '../shared/config.ts';
 import { FleetError } from '../shared/errors.ts';
 import { configPath, gatewayPaths } from '../shared/home.ts';
+import { claimForMachine } from '../shared/home-machine.ts';
+import { assertOwnHome } from '../shared/home-owner.ts';
 import { closeAll, startUnlessAborted } from '../shared/lifecycle.ts';
 import { openLog } from '../shared/log.ts';
 import type { Logger } from '../shared/logger.ts';
@@ -17,6 +19,8 @@ export interface StartGatewayOptions {
   home: string;
   configFile: string | undefined;
   flags: { listen?: string; api?: string; advertise?: string; logLevel?: string };
+  /** Take over a home that another machine has used. */
+  adoptHome?: boolean;
   /** Start with an empty database although there are keys. */
   newDatabase?: boolean;
   /** Where readable log lines go; undefined for none. */
@@ -39,16 +43,23 @@ export interface RunningGateway {
 
 /** Resolves when nodes and people can connect. @throws FleetError `already_running`, `config_invalid`, `home_insecure`, `storage_failed`, `conflict`. */
 export async function startGateway(options: StartGatewayOptions): Promise<RunningGateway> {
-  const { home, configFile, flags, signal, newDatabase = false } = options;
+  const { home, configFile, flags, signal, newDatabase = false, adoptHome = false } = options;
   const paths = gatewayPaths(home);
   const file = configFile ?? configPath(home);
   const readConfig = (required: boolean): GatewayConfig =>
     resolveGatewayConfig(readConfigFile(file, required).gateway, flags, file);
   const hadFile = existsSync(file);
   const config = readConfig(configFile !== undefined);
+  assertOwnHome(home);
   ensurePrivateFolder(home);
   ensurePrivateFolder(paths.folder);
   assertPrivateContents(paths.folder);
+  claimForMachine({
+    file: paths.machine,
+    what: `the gateway of ${home}`,
+    adopt: adoptHome,
+    instead: 'Never run it on both: nodes would meet either of them.',
+  });
   const lock = acquireProcessLock(paths.lock, 'a gateway of this home');
   const log = openLog({ file: paths.log, level: config.logLevel, console: options.console });
   options.onCrash((error) => log.logger.error({ err: error }, 'the process crashed'));

@@ -1,11 +1,10 @@
 /** Facts about this machine that do not change while it is up. */
-import { createHmac } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import os from 'node:os';
 import { agentCapability } from '../protocol/agent/agent-capability.ts';
 import type { NodeFacts } from '../protocol/node-messages.ts';
 import type { RunSpec } from '../protocol/run-spec.ts';
 import { FLEET_VERSION } from '../protocol/version.ts';
+import { hashedMachineId } from '../shared/home-machine.ts';
 import type { AgentConfig } from './agent-config.ts';
 
 /** `agents` are those of the node's config, `kinds` what its policy lets it do. */
@@ -16,29 +15,17 @@ export function readMachineFacts(
   const limits = Object.entries(agents).flatMap(([name, { maxParallel }]) =>
     maxParallel ? [[name, maxParallel]] : [],
   );
+  const machineId = hashedMachineId();
   return {
     hostname: os.hostname().slice(0, 255),
     os: process.platform,
     osRelease: os.release().slice(0, 255),
     arch: process.arch,
     agentVersion: FLEET_VERSION,
-    ...readMachineId(),
+    ...(machineId !== undefined && { machineId }),
     capabilities: kinds.flatMap((kind) => (kind === 'shell' ? ['shell'] : Object.keys(agents).map(agentCapability))),
     ...(limits.length > 0 && { agentLimits: Object.fromEntries(limits) as Record<string, number> }),
   };
-}
-
-/** The id itself is confidential and goes nowhere (machine-id(5)); its hash is the same in every fleet of this machine, and no other's. */
-function readMachineId(): { machineId?: string } {
-  try {
-    const id = readFileSync('/etc/machine-id', 'utf8').trim();
-    return id === ''
-      ? {}
-      : { machineId: createHmac('sha256', id).update('fleet machine id').digest('hex').slice(0, 32) };
-  } catch {
-    // Not every system has one, and nothing but a message needs it.
-    return {};
-  }
 }
 
 /** The user's login shell, as sshd takes it (passwd(5)); /bin/sh when there is none or it lets nobody in. */

@@ -10,6 +10,8 @@ import { readConfigFile } from '../shared/config.ts';
 import { formatDuration } from '../shared/duration.ts';
 import { FleetError } from '../shared/errors.ts';
 import { configPath, nodePaths, nodesFolder } from '../shared/home.ts';
+import { claimForMachine } from '../shared/home-machine.ts';
+import { assertOwnHome } from '../shared/home-owner.ts';
 import { closeAll, startUnlessAborted } from '../shared/lifecycle.ts';
 import { openLog } from '../shared/log.ts';
 import type { Logger } from '../shared/logger.ts';
@@ -28,6 +30,8 @@ export interface StartNodeOptions {
   configFile: string | undefined;
   flags: { gateway?: string; code?: string; name?: string; labels?: Record<string, string> };
   console: { write(text: string): unknown } | undefined;
+  /** Take over a home that another machine has used. */
+  adoptHome?: boolean;
   /** Registers a listener for the error that is about to end this process, so that the log tells it. */
   onCrash(listener: (error: unknown) => void): void;
   /** The gateway waits for an operator's approval; the person should compare the code. */
@@ -60,17 +64,24 @@ const OWN_VARIABLES = [
 
 /** Resolves when the first heartbeat was accepted. @throws FleetError for whatever keeps it from that for good. */
 export async function startNode(options: StartNodeOptions): Promise<RunningNode> {
-  const { home, configFile, flags, signal } = options;
+  const { home, configFile, flags, signal, adoptHome = false } = options;
   const file = configFile ?? configPath(home);
   const { code, ...overrides } = flags;
   const readConfig = (): NodeConfig =>
     resolveNodeConfig(readConfigFile(file, configFile !== undefined).node, overrides, file);
   const config = readConfig();
   const invite = code === undefined ? undefined : parseInviteCode(code);
+  assertOwnHome(home);
   const profile = chooseProfile(home, config.name, os.hostname());
   const paths = nodePaths(home, profile);
   for (const folder of [home, nodesFolder(home), paths.folder]) ensurePrivateFolder(folder);
   assertPrivateContents(paths.folder);
+  claimForMachine({
+    file: paths.machine,
+    what: `the node ${profile} in ${home}`,
+    adopt: adoptHome,
+    instead: 'To make this machine a node of its own: fleet node up --name NAME --gateway HOST --code CODE',
+  });
   const lock = acquireProcessLock(paths.lock, `the node ${profile}`);
   const address = config.gateway ?? new NodeStateFile(paths.state).current?.gateway;
   if (address === undefined) {

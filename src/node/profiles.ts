@@ -3,6 +3,7 @@ import { readdirSync } from 'node:fs';
 import { sanitizeName } from '../protocol/sanitize-name.ts';
 import { FleetError, systemErrorCode } from '../shared/errors.ts';
 import { nodePaths, nodesFolder } from '../shared/home.ts';
+import { hashedMachineId, otherMachine } from '../shared/home-machine.ts';
 import { NodeStateFile } from './node-state.ts';
 
 /** The folder names of all nodes of the home. */
@@ -24,7 +25,11 @@ export function listProfiles(home: string): string[] {
  * @throws FleetError `usage`, `ambiguous` when several could be meant.
  */
 export function chooseProfile(home: string, name: string | undefined, hostname: string): string {
-  const profiles = listProfiles(home);
+  const all = listProfiles(home);
+  // In a home that several machines share, each has its own.
+  const machineId = hashedMachineId();
+  const own = all.filter((profile) => otherMachine(nodePaths(home, profile).machine, machineId) === undefined);
+  const profiles = name === undefined && own.length > 0 ? own : all;
   if (name === undefined) {
     if (profiles.length > 1) {
       const [paired, second] = profiles.filter((profile) => gatewayNameOf(home, profile) !== undefined);

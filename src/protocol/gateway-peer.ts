@@ -5,6 +5,7 @@ import type { AnsweringPeer } from '../shared/http/request.ts';
 /** What only the machine that asks can find out about itself or about the gateway. */
 const OURS_ALONE: ReadonlySet<ErrorCode> = new Set([
   'home_insecure',
+  'home_foreign',
   'database_missing',
   'host_key_changed',
   'gateway_not_proven',

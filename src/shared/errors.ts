@@ -17,6 +17,7 @@ export const ERROR_CODES = {
   config_invalid: 'a configuration file or value is wrong',
   database_missing: 'the gateway has keys but no database',
   storage_corrupt: 'a database is damaged',
+  home_foreign: 'the home folder belongs to another user or machine',
   home_insecure: 'a secret file or the home folder can be read by others',
   host_key_changed: 'the gateway shows another host key than the pinned one',
   gateway_not_proven: 'the gateway could not prove that it made the invite',

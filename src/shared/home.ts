@@ -18,6 +18,8 @@ export interface GatewayPaths {
   /** Where scheduled reports go that name no other place. */
   reports: string;
   log: string;
+  /** Which machine's it is. */
+  machine: string;
 }
 
 export function gatewayPaths(home: string): GatewayPaths {
@@ -34,6 +36,7 @@ export function gatewayPaths(home: string): GatewayPaths {
     apiToken: path.join(folder, 'api.token'),
     reports: path.join(home, 'reports'),
     log: path.join(folder, 'gateway.log'),
+    machine: path.join(folder, 'machine'),
   };
 }
 
@@ -48,6 +51,8 @@ export interface NodePaths {
   log: string;
   shimSocket: string;
   shimLog: string;
+  /** Which machine's it is. */
+  machine: string;
 }
 
 /** All profiles of nodes of this home have a folder below this one. */
@@ -68,6 +73,7 @@ export function nodePaths(home: string, profile: string): NodePaths {
     log: path.join(folder, 'node.log'),
     shimSocket: assertSocketPath(path.join(folder, 'shim.sock')),
     shimLog: path.join(folder, 'shim.log'),
+    machine: path.join(folder, 'machine'),
   };
 }
 

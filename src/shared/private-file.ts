@@ -15,13 +15,14 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import { FleetError, systemErrorCode } from './errors.ts';
+import { assertOwner } from './home-owner.ts';
 
 const OTHERS_MASK = 0o077;
 
 /** Makes the folder (and its parents) with mode 0700. @throws FleetError `home_insecure` when it exists and others may enter it. */
 export function ensurePrivateFolder(folder: string): void {
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFolder(folder);
   } catch (error) {
     throw new FleetError('storage_failed', `cannot make the folder ${folder}: ${systemErrorCode(error) ?? error}`, {
       hint: 'Check that the path is a folder and writable, or choose another with --home.',
@@ -29,6 +30,24 @@ export function ensurePrivateFolder(folder: string): void {
     });
   }
   assertPrivate(folder, '700');
+}
+
+/** mkdirSync of Node.js with `recursive` never returns where a folder is there and takes no folders, such as /proc. */
+function makeFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { mode: 0o700 });
+  } catch (error) {
+    const code = systemErrorCode(error);
+    const parent = path.dirname(folder);
+    if (code === 'ENOENT' && parent !== folder && !isFolder(parent)) {
+      makeFolder(parent);
+      mkdirSync(folder, { mode: 0o700 });
+    } else if (!isFolder(folder)) throw error;
+  }
+}
+
+function isFolder(target: string): boolean {
+  return statSync(target, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
 /**
@@ -59,9 +78,11 @@ export function createPrivateFile(file: string): void {
   }
 }
 
-/** @throws FleetError `home_insecure` when group or others have any right on `target`. */
+/** @throws FleetError `home_insecure` when group or others have any right on `target`, `home_foreign` when it is another user's. */
 export function assertPrivate(target: string, wantedMode: '600' | '700'): void {
-  const mode = statSync(target).mode & 0o777;
+  const stats = statSync(target);
+  assertOwner(target, stats);
+  const mode = stats.mode & 0o777;
   if ((mode & OTHERS_MASK) !== 0) {
     throw new FleetError(
       'home_insecure',

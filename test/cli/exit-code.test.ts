@@ -16,6 +16,7 @@ const EXPECTED: Record<ErrorCode, number> = {
   pairing_rejected: 77,
   config_invalid: 78,
   home_insecure: 78,
+  home_foreign: 78,
   database_missing: 78,
   storage_corrupt: 78,
   host_key_changed: 78,

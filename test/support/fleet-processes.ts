@@ -59,7 +59,8 @@ export class FleetWorld {
   /** Runs the CLI to its end. */
   fleet(args: string[], options: RunOptions = {}): Promise<Result> {
     return new Promise((resolve, reject) => {
-      const child = spawn(FLEET, args, { env: this.#env(options), stdio: ['pipe', 'pipe', 'pipe'] });
+      const [program = FLEET, ...words] = [...(options.through ?? []), FLEET, ...args];
+      const child = spawn(program, words, { env: this.#env(options), stdio: ['pipe', 'pipe', 'pipe'] });
       const stdout: Buffer[] = [];
       const stderr: Buffer[] = [];
       child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk));

@@ -17,6 +17,7 @@ export const gatewayUpCommand = defineCommand({
     advertise: { type: 'string', placeholder: 'HOST[:PORT]', describe: 'How nodes reach this gateway, for invites' },
     'log-level': { type: 'string', describe: 'How much to log (info)', choices: ['debug', 'info', 'warn', 'error'] },
     'new-database': { type: 'boolean', describe: 'Start with an empty database although the old one is lost' },
+    'adopt-home': { type: 'boolean', describe: 'Take over a home that another machine has used before' },
     detach: { type: 'boolean', describe: 'Go to the background once it is ready' },
   },
   examples: [
@@ -34,10 +35,10 @@ export const gatewayUpCommand = defineCommand({
       ...(options['log-level'] === undefined ? {} : { logLevel: options['log-level'] }),
     };
     const { home, configFile } = context;
-    const newDatabase = options['new-database'];
+    const [newDatabase, adoptHome] = [options['new-database'], options['adopt-home']];
     return await serve(context, {
       start: (signal, console) =>
-        context.services.startGateway({ home, configFile, flags, newDatabase, console, signal }),
+        context.services.startGateway({ home, configFile, flags, newDatabase, adoptHome, console, signal }),
       onHangup: 'reload',
     });
   },

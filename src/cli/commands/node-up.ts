@@ -25,6 +25,7 @@ export const nodeUpCommand = defineCommand({
     code: { type: 'string', placeholder: 'CODE', describe: 'From `fleet invite` (FLEET_CODE)' },
     name: { type: 'string', placeholder: 'NAME', describe: 'Name of this node (FLEET_NAME, else the hostname)' },
     label: { type: 'list', placeholder: 'K=V', describe: 'Label of this node; may be given more than once' },
+    'adopt-home': { type: 'boolean', describe: 'Take over a home that another machine has used before' },
     detach: { type: 'boolean', describe: 'Go to the background once it is online' },
   },
   examples: [
@@ -44,10 +45,11 @@ export const nodeUpCommand = defineCommand({
       ...(name === undefined ? {} : { name }),
       ...(options.label.length === 0 ? {} : { labels: parsePairs(options.label, '--label') }),
     };
+    const adoptHome = options['adopt-home'];
     const onPending = (info: PendingInfo): void => tellPending(context, info);
     return await serve(context, {
       start: (signal, console, onBegun) =>
-        context.services.startNode({ home, configFile, flags, console, onPending, onBegun, signal }),
+        context.services.startNode({ home, configFile, flags, adoptHome, console, onPending, onBegun, signal }),
       onHangup: 'reconnect',
     });
   },

@@ -1,5 +1,6 @@
 /** Runs a long-lived part of fleet in the foreground: says when it is ready, and ends it in order when asked to. */
-import { FleetError, toFleetError } from '../../shared/errors.ts';
+import { FleetError } from '../../shared/errors.ts';
+import { explainHomeFault } from '../../shared/home-owner.ts';
 import { type CliContext, type DetachedMessage, printJson } from '../context.ts';
 import { EXIT_OF_SIGNAL, EXIT_OK, exitCodeOfError } from '../exit-code.ts';
 import type { RunningService, ServiceConsole } from '../services.ts';
@@ -58,7 +59,7 @@ export async function serve(context: CliContext, options: ServeOptions): Promise
   try {
     return await Promise.race([run(), forced.promise]);
   } catch (error) {
-    const failure = toFleetError(error);
+    const failure = explainHomeFault(error, context.home);
     await context.tellParent?.({ failed: failure.toJSON(), exitCode: exitCodeOfError(failure.code) });
     throw failure;
   } finally {
