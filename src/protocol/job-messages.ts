@@ -4,7 +4,7 @@ import { agentNameSchema, type StartedAgent } from './agent/agent-spec.ts';
 import { boundedRecord, positiveMs } from './bounded.ts';
 import { labelsSchema } from './names.ts';
 import { PRIORITIES } from './priority.ts';
-import { commandSchema, runOptionsSchema } from './run-spec.ts';
+import { commandSchema, type RunExited, runOptionsSchema } from './run-spec.ts';
 import type { RunState } from './run-state.ts';
 
 /** Longest selector, UTF-16 units: some thousand names of nodes. */
@@ -92,6 +92,8 @@ export interface RunView {
   stderrBytes: number;
   /** Whether some output was not kept. */
   truncated: boolean;
+  /** While the run goes on although its command has exited, because other processes hold its output. */
+  exited?: RunExited;
 }
 
 export interface JobView {
@@ -149,6 +151,8 @@ export type JobEvent =
       /** More may be missing. */
       atLeast?: true | undefined;
     }
+  /** The command has exited, but other processes hold its output: the run goes on. */
+  | ({ type: 'exited'; run: string; index: number; node: string; next: number } & RunExited)
   /** From here on, a follower that takes the output whole gets it from `GET /v1/jobs/{id}/live`, where `next` counts bytes of output. */
   | { type: 'live'; run: string; index: number; node: string; next: number }
   /** The last of those; `complete` unless the rest is to be had from the log only, as far as it is kept. */

@@ -19,6 +19,9 @@ export function maxLogBytes(maxOutputBytes: number): number {
   return 2 * maxOutputBytes + 256 * 1024;
 }
 
+/** Processes that are named as holders of a run's output. */
+export const MAX_HOLDERS = 5;
+
 /** From SIGTERM to SIGKILL, ms. */
 export const DEFAULT_KILL_GRACE_MS = 5_000;
 /** How long what has ended is kept: jobs and their output on the gateway, the journal on a node; ms. */

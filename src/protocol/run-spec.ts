@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { agentNameSchema, startedAgentSchema } from './agent/agent-spec.ts';
 import { boundedRecord, count, positiveMs, sentence, timeMs, word } from './bounded.ts';
-import { MAX_COMMAND_BYTES } from './limits.ts';
+import { MAX_COMMAND_BYTES, MAX_HOLDERS } from './limits.ts';
 
 /** `JOB.INDEX`: the job's id and the run's place in it. */
 export const runIdSchema = z
@@ -83,12 +83,25 @@ export type AgentSpec = z.infer<typeof agentSpecSchema>;
 /** How a run is run, whatever its kind: fields of requests, too. */
 export const runOptionsSchema = z.strictObject(commonFields);
 
-/** Payload of a `started` frame. Times are ms since the epoch on the gateway's clock, as the node estimates it. */
+/** The command itself has exited, and these processes, or some that cannot be seen, still hold its output. */
+export const runExitedSchema = z.object({
+  exitCode: z.number().int().min(0).max(255).nullable(),
+  signal: word(32).nullable(),
+  holders: z.array(z.object({ pid: z.number().int().positive(), name: word(64) })).max(MAX_HOLDERS),
+});
+
+export type RunExited = z.infer<typeof runExitedSchema>;
+
+/**
+ * Payload of a `started` frame. Times are ms since the epoch on the gateway's clock, as the node estimates it. A second one, with
+ * `exited`, follows when the command's output outlives it; earlier gateways take it for a repetition of the first.
+ */
 export const runStartedSchema = z.object({
   startedAt: timeMs.int(),
   pid: z.number().int(),
   /** Of a run of an agent. */
   agent: startedAgentSchema.optional(),
+  exited: runExitedSchema.optional(),
 });
 
 export type RunStarted = z.infer<typeof runStartedSchema>;

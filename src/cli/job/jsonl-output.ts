@@ -26,8 +26,8 @@ export class JsonlOutput implements JobOutput {
   handle(event: JobEvent): void {
     if (event.type === 'stdout' || event.type === 'stderr') {
       this.#data(event);
-    } else if (event.type === 'state' || event.type === 'gap' || event.type === 'end') {
-      if (event.type !== 'state') this.#flush(event.run);
+    } else if (event.type === 'state' || event.type === 'gap' || event.type === 'exited' || event.type === 'end') {
+      if (event.type === 'gap' || event.type === 'end') this.#flush(event.run);
       const { index: _index, ...line } = event;
       this.#print(line);
     }

@@ -1,10 +1,14 @@
-/** Tells a person, once, which nodes have not begun with the job: they are asleep, say, or busy, and nothing else would be seen. */
+/** Says to a person, once each, why nothing happens: a node has not begun, or something holds the output of a command that is over. */
 import type { JobEvent } from '../../protocol/job-messages.ts';
 import type { RunState } from '../../protocol/run-state.ts';
 import type { Clock, Timer } from '../../shared/clock.ts';
+import { describeHeld } from './describe-run.ts';
 
 /** A job that waits for longer is worth a word, ms. */
 const WAITING_MS = 3000;
+
+/** The node reports held output a second after the exit; that it lasts is worth a word two seconds later, ms. */
+const HELD_MS = 2000;
 
 const NOT_BEGUN: ReadonlySet<RunState> = new Set(['queued', 'delivered']);
 
@@ -13,6 +17,8 @@ export class WaitingNote {
   readonly #tell: (text: string) => void;
   /** Nodes of the runs that have not begun, by index of the run. */
   readonly #waiting = new Map<number, string>();
+  /** By index of the run. */
+  readonly #held = new Map<number, Timer>();
   #runs = 0;
   #timer: Timer | undefined;
 
@@ -29,13 +35,24 @@ export class WaitingNote {
       if (this.#waiting.size > 0) this.#timer ??= this.#clock.after(WAITING_MS, () => this.#tellOfWaiting());
     } else if ('index' in event && !(event.type === 'state' && NOT_BEGUN.has(event.state))) {
       this.#waiting.delete(event.index);
-      if (this.#waiting.size === 0) this.close();
+      if (this.#waiting.size === 0) this.#timer?.cancel();
+    }
+    if (event.type === 'exited') {
+      const words = `${event.node}: ${describeHeld(event)}`;
+      this.#held.get(event.index)?.cancel();
+      this.#held.set(
+        event.index,
+        this.#clock.after(HELD_MS, () => this.#tell(words)),
+      );
+    } else if (event.type === 'end') {
+      this.#held.get(event.index)?.cancel();
     }
   }
 
   /** Idempotent. */
   close(): void {
     this.#timer?.cancel();
+    for (const timer of this.#held.values()) timer.cancel();
   }
 
   #tellOfWaiting(): void {

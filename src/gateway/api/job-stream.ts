@@ -113,7 +113,7 @@ export function checkOffsets(store: Store, runs: readonly RunRecord[], from: Rec
 }
 
 function* logEvent(run: RunRecord, { type, payload, next }: LogPiece): Generator<JobEvent> {
-  if (type === FRAME_TYPE.started) yield* agentEvent(run, payload, next);
+  if (type === FRAME_TYPE.started) yield* startedEvents(run, payload, next);
   if (type === FRAME_TYPE.live) yield { type: 'live', run: run.id, index: run.index, node: run.nodeName, next };
   if (type === FRAME_TYPE.gap) {
     const gap = runGapSchema.parse(JSON.parse(payload.toString()));
@@ -124,12 +124,12 @@ function* logEvent(run: RunRecord, { type, payload, next }: LogPiece): Generator
   yield { type: stream, run: run.id, index: run.index, node: run.nodeName, next, ...encodeData(payload) };
 }
 
-/** Only a run of an agent has more to tell at its start than its state does. */
-function* agentEvent(run: RunRecord, payload: Buffer, next: number): Generator<JobEvent> {
-  const started = runStartedSchema.safeParse(JSON.parse(payload.toString()));
-  const agent = started.data?.agent;
-  if (agent === undefined) return;
-  yield { type: 'agent', job: run.jobId, run: run.id, index: run.index, node: run.nodeName, next, agent };
+/** Only a run of an agent, or one whose command is over, has more to tell than its state does. */
+function* startedEvents(run: RunRecord, payload: Buffer, next: number): Generator<JobEvent> {
+  const { agent, exited } = runStartedSchema.safeParse(JSON.parse(payload.toString())).data ?? {};
+  const where = { run: run.id, index: run.index, node: run.nodeName, next };
+  if (agent !== undefined) yield { type: 'agent', job: run.jobId, ...where, agent };
+  if (exited !== undefined) yield { type: 'exited', ...where, ...exited };
 }
 
 function stateEvent(run: RunRecord): JobEvent {

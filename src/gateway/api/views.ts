@@ -1,7 +1,10 @@
 /** Makes the API's views out of what store, sessions and monitor know. */
+
 import { fullestDiskPct, memUsedPct } from '../../protocol/heartbeat.ts';
 import type { JobView, RunView } from '../../protocol/job-messages.ts';
 import { type NodeStatus, worstFirst, worstStatus } from '../../protocol/node-status.ts';
+import type { RunExited } from '../../protocol/run-spec.ts';
+import { isTerminal } from '../../protocol/run-state.ts';
 import type {
   ClaimView,
   CloneView,
@@ -179,6 +182,7 @@ export function runView(run: RunRecord): RunView {
     stdoutBytes: run.stdoutBytes,
     stderrBytes: run.stderrBytes,
     truncated: run.droppedBytes > 0,
+    ...(run.exited === null || isTerminal(run.state) ? {} : { exited: JSON.parse(run.exited) as RunExited }),
   };
 }
 

@@ -270,15 +270,13 @@ export class Bus {
     const present = submission?.onTurn === undefined ? store.runs.byId(run.id) : run;
     if (present !== undefined && !isOver(present)) {
       const inHand = this.#takeInHand(run.id, submission?.stored);
-      const queue = this.#queueOf(run.nodeId);
       const { signal } = inHand.leave;
-      const carry = (): Promise<void> => this.carriers.carry(job, run.id, { signal, unlessAway, submission });
+      const carry = (onExited: () => void): Promise<void> =>
+        this.carriers.carry(job, run.id, { signal, unlessAway, submission, onExited });
       const onAway = unlessAway && notBegun(present) ? (): void => inHand.leave.abort() : undefined;
-      const agentMost = (name: string): number => agentLimit(store.nodes.byId(run.nodeId)?.facts, name);
-      const turn = queue.add({ ...placeOf(job, run, agentMost), onAway }, carry, signal).finally(() => {
-        this.#inHand.delete(run.id);
-        this.#forgetIdleQueue(run.nodeId);
-      });
+      const place = { ...placeOf(job, run, () => store.nodes.byId(run.nodeId)?.facts), onAway };
+      const leave = (): void => this.#forget(run.nodeId, run.id);
+      const turn = this.#queueOf(run.nodeId).add(place, carry, signal).finally(leave);
       // A run that was given up keeps its turn until its node confirms its end: lanes never overlap.
       await Promise.race([turn, inHand.ended.promise]);
     }
@@ -320,14 +318,15 @@ export class Bus {
   }
 
   /** A queue is as good as a new one when nothing is in it, and a node that is away may never come back. */
-  #forgetIdleQueue(nodeId: string): void {
-    if (this.#options.sessions.online(nodeId) === undefined && this.#queues.get(nodeId)?.idle)
-      this.#queues.delete(nodeId);
+  #forget(nodeId: string, runId?: string): void {
+    if (runId !== undefined) this.#inHand.delete(runId);
+    const isAway = this.#options.sessions.online(nodeId) === undefined;
+    if (isAway && this.#queues.get(nodeId)?.idle) this.#queues.delete(nodeId);
   }
 
   #nodeOffline(nodeId: string): void {
     this.#queues.get(nodeId)?.pause();
-    this.#forgetIdleQueue(nodeId);
+    this.#forget(nodeId);
   }
 
   #nodeOnline(session: Session): void {

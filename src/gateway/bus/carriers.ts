@@ -5,7 +5,7 @@ import { LiveOutput } from './live-output.ts';
 import { OnlineWaiters } from './online-waiters.ts';
 import { Places } from './places.ts';
 import { RunCarrier, type RunCarrierOptions } from './run-carrier.ts';
-import { isOver } from './run-facts.ts';
+import { isOver, takesPlace } from './run-facts.ts';
 import type { RunFeed } from './run-feed.ts';
 import { buildRunSpec } from './run-spec.ts';
 
@@ -23,10 +23,12 @@ export interface Turn {
   /** Give the run up, as it is, when its node goes away before it has begun. */
   unlessAway: boolean;
   submission: Submission | undefined;
+  /** Called when the command is over, though its output may go on. */
+  onExited(): void;
 }
 
 export interface CarriersOptions
-  extends Omit<RunCarrierOptions, 'whenOnline' | 'isOnline' | 'takePlace' | 'specOf' | 'whole'> {
+  extends Omit<RunCarrierOptions, 'whenOnline' | 'isOnline' | 'takePlace' | 'specOf' | 'whole' | 'onExited'> {
   sessions: Sessions;
   feed: RunFeed;
   maxRunsInFlight: number;
@@ -51,10 +53,11 @@ export class Carriers {
   }
 
   /** Takes a place, and carries the run to its end. Never rejects. */
-  async carry(job: JobRecord, id: string, { signal, unlessAway, submission }: Turn): Promise<void> {
+  async carry(job: JobRecord, id: string, { signal, unlessAway, submission, onExited }: Turn): Promise<void> {
     const { store, sessions, logger } = this.#options;
-    const isOwed = submission === undefined && store.runs.byId(id)?.unconfirmed === 1;
-    const place = isOwed ? undefined : await this.#places.take(signal, submission?.onTurn);
+    const present = submission === undefined ? store.runs.byId(id) : undefined;
+    const isFree = present !== undefined && !takesPlace(present);
+    const place = isFree ? undefined : await this.#places.take(signal, submission?.onTurn);
     const held = submission === undefined || (await submission.stored);
     const run = store.runs.byId(id);
     if (!held || run === undefined || isOver(run) || signal.aborted) return place?.();
@@ -65,6 +68,7 @@ export class Carriers {
       takePlace: (until) => this.#places.take(until),
       specOf: (current) => buildRunSpec(job, current),
       whole: job.options.whole ?? false,
+      onExited,
     });
     this.#carriers.set(id, carrier);
     const carried = carrier.carry(place, unlessAway).catch((error: unknown) => {

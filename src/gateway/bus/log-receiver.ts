@@ -22,6 +22,8 @@ export interface LogReceiverOptions {
   maxLogBytes: number;
   /** Called after each commit. */
   onStored(): void;
+  /** Called when the command has exited and the run goes on, because something holds its output. */
+  onExited?(): void;
 }
 
 /** A node has sent more for one run than it may, or what no log holds; nothing that came after that is stored. */
@@ -150,7 +152,11 @@ function storeFrames(
   let outcome: RunOutcome | undefined;
   for (const frame of frames) {
     if (frame.type === FRAME_TYPE.started) {
-      const { startedAt } = parsePayload(frame, runStartedSchema.safeParse);
+      const { startedAt, exited } = parsePayload(frame, runStartedSchema.safeParse);
+      if (exited !== undefined) {
+        store.runs.setExited(run.seq, exited);
+        options.onExited?.();
+      }
       if (store.runs.byId(run.id)?.state === 'delivered') store.runs.move(run.id, 'running', { startedAt });
     } else if (frame.type === FRAME_TYPE.gap) {
       // Followers rely on it that whatever is stored can be read.

@@ -3,9 +3,11 @@
  * and no more prompts of an agent than it works on.
  */
 import PQueue from 'p-queue';
+import type { NodeFacts } from '../../protocol/node-messages.ts';
 import type { Priority } from '../../protocol/priority.ts';
 import type { JobRecord } from '../store/jobs-table.ts';
 import type { RunRecord } from '../store/runs-table.ts';
+import { agentLimit } from './run-facts.ts';
 
 /** Of a queue before that one, that holds prompts of this agent back. */
 const AGENT_GATE = 'agent ';
@@ -20,14 +22,16 @@ export interface Place {
   priority?: Priority | undefined;
   /** Whether the node may have it already, from a former process. */
   begun?: boolean | undefined;
+  /** Whether its command has exited, and only its output goes on: it holds its lane, and takes no place. */
+  exited?: boolean | undefined;
   /** Called when the node is away before the run's turn has come: somebody else may want what it holds. */
   onAway?: (() => void) | undefined;
 }
 
-export function placeOf({ options }: JobRecord, run: RunRecord, agentMost: (agent: string) => number): Place {
+export function placeOf({ options }: JobRecord, run: RunRecord, facts: () => NodeFacts | null | undefined): Place {
   const { lane, priority, agent: name } = options;
-  const agent = name === undefined ? undefined : { name, most: () => agentMost(name) };
-  return { lane, priority, agent, begun: run.handedOverAt !== null };
+  const agent = name === undefined ? undefined : { name, most: () => agentLimit(facts(), name) };
+  return { lane, priority, agent, begun: run.handedOverAt !== null, exited: run.exited !== null };
 }
 
 export class NodeQueue {
@@ -43,27 +47,35 @@ export class NodeQueue {
 
   /**
    * Calls `carry` when it is this run's turn; resolves when it has ended, or has left the queue because `signal` aborted. `carry` never
-   * rejects.
+   * rejects; it may say before its end that the command has exited, which gives the place to the next, but not the lane.
    */
   async add(
-    { lane, agent, priority = 'normal', begun = false, onAway }: Place,
-    carry: () => Promise<void>,
+    { lane, agent, priority = 'normal', begun = false, exited = false, onAway }: Place,
+    carry: (onExited: () => void) => Promise<void>,
     signal?: AbortSignal,
   ): Promise<void> {
     const place = { priority: PRIORITY[priority], ...(signal === undefined ? {} : { signal }) };
-    let turn = (): Promise<void> =>
-      this.#queue.add(() => {
-        if (onAway !== undefined) this.#onAway.delete(onAway);
-        return carry();
-      }, place);
+    const over = Promise.withResolvers<void>();
+    let carried = Promise.resolve();
+    const start = (): Promise<void> => {
+      if (onAway !== undefined) this.#onAway.delete(onAway);
+      carried = carry(over.resolve);
+      return Promise.race([carried, over.promise]);
+    };
+    let turn = (): Promise<void> => this.#queue.add(start, place);
     // Each waits outside of the next: what its lane or its agent holds up must not take a place from others.
     if (agent !== undefined) {
       const name = `${AGENT_GATE}${agent.name}`;
       turn = begun ? this.#counted(name, agent.most, turn) : this.#gated(name, agent.most, turn, place);
     }
-    if (lane !== undefined) turn = this.#gated(`lane ${lane}`, () => 1, turn, place);
+    const first = exited ? start : turn;
+    let whole = async (): Promise<void> => {
+      await first();
+      await carried;
+    };
+    if (lane !== undefined) whole = this.#gated(`lane ${lane}`, () => 1, whole, place);
     if (onAway !== undefined) this.#onAway.add(onAway);
-    const left = turn();
+    const left = whole();
     if (this.#queue.isPaused) onAway?.();
     try {
       await left;

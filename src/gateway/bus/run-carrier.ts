@@ -17,7 +17,7 @@ import type { RunRecord } from '../store/runs-table.ts';
 import type { Store } from '../store/store.ts';
 import { LogTooLong, receiveLog } from './log-receiver.ts';
 import type { NodeClient } from './node-client.ts';
-import { EXPIRED, isOver } from './run-facts.ts';
+import { EXPIRED, isOver, takesPlace } from './run-facts.ts';
 
 interface HandedOver {
   /** The run's log from its beginning, unless the node did not send it along. */
@@ -49,6 +49,8 @@ export interface RunCarrierOptions {
   acknowledge(run: RunRecord): void;
   /** Tells followers that the store has something new about the run. */
   changed(run: RunRecord): void;
+  /** The command is over, though its output may go on. */
+  onExited(): void;
   /** The node may have the run from now on. */
   handingOver(run: RunRecord): void;
 }
@@ -60,7 +62,7 @@ export class RunCarrier {
   readonly #signal: AbortSignal;
   readonly #logger: Logger;
   #client: NodeClient | undefined;
-  #giveBack: (() => void) | undefined;
+  #place: (() => void) | undefined;
   /** Whether the node may have the run: a hand-over was begun, by this process or a former one. */
   #handOverBegun: boolean;
 
@@ -80,7 +82,7 @@ export class RunCarrier {
   async carry(place: (() => void) | undefined, unlessAway: boolean): Promise<void> {
     const backoff = new Backoff({ ...RETRY, random: this.#options.random });
     const signal = this.#signal;
-    this.#giveBack = place;
+    this.#place = place;
     try {
       while (!signal.aborted && !isOver(this.#run())) {
         const { nodeId, handedOverAt } = this.#run();
@@ -108,16 +110,16 @@ export class RunCarrier {
     }
   }
 
-  /** Nobody waits for the run any more. */
+  /** The command is over, or its node is away, or nobody waits for it any more. */
   givePlaceBack(): void {
-    this.#giveBack?.();
-    this.#giveBack = undefined;
+    this.#place?.();
+    this.#place = undefined;
   }
 
   /** False when the run needs none any more. What only has to be confirmed takes no place from what is in progress. */
   async #takePlace(): Promise<boolean> {
-    if (this.#giveBack === undefined && !isTerminal(this.#run().state)) {
-      this.#giveBack = await this.#options.takePlace(this.#signal);
+    if (this.#place === undefined && takesPlace(this.#run())) {
+      this.#place = await this.#options.takePlace(this.#signal);
     }
     return !this.#signal.aborted && !isOver(this.#run());
   }
@@ -155,7 +157,11 @@ export class RunCarrier {
       const stream = along ?? (await client.openLog(run.id, run.logBytes, this.#signal));
       const { store, specOf, changed } = this.#options;
       const limit = maxLogBytes(specOf(run).maxOutputBytes);
-      await receiveLog(stream, { store, run, maxLogBytes: limit, onStored: () => changed(run) });
+      const onExited = (): void => {
+        this.givePlaceBack();
+        this.#options.onExited();
+      };
+      await receiveLog(stream, { store, run, maxLogBytes: limit, onStored: () => changed(run), onExited });
     } catch (error) {
       await handed?.stored.catch(() => {});
       if (error instanceof LogTooLong) return await this.#sentTooMuch(client, error);

@@ -17,6 +17,11 @@ export function isOver({ state, unconfirmed }: RunRecord): boolean {
   return isTerminal(state) && unconfirmed === 0;
 }
 
+/** Whether its command is, or will be, at work: held output, and an end that has to be confirmed, take no place from others. */
+export function takesPlace({ state, exited }: RunRecord): boolean {
+  return !isTerminal(state) && exited === null;
+}
+
 /** Whether no node can have the run. */
 export function notBegun(run: RunRecord): boolean {
   return run.state === 'queued' && run.handedOverAt === null;

@@ -335,4 +335,6 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE nodes ADD COLUMN refused_claim TEXT NOT NULL DEFAULT '{"capabilities":[]}';
   UPDATE nodes SET capabilities = json_extract(facts, '$.capabilities') WHERE json_type(facts, '$.capabilities') = 'array';
   `,
+  // Of commands that exited while something held their output.
+  'ALTER TABLE runs ADD COLUMN exited TEXT;',
 ];

@@ -1,4 +1,5 @@
 /** Runs: the durable state of the command bus. The only place that changes a run's state, and only along legal steps. */
+import type { RunExited } from '../../protocol/run-spec.ts';
 import { canTransition, isTerminal, type RunState } from '../../protocol/run-state.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { cutText, MAX_MESSAGE_LENGTH } from '../../shared/strip-control.ts';
@@ -34,6 +35,8 @@ export interface RunRecord {
   droppedBytes: number;
   /** 1 for a run that became `unknown` because its node did not answer in time, until that node says how it ended. */
   unconfirmed: 0 | 1;
+  /** JSON of a {@link RunExited}: the command is over, but something holds its output. Stays when the run has ended. */
+  exited: string | null;
 }
 
 /** What may change together with the state; all but the first two only with the last one, which must have `endedAt`. */
@@ -72,6 +75,7 @@ const NEW_RUN = {
   stderrBytes: 0,
   droppedBytes: 0,
   unconfirmed: 0,
+  exited: null,
 } as const;
 
 /** An earlier version stored reasons of any length: they are cut when they are read. */
@@ -80,7 +84,7 @@ const COLUMNS = `seq, job_id || '.' || idx AS id, job_seq AS jobSeq, job_id AS j
   substr(reason, 1, ${MAX_MESSAGE_LENGTH}) AS reason, queued_at AS queuedAt, delivered_at AS deliveredAt, started_at AS startedAt, ended_at AS endedAt,
   expires_at AS expiresAt, cancel_reason AS cancelReason, handed_over_at AS handedOverAt,
   journal, log_bytes AS logBytes, stdout_bytes AS stdoutBytes,
-  stderr_bytes AS stderrBytes, dropped_bytes AS droppedBytes, unconfirmed`;
+  stderr_bytes AS stderrBytes, dropped_bytes AS droppedBytes, unconfirmed, exited`;
 const RUNS = `SELECT ${COLUMNS} FROM runs`;
 /** Not as a join: that SQLite plans anew for each value that is bound, which takes five times as long as the query. */
 const OF_JOB = 'job_seq = (SELECT seq FROM jobs WHERE id = ?)';
@@ -126,6 +130,7 @@ export class RunsTable {
            dropped_bytes = @droppedBytes, unconfirmed = @unconfirmed WHERE seq = @seq`,
       ),
       askCancel: database.prepare(`UPDATE runs SET cancel_reason = coalesce(cancel_reason, ?) WHERE seq = ?`),
+      setExited: database.prepare('UPDATE runs SET exited = ? WHERE seq = ?'),
       handOver: database.prepare('UPDATE runs SET handed_over_at = ?, journal = ? WHERE seq = ?'),
       takeBack: database.prepare('UPDATE runs SET handed_over_at = NULL, journal = NULL WHERE seq = ?'),
       grow: database.prepare(
@@ -233,6 +238,11 @@ export class RunsTable {
   /** Notes that the run is to be canceled; the first reason stays. */
   askCancel(seq: number, reason: string): void {
     this.#statements.askCancel.run(reason, seq);
+  }
+
+  /** Notes that the command is over, though the run is not. */
+  setExited(seq: number, exited: RunExited): void {
+    this.#statements.setExited.run(JSON.stringify(exited), seq);
   }
 
   /** Notes, before the first hand-over, that the node with that journal may have the run from now on. */

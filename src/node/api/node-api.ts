@@ -54,7 +54,7 @@ export function createNodeApi(options: NodeApiOptions): App {
     // A repetition of what was accepted starts nothing, so there is nothing to decide.
     if (runner.status(run) === undefined) await options.policy.check(spec);
     // Asked again: the same run may have come twice at once. Nothing is awaited from here on, so the count holds.
-    if (runner.status(run) === undefined) options.policy.requireFree(runner.active);
+    if (runner.status(run) === undefined) options.policy.requireFree(runner.atWork);
     const status = runner.accept(spec, queryText(request, 'whole') === '1');
     // With its log the run comes back in one round trip. A log that is gone is told to those who ask for it by itself.
     if (queryText(request, 'log') !== '1') return reply.code(201).send(status);

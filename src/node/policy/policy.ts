@@ -67,7 +67,7 @@ export class Policy {
   }
 
   /**
-   * @param active Runs that have not ended.
+   * @param active Runs whose command has not exited.
    * @throws FleetError `busy`: the gateway keeps the run and asks again.
    */
   requireFree(active: number): void {

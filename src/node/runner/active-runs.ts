@@ -36,6 +36,11 @@ export class ActiveRuns {
     return this.#live.size;
   }
 
+  /** Those whose command has not exited. */
+  get atWork(): number {
+    return this.all.filter((live) => live.atWork).length;
+  }
+
   /** What the output of all of them takes of the spool's room, bytes. */
   get spaceBytes(): number {
     return this.all.reduce((sum, live) => sum + live.spaceBytes, 0);

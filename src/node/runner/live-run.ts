@@ -5,7 +5,7 @@ import type { Timer } from '../../shared/clock.ts';
 import { FleetError, systemErrorCode } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { openForSending } from '../shim/fifo-ends.ts';
-import type { CommandEnd, CommandState } from '../shim/messages.ts';
+import type { CommandEnd, CommandExit, CommandState } from '../shim/messages.ts';
 import { StartFailure } from '../shim/start-failure.ts';
 import { total } from '../shim/stream-bytes.ts';
 import type { Inheritance } from './adoption.ts';
@@ -55,6 +55,8 @@ export class LiveRun {
   #stdinOpen: boolean;
   #timer: Timer | undefined;
   #cause: KillCause | undefined;
+  /** Of a command whose output is held by something else, unless it was ended before. */
+  #exit: CommandExit | null;
   readonly #causeRaised = Promise.withResolvers<void>();
   /** No cause counts any more: the command came to its own end before. */
   #sealed = false;
@@ -76,6 +78,7 @@ export class LiveRun {
     this.#place = place ?? row?.place ?? undefined;
     this.#phase = row?.phase ?? (place === undefined ? 'accepted' : 'starting');
     this.#cause = row?.cause ?? undefined;
+    this.#exit = row?.exit ?? null;
     this.#stdinOpen = row === undefined ? spec.stdin : row.stdinOpen;
     this.log = new RunLog(context.logPath(spec.run), inheritance?.past.logBytes ?? 0);
     const { journal, clock, now } = context;
@@ -89,7 +92,7 @@ export class LiveRun {
       logger: this.#logger,
       signal: this.#letGo.signal,
     });
-    this.#command = new RunCommand(spec, this.log, this.#record, context);
+    this.#command = new RunCommand(spec, this.log, this.#record, context, (exit) => this.#exited(exit));
     // What was sent to a command that a former process has started is gone with that.
     const mayBeStarted = row !== undefined && (inheritance !== undefined || context.shim.knows(spec.run));
     if (spec.stdin && !mayBeStarted) {
@@ -122,6 +125,11 @@ export class LiveRun {
   /** Whether the command waits for a stdin that ends with this process. */
   get needsStdin(): boolean {
     return this.#stdinOpen && this.#command.group !== undefined && !this.#sealed;
+  }
+
+  /** Whether the command itself is at work: one that has exited takes no place, though its output goes on. */
+  get atWork(): boolean {
+    return this.#exit === null;
   }
 
   get status(): RunStatus {
@@ -284,7 +292,8 @@ export class LiveRun {
     const { end } = command;
     if (this.#cause !== undefined) {
       const left = await command.terminate(this.#signalWith, signal, () => this.#over.resolve());
-      if (left !== undefined) await this.#end({ kind: 'killed', cause: this.#cause, left }, command.end);
+      if (left !== undefined)
+        await this.#end({ kind: 'killed', cause: this.#cause, left, exit: this.#exit }, command.end);
     } else if (end !== undefined) {
       const { exit } = end;
       await this.#end(exit === null ? { kind: 'unknown', reason: RESTARTED } : { kind: 'exit', exit }, end);
@@ -302,6 +311,14 @@ export class LiveRun {
     this.#command.forget();
     if (this.#place !== undefined) this.#context.fifos.release(this.#place.pipes, end?.drained ?? true);
     this.#ended.resolve(this.status);
+  }
+
+  /** What the exit of a command that is being ended says is its end by us. */
+  #exited(exit: CommandExit): void {
+    if (this.#cause !== undefined) return;
+    this.#exit = exit;
+    this.#giveSlotBack?.();
+    this.#record.note((journal) => journal.setExit(this.spec.run, exit));
   }
 
   #stdinComplete(): void {

@@ -12,8 +12,16 @@ const OUTPUT_GAP = 'output_gap: some output may be missing where the shim was ki
 export type RunEnding =
   /** The command came to its own end. */
   | { kind: 'exit'; exit: CommandExit }
-  /** The runner ended it, and all of it is confirmed dead but what is `left`. */
-  | { kind: 'killed'; cause: KillCause; left: readonly Pick<ProcessFacts, 'pid' | 'name'>[] }
+  /**
+   * The runner ended it, and all of it is confirmed dead but what is `left`. `exit` is set when the command itself had exited before, and
+   * only held its output open.
+   */
+  | {
+      kind: 'killed';
+      cause: KillCause;
+      left: readonly Pick<ProcessFacts, 'pid' | 'name'>[];
+      exit: CommandExit | null;
+    }
   /** It never ran; `reason` is a stable word, a colon, and prose. */
   | { kind: 'failed_to_start'; reason: string }
   /** It may have run; what became of it nobody saw. */
@@ -56,7 +64,7 @@ function verdict(ending: RunEnding, facts: OutcomeFacts): Verdict {
     case 'exit':
       return exitVerdict(ending.exit);
     case 'killed': {
-      const verdict = killVerdict(ending.cause, facts);
+      const verdict = ending.exit === null ? killVerdict(ending.cause, facts) : heldVerdict(ending.cause, ending.exit);
       return { ...verdict, reason: [verdict.reason, ...describeLeft(ending.left)].join('; ') };
     }
     case 'failed_to_start':
@@ -67,12 +75,14 @@ function verdict(ending: RunEnding, facts: OutcomeFacts): Verdict {
 
 function describeLeft(left: readonly Pick<ProcessFacts, 'pid' | 'name'>[]): string[] {
   if (left.length === 0) return [];
-  // A program may call itself whatever it likes.
-  const named = left
-    .slice(0, MOST_NAMED)
-    .map(({ pid, name }) => `pid ${pid} ${name.replace(/[^\x20-\x7e]|[;,]/g, '?')}`);
+  const named = left.slice(0, MOST_NAMED).map(({ pid, name }) => `pid ${pid} ${printable(name)}`);
   const more = left.length - named.length;
   return [`left_behind: ${[...named, ...(more > 0 ? [`and ${more} more`] : [])].join(', ')}`];
+}
+
+/** The name of a program, which may call itself whatever it likes. */
+export function printable(name: string): string {
+  return name.replace(/[^\x20-\x7e]|[;,]/g, '?');
 }
 
 function exitVerdict({ exitCode, signal, oomKilled }: CommandExit): Verdict {
@@ -85,6 +95,18 @@ function exitVerdict({ exitCode, signal, oomKilled }: CommandExit): Verdict {
     signal,
     reason: 'not_observed: the system told neither an exit code nor a signal',
   };
+}
+
+/** The command had exited by itself, and only what held its output was ended. Whoever cancels a run that goes on has canceled it. */
+function heldVerdict(cause: KillCause, exit: CommandExit): Verdict {
+  if (cause === 'canceled') {
+    const reason = `canceled: on request; the command had ended (${exit.signal ?? exit.exitCode}), and its output was held`;
+    return { state: 'canceled', exitCode: null, signal: null, reason };
+  }
+  const what = cause === 'timeout' ? 'at the timeout' : 'with its stdin';
+  const { reason, ...verdict } = exitVerdict(exit);
+  const held = `output_held: what held its output after its exit was ended ${what}`;
+  return { ...verdict, reason: reason === null ? held : `${reason}; ${held}` };
 }
 
 function killVerdict(cause: KillCause, { startedAt, timeoutMs }: OutcomeFacts): Verdict {

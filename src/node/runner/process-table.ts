@@ -39,6 +39,8 @@ export interface ProcessTable {
   family(leader: ProcessId, marks: RunMarks, known: ReadonlySet<number>): ProcessFacts[];
   /** The oldest living leader of a group that has the file open, if the system can tell. */
   findHolder(path: string): ProcessFacts | undefined;
+  /** All living processes that have one of the files open, if the system can tell. */
+  holders(paths: readonly string[]): ProcessFacts[];
 }
 
 export interface ProcessId {
@@ -92,6 +94,11 @@ export class ProcTable implements ProcessTable {
       .sort((a, b) => startTicks(a) - startTicks(b))[0];
   }
 
+  holders(paths: readonly string[]): ProcessFacts[] {
+    const files = new Set(paths.map(fileId).filter((id) => id !== undefined));
+    return this.#all().filter(({ pid, zombie }) => !zombie && holdsOneOf(pid, files));
+  }
+
   #all(): ProcessFacts[] {
     return listOrEmpty('/proc')
       .filter((name) => /^\d+$/.test(name))
@@ -124,6 +131,10 @@ export class PsTable implements ProcessTable {
   /** `ps` does not show open files. */
   findHolder(): undefined {
     return undefined;
+  }
+
+  holders(): ProcessFacts[] {
+    return [];
   }
 
   #list(which: readonly string[]): ProcessFacts[] {

@@ -3,6 +3,7 @@ import type { RunSpec } from '../../protocol/run-spec.ts';
 import { type Clock, sleep } from '../../shared/clock.ts';
 import type {
   CommandEnd,
+  CommandExit,
   CommandState,
   Order,
   OutputPast,
@@ -48,8 +49,17 @@ export class RunCommand {
   #ordered = false;
   #end: CommandEnd | undefined;
   readonly #ended = Promise.withResolvers<void>();
+  readonly #onExit: (exit: CommandExit) => void;
 
-  constructor(spec: RunSpec, log: RunLog, record: RunRecord, context: RunCommandContext) {
+  /** @param onExit is called when the command's first process is gone, and something still holds its pipes. */
+  constructor(
+    spec: RunSpec,
+    log: RunLog,
+    record: RunRecord,
+    context: RunCommandContext,
+    onExit: (exit: CommandExit) => void,
+  ) {
+    this.#onExit = onExit;
     this.#spec = spec;
     this.#log = log;
     this.#record = record;
@@ -196,7 +206,7 @@ export class RunCommand {
         this.#spaceBytes = event.spaceBytes;
         return;
       case 'exit':
-        this.#record.note((journal) => journal.setExit(run, event.exit));
+        this.#onExit(event.exit);
         return;
       case 'unsafe':
         this.#record.note((journal) => journal.setCounters(run, event.counters));

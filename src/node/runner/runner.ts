@@ -102,6 +102,11 @@ export class Runner {
     return this.#active.size;
   }
 
+  /** Of these, those whose command has not exited. */
+  get atWork(): number {
+    return this.#active.atWork;
+  }
+
   /** Of the process that runs the commands; 0 while there is none. */
   get shimPid(): number {
     return this.#active.shimPid;

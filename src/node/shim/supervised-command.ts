@@ -1,8 +1,10 @@
 /** One command under the shim: started or adopted, its output taken into its log, its exit seen. */
 import { closeSync } from 'node:fs';
 import { encodeFrame, FRAME_TYPE } from '../../protocol/frames.ts';
+import { MAX_HOLDERS } from '../../protocol/limits.ts';
 import type { Clock, Timer } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
+import { printable } from '../runner/outcome.ts';
 import { leaderGone, ProcessGroup } from '../runner/process-group.ts';
 import type { ProcessTable } from '../runner/process-table.ts';
 import { launch, openPipes, reopenPipes } from './launch.ts';
@@ -14,6 +16,7 @@ import type {
   CommandState,
   Order,
   OutputPast,
+  RunPipes,
   ShimEvent,
   StartedCommand,
   StartOrder,
@@ -24,6 +27,9 @@ import { RunOutput } from './run-output.ts';
 
 /** That it was started is told so late, ms, unless there is more to tell: its output, or its end. */
 const TELL_START_AFTER_MS = 5;
+
+/** Output that is open this long after the command's exit is held by something else, ms: what was in the pipes has been read. */
+const HELD_AFTER_MS = 1_000;
 
 const NO_BYTES = { stdoutBytes: 0, stderrBytes: 0 };
 const NO_PAST: OutputPast = { logBytes: 0, written: NO_BYTES, kept: NO_BYTES, told: NO_BYTES };
@@ -55,6 +61,7 @@ export class SupervisedCommand {
   readonly #abandoned = Promise.withResolvers<void>();
   #telling = false;
   #startTimer: Timer | undefined;
+  #heldTimer: Timer | undefined;
 
   constructor(order: StartOrder | AdoptOrder, context: SupervisedCommandContext) {
     this.#run = order.run;
@@ -113,6 +120,7 @@ export class SupervisedCommand {
       exited.then((exit) =>
         wasOomKilled(exit, oomKills, countOomKills(cgroup)) ? { ...exit, oomKilled: true } : exit,
       ),
+      order,
     );
     return this.#process;
   }
@@ -131,7 +139,7 @@ export class SupervisedCommand {
     }
     const group = new ProcessGroup(pid, identity, processes);
     const gone = leaderGone(group, clock, this.#finished.signal).then(() => null);
-    this.#follow(exit === null ? gone : Promise.resolve(exit));
+    this.#follow(exit === null ? gone : Promise.resolve(exit), order);
   }
 
   /** The sender of stdin is done: the command sees its end. Idempotent. */
@@ -165,15 +173,30 @@ export class SupervisedCommand {
     this.#output.log.append(encodeFrame(FRAME_TYPE.started, facts), () => {});
   }
 
-  #follow(exited: Promise<CommandExit | null>): void {
+  #follow(exited: Promise<CommandExit | null>, { pipes }: Order): void {
     const seen = exited.then((exit) => {
       this.#exit = exit;
       // Something in the background may hold the pipes long after the command's own end.
-      if (exit !== null && !this.#output.isDrained) this.#context.emit({ run: this.#run, event: 'exit', exit });
+      if (exit === null || this.#output.isDrained) return;
+      this.#context.emit({ run: this.#run, event: 'exit', exit });
+      this.#heldTimer = this.#context.clock.after(HELD_AFTER_MS, () => this.#writeExited(exit, pipes));
     });
     Promise.all([seen, Promise.race([this.#output.drained(), this.#abandoned.promise])])
       .then(() => this.#finishOnce())
       .catch((error: unknown) => this.#logger.error({ err: error }, 'a command cannot be followed any more'));
+  }
+
+  /** Says in the log that the command is over, and who still holds its output. */
+  #writeExited(exit: CommandExit, { stdout, stderr }: RunPipes): void {
+    if (this.#finishing !== undefined || this.#output.isDrained) return;
+    const { processes, pipePath } = this.#context;
+    const holders = processes
+      .holders([pipePath(stdout), pipePath(stderr)])
+      .filter(({ pid }) => pid !== process.pid)
+      .slice(0, MAX_HOLDERS)
+      .map(({ pid, name }) => ({ pid, name: printable(name) || '?' }));
+    const facts = { startedAt: this.#startedAt, pid: this.#process?.pid, exited: { ...exit, holders } };
+    this.#output.log.append(encodeFrame(FRAME_TYPE.started, Buffer.from(JSON.stringify(facts))), () => {});
   }
 
   #finishOnce(): Promise<void> {
@@ -183,6 +206,7 @@ export class SupervisedCommand {
 
   async #finish(): Promise<void> {
     this.#finished.abort();
+    this.#heldTimer?.cancel();
     const output = this.#output;
     const drained = output.isDrained;
     await output.stop();
@@ -223,6 +247,7 @@ export class SupervisedCommand {
   #tell(): void {
     this.#telling = false;
     this.#startTimer?.cancel();
+    this.#startTimer = undefined;
     if (this.#end !== null) return;
     const { log, spaceBytes } = this.#output;
     this.#context.emit({ run: this.#run, event: 'output', logBytes: log.bytes, spaceBytes });

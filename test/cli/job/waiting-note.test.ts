@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { WaitingNote } from '../../../src/cli/job/waiting-note.ts';
 import type { JobEvent } from '../../../src/protocol/job-messages.ts';
 import type { RunState } from '../../../src/protocol/run-state.ts';
-import { dataEvent, stateEvent } from '../../client/fake-gateway.ts';
+import { dataEvent, endEvent, stateEvent } from '../../client/fake-gateway.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 
 /** What a person reads in ten seconds when the job has these runs and then these events. */
@@ -37,4 +37,16 @@ test('what has begun or ended is not waited for', async () => {
   assert.deepEqual(await said(['running', 'exited']), []);
   assert.deepEqual(await said(['queued'], stateEvent('running')), []);
   assert.deepEqual(await said([]), []);
+});
+
+test('a command that is over while something holds its output is said to be, unless the run ends soon', async () => {
+  const exited: JobEvent = {
+    ...{ type: 'exited', run: 'j.0', index: 0, node: 'node-0', next: 9 },
+    ...{ exitCode: 0, signal: null, holders: [{ pid: 4711, name: 'sleep' }] },
+  };
+  assert.deepEqual(await said(['running'], exited), ['node-0: exited with 0; sleep (4711) still holds its output']);
+  assert.deepEqual(await said(['running'], { ...exited, exitCode: null, signal: 'SIGKILL', holders: [] }), [
+    'node-0: was killed by SIGKILL; something still holds its output',
+  ]);
+  assert.deepEqual(await said(['running'], exited, endEvent()), []);
 });

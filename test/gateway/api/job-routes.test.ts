@@ -8,7 +8,7 @@ import { encodeFrame, FRAME_TYPE } from '../../../src/protocol/frames.ts';
 import type { JobEvent, JobView } from '../../../src/protocol/job-messages.ts';
 import { ALL_CONNECTED } from '../../../src/protocol/selector.ts';
 import { settle, until, within } from '../../support/deadline.ts';
-import { startedFrame, stdoutFrame } from '../bus/fake-node.ts';
+import { exitedFrame, startedFrame, stdoutFrame } from '../bus/fake-node.ts';
 import { type TestApi, testApi } from './harness.ts';
 
 const job = (changes: object = {}) => ({ kind: 'shell', command: 'true', target: { node: 'a' }, ...changes });
@@ -186,6 +186,19 @@ test('a client that dies while it sends stdin cancels the run', async (t) => {
   await refused;
   await until(() => stateOf(api, id) === 'canceled', 'the cancel');
   assert.equal(node.stdin.get(`${id}.0`)?.end, 'cut');
+});
+
+test('a job shows what holds its output, as long as it goes on', async (t) => {
+  const { api, node } = await connected(t);
+  const { job: id } = await api.admin.json<JobView>('POST', '/v1/jobs', job());
+  await until(() => node.runs.size === 1, 'the hand-over');
+  node.write(`${id}.0`, startedFrame(), exitedFrame());
+  const shown = async () => (await api.admin.json<JobView>('GET', `/v1/jobs/${id}`)).runs[0];
+  await until(async () => (await shown())?.exited !== undefined, 'the exit');
+  assert.deepEqual((await shown())?.exited, { exitCode: 0, signal: null, holders: [{ pid: 4711, name: 'sleep' }] });
+  node.end(`${id}.0`);
+  await until(async () => (await shown())?.state === 'exited', 'the end');
+  assert.equal((await shown())?.exited, undefined);
 });
 
 test('a broadcast to a selector, without some', async (t) => {

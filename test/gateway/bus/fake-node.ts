@@ -48,6 +48,12 @@ export function startedFrame(): Buffer {
   return encodeFrame(FRAME_TYPE.started, Buffer.from('{"startedAt":1000,"pid":7}'));
 }
 
+/** The command has exited, and something holds its output. */
+export function exitedFrame(exitCode = 0): Buffer {
+  const exited = { exitCode, signal: null, holders: [{ pid: 4711, name: 'sleep' }] };
+  return encodeFrame(FRAME_TYPE.started, Buffer.from(JSON.stringify({ startedAt: 1000, pid: 7, exited })));
+}
+
 export function stdoutFrame(text: string): Buffer {
   return encodeFrame(FRAME_TYPE.stdout, Buffer.from(text));
 }

@@ -123,6 +123,18 @@ test(
   },
 );
 
+test('maxParallel counts prompts, not output that is held', timeout, async (t) => {
+  const agents: AgentsConfig = {
+    held: { command: ['/bin/sh', '-c', 'sleep 60 & :'], prompt: 'stdin', events: 'text', maxParallel: 1 },
+  };
+  const runner = await startRunner(t, { agents });
+  const [first, second] = [makeAgentSpec('held', 'x'), makeAgentSpec('held', 'x')];
+  runner.accept(first);
+  runner.accept(second);
+  await until(() => runner.status(second.run)?.state === 'running', 'the second prompt');
+  assert.equal(runner.status(first.run)?.state, 'running');
+});
+
 test('maxParallel: the next one begins when one has ended; who waits can be canceled', timeout, async (t) => {
   const runner = await startRunner(t, { agents: AGENTS });
   const [first, second, third] = [makeAgentSpec('one', '60'), makeAgentSpec('one', '60'), makeAgentSpec('one', '0')];

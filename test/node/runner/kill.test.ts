@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
+import { FRAME_TYPE, FrameDecoder } from '../../../src/protocol/frames.ts';
+import { runStartedSchema } from '../../../src/protocol/run-spec.ts';
 import { sleep, systemClock } from '../../../src/shared/clock.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import {
@@ -95,6 +97,62 @@ test('what left the group and holds the pipes is ended with a canceled run', tim
   assert.equal(await isAlive(pid), false);
   assert.equal((await readWhole(runner, spec.run)).stdout.toString(), 'said\n');
 });
+
+test(
+  'a timeout ends what holds the output of a command that has exited, and keeps its exit code',
+  timeout,
+  async (t) => {
+    const folder = await temporaryFolder(t);
+    const runner = await startRunner(t);
+    for (const [command, code] of [
+      ['exit 0', 0],
+      ['exit 3', 3],
+    ] as const) {
+      const spec = makeSpec(`(sh -c 'echo $PPID' >> ${folder}/${code}; exec sleep 60) & ${command}`, {
+        timeoutMs: 1_500,
+      });
+      runner.accept(spec);
+      const [pid = 0] = await pids(`${folder}/${code}`, 1);
+      const { outcome } = await readWhole(runner, spec.run);
+      assert.deepEqual([outcome.state, outcome.exitCode], ['exited', code]);
+      assert.match(outcome.reason ?? '', /^output_held: .* at the timeout$/);
+      assert.equal(await isAlive(pid), false);
+    }
+  },
+);
+
+test('an exit that the timeout itself has caused is no exit of its own', timeout, async (t) => {
+  const runner = await startRunner(t);
+  const spec = makeSpec("(trap '' TERM; sleep 60) & trap 'exit 0' TERM; wait", { timeoutMs: 200 });
+  runner.accept(spec);
+  assert.equal((await readWhole(runner, spec.run)).outcome.state, 'timed_out');
+});
+
+test(
+  'a command that has exited while its output is held says so in the log, and takes no place',
+  timeout,
+  async (t) => {
+    const runner = await startRunner(t);
+    const spec = makeSpec('sleep 60 & exit 4');
+    runner.accept(spec);
+    assert.deepEqual([runner.active, runner.atWork], [1, 1]);
+    await until(() => runner.atWork === 0, 'the exit');
+    assert.equal(runner.active, 1);
+    const abort = new AbortController();
+    const decoder = new FrameDecoder();
+    let exited: unknown;
+    for await (const chunk of runner.readLog(spec.run, 0, abort.signal)) {
+      for (const { type, payload } of decoder.push(chunk)) {
+        if (type === FRAME_TYPE.started) ({ exited } = runStartedSchema.parse(JSON.parse(payload.toString())));
+      }
+      if (exited !== undefined) break;
+    }
+    const { exitCode, signal, holders } = runStartedSchema.shape.exited.unwrap().parse(exited);
+    assert.deepEqual([exitCode, signal, holders.map(({ name }) => name)], [4, null, ['sleep']]);
+    process.kill(holders[0]?.pid ?? 0, 'SIGKILL');
+    assert.deepEqual((await readWhole(runner, spec.run)).outcome.exitCode, 4);
+  },
+);
 
 test('a stopped command sees SIGTERM', timeout, async (t) => {
   const folder = await temporaryFolder(t);

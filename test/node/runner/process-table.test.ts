@@ -30,6 +30,7 @@ test('a group whose members the table hides counts as alive', async (t) => {
     group: () => [],
     family: () => [],
     findHolder: () => undefined,
+    holders: () => [],
   };
   const child = spawn('sleep', ['60'], { stdio: 'ignore', detached: true });
   cleanUp(t, () => child.kill('SIGKILL'));

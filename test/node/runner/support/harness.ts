@@ -72,7 +72,8 @@ let runs = 0;
 
 export function makeSpec(command: string, changes: Partial<ShellSpec> = {}): ShellSpec {
   runs += 1;
-  const job = `job${String(runs).padStart(9, '0')}`;
+  // Unlike those of other test files, which run at the same time: what belongs to a run is found by its id, and ended.
+  const job = `j${process.pid.toString(36).padStart(5, '0')}${String(runs).padStart(6, '0')}`;
   return {
     run: `${job}.0`,
     job,
