@@ -145,6 +145,11 @@ export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
   app.post('/v1/nodes/:node/reset', manage('node.reset'), async (request) => {
     const node = named(request.params);
     request.act?.note(nodeDetails(node));
+    if (node.revokedAt !== null) {
+      throw new FleetError('conflict', `${node.name} is revoked: it may not connect, so there is nothing to reset`, {
+        hint: `To let it in again: fleet nodes rm ${node.name}, then pair it with a new code from fleet invite`,
+      });
+    }
     logger.warn({ node: node.name, clone: epochs.suspicionOf(node.id), by: request.caller.name }, 'node reset');
     await epochs.reset(node.id);
     return nodeDetailView(node, options);

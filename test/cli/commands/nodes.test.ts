@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import type { CloneView, NodeDetailView, NodeView, PendingView } from '../../../src/protocol/views.ts';
 import { FakeGateway, fail, json } from '../../client/fake-gateway.ts';
@@ -107,6 +108,28 @@ describe('fleet nodes', { timeout: 20_000 }, () => {
     gateway.on('GET /v1/nodes/node-1', json({ ...DETAIL, hostname: 'a\u001b]0;x\u0007' }));
     assert.ok(!(await world.run('nodes')).stdout.includes('\u001b'));
     assert.ok(!(await world.run('nodes', 'show', 'node-1')).stdout.includes('\u001b'));
+  });
+
+  test('rm asks on a terminal before it removes a node that is connected, and only then', async () => {
+    let shown = DETAIL;
+    gateway.on('GET /v1/nodes/node-1', (...args) => json(shown)(...args));
+    gateway.on('DELETE /v1/nodes/node-1', (response) => void response.writeHead(204).end());
+    const remove = async (answer: string | undefined, detail: NodeDetailView, ...options: string[]) => {
+      shown = detail;
+      const before = gateway.requestsTo('DELETE /v1/nodes/node-1').length;
+      const stdin = new PassThrough();
+      if (answer !== undefined) stdin.end(answer);
+      world.stdin = Object.assign(stdin, { isTTY: true });
+      const { exitCode, stderr } = await world.run('nodes', 'rm', 'node-1', ...options);
+      return [exitCode, stderr.includes('[y/N]'), gateway.requestsTo('DELETE /v1/nodes/node-1').length - before];
+    };
+    world.stderr.isTTY = true;
+    for (const no of ['n\n', '\n', '', 'yesterday\n']) assert.deepEqual(await remove(no, DETAIL), [1, true, 0], no);
+    for (const yes of ['y\n', 'YES\n', ' y ']) assert.deepEqual(await remove(yes, DETAIL), [0, true, 1], yes);
+    assert.deepEqual(await remove(undefined, { ...DETAIL, connectedSince: null }), [0, false, 1]);
+    assert.deepEqual(await remove(undefined, DETAIL, '--yes'), [0, false, 1]);
+    world.stderr.isTTY = false;
+    assert.deepEqual(await remove(undefined, DETAIL), [0, false, 1]);
   });
 
   test('show, rename, label, revoke and rm', async () => {

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { InviteView, NodeDetailView, NodeView, PendingView } from '../../../src/protocol/views.ts';
+import type { FleetError } from '../../../src/shared/errors.ts';
 import { until } from '../../support/deadline.ts';
+import { rowsOf } from '../audit/fixtures.ts';
 import { TestNode } from '../identity/fixtures.ts';
 import { testApi } from './harness.ts';
 
@@ -129,4 +131,16 @@ test('shutdown is answered before it begins', async (t) => {
   const api = await testApi(t);
   assert.deepEqual(await api.admin.json('POST', '/v1/gateway/shutdown'), { pid: process.pid });
   await until(() => api.shutdowns() === 1, 'the shutdown');
+});
+
+test('a revoked node is not reset: the error says what to do, and no row says that it was', async (t) => {
+  const { admin, addNode, store } = await testApi(t);
+  await addNode('web');
+  await admin.json('POST', '/v1/nodes/web/revoke');
+  await assert.rejects(
+    admin.json('POST', '/v1/nodes/web/reset'),
+    (error: FleetError) => error.code === 'conflict' && /nodes rm web/.test(error.hint ?? ''),
+  );
+  await until(() => rowsOf(store).some(({ outcome }) => outcome === 'conflict'), 'its row');
+  assert.ok(!rowsOf(store).some(({ action, outcome }) => action === 'node.reset' && outcome === 'ok'));
 });
