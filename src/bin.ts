@@ -2,7 +2,7 @@
 /** The composition root: the only place that touches the process, its environment, its signals and its end. */
 import { existsSync, fstatSync, readFileSync } from 'node:fs';
 import os from 'node:os';
-import type { SignalName, World } from './cli/context.ts';
+import type { JobControl, SignalName, TerminalUse, World } from './cli/context.ts';
 import { runCli } from './cli/main.ts';
 import { leavePidOne } from './cli/service/pid-one.ts';
 import { isProcessAlive } from './cli/service/process-alive.ts';
@@ -51,6 +51,26 @@ function hangupIgnored(): boolean {
   }
 }
 
+function jobControl({ leave, comeBack }: TerminalUse): JobControl {
+  const stop = (): void => {
+    leave();
+    // With the default action again the system stops this process for real, unless nobody could continue it.
+    process.off('SIGTSTP', stop);
+    process.kill(process.pid, 'SIGTSTP');
+    process.on('SIGTSTP', stop);
+    comeBack();
+  };
+  process.on('SIGTSTP', stop);
+  process.on('SIGCONT', comeBack);
+  return {
+    stop: () => void process.kill(0, 'SIGTSTP'),
+    end: () => {
+      process.off('SIGTSTP', stop);
+      process.off('SIGCONT', comeBack);
+    },
+  };
+}
+
 function createWorld(): World {
   return {
     env: process.env,
@@ -76,6 +96,7 @@ function createWorld(): World {
             }),
     signals: {
       hangupIgnored,
+      jobControl,
       listen(names, listener) {
         const onSignal = (name: NodeJS.Signals): void => listener(name as SignalName);
         for (const name of names) process.on(name, onSignal);

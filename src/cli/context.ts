@@ -18,6 +18,22 @@ export interface Signals {
   listen(names: readonly SignalName[], listener: (name: SignalName) => void): () => void;
   /** Whether this process was started with SIGHUP ignored, as nohup(1) does: then nothing may listen to it. */
   hangupIgnored?(): boolean;
+  /** For a command that changes the terminal. @see {@link JobControl} */
+  jobControl?(terminal: TerminalUse): JobControl;
+}
+
+export interface TerminalUse {
+  /** Gives the terminal back, before this process stops. */
+  leave(): void;
+  /** Takes it again, when this process goes on; also when it was stopped without notice. */
+  comeBack(): void;
+}
+
+export interface JobControl {
+  /** Stops the whole job, as Ctrl-Z does where it is no mere character. */
+  stop(): void;
+  /** Leaves signals to the system's default again. */
+  end(): void;
 }
 
 /** What a process that was started with --detach tells the one that waits for it. */

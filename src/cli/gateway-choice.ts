@@ -4,11 +4,12 @@ import { GatewayClient } from '../client/gateway-client.ts';
 import type { GatewayTransport } from '../client/gateway-transport.ts';
 import { FleetError, systemErrorCode } from '../shared/errors.ts';
 import { gatewayPaths, personPaths } from '../shared/home.ts';
+import { trimPasted } from '../shared/pasted.ts';
 import type { CliContext } from './context.ts';
 
 /** The remote gateway that is meant, as it was typed or remembered; undefined for that of this home. */
 export function chooseRemote({ home, gateway, env }: Pick<CliContext, 'home' | 'gateway' | 'env'>): string | undefined {
-  const named = gateway ?? (env.FLEET_GATEWAY || undefined);
+  const named = gateway ?? (trimPasted(env.FLEET_GATEWAY ?? '') || undefined);
   if (named !== undefined) return named;
   // A home with a gateway of its own means that one, whether it runs or not.
   if (existsSync(gatewayPaths(home).folder)) return undefined;

@@ -10,7 +10,14 @@ import {
   HEARTBEATS_UNTIL_OFFLINE,
   LEAST_MAX_OUTPUT_BYTES,
 } from '../protocol/limits.ts';
-import { addressSchema, durationSchema, intervalSchema, intervalUpTo, parseConfigSection } from '../shared/config.ts';
+import {
+  addressSchema,
+  addressTextSchema,
+  durationSchema,
+  intervalSchema,
+  intervalUpTo,
+  parseConfigSection,
+} from '../shared/config.ts';
 import { alertsConfigSchema } from './alerts/alert-config.ts';
 import { DEFAULT_HEALTH_THRESHOLDS, type HealthThresholds, SETTLE_HEARTBEATS } from './health/derive-status.ts';
 import type { HistoryRetention } from './history/history-keeper.ts';
@@ -30,7 +37,8 @@ const percent = z.union([z.number().min(0).max(100), off], 'a percentage, or off
 export const gatewayConfigSchema = z.strictObject({
   listen: addressSchema(DEFAULT_GATEWAY_PORT).default({ host: '0.0.0.0', port: DEFAULT_GATEWAY_PORT }),
   api: addressSchema(18_789).optional(),
-  advertise: z.string().min(1).optional(),
+  // Its port is that of `listen` when it has none.
+  advertise: addressTextSchema.optional(),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   heartbeatInterval: intervalUpTo('1d').default(DEFAULT_HEARTBEAT_INTERVAL_MS),
   heartbeatRetention: intervalSchema.default(DAY_MS),

@@ -10,6 +10,7 @@ import { assertOwnHome } from '../shared/home-owner.ts';
 import { closeAll, startUnlessAborted } from '../shared/lifecycle.ts';
 import { openLog } from '../shared/log.ts';
 import type { Logger } from '../shared/logger.ts';
+import { closeInheritedFiles, loginEnvironment, ownAccount } from '../shared/login-environment.ts';
 import { assertPrivateContents, ensurePrivateFolder } from '../shared/private-file.ts';
 import { acquireProcessLock } from '../shared/process-lock.ts';
 import { type GatewayConfig, resolveGatewayConfig } from './config.ts';
@@ -71,7 +72,7 @@ export async function startGateway(options: StartGatewayOptions): Promise<Runnin
     random: Math.random,
     // Receivers of alerts do not vanish by a slip of the editor.
     readConfig: () => readConfig(hadFile || configFile !== undefined),
-    alertEnv: alertEnvironment(process.env),
+    alertEnv: loginEnvironment(ownAccount()),
     newDatabase,
     onShutdownAsked: () => end(undefined),
   });
@@ -84,6 +85,8 @@ export async function startGateway(options: StartGatewayOptions): Promise<Runnin
     );
   try {
     const view = await startUnlessAborted(gateway, signal);
+    // Only now: the config file may be one of them.
+    closeInheritedFiles();
     return {
       readyLine: `gateway ready: ssh ${formatAddress(view.listen)}, host key ${view.hostKeyFingerprint}`,
       info: view,
@@ -102,9 +105,4 @@ export async function startGateway(options: StartGatewayOptions): Promise<Runnin
 function logFailedReload(logger: Logger, error: unknown): void {
   if (error instanceof FleetError && error.code === 'config_invalid') return;
   logger.error({ err: error }, 'the configuration could not be taken over');
-}
-
-/** What a command that is told of alerts needs to find its programs and files; nothing that may be a secret of the gateway. */
-function alertEnvironment({ PATH, HOME, USER, LANG, TZ }: NodeJS.ProcessEnv): Record<string, string | undefined> {
-  return { PATH, HOME, USER, LANG, TZ };
 }

@@ -8,6 +8,7 @@ import {
   LEAST_MAX_OUTPUT_BYTES,
 } from '../protocol/limits.ts';
 import { labelsSchema, nodeNameSchema } from '../protocol/names.ts';
+import { environmentSchema } from '../protocol/run-spec.ts';
 import { addressSchema, durationUpTo, intervalSchema, parseConfigSection } from '../shared/config.ts';
 import { keepaliveIntervalSchema } from '../shared/ssh/keepalive-config.ts';
 import { SSH_LIMITS } from '../shared/ssh/limits.ts';
@@ -23,6 +24,7 @@ export const nodeConfigSchema = z.strictObject({
   labels: labelsSchema.default({}),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   shell: z.string().startsWith('/', 'not an absolute path').optional(),
+  env: environmentSchema.default({}),
   killGrace: durationUpTo('1d').default(DEFAULT_KILL_GRACE_MS),
   agents: agentsConfigSchema.default({}),
   policy: policyConfigSchema.optional(),

@@ -27,9 +27,3 @@ export function readMachineFacts(
     ...(limits.length > 0 && { agentLimits: Object.fromEntries(limits) as Record<string, number> }),
   };
 }
-
-/** The user's login shell, as sshd takes it (passwd(5)); /bin/sh when there is none or it lets nobody in. */
-export function loginShell(): string {
-  const { shell } = os.userInfo();
-  return shell === null || shell === '' || /\/(nologin|false)$/.test(shell) ? '/bin/sh' : shell;
-}

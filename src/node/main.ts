@@ -15,6 +15,7 @@ import { assertOwnHome } from '../shared/home-owner.ts';
 import { closeAll, startUnlessAborted } from '../shared/lifecycle.ts';
 import { openLog } from '../shared/log.ts';
 import type { Logger } from '../shared/logger.ts';
+import { ownAccount } from '../shared/login-environment.ts';
 import { assertPrivateContents, ensurePrivateFolder } from '../shared/private-file.ts';
 import { acquireProcessLock } from '../shared/process-lock.ts';
 import { type NodeConfig, resolveNodeConfig } from './config.ts';
@@ -51,17 +52,6 @@ export interface RunningNode {
   close(): Promise<void>;
 }
 
-/** Variables of the agent itself that are no business of the commands that it runs. */
-const OWN_VARIABLES = [
-  'FLEET_HOME',
-  'FLEET_CONFIG',
-  'FLEET_GATEWAY',
-  'FLEET_CODE',
-  'FLEET_NAME',
-  'NODE_CHANNEL_FD',
-  'NODE_COMPILE_CACHE',
-];
-
 /** Resolves when the first heartbeat was accepted. @throws FleetError for whatever keeps it from that for good. */
 export async function startNode(options: StartNodeOptions): Promise<RunningNode> {
   const { home, configFile, flags, signal, adoptHome = false } = options;
@@ -92,6 +82,7 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
   options.onCrash((error) => log.logger.error({ err: error }, 'the process crashed'));
   const asked = Promise.withResolvers<undefined>();
   const name = config.name ?? sanitizeName(os.hostname());
+  const account = ownAccount();
   const begun = performance.now();
   const node = new FleetNode({
     profile,
@@ -103,14 +94,13 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
     policy: new PolicyFile({
       initial: config.policy,
       read: () => (config.policy === undefined ? readConfig().policy : requirePolicy(readConfig().policy)),
-      host: { ownUser: os.userInfo().username, homeFolder: os.homedir() },
+      host: { ownUser: account.name, homeFolder: account.home },
       logger: log.logger,
     }),
     paths,
     clock: systemClock,
     logger: log.logger,
     random: Math.random,
-    baseEnv: withoutOwnVariables(process.env),
     shimEntry: shimEntry(),
     onPending: (pendingCode) => options.onPending({ code: pendingCode, gateway: formatAddress(address), name }),
     onShutdownAsked: () => asked.resolve(undefined),
@@ -156,8 +146,4 @@ async function warnOfSurroundings(logger: Logger): Promise<void> {
 /** Next to this file: a bundle next to a bundle, or a source next to a source. */
 function shimEntry(): string {
   return fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? './shim/main.ts' : './shim.mjs', import.meta.url));
-}
-
-function withoutOwnVariables(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(env).filter(([key]) => !OWN_VARIABLES.includes(key)));
 }

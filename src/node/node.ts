@@ -1,5 +1,4 @@
 /** The node: wires the runner, the metrics and the tunnel together, and takes them down in order. */
-import os from 'node:os';
 import type { Heartbeat } from '../protocol/heartbeat.ts';
 import { boundFaults } from '../protocol/heartbeat.ts';
 import type { NodeStatusView, RotateKeyView } from '../protocol/node-control.ts';
@@ -12,12 +11,13 @@ import type { NodePaths } from '../shared/home.ts';
 import { StreamAcceptor } from '../shared/http/stream-server.ts';
 import { Lifecycle } from '../shared/lifecycle.ts';
 import type { Logger } from '../shared/logger.ts';
+import { loginEnvironment, loginShell, ownAccount } from '../shared/login-environment.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../shared/ssh/ssh-key.ts';
 import { openControlApi } from './api/control-api.ts';
 import { createNodeApi } from './api/node-api.ts';
 import type { NodeConfig } from './config.ts';
 import { GatewayClock } from './gateway-clock.ts';
-import { loginShell, readMachineFacts } from './machine-facts.ts';
+import { readMachineFacts } from './machine-facts.ts';
 import { createMetrics, type Metrics } from './metrics/metrics.ts';
 import { createReadProcesses } from './metrics/processes.ts';
 import { NodeKeys } from './node-keys.ts';
@@ -49,7 +49,6 @@ export interface NodeOptions {
   clock: Clock;
   logger: Logger;
   random: () => number;
-  baseEnv: NodeJS.ProcessEnv;
   /** The shim's script. */
   shimEntry: string;
   onPending(code: string): void;
@@ -99,20 +98,22 @@ export class FleetNode {
   }
 
   async #start(): Promise<void> {
-    const { paths, config, policy, clock, logger, random, baseEnv, profile } = this.#options;
+    const { paths, config, policy, clock, logger, random, profile } = this.#options;
     const keys = new NodeKeys({ file: paths.key, nextFile: paths.nextKey, comment: `fleet node ${profile}` });
     const state = new NodeStateFile(paths.state);
     this.#state = state;
     const connector = new KeyedConnector({ keys, state, logger });
+    const account = ownAccount();
     const runner = new Runner({
       folder: paths.spool,
-      shell: config.shell ?? loginShell(),
+      shell: config.shell ?? loginShell(account),
       killGraceMs: config.killGrace,
       now: () => this.#gatewayClock.now(),
       clock,
       logger,
-      baseEnv,
-      homeFolder: os.homedir(),
+      baseEnv: { ...loginEnvironment(account), ...config.env },
+      addedEnv: config.env,
+      homeFolder: account.home,
       maxSpoolBytes: config.maxSpoolBytes,
       maxOutputBytes: config.maxOutputBytes,
       retentionMs: config.retention,

@@ -2,6 +2,30 @@
 
 /** Longest command line of one run, bytes of UTF-8. Linux takes 128 KiB per argument (MAX_ARG_STRLEN). */
 export const MAX_COMMAND_BYTES = 120 * 1024;
+/** Longest name of a variable, characters. */
+export const MAX_VARIABLE_NAME_LENGTH = 255;
+/** One variable as `NAME=value`, bytes: Linux's limit for an argument holds for it, too, and a prefix is put before it for another user. */
+export const MAX_VARIABLE_BYTES = 120 * 1024;
+/**
+ * All variables of a run, bytes, each with {@link VARIABLE_OVERHEAD_BYTES}. Linux takes arguments and environment up to a quarter of the stack
+ * limit (execve(2)): 2 MiB, as systems come. Where a node allows less, it says so itself.
+ */
+export const MAX_ENVIRONMENT_BYTES = 512 * 1024;
+/** A variable's `=`, its NUL and the pointer to it, bytes. */
+const VARIABLE_OVERHEAD_BYTES = 10;
+
+/** What is too large about the variables of a run, without their values; undefined if nothing is. */
+export function environmentFault(env: Readonly<Record<string, string>>): string | undefined {
+  let total = 0;
+  for (const [name, value] of Object.entries(env)) {
+    const bytes = name.length + Buffer.byteLength(value);
+    if (bytes > MAX_VARIABLE_BYTES) return `${name} takes ${bytes} bytes; a variable may take ${MAX_VARIABLE_BYTES}`;
+    total += bytes + VARIABLE_OVERHEAD_BYTES;
+  }
+  return total > MAX_ENVIRONMENT_BYTES
+    ? `all variables together take ${total} bytes; they may take ${MAX_ENVIRONMENT_BYTES}`
+    : undefined;
+}
 /** Jobs in a list that names no limit. */
 export const DEFAULT_JOB_LIST = 100;
 /** Largest JSON body of any request, bytes. */

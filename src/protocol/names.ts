@@ -1,5 +1,6 @@
 /** What nodes and labels may be called, and how a name is made out of whatever a machine calls itself. */
 import { z } from 'zod';
+import { describeForeign } from '../shared/pasted.ts';
 import { boundedRecord } from './bounded.ts';
 
 const MAX_LABELS = 64;
@@ -9,19 +10,35 @@ export const nodeNameSchema = z
   .max(63)
   .regex(
     /^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/,
-    'a name has 1 to 63 of a-z, 0-9, dot and dash, and starts and ends with a letter or digit',
+    explain('a name has 1 to 63 of a-z, 0-9, dot and dash, and starts and ends with a letter or digit', /[a-z0-9.-]/),
   );
 
 export const labelKeySchema = z
   .string()
   .max(63)
-  .regex(/^[A-Za-z0-9]([A-Za-z0-9_./-]{0,62})$/, 'a label key has 1 to 63 of letters, digits, _ . / -');
+  .regex(
+    /^[A-Za-z0-9]([A-Za-z0-9_./-]{0,62})$/,
+    explain('a label key has 1 to 63 of letters, digits, _ . / -', /[A-Za-z0-9_./-]/),
+  );
 
 export const labelValueSchema = z
   .string()
   .max(128)
-  .regex(/^[A-Za-z0-9_.:/@+-]{0,128}$/, 'a label value has at most 128 of letters, digits and _ . : / @ + -');
+  .regex(
+    /^[A-Za-z0-9_.:/@+-]{0,128}$/,
+    explain('a label value has at most 128 of letters, digits and _ . : / @ + -', /[A-Za-z0-9_.:/@+-]/),
+  );
 
 export const labelsSchema = boundedRecord(labelKeySchema, labelValueSchema, MAX_LABELS);
 
 export type Labels = z.infer<typeof labelsSchema>;
+
+/** Names the character that is not allowed, which may be one that cannot be seen. */
+function explain(rule: string, allowed: RegExp): { error: (issue: { input?: unknown }) => string } {
+  return {
+    error: ({ input }) => {
+      const foreign = describeForeign(String(input), allowed);
+      return foreign === undefined ? rule : `${foreign}: ${rule}`;
+    },
+  };
+}

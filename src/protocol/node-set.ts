@@ -3,6 +3,7 @@
  * Syntax as in nodeset(1) of ClusterShell: `[1-3,7]`, padding `[01-10]`, steps `[1-9/2]`, several brackets `r[1-2]n[1-4]`.
  */
 import { FleetError } from '../shared/errors.ts';
+import { describeCharacter } from '../shared/pasted.ts';
 import { compareNatural } from './natural-order.ts';
 
 /** Most names that one node set may expand to. */
@@ -160,7 +161,7 @@ function foreignCharacter(source: string, index: number): FleetError {
   return badSelector(
     source,
     index,
-    `${JSON.stringify(character)} cannot be in a name`,
+    `${describeCharacter(character)} cannot be in a name`,
     /\s/.test(character) ? 'Join names with commas: web-1,db-1.' : undefined,
   );
 }

@@ -8,6 +8,7 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { normalizeBase32 } from '../shared/base32.ts';
 import { FleetError } from '../shared/errors.ts';
+import { describeForeign, trimPasted } from '../shared/pasted.ts';
 import { lengthPrefixed } from './length-prefixed.ts';
 
 const PURPOSE = 'fleet-pair-v1';
@@ -95,12 +96,17 @@ export function formatInviteCode(code: InviteCode): string {
   return [code.id, ...(code.secret.match(/.{1,4}/g) ?? [])].join('-');
 }
 
+/** Letters and digits but for `u`, which looks like `v`; dashes and blanks between them. */
+const CODE_CHARACTER = /[0-9A-TV-Za-tv-z\s-]/;
+
 /** Reads what a person typed, in any case and with or without dashes. @throws FleetError `invite_invalid`. */
-export function parseInviteCode(text: string): InviteCode {
+export function parseInviteCode(pasted: string): InviteCode {
+  const text = trimPasted(pasted);
   const plain = normalizeBase32(text);
   const secretLength = (plain?.length ?? 0) - INVITE_ID_LENGTH;
   if (plain === undefined || (secretLength !== INVITE_SECRET_LENGTH && secretLength !== LONG_INVITE_SECRET_LENGTH)) {
-    throw new FleetError('invite_invalid', 'that is not an invite code', {
+    const foreign = describeForeign(text, CODE_CHARACTER);
+    throw new FleetError('invite_invalid', `that is not an invite code${foreign === undefined ? '' : `: ${foreign}`}`, {
       hint: 'A code looks like 7k3f-9m2q-x0zt-4hcv; `fleet invite` on the gateway prints one.',
     });
   }

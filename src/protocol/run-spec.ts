@@ -2,7 +2,13 @@
 import { z } from 'zod';
 import { agentNameSchema, startedAgentSchema } from './agent/agent-spec.ts';
 import { boundedRecord, count, positiveMs, sentence, timeMs, word } from './bounded.ts';
-import { MAX_COMMAND_BYTES, MAX_HOLDERS } from './limits.ts';
+import {
+  environmentFault,
+  MAX_COMMAND_BYTES,
+  MAX_HOLDERS,
+  MAX_VARIABLE_BYTES,
+  MAX_VARIABLE_NAME_LENGTH,
+} from './limits.ts';
 
 /** `JOB.INDEX`: the job's id and the run's place in it. */
 export const runIdSchema = z
@@ -10,17 +16,25 @@ export const runIdSchema = z
   .max(19)
   .regex(/^[0-9a-z]{12}\.\d{1,6}$/, 'not a run id');
 
-/** Most variables of one run, and the longest of them: Linux takes 128 KiB per string (MAX_ARG_STRLEN). */
+/** Most variables of one run. */
 const MAX_VARIABLES = 4096;
-const MAX_VARIABLE_LENGTH = 128 * 1024;
 /** Longest path, UTF-16 units: PATH_MAX of Linux. */
 const MAX_PATH_LENGTH = 4096;
 
 const environmentName = z
   .string()
-  .max(1024)
+  .max(MAX_VARIABLE_NAME_LENGTH)
   .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'not a name for an environment variable');
 const noNul = (text: string): boolean => !text.includes('\0');
+
+/** Variables of a run that any Linux machine can pass on. */
+export const environmentSchema = boundedRecord(
+  environmentName,
+  z.string().max(MAX_VARIABLE_BYTES).refine(noNul, 'contains a NUL byte'),
+  MAX_VARIABLES,
+).refine((env) => environmentFault(env) === undefined, {
+  error: ({ input }) => environmentFault(input as Record<string, string>),
+});
 
 /** What is asked for: the command line of a shell, or the prompt of an agent. */
 export const commandSchema = z
@@ -38,11 +52,7 @@ const commonFields = {
   /** The node's name, for `FLEET_NODE`. */
   node: z.string().max(255),
   cwd: z.string().min(1).max(MAX_PATH_LENGTH).refine(noNul, 'contains a NUL byte').optional(),
-  env: boundedRecord(
-    environmentName,
-    z.string().max(MAX_VARIABLE_LENGTH).refine(noNul, 'contains a NUL byte'),
-    MAX_VARIABLES,
-  ),
+  env: environmentSchema,
   /** Run as this user; the node must be allowed to. */
   user: z
     .string()

@@ -2,19 +2,12 @@
 import { z } from 'zod';
 import { positiveMs } from './bounded.ts';
 import { submitJobFields } from './job-messages.ts';
+import { nodeNameSchema } from './names.ts';
 import type { FiringCause, FiringState } from './schedule-words.ts';
 import { CATCH_UPS, OVERLAPS, REPORT_FORMATS } from './schedule-words.ts';
 
 /** Longest path of a report, bytes: PATH_MAX of Linux, less its NUL. */
 const MAX_PATH_LENGTH = 4_095;
-
-export const scheduleNameSchema = z
-  .string()
-  .max(63)
-  .regex(
-    /^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/,
-    'a name has 1 to 63 of a-z, 0-9, dot and dash, and starts and ends with a letter or digit',
-  );
 
 /** A job as somebody would submit it now; the schedule says when, and gives the key. */
 const scheduledJob = submitJobFields
@@ -45,7 +38,7 @@ export type ScheduledActionView =
 
 export const addScheduleRequest = z.strictObject({
   /** Made of the action when absent. */
-  name: scheduleNameSchema.optional(),
+  name: nodeNameSchema.optional(),
   /** Five fields as in crontab(5), or a nickname such as `@daily`. */
   cron: z.string().min(1).max(256),
   /** IANA name; the gateway's own when absent. */

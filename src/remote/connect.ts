@@ -6,6 +6,7 @@ import type { Clock } from '../shared/clock.ts';
 import { FleetError, toFleetError } from '../shared/errors.ts';
 import { createStreamAgent } from '../shared/http/stream-agent.ts';
 import { silentLogger } from '../shared/logger.ts';
+import { shellQuote } from '../shared/pasted.ts';
 import { connectSsh, type SshConnection } from '../shared/ssh/ssh-connection.ts';
 import { formatFingerprint } from '../shared/ssh/ssh-key.ts';
 import type { Login } from './logins.ts';
@@ -56,7 +57,7 @@ export function checkHostKey(shown: Buffer, login: Login): void {
     'host_key_changed',
     `${where} shows the host key ${facts.shown}, but ${facts.pinned} is pinned`,
     {
-      hint: `Somebody may be in between. If the gateway was really set up anew: fleet login ${where} --code CODE`,
+      hint: `Somebody may be in between. If the gateway was really set up anew: fleet login ${shellQuote(where)} --code CODE`,
       facts,
     },
   );

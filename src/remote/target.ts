@@ -2,6 +2,7 @@
 import { DEFAULT_GATEWAY_PORT } from '../protocol/limits.ts';
 import { type Address, parseAddress } from '../shared/address.ts';
 import { FleetError } from '../shared/errors.ts';
+import { describeForeign, trimPasted } from '../shared/pasted.ts';
 
 /** The key alone decides who somebody is; the name goes into the gateway's debug log. */
 const DEFAULT_USER = 'fleet';
@@ -12,13 +13,19 @@ export interface GatewayTarget {
 }
 
 /** @throws FleetError `usage`. */
-export function parseTarget(text: string): GatewayTarget {
+export function parseTarget(pasted: string): GatewayTarget {
+  const text = trimPasted(pasted);
   const at = text.lastIndexOf('@');
   const user = at < 0 ? DEFAULT_USER : text.slice(0, at);
   if (!/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$/.test(user)) {
-    throw new FleetError('usage', `not a user name: ${JSON.stringify(user)}`, {
-      hint: 'Write the gateway as host, user@host or user@host:port.',
-    });
+    const foreign = describeForeign(user, /[A-Za-z0-9_.-]/);
+    throw new FleetError(
+      'usage',
+      `not a user name: ${JSON.stringify(user)}${foreign === undefined ? '' : `: ${foreign}`}`,
+      {
+        hint: 'Write the gateway as host, user@host or user@host:port.',
+      },
+    );
   }
   const address = parseAddress(text.slice(at + 1), DEFAULT_GATEWAY_PORT);
   // A server may listen on all interfaces; nobody can dial them.

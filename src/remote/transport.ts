@@ -6,6 +6,7 @@ import type { Clock } from '../shared/clock.ts';
 import { FleetError } from '../shared/errors.ts';
 import { personPaths } from '../shared/home.ts';
 import type { AnsweringPeer } from '../shared/http/request.ts';
+import { shellQuote } from '../shared/pasted.ts';
 import { readPrivateFile } from '../shared/private-file.ts';
 import { checkHostKey, connect, type GatewayConnection } from './connect.ts';
 import { type Login, Logins } from './logins.ts';
@@ -118,6 +119,6 @@ function isOld({ tokenIssuedAt, tokenExpiresAt, savedAt }: Login, now: number): 
 function notLoggedIn({ address }: GatewayTarget): FleetError {
   const where = formatAddress(address);
   return new FleetError('not_paired', `this home has not logged in at ${where}`, {
-    hint: `With a code from \`fleet invite --role operator\`: fleet login ${where} --code CODE`,
+    hint: `With a code from \`fleet invite --role operator\`: fleet login ${shellQuote(where)} --code CODE`,
   });
 }

@@ -1,24 +1,36 @@
 /** Network addresses as people type them. */
 import { isIPv6 } from 'node:net';
 import { FleetError } from './errors.ts';
+import { describeForeign, trimPasted } from './pasted.ts';
 
 export interface Address {
   host: string;
   port: number;
 }
 
+/** What a host may consist of; also letters of other scripts (RFC 5890), and what `_service` names and zones of IPv6 have. */
+const HOST_CHARACTER = /[\p{L}\p{N}\p{M}._%:[\]-]/u;
+
 /** `host`, `host:port`, `:port` (all interfaces), `1.2.3.4`, `::1`, `[::1]:22`. @throws FleetError `usage`. */
-export function parseAddress(text: string, defaultPort: number): Address {
+export function parseAddress(pasted: string, defaultPort: number): Address {
+  const text = trimPasted(pasted);
+  const foreign = describeForeign(text, HOST_CHARACTER);
+  if (foreign !== undefined) throw notAnAddress(text, foreign);
+  if (/^\d+$/.test(text))
+    throw notAnAddress(text, 'it is only a number', `As a port it is :${text}, on all interfaces, or HOST:${text}.`);
   const match = /^(?:\[([^[\]\s]+)\]|([^:[\]\s]*))(?::(\d{1,5}))?$/.exec(text);
   const v6 = match?.[1] ?? (isIPv6(text) ? text : undefined);
   const host = v6 === undefined || isIPv6(v6) ? (v6 ?? match?.[2]) : undefined;
   const port = match?.[3] === undefined ? defaultPort : Number(match[3]);
   if (host === undefined || port > 65_535 || (host === '' && match?.[3] === undefined) || host.startsWith('-')) {
-    throw new FleetError('usage', `not an address: ${JSON.stringify(text)}`, {
-      hint: 'Write it as host, host:port or [v6]:port.',
-    });
+    throw notAnAddress(text);
   }
   return { host: host === '' ? '0.0.0.0' : host, port };
+}
+
+function notAnAddress(text: string, why?: string, hint = 'Write it as host, host:port or [v6]:port.'): FleetError {
+  const reason = why === undefined ? '' : `: ${why}`;
+  return new FleetError('usage', `not an address: ${JSON.stringify(text)}${reason}`, { hint });
 }
 
 /** The text that {@link parseAddress} reads back. */

@@ -4,8 +4,9 @@ import { type Document, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { parseAddress } from './address.ts';
 import { parseDuration } from './duration.ts';
-import { FleetError, systemErrorCode } from './errors.ts';
+import { FleetError, systemErrorCode, toFleetError } from './errors.ts';
 import { describeBadByte } from './os-bytes.ts';
+import { trimPasted } from './pasted.ts';
 
 /** Sections that a config file may have. */
 export const CONFIG_SECTIONS = ['gateway', 'node'] as const;
@@ -45,16 +46,23 @@ export function intervalUpTo(most: string) {
   return durationUpTo(most).refine((ms) => ms > 0, 'must be longer than 0');
 }
 
-/** `host`, `host:port`, `[v6]:port` or `:port`. */
-export function addressSchema(defaultPort: number) {
-  return z.string().transform((value, context) => {
+/** An address as it stands in the file, checked; {@link addressSchema} reads it. A bare number is no string in YAML. */
+export const addressTextSchema = z
+  .union([z.string(), z.number().transform(String)], 'must be host, host:port or :port')
+  .transform((value, context) => {
     try {
-      return parseAddress(value, defaultPort);
+      parseAddress(value, 0);
+      return trimPasted(value);
     } catch (error) {
-      context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : 'not an address' });
+      const { message, hint = '' } = toFleetError(error);
+      context.addIssue({ code: 'custom', message: `${message}. ${hint}`.trimEnd() });
       return z.NEVER;
     }
   });
+
+/** `host`, `host:port`, `[v6]:port` or `:port`. */
+export function addressSchema(defaultPort: number) {
+  return addressTextSchema.transform((text) => parseAddress(text, defaultPort));
 }
 
 /** The file's sections. A missing file is empty unless `required`. @throws FleetError `config_invalid` with line and column. */

@@ -16,6 +16,7 @@ import {
 import path from 'node:path';
 import { FleetError, systemErrorCode } from './errors.ts';
 import { assertOwner } from './home-owner.ts';
+import { shellQuote } from './pasted.ts';
 
 const OTHERS_MASK = 0o077;
 
@@ -88,7 +89,7 @@ export function assertPrivate(target: string, wantedMode: '600' | '700'): void {
       'home_insecure',
       `${target} is open to other users (mode ${mode.toString(8).padStart(3, '0')})`,
       {
-        hint: `Run: chmod ${wantedMode} ${target}`,
+        hint: `Run: chmod ${wantedMode} ${shellQuote(target)}`,
       },
     );
   }

@@ -75,7 +75,10 @@ describe('which gateway is meant', { timeout: 20_000 }, () => {
     elsewhere.on('POST /v1/invites', json({ code: 'c', expiresAt: 'e' }));
     elsewhere.on('GET /v1/gateway', json({ advertise: null, listen: { host: '::', port: 1 } }));
     const { stdout } = await world.run('invite', '--gateway', 'anna@gw:22', '--json');
-    assert.equal((JSON.parse(stdout) as { command: string }).command, 'fleet node up --gateway gw:22 --code c');
+    assert.equal(
+      (JSON.parse(stdout) as { command: string }).command,
+      'fleet node up --gateway gw:22 --code c --detach',
+    );
     assert.deepEqual([opened.length, closed], [1, 1]);
   });
 

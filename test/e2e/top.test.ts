@@ -23,8 +23,10 @@ class Terminal {
   #said = '';
   readonly exited: Promise<void>;
 
-  constructor(columns: number, rows: number) {
-    const inside = `tty; stty cols ${columns} rows ${rows}; sh -c 'echo pid=$$; exec "$FLEET" top -d 200ms'; echo code=$?; stty -a`;
+  /** `after` are the shell's commands once `fleet top` has ended or stopped. */
+  constructor(columns: number, rows: number, before = '', after = '') {
+    const top = `sh -c 'echo pid=$$; exec "$FLEET" top -d 200ms'`;
+    const inside = `${before} tty; stty cols ${columns} rows ${rows}; ${top}; ${after} echo code=$?; stty -a`;
     const { PATH, HOME } = process.env;
     const env = { PATH, HOME, FLEET, FLEET_HOME: world.home, TERM: 'xterm', LANG: 'C.UTF-8', NO_COLOR: '1' };
     this.child = spawn('script', ['-qfc', inside, '/dev/null'], { env, stdio: ['pipe', 'pipe', 'inherit'] });
@@ -94,6 +96,62 @@ test('in a real terminal: keys, another size, a gateway that goes and comes back
   await terminal.shows(/gateway lost/);
   await world.startGateway();
   await terminal.shows(/fleet top/);
+  terminal.type('q');
+  assert.equal(await terminal.end(), '0');
+});
+
+/** 128 and SIGTSTP, the terminal's modes, and a wait for a line. */
+const WHEN_STOPPED = 'echo stopped=$?; stty -a; read go; fg; ';
+const stops: Record<string, (terminal: Terminal) => void> = {
+  'Ctrl-Z': (terminal) => terminal.type('\u001a'),
+  SIGTSTP: (terminal) => void process.kill(Number(terminal.word(/pid=(\d+)/)), 'SIGTSTP'),
+};
+for (const [name, stop] of Object.entries(stops)) {
+  test(`${name} gives the terminal back and stops, fg goes on`, { timeout: 120_000 }, async (t) => {
+    const terminal = new Terminal(80, 10, 'set -m;', `${WHEN_STOPPED} ${WHEN_STOPPED}`);
+    t.after(() => terminal.child.kill('SIGKILL'));
+    let seen = 0;
+    const entered = (): Promise<void> =>
+      until(() => /\?1049h[\s\S]*web-1/.test(terminal.said.slice(seen)), 'the other screen', PATIENCE_MS);
+    for (let round = 1; round <= 2; round += 1) {
+      await entered();
+      const before = terminal.said.length;
+      stop(terminal);
+      await until(() => /stopped=\d+[\s\S]*lnext/.test(terminal.said.slice(before)), 'the shell', PATIENCE_MS);
+      const since = terminal.said.slice(before);
+      assert.match(since, /stopped=148/);
+      assert.match(since, /(?<!-)icanon[\s\S]*(?<!-)echo /);
+      assert.ok(since.indexOf('\u001b[?25h\u001b[?1049l') < since.indexOf('stopped='), 'the screen comes first');
+      seen = terminal.said.length;
+      terminal.type('\n');
+    }
+    await entered();
+    terminal.type('q');
+    assert.equal(await terminal.end(), '0');
+  });
+}
+
+test('a stop without notice: the terminal is set again when it goes on', { timeout: 120_000 }, async (t) => {
+  const terminal = new Terminal(80, 10);
+  t.after(() => terminal.child.kill('SIGKILL'));
+  await terminal.shows(/web-1/);
+  const pid = Number(terminal.word(/pid=(\d+)/));
+  process.kill(pid, 'SIGSTOP');
+  const set = spawn('stty', ['-F', terminal.word(/(\/dev\/pts\/\d+)/), 'sane']);
+  await new Promise((resolve) => set.once('close', resolve));
+  process.kill(pid, 'SIGCONT');
+  await until(() => terminal.said.split('\u001b[?1049h').length === 3, 'the other screen again', PATIENCE_MS);
+  // Without a line's end it only arrives in raw mode.
+  terminal.type('q');
+  assert.equal(await terminal.end(), '0');
+});
+
+test('where nobody could continue it, Ctrl-Z stops nothing', { timeout: 120_000 }, async (t) => {
+  const terminal = new Terminal(80, 10);
+  t.after(() => terminal.child.kill('SIGKILL'));
+  await terminal.shows(/web-1/);
+  terminal.type('\u001a');
+  await until(() => terminal.said.split('\u001b[?1049h').length >= 3, 'the other screen again', PATIENCE_MS);
   terminal.type('q');
   assert.equal(await terminal.end(), '0');
 });

@@ -38,7 +38,6 @@ function createNode(t: TestContext, port: number, invite?: InviteCode, home = te
     clock: systemClock,
     logger,
     random: Math.random,
-    baseEnv: process.env,
     onPending: () => {},
     onShutdownAsked: () => {},
   });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { submitJobRequest } from '../../src/protocol/job-messages.ts';
-import { MAX_COMMAND_BYTES } from '../../src/protocol/limits.ts';
+import { environmentFault, MAX_COMMAND_BYTES, MAX_VARIABLE_BYTES } from '../../src/protocol/limits.ts';
 import { runOutcomeSchema, runSpecSchema, runStartedSchema } from '../../src/protocol/run-spec.ts';
 import { bodyDigest } from '../../src/protocol/ticket.ts';
 
@@ -32,6 +32,7 @@ test('a spec and what it refuses', () => {
   const fits = (changes: object): boolean => runSpecSchema.safeParse({ ...spec, ...changes }).success;
   assert.ok(fits({}));
   assert.ok(fits({ command: 'é'.repeat(MAX_COMMAND_BYTES / 2), cwd: '/', user: 'www-data', timeoutMs: 1 }));
+  assert.ok(fits({ env: { A: 'x'.repeat(MAX_VARIABLE_BYTES - 1), ['N'.repeat(255)]: '' } }));
   const wrong: object[] = [
     { run: '../../etc/passwd' },
     { run: '0123456789ab.0/../x' },
@@ -43,6 +44,10 @@ test('a spec and what it refuses', () => {
     { cwd: '/\0' },
     { env: { 'A=B': '1' } },
     { env: { A: '\0' } },
+    { env: { A: 'x'.repeat(MAX_VARIABLE_BYTES) } },
+    { env: { A: 'é'.repeat(MAX_VARIABLE_BYTES / 2) } },
+    { env: { ['N'.repeat(256)]: '' } },
+    { env: Object.fromEntries(['A', 'B', 'C', 'D', 'E'].map((name) => [name, 'x'.repeat(MAX_VARIABLE_BYTES - 1)])) },
     { user: '-root' },
     { timeoutMs: 0 },
     { timeoutMs: 1.5 },
@@ -50,6 +55,15 @@ test('a spec and what it refuses', () => {
     { more: 1 },
   ];
   for (const changes of wrong) assert.equal(fits(changes), false, JSON.stringify(changes).slice(0, 80));
+});
+
+test('too large an environment is described by names and sizes, never by values', () => {
+  assert.equal(environmentFault({ A: 'x'.repeat(1000) }), undefined);
+  assert.equal(environmentFault({ KEY: 's'.repeat(131_072) }), 'KEY takes 131075 bytes; a variable may take 122880');
+  const many = Object.fromEntries(Array.from({ length: 6 }, (_, index) => [`K${index}`, 's'.repeat(100_000)]));
+  assert.equal(environmentFault(many), 'all variables together take 600072 bytes; they may take 524288');
+  const { error } = runSpecSchema.safeParse({ ...spec, env: many });
+  assert.match(error?.message ?? '', /all variables together take 600072 bytes/);
 });
 
 test('the spec of an agent names the agent and the prompt, never a command, and has no stdin from outside', () => {

@@ -20,6 +20,26 @@ test('addresses as people write them', () => {
   for (const [text, host, port] of table) assert.deepEqual(parseAddress(text, 22), { host, port }, text);
 });
 
+test('what came along when an address was pasted is no part of it', () => {
+  for (const text of ['\ufeffgw:1', ' gw:1\r\n', '\u00a0gw:1\u200b', '“gw:1”', "'gw:1'", '\u202agw:1\u202c'])
+    assert.deepEqual(parseAddress(text, 22), { host: 'gw', port: 1 }, JSON.stringify(text));
+});
+
+test('a character that cannot be in an address is shown, and a bare number is told to be no host', () => {
+  for (const [text, message] of [
+    ['vps\u2013one:1', /: U\+2013 EN DASH at position 4$/],
+    ['v\u200bps', /: U\+200B ZERO WIDTH SPACE at position 2$/],
+    ['gw\u00a0:22', /: U\+00A0 NO-BREAK SPACE at position 3$/],
+    ['gw\uff1a22', /: U\+FF1A FULLWIDTH COLON at position 3$/],
+    ['gw/', /: "\/" at position 3$/],
+    ['22', /only a number/],
+    ['0', /only a number/],
+    [' 18790\n', /only a number/],
+  ] as const)
+    assert.throws(() => parseAddress(text, 22), { code: 'usage', message }, JSON.stringify(text));
+  assert.throws(() => parseAddress('22', 22), { hint: 'As a port it is :22, on all interfaces, or HOST:22.' });
+});
+
 test('what is no address is refused', () => {
   for (const text of [
     '',

@@ -1,6 +1,7 @@
 /** `K=V` options, such as labels. */
 import type { ClaimView } from '../../protocol/views.ts';
 import { FleetError } from '../../shared/errors.ts';
+import { trimPasted } from '../../shared/pasted.ts';
 
 /** The last one of a key counts. @throws FleetError `usage`. */
 export function parsePairs(texts: readonly string[], option: string): Record<string, string> {
@@ -12,7 +13,7 @@ export function parsePairs(texts: readonly string[], option: string): Record<str
         hint: `Write it like ${option} site=berlin`,
       });
     }
-    pairs[text.slice(0, equals)] = text.slice(equals + 1);
+    pairs[trimPasted(text.slice(0, equals))] = trimPasted(text.slice(equals + 1));
   }
   return pairs;
 }

@@ -2,7 +2,8 @@
 
 import { closest } from '../../shared/closest.ts';
 import { FleetError } from '../../shared/errors.ts';
-import type { AnyInvocation, Command } from '../command.ts';
+import { trimPasted } from '../../shared/pasted.ts';
+import type { AnyInvocation, Command, OptionTable } from '../command.ts';
 import { commandNames, findCommand, GROUPS, subcommandsOf } from '../commands.ts';
 import { GLOBAL_OPTIONS } from './global-options.ts';
 import { quickArgs } from './quick-args.ts';
@@ -32,9 +33,29 @@ export async function parseCommandLine(argv: readonly string[]): Promise<ParsedC
   }
   if (scan.sound) refuseWordForSubcommand(command, scan.words);
   const plain = quickArgs(scan, table, command.positionals);
-  const parsed = plain ?? (await (await import('./yargs-args.ts')).yargsArgs(command, scan));
+  const parsed = trimValues(table, plain ?? (await (await import('./yargs-args.ts')).yargsArgs(command, scan)));
   refuseEmpty(command, parsed);
   return { kind: 'command', command, invocation: { ...parsed, words: scan.rest } };
+}
+
+/** Values that mean what they are, to the last blank. */
+const EXACT_PLACEHOLDERS: ReadonlySet<string | undefined> = new Set(['DIR', 'FILE', 'TEXT', 'KEY']);
+/** With `--any`, what stands in the place of AGENT is part of the prompt. */
+const EXACT_NAMES: ReadonlySet<string> = new Set(['env', 'AGENT']);
+
+type Value = boolean | string | readonly string[] | undefined;
+
+/** Names, codes, addresses, labels and figures without what came along when they were pasted. */
+function trimValues(table: OptionTable, { options, positionals }: Omit<AnyInvocation, 'words'>) {
+  const trim = <V extends Value>([name, value]: [string, V]): [string, V] => {
+    if (EXACT_NAMES.has(name) || EXACT_PLACEHOLDERS.has(table[name]?.placeholder)) return [name, value];
+    if (typeof value === 'string') return [name, trimPasted(value) as V];
+    return [name, Array.isArray(value) ? (value.map(trimPasted) as readonly string[] as V) : value];
+  };
+  return {
+    options: Object.fromEntries(Object.entries(options).map(trim)),
+    positionals: Object.fromEntries(Object.entries(positionals).map(trim)),
+  };
 }
 
 /** What an unset variable of a script leaves: there is no node, file or time of that name, and an empty --home would be the current folder. */

@@ -80,7 +80,11 @@ async function conduct(
   const isForPeople = !context.json && !options.jsonl;
   const collector = new ResultCollector();
   const gathered = new GatheredOutput();
-  const live = new LiveOutput({ ports: { stdout: out, stderr: err }, unlabeled: options['no-label'] });
+  const live = new LiveOutput({
+    ports: { stdout: out, stderr: err },
+    unlabeled: options['no-label'],
+    clock: context.clock,
+  });
   const isGathered = options.gather || options.diff;
   const outputs: JobOutput[] = [
     context.json ? collector : options.jsonl ? new JsonlOutput(out) : isGathered ? gathered : live,

@@ -1,9 +1,11 @@
 /** `fleet invite`: makes a code, and the whole command to type on the other machine. */
+import { isIP } from 'node:net';
 import { DEFAULT_GATEWAY_PORT } from '../../protocol/limits.ts';
 import { ROLES, type Role } from '../../protocol/roles.ts';
 import type { GatewayView } from '../../protocol/views.ts';
 import { formatAddress, parseAddress } from '../../shared/address.ts';
 import { formatDuration } from '../../shared/duration.ts';
+import { shellQuote } from '../../shared/pasted.ts';
 import { parseCount } from '../args/count.ts';
 import { parsePairs } from '../args/pairs.ts';
 import { defineCommand } from '../command.ts';
@@ -11,6 +13,7 @@ import { openGateway, printJson } from '../context.ts';
 import { EXIT_OK } from '../exit-code.ts';
 import { chooseRemote } from '../gateway-choice.ts';
 import { parsePositiveDuration } from '../job/job-options.ts';
+import { formatError } from '../print-error.ts';
 
 export const inviteCommand = defineCommand({
   name: 'invite',
@@ -50,20 +53,40 @@ export const inviteCommand = defineCommand({
       ...(options.name === undefined ? {} : { name: options.name }),
       ...(options.ephemeral ? { ephemeral: true } : {}),
     });
-    const address = gatewayAddress(await client.gateway(), context.hostname(), chooseRemote(context));
-    const command =
-      role === 'node' ? `fleet node up --gateway ${address} --code ${code}` : `fleet login ${address} --code ${code}`;
+    const gateway = await client.gateway();
+    const remote = chooseRemote(context);
+    const address = gatewayAddress(gateway, context.hostname(), remote);
+    const words =
+      role === 'node'
+        ? ['fleet', 'node', 'up', '--gateway', address, '--code', code, '--detach']
+        : ['fleet', 'login', address, '--code', code];
+    const command = words.map(shellQuote).join(' ');
+    const doubt = gateway.advertise === null ? doubtOf(address, gateway.listen.port) : undefined;
     if (context.json) {
       printJson(context, { code, expiresAt, command });
-      return EXIT_OK;
+    } else {
+      context.out.write(`${code}\n\n  ${command}\n\n`);
+      const times = uses === 1 ? 'once' : `${uses} times`;
+      const where = role === 'node' ? 'on the machine that shall join' : `where the new ${role} works`;
+      context.err.write(`Good for ${formatDuration(ttlMs)}, ${times}. Type the command ${where}.\n`);
+      if (role === 'node') context.err.write('--detach keeps the node running when the terminal closes.\n');
     }
-    context.out.write(`${code}\n\n  ${command}\n\n`);
-    const times = uses === 1 ? 'once' : `${uses} times`;
-    const where = role === 'node' ? 'on the machine that shall join' : `where the new ${role} works`;
-    context.err.write(`Good for ${formatDuration(ttlMs)}, ${times}. Type the command ${where}.\n`);
+    if (doubt !== undefined) context.err.write(formatError(doubt));
     return EXIT_OK;
   },
 });
+
+/** Why other machines may not reach the gateway by that address; undefined when nothing speaks against it. */
+export function doubtOf(address: string, port: number): { message: string; hint: string } | undefined {
+  const { host } = parseAddress(address, port);
+  const isLocal = /^(localhost|127\..*|::1)$/.test(host);
+  const isBare = !isIP(host) && (!host.includes('.') || /\.(local|localdomain|lan|home|internal)$/.test(host));
+  if (!isLocal && !isBare) return undefined;
+  return {
+    message: isLocal ? `${host} means this machine only` : `${host} may not resolve on other machines`,
+    hint: 'Set the name or address by which they reach the gateway: gateway.advertise in config.yaml, or fleet gateway up --advertise HOST',
+  };
+}
 
 /** Where to dial, as short as it can be said: what the gateway advertises, else where we dialled it, else where it listens, else this machine's name. */
 export function gatewayAddress(

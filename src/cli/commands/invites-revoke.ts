@@ -1,4 +1,6 @@
 /** `fleet invites revoke`: a code is void from now on. */
+import { INVITE_LENGTHS, parseInviteCode } from '../../protocol/pairing.ts';
+import { normalizeBase32 } from '../../shared/base32.ts';
 import { defineCommand } from '../command.ts';
 import { openGateway, printJson } from '../context.ts';
 import { EXIT_OK } from '../exit-code.ts';
@@ -14,7 +16,8 @@ export const invitesRevokeCommand = defineCommand({
     ['fleet invites revoke 7k3f-9m2q-x0zt-4hcv', 'by the code that went to the wrong people'],
   ],
   async execute(context, { positionals }) {
-    const id = positionals.INVITE.split('-')[0]?.toLowerCase() ?? '';
+    const typed = normalizeBase32(positionals.INVITE) ?? positionals.INVITE.toLowerCase();
+    const id = typed.length > INVITE_LENGTHS.id ? parseInviteCode(typed).id : typed;
     await openGateway(context).revokeInvite(id);
     if (context.json) printJson(context, { id });
     else context.out.write(`invite ${id} is void\n`);

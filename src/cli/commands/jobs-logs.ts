@@ -1,5 +1,6 @@
 /** `fleet jobs logs`: the output of a job, from any place on. */
 import type { JobView, RunView } from '../../protocol/job-messages.ts';
+import { closest } from '../../shared/closest.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { defineCommand } from '../command.ts';
 import { openGateway, printJson } from '../context.ts';
@@ -43,7 +44,7 @@ export const jobsLogsCommand = defineCommand({
     }
     const collector = new ResultCollector();
     const { out, err } = context;
-    const live = new LiveOutput({ ports: { stdout: out, stderr: err }, unlabeled: false });
+    const live = new LiveOutput({ ports: { stdout: out, stderr: err }, unlabeled: false, clock: context.clock });
     const raw = new RawOutput({ stdout: out, stderr: err });
     const output = context.json ? collector : options.jsonl ? new JsonlOutput(out) : runs.length === 1 ? raw : live;
     const machine = context.json || options.jsonl;
@@ -79,8 +80,12 @@ function chooseRuns(job: JobView, typed: string, node: string | undefined): RunV
   const exact = job.runs.filter((run) => run.run === node);
   const chosen = exact.length > 0 ? exact : job.runs.filter((run) => run.node === node);
   if (chosen.length > 0) return chosen;
+  const meant = closest(
+    node.toLowerCase(),
+    job.runs.map((run) => run.node),
+  );
   throw new FleetError('not_found', `job ${job.job} has no run on ${node}`, {
-    hint: `See its runs: fleet jobs show ${job.job}`,
+    hint: `${meant === undefined ? '' : `Did you mean ${meant}? `}See its runs: fleet jobs show ${job.job}`,
   });
 }
 

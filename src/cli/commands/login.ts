@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { sanitizeName } from '../../protocol/sanitize-name.ts';
 import { gatewayPaths } from '../../shared/home.ts';
+import { shellQuote } from '../../shared/pasted.ts';
 import { defineCommand } from '../command.ts';
 import { printJson } from '../context.ts';
 import { EXIT_OK } from '../exit-code.ts';
@@ -40,7 +41,9 @@ export const loginCommand = defineCommand({
     else {
       context.out.write(`logged in at ${result.gateway} as ${result.name} (${result.role})\n`);
       if (existsSync(gatewayPaths(home).folder)) {
-        context.err.write(`This home has a gateway of its own; reach this one with --gateway ${result.gateway}\n`);
+        context.err.write(
+          `This home has a gateway of its own; reach this one with --gateway ${shellQuote(result.gateway)}\n`,
+        );
       }
     }
     return EXIT_OK;

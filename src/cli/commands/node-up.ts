@@ -1,5 +1,6 @@
 /** `fleet node up`: makes this machine a node, and keeps it one. */
 import { nodesFolder } from '../../shared/home.ts';
+import { trimPasted } from '../../shared/pasted.ts';
 import { parsePairs } from '../args/pairs.ts';
 import { defineCommand } from '../command.ts';
 import type { CliContext } from '../context.ts';
@@ -38,7 +39,7 @@ export const nodeUpCommand = defineCommand({
     const { home, configFile, env } = context;
     const gateway = options.gateway ?? (env.FLEET_GATEWAY || undefined);
     const code = options.code ?? (env.FLEET_CODE || undefined);
-    const name = options.name ?? (env.FLEET_NAME || undefined);
+    const name = options.name ?? (trimPasted(env.FLEET_NAME ?? '') || undefined);
     const flags = {
       ...(gateway === undefined ? {} : { gateway }),
       ...(code === undefined ? {} : { code }),

@@ -1,5 +1,6 @@
 /** `fleet nodes label`: sets and removes labels, as kubectl does. */
 import { FleetError } from '../../shared/errors.ts';
+import { trimPasted } from '../../shared/pasted.ts';
 import { formatLabels } from '../args/pairs.ts';
 import { defineCommand } from '../command.ts';
 import { openGateway, printJson } from '../context.ts';
@@ -29,7 +30,7 @@ export const nodesLabelCommand = defineCommand({
 
 function parseChange(text: string): [key: string, value: string | null] {
   const equals = text.indexOf('=');
-  if (equals > 0) return [text.slice(0, equals), text.slice(equals + 1)];
+  if (equals > 0) return [trimPasted(text.slice(0, equals)), trimPasted(text.slice(equals + 1))];
   if (equals < 0 && text.length > 1 && text.endsWith('-')) return [text.slice(0, -1), null];
   throw new FleetError('usage', `not a change of a label: ${JSON.stringify(text)}`, {
     hint: 'Write site=berlin to set it, site- to remove it.',

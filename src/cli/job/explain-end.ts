@@ -3,7 +3,7 @@ import type { RunView } from '../../protocol/job-messages.ts';
 import { formatDuration } from '../../shared/duration.ts';
 import { stripControl } from '../../shared/strip-control.ts';
 import { formatBytes } from '../output/format-bytes.ts';
-import { describeFailure } from '../output/summary.ts';
+import { addition, describeFailure } from '../output/summary.ts';
 
 export interface Explanation {
   message: string;
@@ -29,7 +29,7 @@ export function explainEnd(run: RunView, timeoutMs?: number, gapTold = false): E
 
 function explainState(run: RunView, timeoutMs: number | undefined): Explanation {
   if (run.state === 'timed_out' && timeoutMs !== undefined) {
-    return { message: `${run.node}: timed out after ${formatDuration(timeoutMs)}`, hint: undefined };
+    return { message: `${run.node}: timed out after ${formatDuration(timeoutMs)}${addition(run)}`, hint: undefined };
   }
   if (run.state === 'expired' && run.reason === 'node_offline') {
     return {

@@ -1,5 +1,6 @@
 /** Options that `run` and `broadcast` share: how a command is to be run. */
 import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
+import { environmentFault, MAX_COMMAND_BYTES } from '../../protocol/limits.ts';
 import type { Priority } from '../../protocol/priority.ts';
 import { parseDuration } from '../../shared/duration.ts';
 import { FleetError } from '../../shared/errors.ts';
@@ -63,6 +64,16 @@ export function buildRequest(
 /** As ssh does it. @throws FleetError `usage` when there are none. */
 function joinWords(words: readonly string[]): string {
   const command = words.join(' ');
+  const bytes = Buffer.byteLength(command);
+  if (bytes > MAX_COMMAND_BYTES) {
+    throw new FleetError(
+      'usage',
+      `a command or prompt may take ${MAX_COMMAND_BYTES} bytes, and this one takes ${bytes}`,
+      {
+        hint: 'Send a long script through stdin: fleet run --stdin NODE sh < FILE',
+      },
+    );
+  }
   if (command.trim() !== '') return command;
   throw new FleetError('usage', 'there is no command to run', {
     hint: "Write it last, for example: fleet run node-1 'uname -a'",
@@ -91,6 +102,9 @@ function parseEnvironment(pairs: readonly string[], own: Pick<CliContext, 'env' 
     const value = equals < 0 ? exactVariable(name, own) : pair.slice(equals + 1);
     if (value !== undefined) result[name] = value;
   }
+  const fault = environmentFault(result);
+  if (fault !== undefined)
+    throw new FleetError('usage', `--env: ${fault}`, { hint: 'Send large data through --stdin.' });
   return result;
 }
 

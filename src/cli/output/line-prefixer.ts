@@ -1,5 +1,6 @@
 /** The default output of a broadcast: every line behind the name of its node, whole, whatever the chunk borders. */
 
+import type { Clock, Timer } from '../../shared/clock.ts';
 import { stripControl } from '../../shared/strip-control.ts';
 import type { ByteSink } from './byte-sink.ts';
 import { unfinishedTailBytes } from './utf8-carry.ts';
@@ -10,53 +11,84 @@ const NEWLINE = Buffer.from('\n');
 
 /** Longest line that is held back for its end, bytes. Many nodes have one each, and two streams. */
 export const MAX_HELD_LINE_BYTES = 64 * 1024;
+/** An unfinished line is shown after this time: it may be a prompt, ms. */
+const IDLE_FLUSH_MS = 300;
+
+/** What several writers write to. At most one of them has an unfinished line there. */
+export class LineScreen {
+  /** Whose line is unfinished. */
+  open: LinePrefixer | undefined;
+}
 
 export interface LinePrefixerOptions {
   /** What stands before `: `; undefined (-N) for nothing. */
   label: string | undefined;
   paint?: (label: string) => string;
   sink: ByteSink;
+  /** Shared with other writers to the same place. */
+  screen?: LineScreen;
+  /** Without it an unfinished line waits for its end. */
+  clock?: Clock;
 }
 
 /**
- * One stream of one node as lines. Each `write` to the sink holds whole lines, so that those of many nodes do not mix.
+ * One stream of one node as lines, each in one `write` to the sink. A bare `\r` ends a piece, too: progress bars write no line ends.
  *
- * After a bare `\r` the label is written again, since a terminal goes on over it. A line over {@link MAX_HELD_LINE_BYTES} comes in
- * pieces: with a label each on a line of its own, without one just as they are. Otherwise nothing is added, and no byte is ever lost.
+ * The label stands at the beginning of each piece: also after a bare `\r`, since a terminal goes on over it, and when another writer's
+ * line stands between two parts of one. A line over {@link MAX_HELD_LINE_BYTES} comes in pieces: with a label each on a line of its own,
+ * without one just as they are. Otherwise nothing is added, and no byte is ever lost, but that the end of a line which another writer has
+ * ended already is not written again.
  */
 export class LinePrefixer {
   readonly #prefix: Buffer;
   readonly #sink: ByteSink;
+  readonly #screen: LineScreen;
+  readonly #clock: Clock | undefined;
   #held: Buffer[] = [];
   #heldBytes = 0;
+  /** What was written last: a whole line or nothing, a part of one, or one that the next piece overwrites. */
+  #written: 'line' | 'part' | 'overwritable' = 'line';
+  #timer: Timer | undefined;
 
-  constructor({ label, paint, sink }: LinePrefixerOptions) {
+  constructor({ label, paint, sink, screen = new LineScreen(), clock }: LinePrefixerOptions) {
     const text = label === undefined ? '' : `${stripControl(label)}:`;
     this.#prefix = Buffer.from(text === '' ? '' : `${paint?.(text) ?? text} `);
     this.#sink = sink;
+    this.#screen = screen;
+    this.#clock = clock;
   }
 
   write(chunk: Uint8Array): void {
     const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     const out: Buffer[] = [];
     let start = 0;
-    for (let end = bytes.indexOf(LINE_FEED); end >= 0; end = bytes.indexOf(LINE_FEED, start)) {
-      this.#hold(bytes.subarray(start, end + 1), out);
-      this.#putLine(this.#takeHeld(), out);
-      start = end + 1;
+    for (const end of pieceEnds(bytes)) {
+      this.#hold(bytes.subarray(start, end), out);
+      this.#put(this.#takeHeld(), out);
+      start = end;
     }
     // A copy, so that a few held bytes do not keep a large chunk alive.
     if (start < bytes.length) this.#hold(Buffer.from(bytes.subarray(start)), out);
     this.#send(out);
+    if (this.#heldBytes > 0) this.#timer ??= this.#clock?.after(IDLE_FLUSH_MS, () => this.#flush(), { unref: true });
   }
 
   /** Writes a last line that has no newline, with one. */
   end(): void {
-    if (this.#heldBytes === 0) return;
     const out: Buffer[] = [];
-    this.#putLine(this.#takeHeld(), out);
-    out.push(NEWLINE);
+    this.#put(this.#takeHeld(), out);
+    if (this.#written !== 'line') this.#put(NEWLINE, out);
     this.#send(out);
+  }
+
+  /** What there is of an unfinished line, but for an unfinished character. */
+  #flush(): void {
+    const line = this.#takeHeld();
+    const whole = line.length - unfinishedTailBytes(line);
+    const out: Buffer[] = [];
+    this.#put(line.subarray(0, whole), out);
+    this.#send(out);
+    if (whole < line.length) this.#hold(line.subarray(whole), out);
   }
 
   #hold(bytes: Buffer, out: Buffer[]): void {
@@ -65,36 +97,62 @@ export class LinePrefixer {
     while (this.#heldBytes > MAX_HELD_LINE_BYTES) {
       const line = this.#takeHeld();
       const cut = pieceBytes(line);
-      this.#putLine(line.subarray(0, cut), out);
-      if (this.#prefix.length > 0) out.push(NEWLINE);
+      this.#put(line.subarray(0, cut), out);
+      if (this.#prefix.length > 0) this.#put(NEWLINE, out);
       this.#held = [line.subarray(cut)];
       this.#heldBytes = line.length - cut;
     }
   }
 
   #takeHeld(): Buffer {
+    this.#timer?.cancel();
+    this.#timer = undefined;
     const line = this.#held.length === 1 && this.#held[0] !== undefined ? this.#held[0] : Buffer.concat(this.#held);
     this.#held = [];
     this.#heldBytes = 0;
     return line;
   }
 
-  #putLine(line: Buffer, out: Buffer[]): void {
-    let start = 0;
-    if (this.#prefix.length > 0) {
-      for (let at = line.indexOf(CARRIAGE_RETURN); at >= 0; at = line.indexOf(CARRIAGE_RETURN, at + 1)) {
-        const next = line[at + 1];
-        if (next === undefined || next === LINE_FEED || next === CARRIAGE_RETURN) continue;
-        out.push(this.#prefix, line.subarray(start, at + 1));
-        start = at + 1;
-      }
+  /** A line, or a part of one: up to a bare `\r`, or up to anywhere. */
+  #put(piece: Buffer, out: Buffer[]): void {
+    if (piece.length === 0) return;
+    const screen = this.#screen;
+    const goesOn = this.#written !== 'line';
+    const isCut = goesOn && screen.open !== this;
+    const isOnlyAnEnd = goesOn && piece.every((byte) => byte === LINE_FEED || byte === CARRIAGE_RETURN);
+    const last = piece.at(-1);
+    if (!(isCut && isOnlyAnEnd)) {
+      if (screen.open !== undefined && screen.open !== this) out.push(NEWLINE);
+      if (!goesOn || (!isOnlyAnEnd && (isCut || this.#written === 'overwritable'))) out.push(this.#prefix);
+      out.push(piece);
+      screen.open = last === LINE_FEED ? undefined : this;
     }
-    out.push(this.#prefix, line.subarray(start));
+    this.#written = last === LINE_FEED ? 'line' : last === CARRIAGE_RETURN ? 'overwritable' : 'part';
   }
 
   #send(out: Buffer[]): void {
     if (out.length > 0) this.#sink.write(Buffer.concat(out));
   }
+}
+
+/** Behind each `\n`, and each bare `\r` with all that follow it. */
+function* pieceEnds(bytes: Buffer): Generator<number> {
+  let lineFeed = -1;
+  let carriageReturn = -1;
+  for (let at = 0; ; ) {
+    if (lineFeed < at) lineFeed = indexOrEnd(bytes, LINE_FEED, at);
+    if (carriageReturn < at) carriageReturn = indexOrEnd(bytes, CARRIAGE_RETURN, at);
+    at = Math.min(lineFeed, carriageReturn);
+    if (at === bytes.length) return;
+    while (bytes[at] === CARRIAGE_RETURN) at += 1;
+    if (bytes[at] === LINE_FEED) at += 1;
+    yield at;
+  }
+}
+
+function indexOrEnd(bytes: Buffer, byte: number, from: number): number {
+  const index = bytes.indexOf(byte, from);
+  return index < 0 ? bytes.length : index;
 }
 
 /** How much of a long line goes out at once: no character and no `\r\n` is cut. */

@@ -66,12 +66,19 @@ export function summarizeRuns(runs: readonly SummarizedRun[], notTried: readonly
 
 /** One failed run in words, for a person: `exited with code 3`, `timed out`, `rejected by the node (not_allowed)`. */
 export function describeFailure(run: Omit<SummarizedRun, 'node'>): string {
-  if (run.state === 'exited' && run.exitCode !== null) return `exited with code ${run.exitCode}`;
+  if (run.state === 'exited' && run.exitCode !== null) return `exited with code ${run.exitCode}${addition(run)}`;
   const words = describeBriefly(run);
-  // `timed out (timeout)` and `canceled (canceled)` would say it twice.
-  if (run.reason === null || run.reason === run.state || run.state === 'timed_out') return words;
+  if (run.state === 'timed_out') return `${words}${addition(run)}`;
+  // `canceled (canceled)` would say it twice.
+  if (run.reason === null || run.reason === run.state) return words;
   const detail = run.reason.startsWith(`${run.state}: `) ? run.reason.slice(run.state.length + 2) : run.reason;
   return `${words} (${stripControl(detail)})`;
+}
+
+/** What a reason says besides the state or the exit code, in parentheses. */
+export function addition({ reason }: Pick<SummarizedRun, 'reason'>): string {
+  const more = /\b(?:left_behind|oom_killed): [^;]*/.exec(reason ?? '')?.[0];
+  return more === undefined ? '' : ` (${stripControl(more)})`;
 }
 
 const STATE_WORDS: Readonly<Record<RunState, string>> = {

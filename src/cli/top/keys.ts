@@ -2,7 +2,7 @@
 
 /** A named key, or the character that was typed. */
 export type Key =
-  | { name: 'up' | 'down' | 'pageUp' | 'pageDown' | 'home' | 'end' | 'enter' | 'escape' | 'erase' | 'quit' }
+  | { name: 'up' | 'down' | 'pageUp' | 'pageDown' | 'home' | 'end' | 'enter' | 'escape' | 'erase' | 'quit' | 'stop' }
   | { text: string };
 
 const SEQUENCES: Readonly<Record<string, Extract<Key, { name: string }>['name']>> = {
@@ -28,6 +28,8 @@ const CONTROL: Readonly<Record<string, Extract<Key, { name: string }>['name']>> 
   // In raw mode Ctrl-C and Ctrl-D are characters like others.
   '\u0003': 'quit',
   '\u0004': 'quit',
+  // And so is Ctrl-Z.
+  '\u001a': 'stop',
 };
 
 /** The keys of one chunk from a terminal in raw mode, in order. What is not known is dropped. */

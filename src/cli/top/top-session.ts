@@ -2,7 +2,7 @@
 import type { GatewayClient } from '../../client/gateway-client.ts';
 import { sleep } from '../../shared/clock.ts';
 import { toFleetError } from '../../shared/errors.ts';
-import type { CliContext } from '../context.ts';
+import type { CliContext, JobControl } from '../context.ts';
 import { EXIT_OF_SIGNAL, EXIT_OK } from '../exit-code.ts';
 import type { Key } from './keys.ts';
 import { pageRows, renderTop, type TopFrame } from './render-top.ts';
@@ -25,6 +25,7 @@ export class TopSession {
   readonly #stop = new AbortController();
   readonly #screen: Screen;
   #state: TopState = FIRST_STATE;
+  #jobControl: JobControl | undefined;
   #exitCode = EXIT_OK;
   #failure: unknown;
   #drawing = false;
@@ -47,6 +48,15 @@ export class TopSession {
     const unlisten = signals.listen(['SIGINT', 'SIGTERM', 'SIGHUP'], (name) => this.#end(EXIT_OF_SIGNAL[name]));
     const onGone = (): void => this.#end(EXIT_OK);
     out.gone.addEventListener('abort', onGone, { once: true });
+    this.#jobControl = signals.jobControl?.({
+      leave: () => this.#screen.leave(),
+      comeBack: () => {
+        // The shell, or another program, may have changed the terminal since.
+        this.#screen.leave();
+        this.#screen.enter();
+        this.#draw();
+      },
+    });
     try {
       this.#screen.enter();
       this.#draw();
@@ -59,6 +69,7 @@ export class TopSession {
     } finally {
       this.#stop.abort();
       unlisten();
+      this.#jobControl?.end();
       out.gone.removeEventListener('abort', onGone);
       this.#screen.leave();
       await out.flush();
@@ -92,6 +103,10 @@ export class TopSession {
   }
 
   #press(key: Key): void {
+    if ('name' in key && key.name === 'stop') {
+      this.#jobControl?.stop();
+      return;
+    }
     const next = pressKey(this.#state, key, pageRows(this.#frame()));
     if (next === undefined) {
       this.#end(EXIT_OK);

@@ -2,6 +2,7 @@
 
 import { closest } from '../../shared/closest.ts';
 import { FleetError } from '../../shared/errors.ts';
+import { describeForeign } from '../../shared/pasted.ts';
 import type { JobRecord } from '../store/jobs-table.ts';
 import { lookUp } from '../store/look-up.ts';
 import type { NodeRecord } from '../store/nodes-table.ts';
@@ -53,10 +54,11 @@ export function noSuchNode(store: Store, names: readonly string[]): FleetError {
   });
 }
 
-/** `Did you mean web-1? `, or nothing. */
+/** `Did you mean web-1? `, and what is in no name; or nothing. */
 export function didYouMean(typed: string, known: Iterable<string>): string {
+  const foreign = describeForeign(typed, /[\w.:+/=-]/);
   const meant = closest(typed.toLowerCase(), known);
-  return meant === undefined ? '' : `Did you mean ${meant}? `;
+  return `${foreign === undefined ? '' : `No name has ${foreign}. `}${meant === undefined ? '' : `Did you mean ${meant}? `}`;
 }
 
 export function ambiguous(what: string, which: string, meant: readonly { id: string; name?: string }[]): FleetError {

@@ -55,8 +55,9 @@ export function unknownTimes(
   online: readonly Interval[],
   window: Interval,
 ): Interval[] {
-  const settling = downtimes.flatMap(({ to, settledAt }) =>
-    gapsWithin(mergeWithin(online, { from: to, to: settledAt }), { from: to, to: settledAt }),
-  );
+  const settling = downtimes.map(({ to, settledAt }) => {
+    const back = online.find((session) => session.to > to);
+    return { from: to, to: Math.min(settledAt, back?.from ?? settledAt) };
+  });
   return mergeWithin([...downtimes, ...settling], window);
 }

@@ -5,12 +5,12 @@ import type { Role } from '../../protocol/roles.ts';
 import { randomBase32 } from '../../shared/base32.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
-import type { InviteRecord } from '../store/invites-table.ts';
+import { type InviteRecord, MAX_INVITE_FAILURES } from '../store/invites-table.ts';
 import type { Store } from '../store/store.ts';
 import { assertNameFree } from './free-names.ts';
 
-/** That many wrong proofs burn an invite: it was seen by somebody who should not have. */
-export const MAX_INVITE_FAILURES = 5;
+/** After an invite has expired, whoever paired by it may repeat the code for so long, ms: as long as a run is kept by default. */
+const REPEATABLE_MS = 30 * 86_400_000;
 
 export interface NewInvite {
   name?: string | undefined;
@@ -49,7 +49,7 @@ export class Invites {
     const createdAt = clock.now();
     const expiresAt = createdAt + invite.ttlMs;
     return await store.write(() => {
-      store.invites.prune(createdAt, MAX_INVITE_FAILURES);
+      store.invites.prune(createdAt - REPEATABLE_MS);
       if (invite.name !== undefined) assertNameFree(store, invite.role, invite.name);
       let id = randomBase32(INVITE_LENGTHS.id, randomBytes);
       while (store.invites.byId(id) !== undefined) id = randomBase32(INVITE_LENGTHS.id, randomBytes);
@@ -75,33 +75,34 @@ export class Invites {
 
   /**
    * The invite if it can still be used. The refusal does not tell an unknown one from a spent one. For a key that is already
-   * paired it may be spent: that node never heard the answer to its own pairing, and asks again with the same code.
+   * paired it may be spent, expired, burned or revoked: that node never heard the answer to its own pairing, and asks again with the
+   * same code. It gains nothing by it but the proof that this is the gateway.
    * @throws FleetError `invite_invalid`.
    */
   usable(id: string, forPairedKey = false): InviteRecord {
     const invite = this.#options.store.invites.byId(id);
-    if (invite === undefined || !this.#isAlive(invite) || (invite.usesLeft < 1 && !forPairedKey)) throw inviteInvalid();
+    if (invite === undefined || !(forPairedKey || this.#isOpen(invite))) throw inviteInvalid();
     return invite;
   }
 
   /** Those that can still be used, oldest first. */
   open(): InviteRecord[] {
-    return this.#options.store.invites.all().filter((invite) => this.#isAlive(invite) && invite.usesLeft > 0);
+    return this.#options.store.invites.all().filter((invite) => this.#isOpen(invite));
   }
 
   /** Nobody can use it from now on; who has, stays. @throws FleetError `not_found`. */
   async revoke(id: string): Promise<InviteRecord> {
-    const { store } = this.#options;
+    const { store, clock } = this.#options;
     const invite = this.open().find((open) => open.id === id);
     if (invite === undefined) {
       throw new FleetError('not_found', `there is no open invite ${id}`, { hint: 'See them all: fleet invites list' });
     }
-    await store.write(() => store.invites.remove(id));
+    await store.write(() => store.invites.revoke(id, clock.now()));
     return invite;
   }
 
-  #isAlive({ expiresAt, failures }: InviteRecord): boolean {
-    return expiresAt > this.#options.clock.now() && failures < MAX_INVITE_FAILURES;
+  #isOpen({ usesLeft, expiresAt, failures }: InviteRecord): boolean {
+    return usesLeft > 0 && expiresAt > this.#options.clock.now() && failures < MAX_INVITE_FAILURES;
   }
 }
 

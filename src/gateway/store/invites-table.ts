@@ -1,7 +1,10 @@
-/** Invites that were made and not yet used up. The secret is kept as it is: the gateway must prove that it knows it. */
+/** Invites, for a while also those that let nobody in any more. The secret is kept as it is: the gateway must prove that it knows it. */
 import type { Labels } from '../../protocol/names.ts';
 import type { Role } from '../../protocol/roles.ts';
 import type { Sqlite } from './database.ts';
+
+/** That many wrong proofs burn an invite: it was seen by somebody who should not have. */
+export const MAX_INVITE_FAILURES = 5;
 
 export interface InviteRecord {
   id: string;
@@ -44,12 +47,13 @@ export class InvitesTable {
       ),
       byId: database.prepare('SELECT * FROM invites WHERE id = ?'),
       all: database.prepare('SELECT * FROM invites ORDER BY created_at'),
-      remove: database.prepare('DELETE FROM invites WHERE id = ?'),
+      revoke: database.prepare('UPDATE invites SET expires_at = min(expires_at, ?) WHERE id = ?'),
       use: database.prepare(
-        'UPDATE invites SET uses_left = uses_left - 1 WHERE id = ? AND uses_left > 0 AND expires_at > ?',
+        `UPDATE invites SET uses_left = uses_left - 1
+         WHERE id = ? AND uses_left > 0 AND expires_at > ? AND failures < ${MAX_INVITE_FAILURES}`,
       ),
       fail: database.prepare('UPDATE invites SET failures = failures + 1 WHERE id = ?'),
-      prune: database.prepare('DELETE FROM invites WHERE expires_at <= ? OR uses_left <= 0 OR failures >= ?'),
+      prune: database.prepare('DELETE FROM invites WHERE expires_at <= ?'),
     };
   }
 
@@ -74,16 +78,17 @@ export class InvitesTable {
     return row === undefined ? undefined : toRecord(row);
   }
 
-  /** Oldest first; also those that can never be used again and were not pruned yet. */
+  /** Oldest first; also those that let nobody in any more. */
   all(): InviteRecord[] {
     return (this.#statements.all.all() as Row[]).map(toRecord);
   }
 
-  remove(id: string): void {
-    this.#statements.remove.run(id);
+  /** Lets nobody in from `now` on. */
+  revoke(id: string, now: number): void {
+    this.#statements.revoke.run(now, id);
   }
 
-  /** Takes one use; false when none was left or it has expired at `now`. */
+  /** Takes one use; false when none was left, it has expired at `now`, or it is burned. */
   use(id: string, now: number): boolean {
     return this.#statements.use.run(id, now).changes === 1;
   }
@@ -92,9 +97,9 @@ export class InvitesTable {
     this.#statements.fail.run(id);
   }
 
-  /** Deletes what can never be used again. */
-  prune(now: number, maxFailures: number): void {
-    this.#statements.prune.run(now, maxFailures);
+  /** Deletes those that have expired before that time. */
+  prune(expiredBefore: number): void {
+    this.#statements.prune.run(expiredBefore);
   }
 }
 

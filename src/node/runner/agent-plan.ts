@@ -28,7 +28,8 @@ async function findProgram(file: string, baseEnv: NodeJS.ProcessEnv): Promise<st
   const folders = (baseEnv.PATH ?? '').split(delimiter).filter((folder) => folder.startsWith('/'));
   const candidates = file.includes('/') ? [file] : folders.map((folder) => join(folder, file));
   for (const candidate of candidates) if (candidate.startsWith('/') && (await isProgram(candidate))) return candidate;
-  throw new StartFailure(`no_such_program: ${file}`);
+  const where = file.includes('/') ? '' : ` is not in ${baseEnv.PATH}; name its path, or set PATH in node.env`;
+  throw new StartFailure(`no_such_program: ${file}${where}`);
 }
 
 async function isProgram(path: string): Promise<boolean> {

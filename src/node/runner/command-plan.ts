@@ -4,9 +4,9 @@ import { access, stat } from 'node:fs/promises';
 import { delimiter, join, resolve } from 'node:path';
 import type { AgentSpec, RunSpec } from '../../protocol/run-spec.ts';
 import { systemErrorCode } from '../../shared/errors.ts';
+import { DEFAULT_PATH, loginEnvironment, loginShell, type UserAccount } from '../../shared/login-environment.ts';
 import { StartFailure } from '../shim/start-failure.ts';
 import type { AgentPlan } from './agent-plan.ts';
-import type { UserAccount } from './user-lookup.ts';
 
 export interface CommandPlan {
   argv: readonly [string, ...string[]];
@@ -22,16 +22,16 @@ export interface PlanHost {
   /** Absolute path of the node's shell. */
   shell: string;
   homeFolder: string;
+  /** Of commands of this process' own user. */
   baseEnv: NodeJS.ProcessEnv;
+  /** Laid over the login environment of any user. */
+  addedEnv?: Readonly<Record<string, string>> | undefined;
   /** The account of this process. */
   currentUid: number;
   findUser(name: string): Promise<UserAccount | undefined>;
   /** @throws StartFailure `no_such_agent` or `no_such_program`. */
   planAgent(spec: AgentSpec): Promise<AgentPlan>;
 }
-
-/** Besides the PATH of this process, where the tools that change the user are looked for. */
-const SYSTEM_PATH = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 
 /** @throws StartFailure `no_such_user`, `no_such_folder`, `no_such_shell`, `no_such_agent`, `no_such_program` or `spawn_failed`. */
 export async function planCommand(spec: RunSpec, host: PlanHost): Promise<CommandPlan> {
@@ -51,7 +51,8 @@ export async function planCommand(spec: RunSpec, host: PlanHost): Promise<Comman
       env: { ...base, ...spec.env, ...fleetEnv },
     };
   }
-  const userEnv = { HOME: user.home, USER: user.name, LOGNAME: user.name, SHELL: user.shell };
+  // The own runtime folder is nobody else's.
+  const userEnv = { ...base, XDG_RUNTIME_DIR: undefined, ...loginEnvironment(user), ...host.addedEnv };
   const setpriv = host.currentUid === 0 ? await findTool('setpriv', host.baseEnv) : undefined;
   if (setpriv !== undefined) {
     const own = { ...spec.env, ...fleetEnv };
@@ -59,7 +60,7 @@ export async function planCommand(spec: RunSpec, host: PlanHost): Promise<Comman
       argv: [...setprivArgv(setpriv, user), ...setEnvironmentArgv(Object.keys(own)), ...argv],
       input,
       cwd: await chooseFolder(spec.cwd, user.home),
-      env: { ...base, ...userEnv, ...carried(own) },
+      env: { ...userEnv, ...carried(own) },
     };
   }
   const sudo = await findTool('sudo', host.baseEnv);
@@ -104,15 +105,18 @@ function carried(env: Record<string, string>): Record<string, string> {
  * Names are those of shell variables (`runSpecSchema`); of the few that a shell keeps for itself it says so and ends with 2.
  */
 function setEnvironmentArgv(names: readonly string[]): string[] {
-  const steps = names.map(
-    (name) => `${name}=$${CARRIED_PREFIX}${name}; export ${name}; unset ${CARRIED_PREFIX}${name}`,
-  );
-  return ['/bin/sh', '-c', [...steps, 'exec "$@"'].join('\n'), 'sh'];
+  const step = `eval "$1=\\$${CARRIED_PREFIX}$1; export $1; unset ${CARRIED_PREFIX}$1"; shift`;
+  const script = `while [ "$1" != -- ]; do ${step}; done; shift; exec "$@"`;
+  // Short names first: one that begins with the prefix itself would be taken for what another one carries.
+  return ['/bin/sh', '-c', script, 'sh', ...names.toSorted((a, b) => a.length - b.length), '--'];
 }
+
+/** Names in one option of sudo's: with the longest ones, less than the 128 KiB that an argument may have. */
+const MOST_NAMES = 400;
 
 /**
  * sudo(8) takes the names of the variables that it shall keep, not their values, which everybody could read in `ps`.
- * The folder is entered as the other user, who alone may be allowed to.
+ * The folder is entered as the other user, who alone may be allowed to. sudo's own SHELL may be none that can be used.
  */
 function sudoArgv(
   sudo: string,
@@ -121,9 +125,14 @@ function sudoArgv(
   cwd: string,
   command: readonly string[],
 ): [string, ...string[]] {
-  const enter = 'cd -- "$1" || exit 1; shift; exec "$@"';
-  const preserve = `--preserve-env=${keep.join(',')}`;
-  return [sudo, '-n', '-H', '-u', user.name, preserve, '--', '/bin/sh', '-c', enter, 'sh', cwd, ...command];
+  const enter = 'cd -- "$1" || exit 1; [ -z "$2" ] || { SHELL=$2; export SHELL; }; shift 2; exec "$@"';
+  const preserve: string[] = [];
+  for (let at = 0; at < keep.length; at += MOST_NAMES) {
+    preserve.push(`--preserve-env=${keep.slice(at, at + MOST_NAMES).join(',')}`);
+  }
+  const shell = keep.includes('SHELL') ? '' : loginShell(user);
+  const inner = ['/bin/sh', '-c', enter, 'sh', cwd, shell, ...command];
+  return [sudo, '-n', '-H', '-u', user.name, ...preserve, '--', ...inner];
 }
 
 async function requireUser(name: string, host: PlanHost): Promise<UserAccount> {
@@ -159,7 +168,7 @@ async function folderFault(folder: string): Promise<string | undefined> {
 
 /** Never looked for in the run's own PATH: the tool is started with the rights of this process. */
 async function findTool(name: string, baseEnv: NodeJS.ProcessEnv): Promise<string | undefined> {
-  const folders = [...SYSTEM_PATH, ...(baseEnv.PATH ?? '').split(delimiter)].filter((folder) => folder.startsWith('/'));
+  const folders = `${DEFAULT_PATH}:${baseEnv.PATH ?? ''}`.split(delimiter).filter((folder) => folder.startsWith('/'));
   for (const folder of folders) {
     const path = join(folder, name);
     try {

@@ -8,13 +8,15 @@ export interface PlanHostOptions {
   shell: string;
   homeFolder: string;
   baseEnv: NodeJS.ProcessEnv;
+  addedEnv?: Readonly<Record<string, string>>;
 }
 
-export function createPlanHost({ shell, homeFolder, baseEnv }: PlanHostOptions, agents: Agents): PlanHost {
+export function createPlanHost({ shell, homeFolder, baseEnv, addedEnv }: PlanHostOptions, agents: Agents): PlanHost {
   return {
     shell,
     homeFolder,
     baseEnv,
+    addedEnv,
     currentUid: process.geteuid?.() ?? -1,
     findUser: (name) => findUser(name, runTool),
     planAgent: (spec) => agents.plan(spec, baseEnv),

@@ -1,5 +1,6 @@
 /** Runs the few helper tools that the runner needs. */
 import { execa, execaSync } from 'execa';
+import { DEFAULT_PATH } from '../../shared/login-environment.ts';
 
 export interface ToolResult {
   /** Undefined when the tool could not be started or was killed. */
@@ -8,8 +9,10 @@ export interface ToolResult {
   stderr: string;
 }
 
-/** `getent` may have to ask a directory server, so the deadline is long. Dates are compared, so they are not translated. */
-const TOOL_OPTIONS = { reject: false, stdin: 'ignore', timeout: 10_000, env: { LC_ALL: 'C' } } as const;
+/** Whatever PATH this process was started with; dates are compared, so they are not translated. */
+const env = { LC_ALL: 'C', PATH: process.env.PATH ? `${DEFAULT_PATH}:${process.env.PATH}` : DEFAULT_PATH };
+/** `getent` may have to ask a directory server, so the deadline is long. */
+const TOOL_OPTIONS = { reject: false, stdin: 'ignore', timeout: 10_000, env } as const;
 
 /** Runs a helper tool to its end. Never rejects: look at `exitCode`. */
 export async function runTool(file: string, args: readonly string[]): Promise<ToolResult> {

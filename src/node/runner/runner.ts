@@ -41,8 +41,10 @@ export interface RunnerOptions {
   now(): number;
   clock: Clock;
   logger: Logger;
-  /** What every command's environment starts from. */
+  /** What the environment of commands of the node's own user starts from. */
   baseEnv: NodeJS.ProcessEnv;
+  /** What the node's config adds for every user; in `baseEnv`, too. */
+  addedEnv?: Readonly<Record<string, string>>;
   /** Where commands run that name no folder. */
   homeFolder: string;
   /** Of all logs together, bytes; past it, acknowledged logs go and new runs are refused. */

@@ -1,14 +1,7 @@
 /** Finds the account that a run asks for. */
 import { readFile } from 'node:fs/promises';
+import { exactHome, type UserAccount } from '../../shared/login-environment.ts';
 import type { ToolResult } from './run-tool.ts';
-
-export interface UserAccount {
-  name: string;
-  uid: number;
-  gid: number;
-  home: string;
-  shell: string;
-}
 
 /** The account from /etc/passwd, else from whatever the system asks besides (LDAP, SSSD). Undefined if there is none. */
 export async function findUser(
@@ -32,5 +25,5 @@ export function parsePasswd(text: string, name: string): UserAccount | undefined
     .find((line) => line[0] === name && (line.length === 7 || line.length === 10));
   if (fields === undefined || !/^\d+$/.test(fields[2] ?? '') || !/^\d+$/.test(fields[3] ?? '')) return undefined;
   const [home = '', shell = ''] = fields.slice(-2);
-  return { name, uid: Number(fields[2]), gid: Number(fields[3]), home, shell };
+  return { name, uid: Number(fields[2]), gid: Number(fields[3]), home: exactHome(home), shell };
 }

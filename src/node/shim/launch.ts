@@ -87,6 +87,7 @@ export async function launch(command: CommandLine, open: OpenPipes): Promise<Lau
     const { code, message } = await spawned.failure;
     // The folder was looked at before, so what is missing is the program.
     if (code === 'ENOENT') throw new StartFailure(`no_such_program: ${command.argv[0]}`);
+    if (code === 'E2BIG') throw new StartFailure(`spawn_failed: E2BIG: ${describeExcess(command)}`);
     throw new StartFailure(`spawn_failed: ${code ?? message}`);
   }
   closeSync(open.stdout.writeFd);
@@ -101,6 +102,23 @@ export async function launch(command: CommandLine, open: OpenPipes): Promise<Lau
     stderrFd: open.stderr.readFd,
     stdinFd: open.stdin?.writeFd ?? null,
   };
+}
+
+/** Linux's limit for each string of a command (MAX_ARG_STRLEN of execve(2)), bytes with its NUL. */
+const MAX_STRING_BYTES = 128 * 1024;
+
+/** What the system refused to pass on as too much, without the values of variables. */
+function describeExcess({ argv, env }: CommandLine): string {
+  const variables = Object.entries(env).filter(([, value]) => value !== undefined);
+  const strings: [string, number][] = [
+    ...argv.map((word, index): [string, number] => [`argument ${index}`, Buffer.byteLength(word) + 1]),
+    ...variables.map(([name, value]): [string, number] => [name, Buffer.byteLength(`${name}=${value}`) + 1]),
+  ];
+  const long = strings.find(([, bytes]) => bytes > MAX_STRING_BYTES);
+  if (long !== undefined)
+    return `${long[0]} takes ${long[1]} bytes; this system takes ${MAX_STRING_BYTES} (MAX_ARG_STRLEN)`;
+  const total = strings.reduce((sum, [, bytes]) => sum + bytes, 0);
+  return `arguments and environment take ${total} bytes; this system takes a quarter of its stack limit (ulimit -s)`;
 }
 
 function closeEnds({ readFd, writeFd }: Ends): void {

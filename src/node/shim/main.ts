@@ -6,9 +6,11 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { systemClock } from '../../shared/clock.ts';
+import { closeInheritedFiles, loginUmask } from '../../shared/login-environment.ts';
 import { cgroupOf } from '../runner/cgroup.ts';
 import { openProcessTable } from '../runner/process-table.ts';
 import { runToolSync } from '../runner/run-tool.ts';
+import { leaveSession, raiseOpenFiles } from './leave-session.ts';
 import { createLineLogger } from './line-logger.ts';
 import { RunCgroups } from './run-cgroups.ts';
 import { ShimServer } from './shim-server.ts';
@@ -25,6 +27,10 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
 // Its default is to end the process; with a listener the write itself fails, as on a full disk.
 process.on('SIGXFSZ', () => {});
 
+closeInheritedFiles();
+process.umask(loginUmask());
+leaveSession(runToolSync);
+
 const shim = randomUUID();
 const cgroups = new RunCgroups(shim, logger, cgroupOf('self'));
 const supervisor = new Supervisor(
@@ -37,6 +43,7 @@ const supervisor = new Supervisor(
     pipePath: (name) => join(folder, 'pipes', name),
   },
   (event) => server.tell(event),
+  () => raiseOpenFiles(runToolSync),
 );
 const server = new ShimServer({ shim, supervisor, clock: systemClock, logger });
 void server.closed.then(() => cgroups.close());

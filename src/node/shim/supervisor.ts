@@ -10,13 +10,22 @@ import type {
 } from './messages.ts';
 import { SupervisedCommand, type SupervisedCommandContext } from './supervised-command.ts';
 
+/** With so many commands at once, a login's limit of open files becomes too low for this process. */
+const MANY_COMMANDS = 150;
+
 export class Supervisor {
   readonly #context: SupervisedCommandContext;
   readonly #commands = new Map<string, SupervisedCommand>();
+  readonly #onMany: (() => void) | undefined;
   readonly #starting = new Set<Promise<unknown>>();
 
-  constructor(context: Omit<SupervisedCommandContext, 'emit'>, onEvent: (event: ShimEvent) => void) {
+  constructor(
+    context: Omit<SupervisedCommandContext, 'emit'>,
+    onEvent: (event: ShimEvent) => void,
+    onMany?: () => void,
+  ) {
     this.#context = { ...context, emit: onEvent };
+    this.#onMany = onMany;
   }
 
   /** Of all commands, as soon as those that are being started have been, or could not be. */
@@ -94,6 +103,7 @@ export class Supervisor {
     if (this.#commands.has(order.run)) throw new Error(`${order.run} is known already`);
     const command = new SupervisedCommand(order, this.#context);
     this.#commands.set(order.run, command);
+    if (this.#commands.size === MANY_COMMANDS) this.#onMany?.();
     return command;
   }
 }

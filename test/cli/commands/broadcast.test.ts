@@ -10,9 +10,11 @@ import {
   JOB,
   jobEvent,
   json,
+  openStream,
   stateEvent,
   stream,
 } from '../../client/fake-gateway.ts';
+import { until } from '../../support/deadline.ts';
 import { TestWorld } from '../test-world.ts';
 
 describe('fleet broadcast', { timeout: 20_000 }, () => {
@@ -78,6 +80,16 @@ describe('fleet broadcast', { timeout: 20_000 }, () => {
     world.stdout.isTTY = true;
     assert.equal((await world.run('broadcast', 'true')).exitCode, 0);
     assert.equal((await world.run('broadcast', ...outdir, 'true')).exitCode, 255, 'nobody watches the files');
+  });
+
+  test('a prompt and a progress bar show while the command goes on', async () => {
+    const held = openStream(jobEvent(2), dataEvent('stdout', '50%\r', 9, 0), dataEvent('stdout', 'Password: ', 9, 1));
+    gateway.on('POST /v1/jobs', held);
+    const running = world.run('broadcast', 'true');
+    await until(() => world.stdout.bytes.includes('Password: '), 'the prompt');
+    assert.equal(world.stdout.bytes.toString(), 'node-1: 50%\r\nnode-2: Password: ');
+    held.more(dataEvent('stdout', 'ok\n', 20, 1), endEvent(), endEvent({ index: 1 }), DONE);
+    assert.equal((await running).stdout, 'node-1: 50%\r\nnode-2: Password: ok\n');
   });
 
   test('passes on who, how many at once, and when to stop', async () => {

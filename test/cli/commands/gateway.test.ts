@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import { gatewayAddress } from '../../../src/cli/commands/invite.ts';
+import { doubtOf, gatewayAddress } from '../../../src/cli/commands/invite.ts';
 import type { GatewayView } from '../../../src/protocol/views.ts';
 import { type Answer, FakeGateway, json } from '../../client/fake-gateway.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
@@ -129,12 +129,23 @@ describe('fleet gateway and fleet invite', { timeout: 20_000 }, () => {
     assert.equal((await world.run('gateway', 'down', '--json')).stdout, '{"pid":null}\n');
   });
 
+  test('what invite prints can be pasted into a shell, and it says when the address may not do', async () => {
+    gateway.on('POST /v1/invites', json({ code: 'aaaa-bbbb-cccc-dddd', expiresAt: '2026-01-01T00:05:00.000Z' }));
+    gateway.on('GET /v1/gateway', json({ ...VIEW, advertise: null, listen: { host: '::1', port: 18_790 } }));
+    const doubtful = await world.run('invite');
+    assert.match(
+      doubtful.stdout,
+      /\n {2}fleet node up --gateway '\[::1\]:18790' --code aaaa-bbbb-cccc-dddd --detach\n/,
+    );
+    assert.match(doubtful.stderr, /::1 means this machine only\n.*gateway\.advertise/);
+  });
+
   test('invite prints the code and the whole command', async () => {
     gateway.on('GET /v1/gateway', json({ ...VIEW, advertise: 'gw.example.org' }));
     gateway.on('POST /v1/invites', json({ code: 'aaaa-bbbb-cccc-dddd', expiresAt: '2026-01-01T00:05:00.000Z' }));
     const options = ['--name', 'pi', '--ttl', '1h', '--uses', '3', '--label', 'a=b', '--role', 'node'];
     const { stdout } = await world.run('invite', ...options);
-    const command = 'fleet node up --gateway gw.example.org --code aaaa-bbbb-cccc-dddd';
+    const command = 'fleet node up --gateway gw.example.org --code aaaa-bbbb-cccc-dddd --detach';
     assert.equal(stdout, `aaaa-bbbb-cccc-dddd\n\n  ${command}\n\n`);
     assert.deepEqual(gateway.seen[0]?.body, {
       role: 'node',
@@ -161,6 +172,13 @@ describe('fleet gateway and fleet invite', { timeout: 20_000 }, () => {
       assert.equal((await world.run('invite', ...args)).exitCode, 2, args.join(' '));
     }
   });
+});
+
+test('an address that other machines may not know is printed with a warning that names the remedy', () => {
+  for (const address of ['vps', 'vps:2222', 'localhost', '127.0.0.1', '[::1]:18790', 'nas.local', 'pi.lan:22'])
+    assert.match(doubtOf(address, 1)?.hint ?? '', /gateway\.advertise/, address);
+  for (const address of ['gw.example.org', 'gw.example.org:2222', '192.0.2.1', '[2001:db8::1]:22'])
+    assert.equal(doubtOf(address, 1), undefined, address);
 });
 
 test('the address of an invite is as short as it can be', () => {

@@ -496,6 +496,29 @@ describe('fleet run', { timeout: 20_000 }, () => {
     assert.match(absent.stderr, /^fleet: no gateway is running in this home .*\nStart it: fleet gateway up\n$/);
   });
 
+  test('refuses what no node could pass on to a command, and says how much that is', async () => {
+    const large = 's'.repeat(100_000);
+    world.env.FROM_HERE = 's'.repeat(131_072);
+    for (const [args, expected] of [
+      [['run', 'node-1', large, large], /a command or prompt may take 122880 bytes, and this one takes 200001/],
+      [['agent', 'run', 'node-1', 'coder', large, large], /takes 200001/],
+      [
+        ['run', '--env', 'FROM_HERE', 'node-1', 'true'],
+        /--env: FROM_HERE takes 131081 bytes; a variable may take 122880/,
+      ],
+      [
+        ['run', ...[1, 2, 3, 4, 5, 6].flatMap((n) => ['--env', `K${n}=${large}`]), 'node-1', 'true'],
+        /--env: all variables together take 600072 bytes/,
+      ],
+    ] as const) {
+      const { exitCode, stderr } = await world.run(...args);
+      assert.equal(exitCode, 2);
+      assert.match(stderr, expected);
+      assert.ok(!stderr.includes('sss'));
+    }
+    assert.equal(gateway.seen.length, 0);
+  });
+
   test('refuses what cannot be meant, before it asks anybody', async () => {
     for (const args of [
       ['run', 'node-1'],

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { explainEnd } from '../../../src/cli/job/explain-end.ts';
+import { describeFailure } from '../../../src/cli/output/summary.ts';
 import type { RunView } from '../../../src/protocol/job-messages.ts';
 
 const run: RunView = {
@@ -30,6 +31,14 @@ test('output that may be missing is told, although the exit code is known', () =
   const [told, ...others] = explainEnd({ ...run, reason: 'output_gap: some output may be missing' });
   assert.deepEqual(told, { message: 'node-1: output_gap: some output may be missing', hint: undefined });
   assert.deepEqual(others, []);
+});
+
+test('what a run that timed out has left behind is named', () => {
+  const reason = 'timeout: not done after 2000 ms; left_behind: pid 4711 sleep, pid 4712 sh; output_gap: some';
+  const [told] = explainEnd({ ...run, state: 'timed_out', exitCode: null, reason }, 2000);
+  assert.equal(told?.message, 'node-1: timed out after 2s (left_behind: pid 4711 sleep, pid 4712 sh)');
+  const oom = { ...run, exitCode: 137, reason: 'oom_killed: out of memory' };
+  assert.equal(describeFailure(oom), 'exited with code 137 (oom_killed: out of memory)');
 });
 
 test('output that was cut is told once', () => {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { LinePrefixer, MAX_HELD_LINE_BYTES } from '../../../src/cli/output/line-prefixer.ts';
+import { LinePrefixer, LineScreen, MAX_HELD_LINE_BYTES } from '../../../src/cli/output/line-prefixer.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
 import { MemorySink } from '../../support/memory-sink.ts';
 
 function prefix(chunks: (string | Uint8Array)[], label: string | undefined = 'n1'): MemorySink {
@@ -118,5 +119,122 @@ test('output is the same whatever the chunk borders, and keeps every byte', () =
       assert.equal(labelled, whole.toString('latin1') + end);
     }),
     { numRuns: 500 },
+  );
+});
+
+/** Writers to one screen, with a clock of their own. */
+function writers(...labels: (string | undefined)[]) {
+  const clock = new FakeClock();
+  const sink = new MemorySink();
+  const screen = new LineScreen();
+  const all = labels.map((label) => new LinePrefixer({ label, sink, screen, clock }));
+  const say = (index: number, text: string | Buffer): void => all[index]?.write(Buffer.from(text as string));
+  return { clock, sink, say, end: (index: number) => all[index]?.end() };
+}
+
+test('a piece that ends with a carriage return is shown at once', () => {
+  const { sink, say } = writers('n1');
+  say(0, '10%\r');
+  assert.equal(sink.text, 'n1: 10%\r');
+  say(0, '20%\r');
+  say(0, '\n');
+  assert.equal(sink.text, 'n1: 10%\rn1: 20%\r\n');
+});
+
+test('an unfinished line is shown after 300 ms, and goes on without another label', async () => {
+  const { clock, sink, say, end } = writers('n1');
+  say(0, 'Password: ');
+  await clock.advance(299);
+  assert.equal(sink.text, '');
+  await clock.advance(1);
+  assert.equal(sink.text, 'n1: Password: ');
+  say(0, 'ok\nnext');
+  assert.equal(sink.text, 'n1: Password: ok\n');
+  end(0);
+  assert.equal(sink.text, 'n1: Password: ok\nn1: next\n');
+  await clock.advance(1000);
+  assert.equal(sink.text, 'n1: Password: ok\nn1: next\n');
+});
+
+test('dots that keep coming are shown, too', async () => {
+  const { clock, sink, say } = writers('n1');
+  for (let dots = 0; dots < 10; dots += 1) {
+    say(0, '.');
+    await clock.advance(100);
+  }
+  assert.ok(sink.text.startsWith('n1: ...') && sink.text.length >= 'n1: .......'.length, sink.text);
+  assert.equal(sink.text.split('n1').length, 2);
+});
+
+test('when the line of another one came between, a line goes on behind its label', async () => {
+  const { clock, sink, say, end } = writers('n1', 'n2');
+  say(0, 'Password: ');
+  await clock.advance(300);
+  say(1, 'hello\n');
+  say(0, 'ok\n');
+  assert.equal(sink.text, 'n1: Password: \nn2: hello\nn1: ok\n');
+  const before = sink.text.length;
+  say(0, '50%\r');
+  say(1, 'bye\n');
+  say(0, '60%\r');
+  end(0);
+  assert.equal(sink.text.slice(before), 'n1: 50%\r\nn2: bye\nn1: 60%\r\n');
+});
+
+test('a line that another one has ended is not ended again', async () => {
+  for (const rest of ['\n', '\r\n', '']) {
+    const { clock, sink, say, end } = writers('n1', 'n2');
+    say(0, 'prompt');
+    await clock.advance(300);
+    say(1, 'x\n');
+    say(0, rest);
+    end(0);
+    say(0, 'y\n');
+    assert.equal(sink.text, 'n1: prompt\nn2: x\nn1: y\n', JSON.stringify(rest));
+  }
+});
+
+test('without labels, unfinished lines of two do not become one', async () => {
+  const { clock, sink, say } = writers(undefined, undefined);
+  say(0, 'a');
+  say(1, 'b');
+  await clock.advance(300);
+  say(1, 'c\n');
+  assert.equal(sink.text, 'a\nbc\n');
+});
+
+test('a character is never torn apart, whenever it comes', async () => {
+  const { clock, sink, say, end } = writers('n1');
+  for (const byte of Buffer.from('é€😀')) {
+    say(0, Buffer.from([byte]));
+    await clock.advance(300);
+    assert.ok(!sink.text.includes('\ufffd'), JSON.stringify(sink.text));
+  }
+  assert.equal(sink.text, 'n1: é€😀');
+  say(0, Buffer.from([0xe2]));
+  await clock.advance(1000);
+  end(0);
+  assert.deepEqual(sink.bytes.subarray(-2), Buffer.from([0xe2, 10]), 'what never becomes one is not lost');
+});
+
+test('many writers and any pauses: each line of each one is complete, in order', async () => {
+  const step = fc.tuple(fc.nat(2), fc.constantFrom('a', 'b ', 'c\n', '\n', 'dd\r\n'), fc.constantFrom(0, 100, 300));
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
+      const { clock, sink, say, end } = writers('0', '1', '2');
+      const said = ['', '', ''];
+      for (const [index, text, pauseMs] of steps) {
+        said[index] += text;
+        say(index, text);
+        await clock.advance(pauseMs);
+      }
+      for (const index of [0, 1, 2]) end(index);
+      for (const index of [0, 1, 2]) {
+        const lines = sink.text.split('\n').filter((line) => line.startsWith(`${index}: `));
+        const text = lines.map((line) => line.slice(3)).join('');
+        assert.equal(text.replaceAll('\r', ''), (said[index] ?? '').replaceAll(/[\r\n]/g, ''));
+      }
+      assert.match(sink.text, /^(?:[012]: [^\n]*\n)*$/);
+    }),
   );
 });

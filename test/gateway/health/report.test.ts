@@ -258,6 +258,10 @@ test('time in which the gateway was down is nobody’s outage', () => {
   assert.deepEqual([gone?.outages, gone?.incidents.length], [1, 1], 'away before and after: one outage');
   assert.equal(gone?.offlineMs, DAY_MS - 7 * HOUR_MS - 90_000);
 
+  const start = FROM + 8 * HOUR_MS;
+  const twice = reportOf(before, { from: start + 5_000, to: start + 10_000 }, { from: start + 20_000, to: null });
+  assert.deepEqual([twice.nodes[0]?.outages, twice.nodes[0]?.offlineMs], [1, 10_000], 'back, and away by itself');
+
   const joined = reportOf({ from: FROM - HOUR_MS, to: null, awayMs: 0 }).nodes[0];
   assert.deepEqual([joined?.uptimePct, joined?.outages], [100, 0], 'a joined row that spans the downtime');
 });

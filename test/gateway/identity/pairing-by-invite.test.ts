@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import type { PairVerifyRequest } from '../../../src/protocol/node-messages.ts';
-import { TestNode, testGateway } from './fixtures.ts';
+import { type TestGateway, TestNode, testGateway } from './fixtures.ts';
 
 /** Another character in the last place, still of the alphabet. */
 function mistyped(code: string): string {
@@ -77,6 +77,60 @@ test('a node that never heard the answer to its pairing may come again with its 
   assert.equal(gateway.store.nodes.all().length, 1);
   await assert.rejects(new TestNode(gateway, 'other').pair({ code }), { code: 'invite_invalid' });
   await assert.rejects(node.pair({ code: mistyped(code) }), { code: 'gateway_not_proven' });
+});
+
+test('that node may do so whatever has become of the code since, and no other may', async (t) => {
+  const fates: [string, (gateway: TestGateway, id: string) => Promise<unknown>][] = [
+    ['another invite was made, which once pruned the spent ones', (gateway) => gateway.invite()],
+    ['it has expired', async (gateway) => gateway.clock.jumpWall(300_001)],
+    [
+      'both, weeks later',
+      async (gateway) => {
+        gateway.clock.jumpWall(29 * 86_400_000);
+        await gateway.invite();
+      },
+    ],
+    ['it was revoked', (gateway, id) => gateway.invites.revoke(id)],
+    [
+      'it was burned',
+      (gateway, id) =>
+        gateway.store.write(() => {
+          for (let n = 0; n < 5; n += 1) gateway.store.invites.countFailure(id);
+        }),
+    ],
+  ];
+  for (const [fate, happen] of fates) {
+    const gateway = testGateway(t);
+    const node = new TestNode(gateway);
+    const code = await gateway.invite({ uses: fate.startsWith('it was') ? 2 : 1 });
+    const first = await node.pair({ code });
+    await happen(gateway, code.slice(0, 4));
+    const again = await node.pair({ code });
+    assert.equal(again.status === 'paired' && first.status === 'paired' && again.id === first.id, true, fate);
+    await assert.rejects(new TestNode(gateway, 'other').pair({ code }), { code: 'invite_invalid' }, fate);
+    assert.deepEqual(
+      gateway.invites.open().filter(({ id }) => code.startsWith(id)),
+      [],
+      fate,
+    );
+  }
+});
+
+test('a code that lets nobody in any more gives a person no other role', async (t) => {
+  for (const fate of ['revoked', 'burned', 'expired']) {
+    const gateway = testGateway(t);
+    const person = new TestNode(gateway);
+    const logIn = (code: string) => person.pair({ code, as: 'person', name: 'anna', labels: {}, facts: undefined });
+    await logIn(await gateway.invite({ role: 'viewer' }));
+    const code = await gateway.invite({ role: 'admin' });
+    const id = code.slice(0, 4);
+    if (fate === 'revoked') await gateway.invites.revoke(id);
+    if (fate === 'expired') gateway.clock.jumpWall(300_001);
+    if (fate === 'burned')
+      for (let n = 0; n < 5; n += 1) await gateway.store.write(() => gateway.store.invites.countFailure(id));
+    await assert.rejects(logIn(code), { code: 'invite_invalid' }, fate);
+    assert.equal(gateway.store.people.byName('anna')?.role, 'viewer');
+  }
 });
 
 test('a mistyped secret: the node stops before it has sent a proof of its own', async (t) => {

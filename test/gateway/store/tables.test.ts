@@ -297,7 +297,7 @@ test('old sessions are joined in steps without changing how long the node was th
   assert.equal(store.health.forgetSessions('a', 500_000), 2);
 });
 
-test('an invite is used as often as it says, not after its end, and pruned when it can never be used again', (t) => {
+test('an invite is used as often as it says, not after its end, nor once it is burned or revoked; it is pruned by its end', (t) => {
   const store = openStore(t);
   const invite = {
     secret: 's',
@@ -319,10 +319,19 @@ test('an invite is used as often as it says, not after its end, and pruned when 
   );
   for (let n = 0; n < 5; n += 1) store.invites.countFailure('burn');
   assert.equal(store.invites.byId('burn')?.failures, 5);
-  store.invites.prune(50, 5);
+  assert.equal(store.invites.use('burn', 0), false);
+  store.invites.insert({ ...invite, id: 'gone', usesLeft: 1 });
+  store.invites.revoke('gone', 50);
+  assert.equal(store.invites.use('gone', 50), false);
+  store.invites.prune(99);
   assert.deepEqual(
-    ['twoo', 'late', 'burn'].map((id) => store.invites.byId(id)?.id),
-    [undefined, 'late', undefined],
+    ['twoo', 'late', 'burn', 'gone'].map((id) => store.invites.byId(id)?.id),
+    ['twoo', 'late', 'burn', undefined],
+  );
+  store.invites.prune(100);
+  assert.deepEqual(
+    store.invites.all().map(({ id }) => id),
+    ['late'],
   );
   const { labels, ephemeral, createdBy } = store.invites.byId('late') ?? {};
   assert.deepEqual({ labels, ephemeral, createdBy }, { labels: { a: '1' }, ephemeral: true, createdBy: 'local' });

@@ -6,6 +6,8 @@ import { test } from 'node:test';
 import { type PlanHost, planCommand } from '../../../src/node/runner/command-plan.ts';
 import { runTool } from '../../../src/node/runner/run-tool.ts';
 import { findUser, parsePasswd } from '../../../src/node/runner/user-lookup.ts';
+import { environmentFault, MAX_VARIABLE_BYTES } from '../../../src/protocol/limits.ts';
+import { loginEnvironment } from '../../../src/shared/login-environment.ts';
 import {
   DEADLINE_MS,
   isAlive,
@@ -13,6 +15,7 @@ import {
   runWhole,
   startRunner,
   temporaryFolder,
+  until,
   untilSaid,
 } from './support/harness.ts';
 
@@ -51,7 +54,7 @@ test('another user: as root it is that user all over; without rights it does not
   assert.ok(nobody);
   const [name, groups, env, cwd] = stdout.toString().split('\n');
   assert.deepEqual([name, groups], ['nobody', 'nogroup']);
-  assert.equal(env, `${nobody.home}|nobody|nobody|${nobody.shell}|base|it's|${spec.run}`);
+  assert.equal(env, `${nobody.home}|nobody|nobody|/bin/sh|base|it's|${spec.run}`, 'nologin is no shell');
   assert.equal(cwd, '/');
   assert.equal(stderr.toString(), 'err\n', 'its own stderr can be opened again');
   assert.equal(outcome.signal, 'SIGKILL', 'nothing stands between the command and its parent');
@@ -63,9 +66,13 @@ test('what another user has started is ended wherever it went', timeout, async (
   const spec = makeSpec('env -i setsid -f sleep 297; set -m; sleep 297 & echo ready; wait', { user: 'nobody' });
   runner.accept(spec);
   await untilSaid(runner, spec.run, 'ready');
-  const { stdout } = await runTool('pgrep', ['-x', '-f', 'sleep 297']);
-  const pids = stdout.split('\n').map(Number);
-  assert.equal(pids.length, 2);
+  let pids: number[] = [];
+  // The shell has said so before its children have become what they are.
+  await until(async () => {
+    const { stdout } = await runTool('pgrep', ['-x', '-f', 'sleep 297']);
+    pids = stdout.split('\n').map(Number);
+    return pids.length === 2;
+  }, 'both of them');
   assert.equal((await runner.cancel(spec.run)).outcome?.reason, 'canceled: on request');
   for (const pid of pids) assert.equal(await isAlive(pid), false);
 });
@@ -74,12 +81,12 @@ test('for another user, values of variables reach the command whole', timeout, a
   const runner = await startRunner(t);
   const odd = ` a'b"c$HOME\\ \`x\`\n* `;
   const user = userInfo().uid === 0 ? 'nobody' : userInfo().username;
-  const env = { ODD: odd, IFS: 'x', PATH: '/bin:/usr/bin' };
+  const env = { FLEET_SET_ODD: 'another', ODD: odd, IFS: 'x', PATH: '/bin:/usr/bin', n: '1', name: '2' };
   const { stdout } = await runWhole(
     runner,
-    makeSpec('printf %s "$ODD"; env | grep -c FLEET_SET_; exit 0', { user, env }),
+    makeSpec('printf %s "$ODD$FLEET_SET_ODD$n$name"; env | grep -c FLEET_SET_; exit 0', { user, env }),
   );
-  assert.equal(stdout.toString(), `${odd}0\n`);
+  assert.equal(stdout.toString(), `${odd}another121\n`);
 });
 
 test("the run's own variables are not given to what runs as root", async () => {
@@ -91,6 +98,46 @@ test("the run's own variables are not given to what runs as root", async () => {
   assert.ok(!plan.argv.join(' ').includes('evil'), 'values are on no command line');
   assert.ok(plan.argv.indexOf('--') < plan.argv.indexOf('/bin/sh'));
   assert.deepEqual(plan.argv.slice(-3), ['/bin/sh', '-c', 'true']);
+});
+
+test('another user gets the PATH of a login, not the one of root, and what the config of the node adds', async () => {
+  const plan = await planCommand(
+    makeSpec('true', { user: 'nobody' }),
+    host({ baseEnv: { PATH: '/usr/sbin', XDG_RUNTIME_DIR: '/run/user/0' }, addedEnv: { HTTP_PROXY: 'http://proxy' } }),
+  );
+  assert.equal(plan.env.PATH, loginEnvironment(NOBODY).PATH);
+  assert.equal(plan.env.XDG_RUNTIME_DIR, undefined);
+  assert.equal(plan.env.HTTP_PROXY, 'http://proxy');
+  const own = await planCommand(makeSpec('true', { user: 'nobody' }), host({ addedEnv: { PATH: '/opt/bin:/bin' } }));
+  assert.equal(own.env.PATH, '/opt/bin:/bin');
+});
+
+test('the largest environment that is taken reaches the command, whoever that is', timeout, async (t) => {
+  const runner = await startRunner(t);
+  const large = { BIG: 'x'.repeat(MAX_VARIABLE_BYTES - 3) };
+  const many = Object.fromEntries(
+    Array.from({ length: 4000 }, (_, index) => [`A_VARIABLE_WITH_A_LONG_NAME_${index}`, 'x'.repeat(20)]),
+  );
+  for (const env of [large, many]) {
+    assert.equal(environmentFault(env), undefined);
+    for (const user of [undefined, ...(userInfo().uid === 0 ? ['nobody'] : [])]) {
+      const spec = makeSpec("env | grep -c '^\\(BIG\\|A_\\)'", { env, ...(user === undefined ? {} : { user }) });
+      const { stdout, outcome } = await runWhole(runner, spec);
+      assert.equal(outcome.reason, null);
+      assert.equal(Number(stdout), Object.keys(env).length);
+    }
+  }
+});
+
+test('what is too much for this system is named, with its limit, and never started', timeout, async (t) => {
+  const runner = await startRunner(t, { baseEnv: { PATH: process.env.PATH, HUGE: 'x'.repeat(131_072) } });
+  const { outcome } = await runWhole(runner, makeSpec('true'));
+  assert.equal(outcome.state, 'failed_to_start');
+  assert.match(outcome.reason ?? '', /^spawn_failed: E2BIG: HUGE takes 131078 bytes; this system takes 131072/);
+  const parts = Object.fromEntries(Array.from({ length: 30 }, (_, index) => [`P${index}`, 'x'.repeat(120_000)]));
+  const second = await startRunner(t, { baseEnv: { PATH: process.env.PATH, ...parts } });
+  const { outcome: all } = await runWhole(second, makeSpec('true'));
+  assert.match(all.reason ?? '', /^spawn_failed: E2BIG: arguments and environment take \d+ bytes; .*stack limit/);
 });
 
 test('without root it goes through sudo, which is told the names of the variables only', timeout, async (t) => {

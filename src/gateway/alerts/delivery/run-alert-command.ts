@@ -1,7 +1,11 @@
 /** Tells a command: the message as JSON on stdin and in variables, no shell in between, and an end to it in time. */
-import { spawn } from 'node:child_process';
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import os from 'node:os';
+import type { Readable, Writable } from 'node:stream';
 import type { Clock } from '../../../shared/clock.ts';
 import { systemErrorCode } from '../../../shared/errors.ts';
+import { loginUmask } from '../../../shared/login-environment.ts';
 import { harmlessJson, stripControl } from '../../../shared/strip-control.ts';
 import { type AlertMessage, detailOf, titleOf } from './alert-message.ts';
 import type { Attempt } from './attempt.ts';
@@ -26,12 +30,7 @@ export function runAlertCommand(
 ): Promise<Attempt> {
   const [file = '', ...args] = command;
   return new Promise((resolve) => {
-    // A group of its own, so that what it started goes with it.
-    const child = spawn(file, args, {
-      detached: true,
-      stdio: ['pipe', 'ignore', 'pipe'],
-      env: { ...env, ...variablesOf(id, message) },
-    });
+    const child = start(file, args, { ...env, ...variablesOf(id, message) });
     let stderr = '';
     let killed: string | undefined;
     const kill = (why: string): void => {
@@ -64,6 +63,27 @@ export function runAlertCommand(
     });
     if (signal.aborted) abort();
   });
+}
+
+/** As a login would, in a group of its own, so that what it started goes with it. */
+function start(file: string, args: string[], env: NodeJS.ProcessEnv): ChildProcessByStdio<Writable, null, Readable> {
+  const cwd = env.HOME !== undefined && existsSync(env.HOME) ? env.HOME : '/';
+  const ownUmask = process.umask(loginUmask());
+  try {
+    const child = spawn(file, args, { detached: true, stdio: ['pipe', 'ignore', 'pipe'], cwd, env });
+    if (child.pid !== undefined) resetPriority(child.pid);
+    return child;
+  } finally {
+    process.umask(ownUmask);
+  }
+}
+
+function resetPriority(pid: number): void {
+  try {
+    os.setPriority(pid, 0);
+  } catch {
+    // Only root may make it less nice again; or it is gone already.
+  }
 }
 
 function variablesOf(id: string, message: AlertMessage): Record<string, string> {
