@@ -54,6 +54,7 @@ import { Tokens } from './identity/tokens.ts';
 import { GatewayMetrics } from './metrics/gateway-metrics.ts';
 import { PeopleConnections } from './people-connections.ts';
 import { createScheduler } from './schedule/create-scheduler.ts';
+import { localTimeZone } from './schedule/time-zone.ts';
 import { Sessions } from './sessions.ts';
 import { KeyConnections } from './ssh/key-connections.ts';
 import { sshLimitsOf } from './ssh/ssh-config.ts';
@@ -209,8 +210,7 @@ export class Gateway {
       renderReport: report,
       onOutcome: (...outcome) => metrics.scheduleOutcome(...outcome),
     });
-    const localTimeZone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-    addScheduleRoutes(app, { ...sources, scheduler, places, localTimeZone });
+    addScheduleRoutes(app, { ...sources, scheduler, places, localTimeZone: localTimeZone(env.TZ) });
     const describeGateway = (): GatewayView => {
       if (this.#view === undefined) throw new FleetError('busy', 'the gateway is starting');
       const nodes = {

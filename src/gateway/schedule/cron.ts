@@ -1,6 +1,8 @@
 /** Times of a cron expression in a time zone: the one place that knows croner, which only computes here; the timer is ours. */
 import { Cron } from 'croner';
 import { FleetError } from '../../shared/errors.ts';
+import { type Crontab, parseCrontab } from './crontab.ts';
+import { assertTimeZone } from './time-zone.ts';
 
 /** Times of one schedule, to the minute. All are ms since the epoch. */
 export interface CronTimes {
@@ -11,21 +13,28 @@ export interface CronTimes {
 }
 
 /**
- * Reads five fields, or a nickname such as `@daily`. Changes of the clock are taken as cron(8) takes them: a fixed time that
- * does not exist on that day comes at once after the gap, one that exists twice comes once, and what has a `*` or a step in
- * its hours or minutes follows elapsed time.
+ * Reads crontab(5). Changes of the clock are taken as cron(8) takes them: a fixed time that does not exist on that day comes at once
+ * after the gap, one that exists twice comes once, and what starts with `*` in its hours or minutes follows elapsed time.
  * @throws FleetError `usage` for what is no expression, no time zone, or never comes.
  */
 export function parseCron(expression: string, timeZone: string): CronTimes {
-  refuseTimeZone(timeZone);
-  // croner's `?` is the time at which it reads the expression: another one after each restart.
-  if (expression.includes('?')) throw badCron(expression, '? has no meaning here');
-  let cron: Cron;
+  assertTimeZone(timeZone);
+  let crontab: Crontab;
   try {
-    cron = new Cron(expression, { mode: '5-part', timezone: timeZone, fixedTimeRule: 'no-wildcard', paused: true });
+    crontab = parseCrontab(expression);
   } catch (error) {
-    throw badCron(expression, error instanceof Error ? error.message.replace(/^CronPattern: /, '') : String(error));
+    throw badCron(expression, error instanceof Error ? error.message : String(error));
   }
+  const { minutes, hours, daysOfMonth, months, daysOfWeek, bothDays, isWild } = crontab;
+  // Values only, so that nothing of croner's own dialect is left; it takes what has a step for wild.
+  const minute = isWild ? minutes.map((value) => `${value}-${value}/1`) : minutes;
+  const cron = new Cron([minute, hours, daysOfMonth, months, daysOfWeek].join(' '), {
+    mode: '5-part',
+    timezone: timeZone,
+    fixedTimeRule: 'no-wildcard',
+    domAndDow: bothDays,
+    paused: true,
+  });
   const after = (at: number): number | null => cron.nextRun(new Date(at))?.getTime() ?? null;
   const times: CronTimes = {
     after,
@@ -56,15 +65,4 @@ function badCron(expression: string, why: string): FleetError {
   return new FleetError('usage', `${JSON.stringify(expression)} is no cron expression: ${why}`, {
     hint: "Write minute, hour, day, month and weekday, such as '0 7 * * 1-5', or @hourly, @daily, @weekly, @monthly.",
   });
-}
-
-function refuseTimeZone(timeZone: string): void {
-  try {
-    new Intl.DateTimeFormat('en', { timeZone });
-  } catch (error) {
-    throw new FleetError('usage', `there is no time zone ${timeZone}`, {
-      hint: 'Take an IANA name such as Europe/Berlin, or UTC.',
-      cause: error,
-    });
-  }
 }
