@@ -139,7 +139,7 @@ export class Gateway {
     }
     await store.write(() => store.audit.noteStart({ version: FLEET_VERSION, pid: process.pid }));
     const databaseWatch = new DatabaseWatch({ file: paths.database, clock, logger });
-    const readFaults = (): string[] => (databaseWatch.fault === null ? [] : [databaseWatch.fault]);
+    const readFaults = (): string[] => [databaseWatch.fault, monitor.storageFault].filter((fault) => fault !== null);
     const refusals = new Refusals({ store, clock, logger });
     this.#life.opened(() => refusals.close());
     await store.write(() => {

@@ -85,9 +85,12 @@ test('the gateway: the node keeps what cannot be stored, and delivers it once th
     'a full disk',
     PATIENCE_MS,
   );
+  const faults = async (): Promise<string> => (await world.fleet(['health', '--json'])).text;
+  await until(async () => /heartbeats cannot be stored/.test(await faults()), 'the fault in fleet health', PATIENCE_MS);
   execFileSync('mount', ['-o', 'remount,size=200m', disk]);
   assert.equal((await world.fleet(['jobs', 'wait', job])).code, 0);
   const numbers = (await world.fleet(['jobs', 'logs', job])).text.trimEnd().split('\n');
   assert.equal(numbers.length, LINES);
   assert.ok(numbers.every((line, index) => line === String(index + 1)));
+  await until(async () => !/cannot be stored/.test(await faults()), 'the end of the fault', PATIENCE_MS);
 });

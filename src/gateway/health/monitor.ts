@@ -75,8 +75,9 @@ interface Entry {
 export class HealthMonitor {
   readonly #options: HealthMonitorOptions;
   readonly #entries = new Map<string, Entry>();
-  /** Heartbeats since the last one that could be stored. */
+  /** Heartbeats since the last one that could be stored, and why. */
   #unstored = 0;
+  #unstoredWhy = '';
 
   constructor(options: HealthMonitorOptions) {
     this.#options = options;
@@ -203,7 +204,13 @@ export class HealthMonitor {
     return entry;
   }
 
+  /** What keeps heartbeats out of the database now; null if nothing does. */
+  get storageFault(): string | null {
+    return this.#unstored === 0 ? null : `heartbeats cannot be stored: ${this.#unstoredWhy}`;
+  }
+
   #noteUnstored(error: FleetError): void {
+    this.#unstoredWhy = error.message;
     this.#unstored += 1;
     if (this.#unstored > 1) return;
     this.#options.logger.error({ err: error }, 'heartbeats cannot be stored; until they can, the history has a gap');

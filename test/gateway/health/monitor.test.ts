@@ -147,8 +147,10 @@ test('while the disk is full a node is known as it is, and what the history must
   assert.equal(monitor.healthOf({ id: 'n' }).status, 'limited');
   assert.equal(lastSeen({ lastSeenAt: begun }, monitor.healthOf({ id: 'n' })), clock.now());
   assert.deepEqual(errors, ['heartbeats cannot be stored; until they can, the history has a gap']);
+  assert.equal(monitor.storageFault, 'heartbeats cannot be stored: database or disk is full');
   full.mock.restore();
   await beat(FULL);
+  assert.equal(monitor.storageFault, null);
   assert.deepEqual(
     store.incidents.between('n', 0, clock.now() + 1).map(({ status, startedAt }) => [status, startedAt - begun]),
     [['limited', 120_000]],
