@@ -31,14 +31,17 @@ async function createWorld(t: TestContext): Promise<FleetWorld> {
   return world;
 }
 
+async function beatOften({ home }: FleetWorld): Promise<void> {
+  const config = { gateway: { heartbeatInterval: '1s' } };
+  await writeFile(path.join(home, 'config.yaml'), JSON.stringify(config), { mode: 0o600 });
+}
+
 test('a node: an output larger than its disk, then a disk that others fill', timeout, async (t) => {
   const world = await createWorld(t);
   const disk = await smallDisk(t, world.nodeHome('n1'), '16m');
   if (disk === undefined) return;
   await mkdir(world.home, { mode: 0o700 });
-  await writeFile(path.join(world.home, 'config.yaml'), JSON.stringify({ gateway: { heartbeatInterval: '1s' } }), {
-    mode: 0o600,
-  });
+  await beatOften(world);
   await world.startGateway();
   await world.startNode('n1');
   for (let round = 0; round < 2; round += 1) {
@@ -77,6 +80,7 @@ test('the gateway: the node keeps what cannot be stored, and delivers it once th
   const world = await createWorld(t);
   const disk = await smallDisk(t, world.home, '24m');
   if (disk === undefined) return;
+  await beatOften(world);
   await world.startGateway();
   await world.startNode('n1');
   const job = (await world.fleet(['run', '--async', 'n1', `seq ${LINES}`])).text.trim();
