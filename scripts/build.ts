@@ -26,6 +26,9 @@ const servicesApart: Plugin = {
       const name = imported.split('/')[1] ?? '';
       return { path: `./${name}.${name === 'remote' ? 'cjs' : 'mjs'}`, external: true };
     });
+    context.onResolve({ filter: /\/protocol\/answers\.ts$/ }, ({ kind }) =>
+      kind === 'dynamic-import' ? { path: './answers.cjs', external: true } : undefined,
+    );
   },
 };
 
@@ -74,6 +77,15 @@ const remote: BuildOptions = {
   banner: { js: "const __bundleUrl = require('node:url').pathToFileURL(__filename).href;" },
 };
 
+/** With zod inside, so that it is one file to read. */
+const answers: BuildOptions = {
+  ...common,
+  entryPoints: ['src/protocol/answers.ts'],
+  outfile: path.join(staging, 'answers.cjs'),
+  format: 'cjs',
+  minify: true,
+};
+
 const service = (name: string): BuildOptions => ({
   ...common,
   entryPoints: [`src/${name}/main.ts`],
@@ -95,6 +107,7 @@ const [ofCli, ofShim] = await Promise.all([
   build(cli),
   build(shim),
   build(remote),
+  build(answers),
   build(service('gateway')),
   build(service('node')),
 ]);

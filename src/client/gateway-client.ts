@@ -3,6 +3,7 @@ import type http from 'node:http';
 import type { Readable } from 'node:stream';
 import type { SilenceRequest } from '../protocol/alert-requests.ts';
 import type { AlertTestView, AlertView, SilenceView } from '../protocol/alert-views.ts';
+import type { Answers } from '../protocol/answers.ts';
 import type { AuditHeadView, AuditPage, AuditQuery } from '../protocol/audit.ts';
 import type { InvitationRequest, JobPage, JobView, SubmitJobRequest } from '../protocol/job-messages.ts';
 import type { ProcessesQuery, ProcessesView } from '../protocol/processes.ts';
@@ -20,9 +21,10 @@ import type {
   RotatedKeyView,
 } from '../protocol/views.ts';
 import { toFleetError } from '../shared/errors.ts';
-import { openRequest, type RequestOptions, requestJson } from '../shared/http/request.ts';
+import { openRequest, type RequestOptions } from '../shared/http/request.ts';
 import type { GatewayTransport } from './gateway-transport.ts';
 import { type ListJobsQuery, readJobs } from './read-jobs.ts';
+import { requestAnswer } from './request-answer.ts';
 import { UnixSocketTransport } from './unix-socket-transport.ts';
 
 /** An upload may last as long as the command that reads it: the longest delay that a timer takes, ms. */
@@ -31,8 +33,6 @@ const NO_DEADLINE_MS = 2 ** 31 - 1;
 const REPORT_DEADLINE_MS = 120_000;
 /** Longer than any webhook, and than any command that is told of alerts should take, ms. */
 const ALERT_TEST_DEADLINE_MS = 300_000;
-/** Largest answer that lists nodes, runs or rows: a gateway has thousands of them; bytes. */
-const MAX_LIST_BYTES = 64 * 1024 * 1024;
 /** An earlier version stored errors of nodes of up to 256 MiB in rows of the audit log, which must stay checkable; bytes. */
 const MAX_WHOLE_ROWS_BYTES = 400 * 1024 * 1024;
 
@@ -79,78 +79,77 @@ export class GatewayClient {
   }
 
   gateway(): Promise<GatewayView> {
-    return this.#json({ method: 'GET', path: '/v1/gateway' });
+    return this.#json('gateway', { method: 'GET', path: '/v1/gateway' });
   }
 
   /** Reads the gateway's configuration anew. */
   reload(): Promise<ReloadView> {
-    return this.#json({ method: 'POST', path: '/v1/gateway/reload' });
+    return this.#json('reload', { method: 'POST', path: '/v1/gateway/reload' });
   }
 
   /** Begins the orderly end of the gateway; it is gone when its process is. */
   shutdown(): Promise<{ pid: number }> {
-    return this.#json({ method: 'POST', path: '/v1/gateway/shutdown' });
+    return this.#json('shutdown', { method: 'POST', path: '/v1/gateway/shutdown' });
   }
 
   /** Replaces the key that signs tokens and tickets. */
   rotateKey(): Promise<RotatedKeyView> {
-    return this.#json({ method: 'POST', path: '/v1/gateway/rotate-key' });
+    return this.#json('rotatedKey', { method: 'POST', path: '/v1/gateway/rotate-key' });
   }
 
   invite(body: InvitationRequest): Promise<InviteView> {
-    return this.#json({ method: 'POST', path: '/v1/invites', body });
+    return this.#json('invite', { method: 'POST', path: '/v1/invites', body });
   }
 
   /** Those that can still be used. */
   async invites(): Promise<OpenInviteView[]> {
-    return (await this.#json<{ invites: OpenInviteView[] }>({ method: 'GET', path: '/v1/invites' })).invites;
+    return (await this.#json('invites', { method: 'GET', path: '/v1/invites' })).invites;
   }
 
   /** By the first four characters of its code. */
   revokeInvite(id: string): Promise<void> {
-    return this.#json({ method: 'DELETE', path: `/v1/invites/${encodeURIComponent(id)}` });
+    return this.#json('nothing', { method: 'DELETE', path: `/v1/invites/${encodeURIComponent(id)}` });
   }
 
   /** Those of people first; revoked ones, too. */
   async keys(): Promise<KeyView[]> {
-    return (await this.#json<{ keys: KeyView[] }>({ method: 'GET', path: '/v1/keys' })).keys;
+    return (await this.#json('keys', { method: 'GET', path: '/v1/keys' })).keys;
   }
 
   /** `which` is a name, a fingerprint, an id or the unique beginning of an id. */
   revokeKey(which: string): Promise<KeyView> {
-    return this.#json({ method: 'POST', path: `/v1/keys/${encodeURIComponent(which)}/revoke` });
+    return this.#json('key', { method: 'POST', path: `/v1/keys/${encodeURIComponent(which)}/revoke` });
   }
 
   /** All nodes, or those that a selector means. */
   async nodes(query: { selector?: string; exclude?: string | undefined } = {}): Promise<NodeView[]> {
-    const answer = await this.#json<{ nodes: NodeView[] }>({ method: 'GET', path: withQuery('/v1/nodes', query) });
-    return answer.nodes;
+    return (await this.#json('nodes', { method: 'GET', path: withQuery('/v1/nodes', query) })).nodes;
   }
 
   /** `which` is a name, an id or the unique beginning of an id, here and below. */
   node(which: string): Promise<NodeDetailView> {
-    return this.#json({ method: 'GET', path: `/v1/nodes/${encodeURIComponent(which)}` });
+    return this.#json('node', { method: 'GET', path: `/v1/nodes/${encodeURIComponent(which)}` });
   }
 
   changeNode(which: string, body: NodeChange): Promise<NodeDetailView> {
-    return this.#json({ method: 'PATCH', path: `/v1/nodes/${encodeURIComponent(which)}`, body });
+    return this.#json('node', { method: 'PATCH', path: `/v1/nodes/${encodeURIComponent(which)}`, body });
   }
 
   revokeNode(which: string): Promise<NodeDetailView> {
-    return this.#json({ method: 'POST', path: `/v1/nodes/${encodeURIComponent(which)}/revoke` });
+    return this.#json('node', { method: 'POST', path: `/v1/nodes/${encodeURIComponent(which)}/revoke` });
   }
 
   /** Forgets the suspicion that two machines use the node's key. */
   resetNode(which: string): Promise<NodeDetailView> {
-    return this.#json({ method: 'POST', path: `/v1/nodes/${encodeURIComponent(which)}/reset` });
+    return this.#json('node', { method: 'POST', path: `/v1/nodes/${encodeURIComponent(which)}/reset` });
   }
 
   removeNode(which: string): Promise<void> {
-    return this.#json({ method: 'DELETE', path: `/v1/nodes/${encodeURIComponent(which)}` });
+    return this.#json('nothing', { method: 'DELETE', path: `/v1/nodes/${encodeURIComponent(which)}` });
   }
 
   async pending(): Promise<PendingView[]> {
-    return (await this.#json<{ pending: PendingView[] }>({ method: 'GET', path: '/v1/pending' })).pending;
+    return (await this.#json('pendingList', { method: 'GET', path: '/v1/pending' })).pending;
   }
 
   /** `which` is the name or the comparison code. */
@@ -158,11 +157,11 @@ export class GatewayClient {
     which: string,
     body: { decision: 'approve' | 'reject'; name?: string | undefined; labels?: Record<string, string> },
   ): Promise<PendingView> {
-    return this.#json({ method: 'POST', path: `/v1/pending/${encodeURIComponent(which)}`, body });
+    return this.#json('pending', { method: 'POST', path: `/v1/pending/${encodeURIComponent(which)}`, body });
   }
 
   submitJob(body: SubmitJobRequest): Promise<JobView> {
-    return this.#json({ method: 'POST', path: '/v1/jobs', body: { ...body, follow: false } });
+    return this.#json('job', { method: 'POST', path: '/v1/jobs', body: { ...body, follow: false } });
   }
 
   /** Newest first. */
@@ -174,20 +173,20 @@ export class GatewayClient {
 
   /** A part of that list; {@link readJobs} reads them all. */
   jobPage(query: ListJobsQuery & { before?: number | undefined }): Promise<JobPage> {
-    return this.#json({ method: 'GET', path: withQuery('/v1/jobs', query) });
+    return this.#json('jobPage', { method: 'GET', path: withQuery('/v1/jobs', query) });
   }
 
   job(which: string): Promise<JobView> {
-    return this.#json({ method: 'GET', path: `/v1/jobs/${encodeURIComponent(which)}` });
+    return this.#json('job', { method: 'GET', path: `/v1/jobs/${encodeURIComponent(which)}` });
   }
 
   cancelJob(which: string): Promise<JobView> {
-    return this.#json({ method: 'POST', path: `/v1/jobs/${encodeURIComponent(which)}/cancel` });
+    return this.#json('job', { method: 'POST', path: `/v1/jobs/${encodeURIComponent(which)}/cancel` });
   }
 
   /** Sends `stream` to the stdin of a job's only run; resolves when the node has taken all of it or the run has ended. */
   sendStdin(job: string, stream: Readable, signal?: AbortSignal): Promise<void> {
-    return this.#json({
+    return this.#json('nothing', {
       method: 'POST',
       path: `/v1/jobs/${encodeURIComponent(job)}/stdin`,
       headers: { 'content-type': 'application/octet-stream' },
@@ -220,36 +219,36 @@ export class GatewayClient {
 
   /** A part of the audit log. */
   auditPage(query: AuditQuery): Promise<AuditPage> {
-    const maxAnswerBytes = query.whole === undefined ? MAX_LIST_BYTES : MAX_WHOLE_ROWS_BYTES;
-    return this.#json({ method: 'GET', path: withQuery('/v1/audit', query), maxAnswerBytes });
+    const maxAnswerBytes = query.whole === undefined ? undefined : MAX_WHOLE_ROWS_BYTES;
+    return this.#json('auditPage', { method: 'GET', path: withQuery('/v1/audit', query), maxAnswerBytes });
   }
 
   auditHead(): Promise<AuditHeadView> {
-    return this.#json({ method: 'GET', path: '/v1/audit/head' });
+    return this.#json('auditHead', { method: 'GET', path: '/v1/audit/head' });
   }
 
   health(node?: string): Promise<HealthView> {
-    return this.#json({ method: 'GET', path: withQuery('/v1/health', { node }) });
+    return this.#json('health', { method: 'GET', path: withQuery('/v1/health', { node }) });
   }
 
   /** Newest first; the active ones only, the worst first. */
   async alerts(query: { active?: boolean; limit?: number } = {}): Promise<AlertView[]> {
-    return (await this.#json<{ alerts: AlertView[] }>({ method: 'GET', path: withQuery('/v1/alerts', query) })).alerts;
+    return (await this.#json('alerts', { method: 'GET', path: withQuery('/v1/alerts', query) })).alerts;
   }
 
   async silences(): Promise<SilenceView[]> {
     const path = '/v1/alerts/silences';
-    return (await this.#json<{ silences: SilenceView[] }>({ method: 'GET', path })).silences;
+    return (await this.#json('silences', { method: 'GET', path })).silences;
   }
 
   /** `what` is a rule, a node, or an alert, here and below. */
   silence(body: SilenceRequest): Promise<SilenceView> {
-    return this.#json({ method: 'POST', path: '/v1/alerts/silences', body });
+    return this.#json('silence', { method: 'POST', path: '/v1/alerts/silences', body });
   }
 
   async unsilence(what: string): Promise<SilenceView[]> {
     const path = '/v1/alerts/unsilence';
-    return (await this.#json<{ silences: SilenceView[] }>({ method: 'POST', path, body: { what } })).silences;
+    return (await this.#json('silences', { method: 'POST', path, body: { what } })).silences;
   }
 
   /** Resolves when each receiver, or the one, has taken a test message or has not. */
@@ -257,12 +256,12 @@ export class GatewayClient {
     const body = receiver === undefined ? {} : { receiver };
     const path = '/v1/alerts/test';
     const options = { method: 'POST', path, body, answerDeadlineMs: ALERT_TEST_DEADLINE_MS } as const;
-    return (await this.#json<{ results: AlertTestView[] }>(options)).results;
+    return (await this.#json('alertTests', options)).results;
   }
 
   processes(node: string, query: Partial<ProcessesQuery>): Promise<ProcessesView> {
     const path = withQuery(`/v1/nodes/${encodeURIComponent(node)}/processes`, query);
-    return this.#json({ method: 'GET', path });
+    return this.#json('processes', { method: 'GET', path });
   }
 
   async healthReport(query: ReportQuery): Promise<Report> {
@@ -273,39 +272,43 @@ export class GatewayClient {
   }
 
   addSchedule(body: AddScheduleRequest): Promise<ScheduleView> {
-    return this.#json({ method: 'POST', path: '/v1/schedules', body });
+    return this.#json('schedule', { method: 'POST', path: '/v1/schedules', body });
   }
 
   /** By name. */
   async schedules(): Promise<ScheduleView[]> {
-    return (await this.#json<{ schedules: ScheduleView[] }>({ method: 'GET', path: '/v1/schedules' })).schedules;
+    return (await this.#json('schedules', { method: 'GET', path: '/v1/schedules' })).schedules;
   }
 
   schedule(name: string): Promise<ScheduleView> {
-    return this.#json({ method: 'GET', path: `/v1/schedules/${encodeURIComponent(name)}` });
+    return this.#json('schedule', { method: 'GET', path: `/v1/schedules/${encodeURIComponent(name)}` });
   }
 
   pauseSchedule(name: string, paused: boolean): Promise<ScheduleView> {
-    return this.#json({ method: 'PATCH', path: `/v1/schedules/${encodeURIComponent(name)}`, body: { paused } });
+    return this.#json('schedule', {
+      method: 'PATCH',
+      path: `/v1/schedules/${encodeURIComponent(name)}`,
+      body: { paused },
+    });
   }
 
   removeSchedule(name: string): Promise<void> {
-    return this.#json({ method: 'DELETE', path: `/v1/schedules/${encodeURIComponent(name)}` });
+    return this.#json('nothing', { method: 'DELETE', path: `/v1/schedules/${encodeURIComponent(name)}` });
   }
 
   /** Newest first. */
   async scheduleHistory(name: string, limit?: number): Promise<FiringView[]> {
     const path = withQuery(`/v1/schedules/${encodeURIComponent(name)}/history`, { limit });
-    return (await this.#json<{ firings: FiringView[] }>({ method: 'GET', path })).firings;
+    return (await this.#json('firings', { method: 'GET', path })).firings;
   }
 
   /** Does now what it does at its times; resolves when that is begun, waits, or is skipped. */
   runSchedule(name: string): Promise<FiringView> {
-    return this.#json({ method: 'POST', path: `/v1/schedules/${encodeURIComponent(name)}/run` });
+    return this.#json('firing', { method: 'POST', path: `/v1/schedules/${encodeURIComponent(name)}/run` });
   }
 
-  #json<T>(options: RequestOptions): Promise<T> {
-    return this.#send(options, (routed) => requestJson<T>({ maxAnswerBytes: MAX_LIST_BYTES, ...routed }));
+  #json<K extends keyof Answers>(answer: K, options: RequestOptions): Promise<Answers[K]> {
+    return this.#send(options, (routed) => requestAnswer(answer, routed));
   }
 
   #open(options: RequestOptions): Promise<http.IncomingMessage> {

@@ -3,11 +3,14 @@ import type { Readable } from 'node:stream';
 import type { JobEvent } from '../protocol/job-messages.ts';
 import type { Clock } from '../shared/clock.ts';
 import { FleetError } from '../shared/errors.ts';
+import { stripControl } from '../shared/strip-control.ts';
 
 /** The gateway says `ping` every 10 s; after three of them were missed it is taken for dead, ms. */
 export const SILENCE_DEADLINE_MS = 35_000;
 /** Longest line: 256 KiB of output as base64 and what stands around it, with room to grow; characters. */
 const MAX_LINE_LENGTH = 4 * 1024 * 1024;
+/** Longest id or name in an event, UTF-16 units. */
+const MAX_NAME_LENGTH = 255;
 
 /**
  * Every event, as the gateway sent it. Ends with the stream; the caller knows which event must be the last.
@@ -57,8 +60,48 @@ function parseEvent(line: string): JobEvent {
   } catch (error) {
     throw notAnEvent(error);
   }
-  if (typeof event !== 'object' || event === null || !('type' in event)) throw notAnEvent();
-  return event as JobEvent;
+  if (!isEvent(event)) throw notAnEvent();
+  return event;
+}
+
+/** What every event of a kind has. By hand: `fleet run` must not load schemas, which takes longer than a short command. */
+const MEMBERS: Readonly<
+  Record<JobEvent['type'], Readonly<Record<string, 'string' | 'number' | 'object' | 'boolean'>>>
+> = {
+  job: { job: 'string', runs: 'object' },
+  state: { run: 'string', index: 'number', node: 'string', state: 'string', at: 'string' },
+  stdout: { run: 'string', index: 'number', node: 'string', next: 'number', data: 'string' },
+  stderr: { run: 'string', index: 'number', node: 'string', next: 'number', data: 'string' },
+  agent: { run: 'string', index: 'number', node: 'string', next: 'number', agent: 'object' },
+  gap: { run: 'string', index: 'number', node: 'string', next: 'number', stdoutBytes: 'number', stderrBytes: 'number' },
+  exited: { run: 'string', index: 'number', node: 'string', next: 'number', holders: 'object' },
+  live: { run: 'string', index: 'number', node: 'string', next: 'number' },
+  'live-end': { complete: 'boolean' },
+  end: { run: 'string', index: 'number', node: 'string', next: 'number', state: 'string', stdoutBytes: 'number' },
+  done: { job: 'string' },
+  ping: {},
+};
+
+/** Names are printed as they are; what has control characters in them is none of ours. Kinds of a later version pass. */
+function isEvent(value: unknown): value is JobEvent {
+  if (typeof value !== 'object' || value === null || !('type' in value) || typeof value.type !== 'string') return false;
+  if (!Object.hasOwn(MEMBERS, value.type)) return true;
+  const event = value as Record<string, unknown>;
+  const members = Object.entries(MEMBERS[value.type as JobEvent['type']]);
+  const names = [event.run, event.node, event.job, event.state].filter((name) => name !== undefined);
+  return (
+    members.every(([name, type]) => typeof event[name] === type && event[name] !== null) &&
+    names.every((name) => typeof name === 'string' && name.length <= MAX_NAME_LENGTH && stripControl(name) === name) &&
+    (value.type !== 'job' || (Array.isArray(event.runs) && event.runs.every(isRun))) &&
+    (value.type !== 'exited' || Array.isArray(event.holders))
+  );
+}
+
+function isRun(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const { run, index, node, state } = value as Record<string, unknown>;
+  const names = [run, node, state];
+  return typeof index === 'number' && names.every((name) => typeof name === 'string' && stripControl(name) === name);
 }
 
 function notAnEvent(cause?: unknown): FleetError {

@@ -1,59 +1,66 @@
 /** Alerts as the API and `--json` show them. Times are ISO 8601 UTC. docs/alerts.md */
+import { z } from 'zod';
+import { figure, MAX_WORDS, shown, told } from './bounded.ts';
 
 export const SEVERITIES = ['warning', 'critical'] as const;
 export type Severity = (typeof SEVERITIES)[number];
 
 /** `pending`: the rule holds, but not for long enough to tell anybody. */
-export type AlertState = 'pending' | 'firing' | 'resolved';
+const ALERT_STATES = ['pending', 'firing', 'resolved'] as const;
+export type AlertState = (typeof ALERT_STATES)[number];
 
 /** What became of telling one receiver one thing. */
-export interface DeliveryView {
+const deliveryViewSchema = z.object({
   /** The idempotency id that the receiver sees; the same for alerts that it is told of together. */
-  id: string;
-  receiver: string;
-  event: 'firing' | 'resolved' | 'test';
-  outcome: 'waiting' | 'delivered' | 'given_up';
-  attempts: number;
+  id: shown,
+  receiver: shown,
+  event: z.enum(['firing', 'resolved', 'test']),
+  outcome: z.enum(['waiting', 'delivered', 'given_up']),
+  attempts: figure,
   /** Of the last attempt that failed; null when none did. */
-  error: string | null;
+  error: told.nullable(),
   /** When it was delivered or given up, or is tried next. */
-  at: string;
-}
+  at: shown,
+});
+export type DeliveryView = z.infer<typeof deliveryViewSchema>;
 
-export interface AlertView {
-  id: string;
-  rule: string;
-  severity: Severity;
-  node: string;
-  state: AlertState;
+export const alertViewSchema = z.object({
+  id: shown,
+  rule: shown,
+  severity: z.enum(SEVERITIES),
+  node: shown,
+  state: z.enum(ALERT_STATES),
   /** Since when the rule holds. */
-  since: string;
-  firedAt: string | null;
-  resolvedAt: string | null;
+  since: shown,
+  firedAt: shown.nullable(),
+  resolvedAt: shown.nullable(),
   /** For a person, as of when it fired, or now while it is pending. */
-  summary: string;
+  summary: told,
   /** When the end was not that the rule no longer holds: the node or the rule is gone. */
-  reason: string | null;
+  reason: told.nullable(),
   /** Null when nobody silenced it. */
-  silencedUntil: string | null;
-  deliveries: DeliveryView[];
-}
+  silencedUntil: shown.nullable(),
+  deliveries: z.array(deliveryViewSchema).max(MAX_WORDS),
+});
+export type AlertView = z.infer<typeof alertViewSchema>;
 
-export interface SilenceView {
-  id: string;
-  kind: 'rule' | 'node' | 'alert';
+export const silenceViewSchema = z.object({
+  id: shown,
+  kind: z.enum(['rule', 'node', 'alert']),
   /** Name of the rule or node, id of the alert. */
-  what: string;
-  until: string;
-  reason: string | null;
-  by: string;
-}
+  what: shown,
+  until: shown,
+  reason: told.nullable(),
+  by: shown,
+});
+export type SilenceView = z.infer<typeof silenceViewSchema>;
 
 /** What came back from one receiver of `fleet alerts test`. */
-export interface AlertTestView {
-  receiver: string;
-  kind: string;
-  delivered: boolean;
-  error: string | null;
-  durationMs: number;
-}
+export const alertTestViewSchema = z.object({
+  receiver: shown,
+  kind: shown,
+  delivered: z.boolean(),
+  error: told.nullable(),
+  durationMs: figure,
+});
+export type AlertTestView = z.infer<typeof alertTestViewSchema>;

@@ -1,11 +1,12 @@
 /** Jobs as the API speaks of them: what is asked, what is told, and the events of a followed job. */
 import { z } from 'zod';
 import { agentNameSchema, type StartedAgent } from './agent/agent-spec.ts';
-import { boundedRecord, positiveMs } from './bounded.ts';
+import { boundedRecord, count, figure, positiveMs, shown, told } from './bounded.ts';
+import { MAX_BODY_BYTES } from './limits.ts';
 import { labelsSchema } from './names.ts';
 import { PRIORITIES } from './priority.ts';
-import { commandSchema, type RunExited, runOptionsSchema } from './run-spec.ts';
-import type { RunState } from './run-state.ts';
+import { commandSchema, type RunExited, runExitedSchema, runOptionsSchema } from './run-spec.ts';
+import { RUN_STATES, type RunState } from './run-state.ts';
 
 /** Longest selector, UTF-16 units: some thousand names of nodes. */
 const MAX_SELECTOR_LENGTH = 256 * 1024;
@@ -74,49 +75,52 @@ export const followJobRequest = z.strictObject({
 export type FollowJobRequest = z.infer<typeof followJobRequest>;
 
 /** One run as every answer shows it. Times are ISO 8601 UTC. */
-export interface RunView {
-  run: string;
-  job: string;
-  index: number;
-  node: string;
-  state: RunState;
-  exitCode: number | null;
-  signal: string | null;
-  reason: string | null;
-  queuedAt: string;
-  deliveredAt: string | null;
-  startedAt: string | null;
-  endedAt: string | null;
-  durationMs: number | null;
-  stdoutBytes: number;
-  stderrBytes: number;
+export const runViewSchema = z.object({
+  run: shown,
+  job: shown,
+  index: count,
+  node: shown,
+  state: z.enum(RUN_STATES),
+  exitCode: z.number().int().nullable(),
+  signal: shown.nullable(),
+  reason: told.nullable(),
+  queuedAt: shown,
+  deliveredAt: shown.nullable(),
+  startedAt: shown.nullable(),
+  endedAt: shown.nullable(),
+  durationMs: figure.nullable(),
+  stdoutBytes: count,
+  stderrBytes: count,
   /** Whether some output was not kept. */
-  truncated: boolean;
+  truncated: z.boolean(),
   /** While the run goes on although its command has exited, because other processes hold its output. */
-  exited?: RunExited;
-}
+  exited: runExitedSchema.optional(),
+});
+export type RunView = z.infer<typeof runViewSchema>;
 
-export interface JobView {
-  job: string;
-  kind: SubmitJobRequest['kind'];
+export const jobViewSchema = z.object({
+  job: shown,
+  kind: submitJobFields.shape.kind,
   /** The prompt when the kind is `agent`. */
-  command: string;
+  command: z.string().max(4 * MAX_BODY_BYTES),
   /** With the kind `agent` only. */
-  agent?: string;
-  createdAt: string;
-  createdBy: string;
-  target: string;
+  agent: shown.optional(),
+  createdAt: shown,
+  createdBy: shown,
+  target: z.string().max(MAX_BODY_BYTES),
   /** Runs by state. */
-  counts: Partial<Record<RunState, number>>;
-  runs: RunView[];
-}
+  counts: z.partialRecord(z.enum(RUN_STATES), count).refine(() => true, { params: { maxKeys: RUN_STATES.length } }),
+  runs: z.array(runViewSchema).max(MAX_RUNS_OF_JOB),
+});
+export type JobView = z.infer<typeof jobViewSchema>;
 
 /** A part of the list of jobs, the newest first. */
-export interface JobPage {
-  jobs: JobView[];
+export const jobPageSchema = z.object({
+  jobs: z.array(jobViewSchema).max(10_000),
   /** `before` of the request for the next part; null when this is the last one. */
-  next: number | null;
-}
+  next: count.nullable().default(null),
+});
+export type JobPage = z.infer<typeof jobPageSchema>;
 
 /** One line of a followed job. `next` is the log offset to go on from once the event was handled. */
 export type JobEvent =

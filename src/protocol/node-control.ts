@@ -1,58 +1,71 @@
 /** What a running node tells people on its own machine, over its control socket (nodes/PROFILE/node.sock). Times are ISO 8601 UTC. */
+import { z } from 'zod';
+import { figure, MAX_WORDS, shown, told, toldList } from './bounded.ts';
+import { MAX_BODY_BYTES } from './limits.ts';
+
+/** Rules of a policy, as they stand in the config. */
+const rules = z.array(z.string().max(MAX_BODY_BYTES)).max(MAX_WORDS).readonly();
 
 /** The node's own say in what its gateway may ask (docs/policy.md). Null where a rule restricts nothing. */
-export interface NodePolicyView {
-  readonly kinds: readonly ('shell' | 'agent')[];
-  readonly commands: { readonly allow: readonly string[]; readonly exact: readonly string[] } | null;
-  readonly deny: readonly string[];
-  /** Besides the node's own user. */
-  readonly users: readonly string[] | null;
-  /** Where null, all but those that can make other programs run. */
-  readonly env: readonly string[] | null;
-  /** Besides the home folder of the user. */
-  readonly folders: readonly string[] | null;
-  readonly maxConcurrency: number | null;
-}
+const nodePolicyViewSchema = z
+  .object({
+    kinds: z
+      .array(z.enum(['shell', 'agent']))
+      .max(2)
+      .readonly(),
+    commands: z.object({ allow: rules, exact: rules }).readonly().nullable(),
+    deny: rules,
+    /** Besides the node's own user. */
+    users: rules.nullable(),
+    /** Where null, all but those that can make other programs run. */
+    env: rules.nullable(),
+    /** Besides the home folder of the user. */
+    folders: rules.nullable(),
+    maxConcurrency: figure.nullable(),
+  })
+  .readonly();
+export type NodePolicyView = z.infer<typeof nodePolicyViewSchema>;
 
 /** `GET /v1/status`. */
-export interface NodeStatusView {
-  profile: string;
+export const nodeStatusViewSchema = z.object({
+  profile: shown,
   /** As the gateway calls it; null while it is not paired. */
-  name: string | null;
-  id: string | null;
-  gateway: string;
+  name: shown.nullable(),
+  id: shown.nullable(),
+  gateway: shown,
   /** `pending`: waits for an operator's approval, with the code to compare. */
-  state: 'connecting' | 'pairing' | 'pending' | 'online' | 'waiting' | 'stopped';
-  pendingCode: string | null;
+  state: z.enum(['connecting', 'pairing', 'pending', 'online', 'waiting', 'stopped']),
+  pendingCode: shown.nullable(),
   /** Why the last attempt failed; null while online. */
-  lastError: { code: string; message: string; hint?: string } | null;
+  lastError: z.object({ code: shown, message: told, hint: told.optional() }).nullable(),
   /** When the next attempt begins; only in `waiting`. */
-  retryAt: string | null;
-  connectedSince: string | null;
-  rttMs: number | null;
+  retryAt: shown.nullable(),
+  connectedSince: shown.nullable(),
+  rttMs: figure.nullable(),
   /** Node's clock minus gateway's, ms. */
-  skewMs: number | null;
-  runsActive: number;
+  skewMs: figure.nullable(),
+  runsActive: figure,
   /** Null without one. */
-  policy: NodePolicyView | null;
+  policy: nodePolicyViewSchema.nullable(),
   /** What the agent itself finds wrong. */
-  faults: string[];
-  pid: number;
-  version: string;
-  startedAt: string;
+  faults: toldList,
+  pid: figure,
+  version: shown,
+  startedAt: shown,
   /** Connections made so far. */
-  connects: number;
-}
+  connects: figure,
+});
+export type NodeStatusView = z.infer<typeof nodeStatusViewSchema>;
 
 /** `POST /v1/shutdown` answers this with 202 and then ends the process; commands that run go on and are adopted by the next start. */
-export interface ShutdownAnswer {
-  pid: number;
-}
+export const shutdownAnswerSchema = z.object({ pid: figure });
+export type ShutdownAnswer = z.infer<typeof shutdownAnswerSchema>;
 
 /** `POST /v1/rotate-key`. */
-export interface RotateKeyView {
+export const rotateKeyViewSchema = z.object({
   /** `waiting`: the node is not connected; the key changes with its next connect. */
-  state: 'rotated' | 'waiting';
+  state: z.enum(['rotated', 'waiting']),
   /** Of the new key: `SHA256:…`. */
-  fingerprint: string;
-}
+  fingerprint: shown,
+});
+export type RotateKeyView = z.infer<typeof rotateKeyViewSchema>;

@@ -35,8 +35,9 @@ export type ProcessSort = z.infer<typeof processSortSchema>;
 export type ProcessesQuery = z.infer<typeof processesQuery>;
 
 /** What `fleet health NODE --processes --json` prints. */
-export interface ProcessesView {
-  node: string;
+export const processesViewSchema = z.object({
+  node: word(255),
   /** The largest first. */
-  processes: ProcessFigures[];
-}
+  processes: z.array(processSchema.extend({ command: z.string().max(MAX_PROCESS_NAME_LENGTH) })).max(MOST_PROCESSES),
+});
+export type ProcessesView = z.infer<typeof processesViewSchema>;

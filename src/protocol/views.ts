@@ -1,231 +1,250 @@
 /** What the API shows of nodes, health and the gateway itself; `--json` prints these. Times are ISO 8601 UTC, sizes bytes. */
-import type { AlertView } from './alert-views.ts';
-import type { NodeFacts } from './node-messages.ts';
-import type { NodeStatus } from './node-status.ts';
-import type { Role } from './roles.ts';
+import { z } from 'zod';
+import { alertViewSchema } from './alert-views.ts';
+import { boundedRecord, figure, MAX_NODES, MAX_WORDS, shown, shownList, told, toldList } from './bounded.ts';
+import { NODE_STATUSES } from './node-status.ts';
+import { ROLES } from './roles.ts';
 
-export interface NodeView {
-  id: string;
-  name: string;
+const nodeStatus = z.enum(NODE_STATUSES);
+const labels = boundedRecord(shown, shown, MAX_WORDS);
+
+export const nodeViewSchema = z.object({
+  id: shown,
+  name: shown,
   /** `revoked` for a node whose key was revoked. */
-  status: NodeStatus | 'revoked';
-  labels: Record<string, string>;
-  capabilities: string[];
-  lastSeenAt: string | null;
-  connectedSince: string | null;
-  rttMs: number | null;
-  agentVersion: string | null;
-  os: string | null;
-  arch: string | null;
-  hostname: string | null;
-}
-
-export interface NodeDetailView extends NodeView {
-  reasons: string[];
-  /** `SHA256:…`, as ssh-keygen -l shows it. */
-  fingerprint: string;
-  address: string | null;
-  pairedAt: string;
-  osRelease: NodeFacts['osRelease'] | null;
-  skewMs: number | null;
-  runsActive: number | null;
-  /** Whether the node's own policy restricts what it does; null when it has not said. */
-  policy: boolean | null;
-  /** Set when its key seems to be used by two machines, until an operator resets it. */
-  clone: CloneView | null;
-  /** What it says of itself since it was let in, and an admin has not approved. */
-  pending?: (ClaimView & { code: string }) | null;
-  /** What an admin has turned down. */
-  refused?: ClaimView | null;
-}
+  status: z.enum([...NODE_STATUSES, 'revoked']),
+  labels,
+  capabilities: shownList,
+  lastSeenAt: shown.nullable(),
+  connectedSince: shown.nullable(),
+  rttMs: figure.nullable(),
+  agentVersion: shown.nullable(),
+  os: shown.nullable(),
+  arch: shown.nullable(),
+  hostname: shown.nullable(),
+});
+export type NodeView = z.infer<typeof nodeViewSchema>;
 
 /** Labels and capabilities that a node would like to have and that do not count. */
-export interface ClaimView {
+const claimViewSchema = z.object({
   /** Only those that would change; null takes one away. */
-  labels: Record<string, string | null>;
-  capabilities: string[];
-}
+  labels: boundedRecord(shown, shown.nullable(), MAX_WORDS),
+  capabilities: shownList,
+});
+export type ClaimView = z.infer<typeof claimViewSchema>;
 
 /** A machine that connected with a node's key. */
-export interface SightingView {
-  hostname: string;
-  address: string;
+const sightingViewSchema = z.object({
+  hostname: shown,
+  address: shown,
   /** Hash of the machine's id. */
-  machineId: string | null;
-  at: string;
-}
+  machineId: shown.nullable(),
+  at: shown,
+});
+export type SightingView = z.infer<typeof sightingViewSchema>;
 
-export interface CloneView {
+const cloneViewSchema = z.object({
   /** `behind`: it presented a value of earlier; `ahead`: one that the gateway never gave; `missing`: none. */
-  kind: 'behind' | 'ahead' | 'missing';
-  since: string;
+  kind: z.enum(['behind', 'ahead', 'missing']),
+  since: shown,
   /** How often it was seen. */
-  count: number;
+  count: figure,
   /** The one that was there before, and the one that came with the wrong value. */
-  machines: [SightingView, SightingView];
-}
+  machines: z.tuple([sightingViewSchema, sightingViewSchema]),
+});
+export type CloneView = z.infer<typeof cloneViewSchema>;
+
+export const nodeDetailViewSchema = nodeViewSchema.extend({
+  reasons: toldList,
+  /** `SHA256:…`, as ssh-keygen -l shows it. */
+  fingerprint: shown,
+  address: shown.nullable(),
+  pairedAt: shown,
+  osRelease: shown.nullable(),
+  skewMs: figure.nullable(),
+  runsActive: figure.nullable(),
+  /** Whether the node's own policy restricts what it does; null when it has not said. */
+  policy: z.boolean().nullable(),
+  /** Set when its key seems to be used by two machines, until an operator resets it. */
+  clone: cloneViewSchema.nullable(),
+  /** What it says of itself since it was let in, and an admin has not approved. */
+  pending: claimViewSchema.extend({ code: shown }).nullable().optional(),
+  /** What an admin has turned down. */
+  refused: claimViewSchema.nullable().optional(),
+});
+export type NodeDetailView = z.infer<typeof nodeDetailViewSchema>;
 
 /** A machine that asks to join, or a node that asks for other labels or capabilities than it was let in with. */
-export interface PendingView {
-  kind?: 'join' | 'change';
-  name: string;
+export const pendingViewSchema = z.object({
+  kind: z.enum(['join', 'change']).optional(),
+  name: shown,
   /** Eight digits. A machine that asks to join shows the same; of a change, they stand for exactly that change. */
-  code: string;
-  fingerprint: string;
-  address: string;
-  hostname: string;
-  os: string;
-  arch: string;
+  code: shown,
+  fingerprint: shown,
+  address: shown,
+  hostname: shown,
+  os: shown,
+  arch: shown,
   /** Those that it will have. */
-  labels: Record<string, string>;
-  capabilities?: string[];
+  labels,
+  capabilities: shownList.optional(),
   /** With the kind `change` only. */
-  change?: ClaimView;
-  since: string;
-}
+  change: claimViewSchema.optional(),
+  since: shown,
+});
+export type PendingView = z.infer<typeof pendingViewSchema>;
 
-export interface HealthNodeView {
-  name: string;
-  status: NodeStatus;
-  reasons: string[];
-  cpuPct: number | null;
-  load1: number | null;
-  memUsedPct: number | null;
-  diskUsedPct: number | null;
-  rttMs: number | null;
-  skewMs: number | null;
-  uptimeS: number | null;
-  lastSeenAt: string | null;
+const healthNodeViewSchema = z.object({
+  name: shown,
+  status: nodeStatus,
+  reasons: toldList,
+  cpuPct: figure.nullable(),
+  load1: figure.nullable(),
+  memUsedPct: figure.nullable(),
+  diskUsedPct: figure.nullable(),
+  rttMs: figure.nullable(),
+  skewMs: figure.nullable(),
+  uptimeS: figure.nullable(),
+  lastSeenAt: shown.nullable(),
   /** Runs that it works on; null while it is not connected. */
-  runsActive?: number | null;
+  runsActive: figure.nullable().optional(),
   /** 0 (useless) to 100, of the tunnel and of the machine; docs/health.md has the formulas. */
-  linkScore: number | null;
-  machineScore: number | null;
-  jitterMs: number | null;
+  linkScore: figure.nullable(),
+  machineScore: figure.nullable(),
+  jitterMs: figure.nullable(),
   /** Of keepalives and heartbeats of about the last hour. */
-  lostPct: number | null;
-  reconnectsPerHour: number;
-}
+  lostPct: figure.nullable(),
+  reconnectsPerHour: figure,
+});
+export type HealthNodeView = z.infer<typeof healthNodeViewSchema>;
 
-interface StatisticsView {
-  min: number;
-  avg: number;
-  max: number;
-  p95: number;
-}
+const statisticsView = z.object({ min: figure, avg: figure, max: figure, p95: figure }).nullable();
+const seriesView = z.array(figure.nullable()).max(MAX_WORDS);
 
 /** How one node was over the last 24 hours. */
-export interface HealthDayView {
-  uptimePct: number | null;
-  outages: number;
+const healthDayViewSchema = z.object({
+  uptimePct: figure.nullable(),
+  outages: figure,
   /** Times at which it was not online, by start; `end` is null while it goes on. */
-  incidents: {
-    status: Exclude<NodeStatus, 'online'>;
-    start: string;
-    end: string | null;
-    durationMs: number;
-    reasons: string[];
-  }[];
+  incidents: z
+    .array(
+      z.object({
+        status: nodeStatus.exclude(['online']),
+        start: shown,
+        end: shown.nullable(),
+        durationMs: figure,
+        reasons: toldList,
+      }),
+    )
+    .max(MAX_NODES),
   /** Disks that will be full, soonest first. */
-  forecasts: { mount: string; fullAt: string; fullInMs: number; risePctPerDay: number }[];
-  cpuPct: StatisticsView | null;
-  memUsedPct: StatisticsView | null;
-  diskUsedPct: StatisticsView | null;
-  rttMs: StatisticsView | null;
+  forecasts: z.array(z.object({ mount: shown, fullAt: shown, fullInMs: figure, risePctPerDay: figure })).max(MAX_WORDS),
+  cpuPct: statisticsView,
+  memUsedPct: statisticsView,
+  diskUsedPct: statisticsView,
+  rttMs: statisticsView,
   /** Means of equal parts, oldest first; null where nothing is known. */
-  series: {
-    partMs: number;
-    cpuPct: (number | null)[];
-    memUsedPct: (number | null)[];
-    diskUsedPct: (number | null)[];
-    rttMs: (number | null)[];
-    onlinePct: (number | null)[];
-  };
-}
+  series: z.object({
+    partMs: figure,
+    cpuPct: seriesView,
+    memUsedPct: seriesView,
+    diskUsedPct: seriesView,
+    rttMs: seriesView,
+    onlinePct: seriesView,
+  }),
+});
+export type HealthDayView = z.infer<typeof healthDayViewSchema>;
 
-export interface HealthView {
+export const healthViewSchema = z.object({
   /** The worst of all nodes; `unknown` when there is none. */
-  status: NodeStatus | 'unknown';
-  nodes: HealthNodeView[];
+  status: z.enum([...NODE_STATUSES, 'unknown']).catch('unknown'),
+  nodes: z.array(healthNodeViewSchema).max(MAX_NODES),
   /** Only when one node was asked for. */
-  day?: HealthDayView;
+  day: healthDayViewSchema.optional(),
   /** Those that fire, also silenced ones. */
-  alerts: AlertView[];
+  alerts: z.array(alertViewSchema).max(MAX_NODES),
   /** What is wrong with the gateway itself. */
-  faults?: string[];
-}
+  faults: toldList.optional(),
+});
+export type HealthView = z.infer<typeof healthViewSchema>;
 
 /** What became of reading the configuration while the gateway runs. Options by name, such as `alerts.notify`. */
-export interface ReloadView {
+export const reloadViewSchema = z.object({
   /** Options that have changed, and count from now on. */
-  changed: string[];
+  changed: shownList,
   /** Options that have changed since the start, and count from the next one. */
-  restartNeeded: string[];
-}
+  restartNeeded: shownList,
+});
+export type ReloadView = z.infer<typeof reloadViewSchema>;
 
-export interface ConfigStateView extends Pick<ReloadView, 'restartNeeded'> {
+const configStateViewSchema = reloadViewSchema.pick({ restartNeeded: true }).extend({
   /** When what is in force was read. */
-  readAt: string;
+  readAt: shown,
   /** Why the file could not be read the last time; null when it could. */
-  fault: string | null;
-}
+  fault: told.nullable(),
+});
+export type ConfigStateView = z.infer<typeof configStateViewSchema>;
 
-export interface GatewayView {
-  version: string;
-  pid: number;
-  startedAt: string;
+const listenViewSchema = z.object({ host: shown, port: figure });
+
+export const gatewayViewSchema = z.object({
+  version: shown,
+  pid: figure,
+  startedAt: shown,
   /** SSH address nodes dial. */
-  listen: { host: string; port: number };
-  api: { host: string; port: number } | null;
+  listen: listenViewSchema,
+  api: listenViewSchema.nullable(),
   /** Host, or host:port, by which nodes reach this gateway, if its config says so. */
-  advertise: string | null;
-  hostKeyFingerprint: string;
-  nodes: { paired: number; connected: number; pending: number };
-  runs: { open: number };
-  config: ConfigStateView;
+  advertise: shown.nullable(),
+  hostKeyFingerprint: shown,
+  nodes: z.object({ paired: figure, connected: figure, pending: figure }),
+  runs: z.object({ open: figure }),
+  config: configStateViewSchema,
   /** What is wrong with the gateway itself. */
-  faults?: string[];
-}
+  faults: toldList.optional(),
+});
+export type GatewayView = z.infer<typeof gatewayViewSchema>;
 
-export interface RotatedKeyView {
+export const rotatedKeyViewSchema = z.object({
   /** Id of the key that signs from now on. */
-  key: string;
+  key: shown,
   /** Until then, what the replaced key has signed is good. */
-  graceEndsAt: string;
-}
+  graceEndsAt: shown,
+});
+export type RotatedKeyView = z.infer<typeof rotatedKeyViewSchema>;
 
-export interface InviteView {
-  code: string;
-  expiresAt: string;
-}
+export const inviteViewSchema = z.object({ code: shown, expiresAt: shown });
+export type InviteView = z.infer<typeof inviteViewSchema>;
 
 /** An invite that can still be used, without its secret. */
-export interface OpenInviteView {
+export const openInviteViewSchema = z.object({
   /** The first four characters of its code. */
-  id: string;
-  role: Role;
-  name: string | null;
-  labels: Record<string, string>;
-  ephemeral: boolean;
-  usesLeft: number;
+  id: shown,
+  role: z.enum(ROLES),
+  name: shown.nullable(),
+  labels,
+  ephemeral: z.boolean(),
+  usesLeft: figure,
   /** Wrong proofs so far; five burn it. */
-  failures: number;
-  createdAt: string;
-  createdBy: string;
-  expiresAt: string;
-}
+  failures: figure,
+  createdAt: shown,
+  createdBy: shown,
+  expiresAt: shown,
+});
+export type OpenInviteView = z.infer<typeof openInviteViewSchema>;
 
 /** One key that the gateway knows, of a person or a node. */
-export interface KeyView {
-  kind: 'person' | 'node';
-  id: string;
-  name: string;
-  role: Role;
+export const keyViewSchema = z.object({
+  kind: z.enum(['person', 'node']),
+  id: shown,
+  name: shown,
+  role: z.enum(ROLES),
   /** `SHA256:…`, as ssh-keygen -l shows it. */
-  fingerprint: string;
-  createdAt: string;
+  fingerprint: shown,
+  createdAt: shown,
   /** Now, while it is connected; null when it never was. */
-  lastSeenAt: string | null;
-  connected: boolean;
-  revokedAt: string | null;
-}
+  lastSeenAt: shown.nullable(),
+  connected: z.boolean(),
+  revokedAt: shown.nullable(),
+});
+export type KeyView = z.infer<typeof keyViewSchema>;

@@ -4,10 +4,24 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import type { GatewayTransport } from '../../src/client/gateway-transport.ts';
 import { UnixSocketTransport } from '../../src/client/unix-socket-transport.ts';
+import type { GatewayView } from '../../src/protocol/views.ts';
 import { FleetError } from '../../src/shared/errors.ts';
 import { personPaths } from '../../src/shared/home.ts';
-import { FakeGateway, fail, json } from '../client/fake-gateway.ts';
+import { FakeGateway, fail, json, nodeView } from '../client/fake-gateway.ts';
 import { TestWorld } from './test-world.ts';
+
+const GATEWAY: GatewayView = {
+  version: '1',
+  pid: 1,
+  startedAt: '2026-01-01T00:00:00.000Z',
+  listen: { host: '::', port: 1 },
+  api: null,
+  advertise: null,
+  hostKeyFingerprint: 'SHA256:abc',
+  nodes: { paired: 0, connected: 0, pending: 0 },
+  runs: { open: 0 },
+  config: { readAt: '2026-01-01T00:00:00.000Z', fault: null, restartNeeded: [] },
+};
 
 describe('which gateway is meant', { timeout: 20_000 }, () => {
   let gateway: FakeGateway;
@@ -18,8 +32,8 @@ describe('which gateway is meant', { timeout: 20_000 }, () => {
   let transport: Partial<GatewayTransport>;
 
   beforeEach(async () => {
-    gateway = (await new FakeGateway().listen()).on('GET /v1/nodes', json({ nodes: [{ name: 'here' }] }));
-    elsewhere = (await new FakeGateway().listen()).on('GET /v1/nodes', json({ nodes: [{ name: 'there' }] }));
+    gateway = (await new FakeGateway().listen()).on('GET /v1/nodes', json({ nodes: [nodeView({ name: 'here' })] }));
+    elsewhere = (await new FakeGateway().listen()).on('GET /v1/nodes', json({ nodes: [nodeView({ name: 'there' })] }));
     world = new TestWorld(gateway.home);
     opened = [];
     closed = 0;
@@ -72,8 +86,8 @@ describe('which gateway is meant', { timeout: 20_000 }, () => {
   });
 
   test('one connection for a whole command, which is closed with it', async () => {
-    elsewhere.on('POST /v1/invites', json({ code: 'c', expiresAt: 'e' }));
-    elsewhere.on('GET /v1/gateway', json({ advertise: null, listen: { host: '::', port: 1 } }));
+    elsewhere.on('POST /v1/invites', json({ code: 'c', expiresAt: '2026-01-01T00:05:00.000Z' }));
+    elsewhere.on('GET /v1/gateway', json(GATEWAY));
     const { stdout } = await world.run('invite', '--gateway', 'anna@gw:22', '--json');
     assert.equal(
       (JSON.parse(stdout) as { command: string }).command,

@@ -5,6 +5,7 @@ import http from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { JobEvent, JobView, RunView } from '../../src/protocol/job-messages.ts';
+import type { NodeView } from '../../src/protocol/views.ts';
 
 export interface SeenRequest {
   method: string;
@@ -29,6 +30,12 @@ export class FakeGateway {
   on(route: string, ...answers: Answer[]): this {
     this.#answers.set(route, [...(this.#answers.get(route) ?? []), ...answers]);
     return this;
+  }
+
+  /** In place of all answers that were queued for the route. */
+  answerWith(route: string, answer: Answer): this {
+    this.#answers.delete(route);
+    return this.on(route, answer);
   }
 
   async listen(): Promise<this> {
@@ -158,6 +165,24 @@ export function runView(change: Partial<RunView> = {}): RunView {
     stdoutBytes: 0,
     stderrBytes: 0,
     truncated: false,
+    ...change,
+  };
+}
+
+export function nodeView(change: Partial<NodeView> = {}): NodeView {
+  return {
+    id: 'kcx3q1jy6z2b',
+    name: 'node-1',
+    status: 'online',
+    labels: {},
+    capabilities: [],
+    lastSeenAt: null,
+    connectedSince: null,
+    rttMs: null,
+    agentVersion: null,
+    os: null,
+    arch: null,
+    hostname: null,
     ...change,
   };
 }

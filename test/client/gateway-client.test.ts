@@ -3,8 +3,22 @@ import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { GatewayClient } from '../../src/client/gateway-client.ts';
+import type { PendingView } from '../../src/protocol/views.ts';
 import type { FleetError } from '../../src/shared/errors.ts';
-import { FakeGateway, fail, JOB, json } from './fake-gateway.ts';
+import { FakeGateway, fail, JOB, jobView, json, nodeView } from './fake-gateway.ts';
+
+const NODE = nodeView({ name: 'a' });
+const PENDING: PendingView = {
+  name: 'pi',
+  code: '1234-5678',
+  fingerprint: 'SHA256:y',
+  address: '192.0.2.2',
+  hostname: 'pi',
+  os: 'linux',
+  arch: 'arm64',
+  labels: {},
+  since: '2026-01-01T00:00:00.000Z',
+};
 
 describe('GatewayClient', { timeout: 10_000 }, () => {
   let gateway: FakeGateway;
@@ -24,12 +38,12 @@ describe('GatewayClient', { timeout: 10_000 }, () => {
   });
 
   test('unpacks lists', async () => {
-    gateway.on('GET /v1/nodes', json({ nodes: [{ name: 'a' }] }));
-    gateway.on('GET /v1/jobs', json({ jobs: [{ job: JOB }] }));
-    gateway.on('GET /v1/pending', json({ pending: [{ code: '1234-5678' }] }));
-    assert.deepEqual(await client.nodes(), [{ name: 'a' }]);
-    assert.deepEqual(await client.jobs({ node: 'a', since: 5, limit: 3 }), [{ job: JOB }]);
-    assert.deepEqual(await client.pending(), [{ code: '1234-5678' }]);
+    gateway.on('GET /v1/nodes', json({ nodes: [NODE] }));
+    gateway.on('GET /v1/jobs', json({ jobs: [jobView()] }));
+    gateway.on('GET /v1/pending', json({ pending: [PENDING] }));
+    assert.deepEqual(await client.nodes(), [NODE]);
+    assert.deepEqual(await client.jobs({ node: 'a', since: 5, limit: 3 }), [jobView()]);
+    assert.deepEqual(await client.pending(), [PENDING]);
     assert.equal(gateway.seen[1]?.url, '/v1/jobs?node=a&since=5&limit=3');
   });
 

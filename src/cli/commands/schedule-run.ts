@@ -1,4 +1,5 @@
 /** `fleet schedule run`: does now what a schedule does at its times. */
+import { stripControl } from '../../shared/strip-control.ts';
 import { defineCommand } from '../command.ts';
 import { openGateway, printJson } from '../context.ts';
 import { EXIT_OK } from '../exit-code.ts';
@@ -23,7 +24,10 @@ export const scheduleRunCommand = defineCommand({
     const began = firing.state !== 'skipped' && firing.state !== 'failed';
     if (context.json) printJson(context, firing);
     else if (began && firing.job !== null) context.out.write(`${firing.job}\n`);
-    else context.err.write(`${[firing.state, describeReason(firing)].filter((text) => text !== '').join(': ')}\n`);
+    else
+      context.err.write(
+        `${stripControl([firing.state, describeReason(firing)].filter((text) => text !== '').join(': '))}\n`,
+      );
     return began ? EXIT_OK : EXIT_FLEET_FAILED;
   },
 });

@@ -10,6 +10,7 @@ import {
   JOB,
   jobEvent,
   json,
+  nodeView,
   openStream,
   stateEvent,
   stream,
@@ -196,7 +197,7 @@ describe('fleet broadcast', { timeout: 20_000 }, () => {
   });
 
   test('--dry-run says who is meant, and runs nothing', async () => {
-    gateway.on('GET /v1/nodes', json({ nodes: [{ name: 'web-1' }, { name: 'web-2' }] }));
+    gateway.on('GET /v1/nodes', json({ nodes: [nodeView({ name: 'web-1' }), nodeView({ name: 'web-2' })] }));
     const { stdout, stderr, exitCode } = await world.run('broadcast', '--on', 'web-*', '-x', 'db', '--dry-run');
     assert.deepEqual([stdout, stderr, exitCode], ['web-1\nweb-2\n', 'web-[1-2] (2)\n', 0]);
     const asJson = await world.run('broadcast', '--dry-run', '--json', 'true');

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { COMPLETION_SCRIPTS } from '../../../src/cli/completion-scripts.ts';
-import { FakeGateway, JOB, jobView, json, runView } from '../../client/fake-gateway.ts';
+import { FakeGateway, JOB, jobView, json, nodeView, runView } from '../../client/fake-gateway.ts';
 import { TestWorld } from '../test-world.ts';
 
 describe('completion', { timeout: 20_000 }, () => {
@@ -31,7 +31,7 @@ describe('completion', { timeout: 20_000 }, () => {
   });
 
   test('names of nodes and ids of jobs', async () => {
-    gateway.on('GET /v1/nodes', json({ nodes: [{ name: 'web-1' }, { name: 'db-1' }] }));
+    gateway.on('GET /v1/nodes', json({ nodes: [nodeView({ name: 'web-1' }), nodeView({ name: 'db-1' })] }));
     gateway.on('GET /v1/jobs', json({ jobs: [jobView(runView())] }));
     assert.deepEqual(await complete('run', 'w'), ['web-1']);
     assert.deepEqual(await complete('run', '--timeout', '3s', ''), ['web-1', 'db-1']);

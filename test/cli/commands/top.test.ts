@@ -130,10 +130,15 @@ describe('fleet top', { timeout: 60_000 }, () => {
   });
 
   test('a defect while drawing gives the terminal back before it is told', async () => {
-    gateway.on('GET /v1/health', json(VIEW), json({ status: 'online', alerts: [], nodes: [null] }));
+    gateway.on('GET /v1/health', json(VIEW));
     terminal();
     const running = world.run('top');
     await until(() => frame().includes('web-2'), 'the first frame', 20_000);
+    Object.defineProperty(world.stdout, 'columns', {
+      get() {
+        throw new TypeError('a defect');
+      },
+    });
     await clock.advance(2_000);
     const { exitCode, stdout, stderr } = await running;
     assert.equal(exitCode, 255);
