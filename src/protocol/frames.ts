@@ -20,7 +20,7 @@ export const FRAME_TYPE = {
   /** JSON of a {@link RunGap}: at this place output was not kept. */
   gap: 5,
   /** Empty. In a log: from here on, whoever takes the output whole gets it live. In what they get: that was all. */
-  live: 6,
+  live: 7,
 } as const;
 
 export type FrameType = (typeof FRAME_TYPE)[keyof typeof FRAME_TYPE];
