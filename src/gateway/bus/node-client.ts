@@ -46,8 +46,11 @@ const NODE_CODES: ReadonlySet<ErrorCode> = new Set([
   'internal',
 ]);
 
+/** A refusal that names the rule of the node's policy (docs/policy.md). */
+const POLICY_RULE = /^node\.policy\.[A-Za-z.]{1,64}: /;
+
 export function nodePeer(name: string): AnsweringPeer {
-  return { name, codes: NODE_CODES, otherCode: 'protocol_unsupported' };
+  return { name, codes: NODE_CODES, otherCode: 'protocol_unsupported', ownWords: POLICY_RULE };
 }
 
 export interface NodeClientOptions {

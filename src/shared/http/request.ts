@@ -49,6 +49,8 @@ export interface AnsweringPeer {
   otherCode: ErrorCode;
   /** What to do next, from our own catalogue. */
   hints?: Partial<Record<ErrorCode, string>>;
+  /** Messages that say by themselves whose words they are. */
+  ownWords?: RegExp;
 }
 
 /**
@@ -192,7 +194,8 @@ function parseErrorAnswer(status: number, bytes: Buffer, peer: AnsweringPeer | u
   }
   if (peer === undefined) return new FleetError(said.code, said.message, { hint: said.hint });
   const code = peer.codes.has(said.code) ? said.code : peer.otherCode;
-  return new FleetError(code, `${peer.name} answered: ${said.message}`, { hint: peer.hints?.[code] });
+  const message = peer.ownWords?.test(said.message) ? said.message : `${peer.name} answered: ${said.message}`;
+  return new FleetError(code, message, { hint: peer.hints?.[code] });
 }
 
 /** Undefined when it is not one of fleet's answers: then the status says what there is to say. */
