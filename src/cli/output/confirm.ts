@@ -1,5 +1,4 @@
 /** Asks before something that cannot be taken back, where somebody is there to answer. */
-import { createInterface } from 'node:readline';
 import type { CliContext } from '../context.ts';
 
 /** Exit code of a command that was told not to go on. */
@@ -12,6 +11,7 @@ export function canAsk({ err, openStdin }: Pick<CliContext, 'err' | 'openStdin'>
 
 /** True only for `y` or `yes`; the end of stdin is a no. */
 export async function confirm({ err, openStdin }: Pick<CliContext, 'err' | 'openStdin'>, question: string) {
+  const { createInterface } = await import('node:readline');
   err.write(`${question} [y/N] `);
   const lines = createInterface({ input: openStdin(), terminal: false });
   try {
