@@ -40,6 +40,8 @@ export interface JobControl {
 export type DetachedMessage =
   | { ready: { readyLine: string; info: object } }
   | { note: string }
+  /** It has not got anywhere, and goes on all the same. */
+  | { trying: { code: string; message: string; hint?: string } }
   | { failed: { code: string; message: string; hint?: string }; exitCode: number };
 
 /** stdin; one that is a terminal can give each key as it is pressed. */

@@ -5,6 +5,8 @@ import type { FleetError } from '../shared/errors.ts';
 export interface RunningService {
   /** One line for the person, once everything is usable. */
   readyLine: string;
+  /** What a person should know about it; in the log already. */
+  notice?: string | undefined;
   /** For `--json`. */
   info: object;
   /** Resolves when it stops by itself: with an error, whose code gives the exit code, or without when it was asked to. */
@@ -15,6 +17,12 @@ export interface RunningService {
   reload?(): void;
   /** Orderly end; idempotent. */
   close(): Promise<void>;
+}
+
+/** What can be asked of a service that is not up yet. */
+export interface BegunService extends Pick<RunningService, 'reconnect'> {
+  /** What keeps it from being up, if it has not just to wait for a person. */
+  trouble?(): FleetError | undefined;
 }
 
 /** Where readable log lines go; undefined for none. */
@@ -49,7 +57,7 @@ export interface StartNodeOptions {
   /** The gateway makes it wait until an operator approves it. */
   onPending(info: PendingInfo): void;
   /** Called at the beginning of the start, which may wait for the gateway for ever: a SIGHUP is meant for the node also then. */
-  onBegun(node: { reconnect(): void }): void;
+  onBegun(node: BegunService): void;
   signal: AbortSignal;
 }
 

@@ -28,7 +28,7 @@ export interface FollowOptions {
   random: () => number;
   /** Ends the stream of events without an error. The job goes on. */
   signal?: AbortSignal | undefined;
-  /** Called when a connection was lost and another is tried. */
+  /** Called once for each time without a gateway, when the connection was lost and another is tried. */
   onLost?: ((failure: FleetError) => void) | undefined;
 }
 
@@ -74,9 +74,9 @@ export async function* followJob(
       const failure = systemErrorCode(error) === undefined ? toFleetError(error) : connectionError(error);
       everConnected ||= failure.code !== 'gateway_unreachable';
       if (!everConnected || !PASSING.has(failure.code)) throw failure;
+      if (lostAt === undefined) options.onLost?.(failure);
       lostAt ??= clock.monotonic();
       if (clock.monotonic() - lostAt >= GIVE_UP_AFTER_MS) throw progress.givenUp(failure);
-      options.onLost?.(failure);
       await sleep(clock, backoff.next(), signal);
     }
   }

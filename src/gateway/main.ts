@@ -61,7 +61,7 @@ export async function startGateway(options: StartGatewayOptions): Promise<Runnin
     adopt: adoptHome,
     instead: 'Never run it on both: nodes would meet either of them.',
   });
-  const lock = acquireProcessLock(paths.lock, 'a gateway of this home');
+  const lock = acquireProcessLock(paths.lock, 'a gateway of this home', 'Stop it first: fleet gateway down');
   const log = openLog({ file: paths.log, level: config.logLevel, console: options.console });
   options.onCrash((error) => log.logger.error({ err: error }, 'the process crashed'));
   const { promise: ended, resolve: end } = Promise.withResolvers<FleetError | undefined>();

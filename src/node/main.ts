@@ -38,12 +38,14 @@ export interface StartNodeOptions {
   /** The gateway waits for an operator's approval; the person should compare the code. */
   onPending(info: { code: string; gateway: string; name: string }): void;
   /** Called at the beginning of the start, with what can be asked of the node already. */
-  onBegun(node: { reconnect(): void }): void;
+  onBegun(node: Pick<FleetNode, 'reconnect' | 'trouble'>): void;
   /** Ends the start when it aborts: it may wait for the gateway for ever. */
   signal: AbortSignal;
 }
 
 export interface RunningNode {
+  /** What a person should know about it. */
+  notice: string | undefined;
   readyLine: string;
   info: object;
   /** Resolves when somebody asked for the end (undefined), or the gateway refused the node for good (the reason). */
@@ -51,6 +53,9 @@ export interface RunningNode {
   reconnect(): void;
   close(): Promise<void>;
 }
+
+const UNLIMITED_ROOT =
+  'this node runs as root and has no policy: operators of its gateway can run any command as root here. Run it as another user, or give it a policy (docs/policy.md)';
 
 /** Resolves when the first heartbeat was accepted. @throws FleetError for whatever keeps it from that for good. */
 export async function startNode(options: StartNodeOptions): Promise<RunningNode> {
@@ -72,7 +77,11 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
     adopt: adoptHome,
     instead: 'To make this machine a node of its own: fleet node up --name NAME --gateway HOST --code CODE',
   });
-  const lock = acquireProcessLock(paths.lock, `the node ${profile}`);
+  const lock = acquireProcessLock(
+    paths.lock,
+    `the node ${profile}`,
+    `Stop it first: fleet node down --name ${profile}`,
+  );
   const address = config.gateway ?? new NodeStateFile(paths.state).current?.gateway;
   if (address === undefined) {
     lock.release();
@@ -83,7 +92,6 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
   const asked = Promise.withResolvers<undefined>();
   const name = config.name ?? sanitizeName(os.hostname());
   const account = ownAccount();
-  const begun = performance.now();
   const node = new FleetNode({
     profile,
     address,
@@ -106,6 +114,8 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
     onShutdownAsked: () => asked.resolve(undefined),
   });
   options.onBegun(node);
+  const isUnlimitedRoot = process.geteuid?.() === 0 && config.policy === undefined;
+  if (isUnlimitedRoot) log.logger.warn({}, UNLIMITED_ROOT);
   // Nobody waits for a service manager that does not answer, but the log stays open for it.
   const warned = warnOfSurroundings(log.logger);
   const close = (): Promise<void> =>
@@ -129,7 +139,8 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
   }
   const status = node.status();
   return {
-    readyLine: `${status.name} is online: gateway ${status.gateway}, tunnel up in ${formatDuration(performance.now() - begun)}`,
+    notice: isUnlimitedRoot ? UNLIMITED_ROOT : undefined,
+    readyLine: `${status.name} is online: gateway ${status.gateway}, tunnel up in ${formatDuration(node.connectMs)}`,
     info: status,
     ended: Promise.race([asked.promise, node.ended]),
     reconnect: () => node.reconnect(),

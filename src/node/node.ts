@@ -1,7 +1,7 @@
 /** The node: wires the runner, the metrics and the tunnel together, and takes them down in order. */
 import type { Heartbeat } from '../protocol/heartbeat.ts';
 import { boundFaults } from '../protocol/heartbeat.ts';
-import type { NodeStatusView, RotateKeyView } from '../protocol/node-control.ts';
+import type { NodeStatusView } from '../protocol/node-control.ts';
 import type { InviteCode } from '../protocol/pairing.ts';
 import { FLEET_VERSION } from '../protocol/version.ts';
 import { type Address, formatAddress } from '../shared/address.ts';
@@ -12,7 +12,6 @@ import { StreamAcceptor } from '../shared/http/stream-server.ts';
 import { Lifecycle } from '../shared/lifecycle.ts';
 import type { Logger } from '../shared/logger.ts';
 import { loginEnvironment, loginShell, ownAccount } from '../shared/login-environment.ts';
-import { formatFingerprint, sshPublicKeyBlob } from '../shared/ssh/ssh-key.ts';
 import { openControlApi } from './api/control-api.ts';
 import { createNodeApi } from './api/node-api.ts';
 import type { NodeConfig } from './config.ts';
@@ -84,6 +83,22 @@ export class FleetNode {
   /** Resolves when the gateway has refused this node for good, with the reason; or when it was closed. */
   get ended(): Promise<FleetError | undefined> {
     return this.#tunnel?.ended ?? Promise.resolve(undefined);
+  }
+
+  /** What keeps the node from being online; undefined while it is, or waits for a person to let it in. */
+  trouble(): FleetError | undefined {
+    const { state, lastError } = this.#tunnel?.status ?? { state: 'connecting', lastError: null };
+    if (state === 'online' || state === 'pending') return undefined;
+    const gateway = formatAddress(this.#options.address);
+    const { facts, hint } = lastError ?? {};
+    if (facts?.unresolved !== undefined)
+      return new FleetError('gateway_unreachable', `cannot resolve ${facts.unresolved}`, { hint });
+    return lastError ?? new FleetError('gateway_unreachable', `no answer from ${gateway} yet`);
+  }
+
+  /** How long the attempt took by which the tunnel came up, ms. */
+  get connectMs(): number {
+    return this.#tunnel?.status.connectMs ?? 0;
   }
 
   /** SIGHUP: the network or the policy may have changed. */
@@ -167,7 +182,7 @@ export class FleetNode {
       shutdown: () => this.#options.onShutdownAsked(),
       leave: () => this.#leave(state, tunnel),
       reconnect: () => tunnel.nudge(),
-      rotateKey: () => rotateNow(keys, connector, tunnel),
+      rotateKey: () => connector.rotateNow(tunnel.current),
     });
     this.#life.opened(() => control.close());
     const wake = new WakeDetector(clock, (jumpMs) => {
@@ -323,24 +338,6 @@ function forgotten(): FleetError {
       hint: 'The node keeps asking. Restore the database of the gateway, or let the node in again there: fleet nodes pending',
     },
   );
-}
-
-/** At once over a live tunnel, which comes back with the new key; else with the next connect. @throws FleetError as the gateway refuses it. */
-async function rotateNow(keys: NodeKeys, connector: KeyedConnector, tunnel: Tunnel): Promise<RotateKeyView> {
-  const fingerprint = formatFingerprint(sshPublicKeyBlob(keys.prepare().publicKey));
-  const { current } = tunnel;
-  if (current === undefined) return { state: 'waiting', fingerprint };
-  try {
-    await connector.rotate(current);
-  } catch (error) {
-    const failure = toFleetError(error);
-    if (!failure.retryable) throw failure;
-    // The gateway may know either key; the next connect finds out which.
-    current.stop();
-    return { state: 'waiting', fingerprint };
-  }
-  current.stop();
-  return { state: 'rotated', fingerprint };
 }
 
 function isoOrNull(ms: number | null): string | null {

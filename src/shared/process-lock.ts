@@ -17,7 +17,7 @@ export interface ProcessLock {
  * SQLite's exclusive transaction is an fcntl(2) lock: unlike a pid file it cannot go stale after kill -9 or a reboot.
  * @throws FleetError `already_running` when another process holds it; `storage_failed` when the file cannot be opened.
  */
-export function acquireProcessLock(file: string, who: string): ProcessLock {
+export function acquireProcessLock(file: string, who: string, hint?: string): ProcessLock {
   let database: Database.Database | undefined;
   try {
     createPrivateFile(file);
@@ -26,7 +26,7 @@ export function acquireProcessLock(file: string, who: string): ProcessLock {
     database.exec('BEGIN EXCLUSIVE');
   } catch (error) {
     database?.close();
-    throw lockError(error, file, who);
+    throw lockError(error, file, who, hint);
   }
   const held = database;
   HELD.add(held);
@@ -38,10 +38,10 @@ export function acquireProcessLock(file: string, who: string): ProcessLock {
   };
 }
 
-function lockError(error: unknown, file: string, who: string): FleetError {
+function lockError(error: unknown, file: string, who: string, hint: string | undefined): FleetError {
   const failure = sqliteFailure(error, `cannot lock ${file}`, 'It holds nothing: remove it and try again.');
   if (failure.code === 'storage_busy') {
-    return new FleetError('already_running', `${who} is already running (it holds ${file})`, { cause: error });
+    return new FleetError('already_running', `${who} is already running (it holds ${file})`, { cause: error, hint });
   }
   if (failure.code !== 'internal') return failure;
   return new FleetError('storage_failed', `cannot lock ${file}: ${failure.message}`, {

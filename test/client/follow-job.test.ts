@@ -49,6 +49,23 @@ describe('followJob', { timeout: 20_000 }, () => {
     assert.deepEqual(gateway.seen[0]?.body, { ...REQUEST, follow: true });
   });
 
+  test('says once that the gateway is gone, however often it tries, and again the next time', async () => {
+    const lost: string[] = [];
+    const options = { clock: systemClock, random: () => 0, onLost: ({ code }: FleetError) => lost.push(code) };
+    gateway.on('POST /v1/jobs', cutStream(jobEvent(), stateEvent('running')));
+    // Six times nothing new, then something, then nothing again.
+    const repeats = Array.from({ length: 6 }, () => cutStream(jobEvent(), stateEvent('running')));
+    gateway.on(
+      `POST /v1/jobs/${JOB}/follow`,
+      ...repeats,
+      cutStream(jobEvent(), stateEvent('running'), dataEvent('stdout', 'hi\n', 8)),
+      ...repeats,
+      stream(jobEvent(), stateEvent('running'), endEvent(), DONE),
+    );
+    await collect(followJob(new GatewayClient({ socketPath: gateway.socketPath }), { request: REQUEST }, options));
+    assert.deepEqual(lost, ['connection_lost', 'connection_lost']);
+  });
+
   test('after a cut in the middle, goes on from the offsets that were handled, and repeats nothing', async () => {
     gateway.on(
       'POST /v1/jobs',

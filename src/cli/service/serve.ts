@@ -1,17 +1,18 @@
 /** Runs a long-lived part of fleet in the foreground: says when it is ready, and ends it in order when asked to. */
+
+import { sleep } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { explainHomeFault } from '../../shared/home-owner.ts';
 import { type CliContext, type DetachedMessage, printJson } from '../context.ts';
 import { EXIT_OF_SIGNAL, EXIT_OK, exitCodeOfError } from '../exit-code.ts';
-import type { RunningService, ServiceConsole } from '../services.ts';
+import type { BegunService, RunningService, ServiceConsole } from '../services.ts';
+
+/** A service that is not up after this time says why to the one who waits for it with --detach, ms. */
+const TELL_TROUBLE_AFTER_MS = 10_000;
 
 export interface ServeOptions {
   /** `begun` tells, if it can be told before it is up, of the one that a SIGHUP is meant for. */
-  start(
-    signal: AbortSignal,
-    console: ServiceConsole,
-    begun: (service: Pick<RunningService, 'reconnect'>) => void,
-  ): Promise<RunningService>;
+  start(signal: AbortSignal, console: ServiceConsole, begun: (service: BegunService) => void): Promise<RunningService>;
   /**
    * What SIGHUP means: a new connection, or to read the configuration anew. The latter not for who was started in a terminal: it has
    * gone, and so does the service, as at SIGTERM.
@@ -22,9 +23,10 @@ export interface ServeOptions {
 /** Resolves with the exit code once the service has ended. @throws FleetError why it could not start, or stopped by itself. */
 export async function serve(context: CliContext, options: ServeOptions): Promise<number> {
   const abort = new AbortController();
+  const started = new AbortController();
   const asked = Promise.withResolvers<'asked'>();
   const forced = Promise.withResolvers<number>();
-  let begun: Pick<RunningService, 'reconnect'> | undefined;
+  let begun: BegunService | undefined;
   let service: RunningService | undefined;
   let toReload = false;
   const unlisten = context.signals.listen(['SIGINT', 'SIGTERM', 'SIGHUP'], (name) => {
@@ -44,8 +46,11 @@ export async function serve(context: CliContext, options: ServeOptions): Promise
       const console = context.tellParent === undefined ? context.err : undefined;
       service = await options.start(abort.signal, console, (early) => {
         begun = early;
+        void tellTrouble(context, early, started.signal);
       });
+      started.abort();
     } catch (error) {
+      started.abort();
       if (abort.signal.aborted) return EXIT_OK;
       throw error;
     }
@@ -67,7 +72,15 @@ export async function serve(context: CliContext, options: ServeOptions): Promise
   }
 }
 
-async function announce(context: CliContext, { readyLine, info }: RunningService): Promise<void> {
+async function tellTrouble(context: CliContext, service: BegunService, started: AbortSignal): Promise<void> {
+  if (context.tellParent === undefined) return;
+  await sleep(context.clock, TELL_TROUBLE_AFTER_MS, started);
+  const trouble = started.aborted ? undefined : service.trouble?.();
+  if (trouble !== undefined) await context.tellParent({ trying: trouble.toJSON() });
+}
+
+async function announce(context: CliContext, { readyLine, info, notice }: RunningService): Promise<void> {
+  if (notice !== undefined) await context.tellParent?.({ note: `${notice}\n` });
   const message: DetachedMessage = { ready: { readyLine, info: { pid: context.pid, ...info } } };
   await context.tellParent?.(message);
   if (context.json) printJson(context, { pid: context.pid, ...info });

@@ -1,10 +1,13 @@
 /** Connects with the key that the gateway knows, and changes it when a next one waits: the steps that a crash may come between. */
+import type { RotateKeyView } from '../../protocol/node-control.ts';
 import { FleetError, toFleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
+import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
 import type { NodeKeys } from '../node-keys.ts';
 import type { NodeStateFile } from '../node-state.ts';
 import { type ConnectOptions, connectOnce, type OpenTunnel, type Pending } from './connect-once.ts';
 import { rotateKey } from './rotate-key.ts';
+import type { UsableTunnel } from './tunnel.ts';
 
 /** The gateway has said no, so it does not know the next key. After any other failure it may. */
 const REFUSALS: readonly string[] = ['conflict', 'forbidden', 'bad_request', 'not_found'];
@@ -52,6 +55,23 @@ export class KeyedConnector {
       this.#rotating = undefined;
     });
     await this.#rotating;
+  }
+
+  /** At once over a live tunnel, which comes back with the new key; else with the next connect. @throws FleetError as the gateway refuses it. */
+  async rotateNow(current: UsableTunnel | undefined): Promise<RotateKeyView> {
+    const fingerprint = formatFingerprint(sshPublicKeyBlob(this.#options.keys.prepare().publicKey));
+    if (current === undefined) return { state: 'waiting', fingerprint };
+    try {
+      await this.rotate(current);
+    } catch (error) {
+      const failure = toFleetError(error);
+      if (!failure.retryable) throw failure;
+      // The gateway may know either key; the next connect finds out which.
+      current.stop();
+      return { state: 'waiting', fingerprint };
+    }
+    current.stop();
+    return { state: 'rotated', fingerprint };
   }
 
   async #rotate({ client, connection }: OpenTunnel): Promise<void> {

@@ -27,6 +27,8 @@ export interface TunnelStatus {
   /** Own wall clock, ms; only while `online`. */
   connectedSince: number | null;
   connects: number;
+  /** How long the last attempt took that succeeded, ms. */
+  connectMs: number;
 }
 
 export interface TunnelOptions {
@@ -59,6 +61,7 @@ export class Tunnel {
     retryAt: null,
     connectedSince: null,
     connects: 0,
+    connectMs: 0,
   };
   readonly #ended = Promise.withResolvers<FleetError | undefined>();
 
@@ -122,6 +125,7 @@ export class Tunnel {
       let delayMs: number;
       try {
         this.#set({ state: this.#status.pendingCode === null ? 'connecting' : 'pending', retryAt: null });
+        const begunAt = clock.monotonic();
         const result = await this.#options.attempt(this.#closed.signal);
         if ('pendingCode' in result) {
           const maxRetryMs = result.forgotten === undefined ? MAX_PENDING_RETRY_MS : MAX_FORGOTTEN_RETRY_MS;
@@ -134,6 +138,7 @@ export class Tunnel {
           continue;
         }
         pendingRetryMs = 0;
+        this.#set({ connectMs: clock.monotonic() - begunAt });
         const usableMs = await this.#use(result, onUsable);
         // Of two machines with one key each evicts the other: they must not do so as fast as they can.
         const wasGood = usableMs >= (result.hello.isSuspected ? UNDISPUTED_AFTER_MS : USABLE_AFTER_MS);

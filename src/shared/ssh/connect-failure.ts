@@ -28,8 +28,12 @@ const SYSTEM_ERRORS: Record<string, string> = {
   ENETUNREACH: 'no route to the network',
   ENETDOWN: 'the network is down',
   ETIMEDOUT: 'the TCP connection timed out',
-  ENOTFOUND: 'the name is not known to DNS',
-  EAI_AGAIN: 'DNS does not answer',
+};
+
+/** Failures of getaddrinfo(3): there is no address to speak of yet. */
+const UNRESOLVED: Record<string, string> = {
+  ENOTFOUND: 'DNS does not know the name: check its spelling.',
+  EAI_AGAIN: 'DNS does not answer: check the network, and the spelling of the name.',
 };
 
 /** The error with which `connectSsh` rejects; the host key's refusal is passed on as it is. */
@@ -47,6 +51,14 @@ export function connectFailure(attempt: ConnectAttempt): unknown {
   if (error?.level === 'client-authentication') {
     const hint = 'The gateway accepts every Ed25519 key that signs; is this a fleet gateway?';
     return new FleetError('forbidden', `${gateway}: the gateway refused the key`, { cause: error, facts, hint });
+  }
+  const unresolved = UNRESOLVED[systemErrorCode(error) ?? ''];
+  if (unresolved !== undefined) {
+    return new FleetError('gateway_unreachable', `${gateway}: cannot resolve ${host}`, {
+      cause: error,
+      facts: { ...facts, unresolved: host },
+      hint: unresolved,
+    });
   }
   const { message, hint } = attempt.identified ? handshakeMessage(attempt) : strangerMessage(attempt);
   return new FleetError('gateway_unreachable', `${gateway}: ${message}`, { cause: error, facts, hint });

@@ -45,6 +45,36 @@ describe('--detach', { timeout: 30_000 }, () => {
     assert.deepEqual([exitCode, stderr], [77, 'fleet: the key was revoked\nAsk.\n']);
   });
 
+  test('what keeps it from being ready, after a while; it goes on', async () => {
+    const { exitCode, stderr } = await worldFor('trying').run('node', 'up', '--detach');
+    const [pid, ...lines] = stderr.split('\n');
+    assert.deepEqual(lines.slice(0, 2), [
+      'fleet: cannot resolve gatway.example.com; still trying in the background (stop: fleet node down)',
+      'Spell it.',
+    ]);
+    assert.equal(exitCode, 255);
+    assert.ok(isProcessAlive(Number(pid)));
+    process.kill(Number(pid), 'SIGTERM');
+    while (isProcessAlive(Number(pid))) await new Promise((resolve) => setTimeout(resolve, 10));
+  });
+
+  test('Ctrl-C while it is waited for ends it', async () => {
+    for (const [signal, code] of [
+      ['SIGINT', 130],
+      ['SIGTERM', 143],
+      ['SIGHUP', 129],
+    ] as const) {
+      const world = worldFor('slow');
+      const running = world.run('node', 'up', '--detach');
+      while (world.stderr.bytes.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+      const pid = Number(world.stderr.bytes.toString());
+      assert.ok(isProcessAlive(pid));
+      assert.ok(world.signal(signal));
+      assert.equal((await running).exitCode, code, signal);
+      assert.equal(isProcessAlive(pid), false);
+    }
+  });
+
   test('a process that dies before it is ready is told, with the place of its log', async () => {
     const { exitCode, stderr } = await worldFor('die').run('node', 'up', '--detach');
     assert.equal(exitCode, 255);

@@ -235,3 +235,15 @@ test('while it waits for approval: the code once, questions ever slower, then on
   assert.equal(tunnel.status.pendingCode, null);
   await tunnel.close();
 });
+
+test('the time that it took to come up is that of the attempt, not of the approval before it', async () => {
+  const { clock, tunnel, attempts, open } = setUp();
+  tunnel.start().catch(() => undefined);
+  attempts[0]?.resolve({ pendingCode: '12345678', retryAfterMs: 2_000 });
+  await settle(3);
+  await clock.advance(17_000);
+  await clock.advance(300);
+  await open();
+  assert.ok(tunnel.status.connectMs > 0 && tunnel.status.connectMs <= 17_300 - 2_000, String(tunnel.status.connectMs));
+  void tunnel.close();
+});

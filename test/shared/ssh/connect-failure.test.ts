@@ -39,6 +39,14 @@ for (const code of [
   });
 }
 
+for (const code of ['ENOTFOUND', 'EAI_AGAIN']) {
+  test(`${code} says which name cannot be resolved`, () => {
+    const { message, facts } = failureOf({ error: Object.assign(new Error('getaddrinfo'), { code }) });
+    assert.match(message, /cannot resolve gw\.example$/);
+    assert.equal(facts?.unresolved, 'gw.example');
+  });
+}
+
 test('an IPv6 address is written so that the port can be told from it', () => {
   assert.match(failureOf({ host: 'fe80::1' }).message, /^\[fe80::1\]:18790: /);
 });
