@@ -7,7 +7,7 @@ export function sparkline(values: readonly (number | null)[], most: number): str
   return values
     .map((value) => {
       if (value === null) return ' ';
-      const share = most > 0 ? Math.min(1, Math.max(0, value / most)) : 0;
+      const share = most <= 0 || value <= 0 ? 0 : value >= most ? 1 : value / most;
       return LEVELS[Math.min(LEVELS.length - 1, Math.floor(share * LEVELS.length))] ?? ' ';
     })
     .join('');

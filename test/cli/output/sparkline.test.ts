@@ -6,6 +6,8 @@ import { sparkline } from '../../../src/cli/output/sparkline.ts';
 test('from least to most, and a blank for what is not known', () => {
   assert.equal(sparkline([0, 12.4, 50, null, 99, 100, 250], 100), '▁▁▅ ███');
   assert.equal(sparkline([0, 5], 0), '▁▁');
+  const far = Number.POSITIVE_INFINITY;
+  assert.equal(sparkline([-far, 1, far], far), '▁▁█');
 });
 
 test('one character a value, and more is never lower', () => {
