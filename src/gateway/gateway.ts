@@ -6,6 +6,7 @@ import { FLEET_VERSION } from '../protocol/version.ts';
 import type { GatewayView, ReloadView } from '../protocol/views.ts';
 import type { Address } from '../shared/address.ts';
 import type { Clock } from '../shared/clock.ts';
+import { DescriptorWatch } from '../shared/descriptors.ts';
 import { FleetError } from '../shared/errors.ts';
 import type { GatewayPaths } from '../shared/home.ts';
 import type { App } from '../shared/http/fastify-app.ts';
@@ -57,7 +58,7 @@ import { createScheduler } from './schedule/create-scheduler.ts';
 import { localTimeZone } from './schedule/time-zone.ts';
 import { Sessions } from './sessions.ts';
 import { KeyConnections } from './ssh/key-connections.ts';
-import { sshLimitsOf } from './ssh/ssh-config.ts';
+import { affordableSshLimits } from './ssh/ssh-config.ts';
 import { SshServer } from './ssh/ssh-server.ts';
 import { openDatabase } from './store/database.ts';
 import { DatabaseWatch } from './store/database-watch.ts';
@@ -138,8 +139,10 @@ export class Gateway {
       );
     }
     await store.write(() => store.audit.noteStart({ version: FLEET_VERSION, pid: process.pid }));
+    const descriptors = new DescriptorWatch({ clock, logger });
     const databaseWatch = new DatabaseWatch({ file: paths.database, clock, logger });
-    const readFaults = (): string[] => [databaseWatch.fault, monitor.storageFault].filter((fault) => fault !== null);
+    const readFaults = (): string[] =>
+      [databaseWatch.fault, descriptors.fault, monitor.storageFault].filter((fault) => fault !== null);
     const refusals = new Refusals({ store, clock, logger });
     this.#life.opened(() => refusals.close());
     await store.write(() => {
@@ -181,9 +184,8 @@ export class Gateway {
     const rotation = new NodeKeyRotation({ store, epochs, hostKey, clock, logger });
     const pairing = new Pairing({ store, invites, pending, tokens, keys, hostKey, clock, logger, randomBytes });
 
-    const env = this.#dependencies.alertEnv;
+    const { alertEnv: env, readConfig } = this.#dependencies;
     const alerts = createAlerts(config, { store, monitor, epochs, clock, logger, random, env });
-    const { readConfig } = this.#dependencies;
     const reloading = new ConfigReload({ config, read: readConfig, alerts, audit: store.audit, clock, logger });
     const origins = new Origins();
     const authenticator = new Authenticator({ store, tokens, apiToken: loadOrCreateApiToken(paths.apiToken) });
@@ -250,7 +252,7 @@ export class Gateway {
     const acceptor = new StreamAcceptor(app.server);
     const ssh = new SshServer({
       hostKey: hostKeyText,
-      limits: sshLimitsOf(config.ssh),
+      limits: affordableSshLimits(config.ssh, logger),
       clock,
       logger,
       random,
@@ -281,8 +283,10 @@ export class Gateway {
     const ephemeral = new EphemeralNodes({ ...sources, bus, graceMs: config.ephemeralGrace });
     ephemeral.start();
     databaseWatch.start();
+    descriptors.start();
     this.#life.opened(
       () => databaseWatch.close(),
+      () => descriptors.close(),
       () => auditRetention.close(),
       () => metrics.close(),
       () => retention.close(),
@@ -318,7 +322,7 @@ export class Gateway {
 
   async #listenSocket(app: App, origins: Origins): Promise<void> {
     const { socket } = this.#dependencies.paths;
-    const server = serverFor(app);
+    const server = serverFor(app, this.#dependencies.logger);
     server.on('connection', (connection: Socket) => origins.set(connection, { kind: 'socket' }));
     // Left over from a process that was killed; the process lock says that nobody uses it.
     rmSync(socket, { force: true });
@@ -328,7 +332,7 @@ export class Gateway {
   }
 
   async #listenTcp(app: App, origins: Origins, address: Address): Promise<Address> {
-    const server = serverFor(app);
+    const server = serverFor(app, this.#dependencies.logger);
     server.on('connection', (connection: Socket) => origins.set(connection, { kind: 'tcp' }));
     await listening(server, () => server.listen(address.port, address.host), `${address.host}:${address.port}`);
     this.#life.opened(() => closeServer(server));

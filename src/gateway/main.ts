@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { formatAddress } from '../shared/address.ts';
 import { systemClock } from '../shared/clock.ts';
 import { readConfigFile } from '../shared/config.ts';
+import { requireDescriptors } from '../shared/descriptors.ts';
 import { FleetError } from '../shared/errors.ts';
 import { configPath, gatewayPaths } from '../shared/home.ts';
 import { claimForMachine } from '../shared/home-machine.ts';
@@ -49,6 +50,7 @@ export async function startGateway(options: StartGatewayOptions): Promise<Runnin
   const file = configFile ?? configPath(home);
   const readConfig = (required: boolean): GatewayConfig =>
     resolveGatewayConfig(readConfigFile(file, required).gateway, flags, file);
+  requireDescriptors('a gateway');
   const hadFile = existsSync(file);
   const config = readConfig(configFile !== undefined);
   assertOwnHome(home);

@@ -7,6 +7,7 @@ import { sanitizeName } from '../protocol/sanitize-name.ts';
 import { formatAddress } from '../shared/address.ts';
 import { systemClock } from '../shared/clock.ts';
 import { readConfigFile } from '../shared/config.ts';
+import { requireDescriptors } from '../shared/descriptors.ts';
 import { formatDuration } from '../shared/duration.ts';
 import { FleetError } from '../shared/errors.ts';
 import { configPath, nodePaths, nodesFolder } from '../shared/home.ts';
@@ -66,6 +67,7 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
     resolveNodeConfig(readConfigFile(file, configFile !== undefined).node, overrides, file);
   const config = readConfig();
   const invite = code === undefined ? undefined : parseInviteCode(code);
+  requireDescriptors('a node');
   assertOwnHome(home);
   const profile = chooseProfile(home, config.name, os.hostname());
   const paths = nodePaths(home, profile);

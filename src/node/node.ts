@@ -6,6 +6,7 @@ import type { InviteCode } from '../protocol/pairing.ts';
 import { FLEET_VERSION } from '../protocol/version.ts';
 import { type Address, formatAddress } from '../shared/address.ts';
 import type { Clock } from '../shared/clock.ts';
+import { DescriptorWatch } from '../shared/descriptors.ts';
 import { FleetError, toFleetError } from '../shared/errors.ts';
 import type { NodePaths } from '../shared/home.ts';
 import { StreamAcceptor } from '../shared/http/stream-server.ts';
@@ -24,7 +25,7 @@ import { NodeStateFile } from './node-state.ts';
 import { POLICY_KINDS } from './policy/policy-config.ts';
 import type { PolicyFile } from './policy/policy-file.ts';
 import { Runner } from './runner/runner.ts';
-import { type ConnectOptions, type Pending, renewToken } from './tunnel/connect-once.ts';
+import { type ConnectOptions, forgotten, type Pending, renewToken } from './tunnel/connect-once.ts';
 import { Heartbeats } from './tunnel/heartbeats.ts';
 import { KeyedConnector } from './tunnel/keyed-connector.ts';
 import { Tunnel, type UsableTunnel } from './tunnel/tunnel.ts';
@@ -61,6 +62,7 @@ export class FleetNode {
   readonly #gatewayClock: GatewayClock;
   readonly #metrics: Metrics;
   readonly #startedAt: number;
+  readonly #descriptors: DescriptorWatch;
   readonly #life: Lifecycle;
   #tunnel: Tunnel | undefined;
   #runner: Runner | undefined;
@@ -73,6 +75,7 @@ export class FleetNode {
     this.#gatewayClock = new GatewayClock(options.clock);
     this.#metrics = createMetrics({ clock: options.clock, logger: options.logger });
     this.#startedAt = options.clock.now();
+    this.#descriptors = new DescriptorWatch(options);
   }
 
   /** Resolves when the gateway has accepted the first heartbeat. On failure everything that was begun is taken down again. */
@@ -178,6 +181,7 @@ export class FleetNode {
     this.#tunnel = tunnel;
     const control = await openControlApi({
       socket: paths.socket,
+      logger,
       status: () => this.status(),
       shutdown: () => this.#options.onShutdownAsked(),
       leave: () => this.#leave(state, tunnel),
@@ -190,7 +194,9 @@ export class FleetNode {
       tunnel.nudge();
     });
     wake.start();
+    this.#descriptors.start();
     this.#life.opened(
+      () => this.#descriptors.close(),
       () => wake.close(),
       () => tunnel.close(),
     );
@@ -278,7 +284,7 @@ export class FleetNode {
       rttMs,
       tunnel: { lostKeepalives },
       // What the gateway has told itself, it need not hear again.
-      faults: boundFaults([...fromRunner, ...this.#options.policy.faults()]),
+      faults: boundFaults([...fromRunner, ...this.#options.policy.faults(), ...this.#descriptors.faults]),
       accepting: fromRunner.length === 0,
       policy: this.#options.policy.view !== null,
     };
@@ -286,7 +292,12 @@ export class FleetNode {
 
   #faults(): string[] {
     const fromGateway = this.#tunnel?.current?.hello.isSuspected ? [RIVAL] : [];
-    return [...(this.#runner?.faults() ?? []), ...this.#options.policy.faults(), ...fromGateway];
+    return [
+      ...(this.#runner?.faults() ?? []),
+      ...this.#options.policy.faults(),
+      ...this.#descriptors.faults,
+      ...fromGateway,
+    ];
   }
 
   async #leave(state: NodeStateFile, tunnel: Tunnel): Promise<void> {
@@ -328,16 +339,6 @@ export class FleetNode {
       connects: tunnel?.connects ?? 0,
     };
   }
-}
-
-function forgotten(): FleetError {
-  return new FleetError(
-    'not_paired',
-    'the gateway does not know this node any more: its database was lost or replaced',
-    {
-      hint: 'The node keeps asking. Restore the database of the gateway, or let the node in again there: fleet nodes pending',
-    },
-  );
 }
 
 function isoOrNull(ms: number | null): string | null {

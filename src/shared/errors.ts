@@ -85,8 +85,9 @@ export class FleetError extends Error {
 
   constructor(code: ErrorCode, message: string, options: FleetErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
-    this.code = code;
-    this.hint = options.hint;
+    const exhausted = exhaustionIn(options.cause);
+    this.code = exhausted !== undefined && code === 'internal' ? 'busy' : code;
+    this.hint = exhausted ?? options.hint;
     this.facts = options.facts;
   }
 
@@ -99,6 +100,21 @@ export class FleetError extends Error {
   toJSON(): { code: ErrorCode; message: string; hint?: string } {
     return { code: this.code, message: this.message, ...(this.hint === undefined ? {} : { hint: this.hint }) };
   }
+}
+
+/** What to do when no file descriptor is left: whatever was tried is not to blame, and works again once there are some. */
+const EXHAUSTION: Record<string, string> = {
+  EMFILE:
+    'This process has too many open files: raise its limit (ulimit -n 4096, or LimitNOFILE=4096 in its systemd unit).',
+  ENFILE: 'The machine has too many open files: raise fs.file-max (sysctl).',
+};
+
+function exhaustionIn(cause: unknown): string | undefined {
+  for (let at = cause; at instanceof Error; at = at.cause) {
+    const hint = EXHAUSTION[systemErrorCode(at) ?? ''];
+    if (hint !== undefined) return hint;
+  }
+  return undefined;
 }
 
 /** Any thrown value as a FleetError; what fleet did not throw itself becomes `internal`, with the original as cause. */

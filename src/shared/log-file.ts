@@ -1,5 +1,6 @@
 /** A log on disk that cannot fill it: one file and its predecessor, each of bounded size. */
 import { closeSync, existsSync, fstatSync, openSync, renameSync, writeSync } from 'node:fs';
+import { systemErrorCode } from './errors.ts';
 
 /** At this size the file becomes `.1` and a new one is begun, bytes. */
 const DEFAULT_MAX_BYTES = 10 * 1024 * 1024;
@@ -29,7 +30,7 @@ export class LogFile {
     // The descriptor's number may be another file's by now.
     try {
       if (this.#closed) throw new Error('the log is closed');
-      if (this.#bytes >= this.#maxBytes) this.#rotate();
+      if (this.#bytes >= this.#maxBytes) this.#rotateIfPossible();
       const bytes = Buffer.from(this.#isTorn ? `\n${lines}` : lines);
       const written = writeSync(this.#descriptor, bytes);
       this.#bytes += written;
@@ -49,6 +50,16 @@ export class LogFile {
     if (this.#closed) return;
     this.#closed = true;
     closeSync(this.#descriptor);
+  }
+
+  /** Without a descriptor for the next file the present one goes on. */
+  #rotateIfPossible(): void {
+    try {
+      this.#rotate();
+    } catch (error) {
+      // Tried again with the next line.
+      if (!['EMFILE', 'ENFILE'].includes(systemErrorCode(error) ?? '')) throw error;
+    }
   }
 
   #rotate(): void {

@@ -3,9 +3,15 @@ import http from 'node:http';
 import { FleetError, systemErrorCode } from '../../shared/errors.ts';
 import type { App } from '../../shared/http/fastify-app.ts';
 import { SERVER_OPTIONS } from '../../shared/http/stream-server.ts';
+import type { Logger } from '../../shared/logger.ts';
 
-export function serverFor(app: App): http.Server {
-  return http.createServer(SERVER_OPTIONS, (request, response) => app.routing(request, response));
+export function serverFor(app: App, logger: Logger): http.Server {
+  const server = http.createServer(SERVER_OPTIONS, (request, response) => app.routing(request, response));
+  // Such as too many open files at an accept; it goes on.
+  server.once('listening', () =>
+    server.on('error', (error) => logger.error({ err: error }, 'the API failed to accept')),
+  );
+  return server;
 }
 
 /** Resolves when `listen` has made the server listen. @throws FleetError `conflict`, `config_invalid`; `what` is the address. */

@@ -1,6 +1,8 @@
 /** `gateway.ssh` in config.yaml: which of the public port's limits an owner may move, and how far. */
 import { z } from 'zod';
 import { intervalUpTo } from '../../shared/config.ts';
+import { affordableConnections } from '../../shared/descriptors.ts';
+import type { Logger } from '../../shared/logger.ts';
 import { keepaliveIntervalSchema } from '../../shared/ssh/keepalive-config.ts';
 import { SSH_LIMITS, type SshLimits } from '../../shared/ssh/limits.ts';
 
@@ -37,6 +39,12 @@ export const sshConfigSchema = z
   .prefault({});
 
 export type SshConfig = Readonly<z.output<typeof sshConfigSchema>>;
+
+/** {@link sshLimitsOf}, with no more connections than there are file descriptors for. */
+export function affordableSshLimits(config: SshConfig, logger: Pick<Logger, 'warn'>): Partial<SshLimits> {
+  const maxConnections = affordableConnections(config.maxConnections, SSH_LIMITS.maxConnections, logger);
+  return { ...sshLimitsOf(config), maxConnections };
+}
 
 /** The limits that a configuration sets, by the names that the port knows them by. */
 export function sshLimitsOf(config: SshConfig): Partial<SshLimits> {

@@ -6,9 +6,11 @@ import type { NodeStatusView, RotateKeyView, ShutdownAnswer } from '../../protoc
 import { FleetError, systemErrorCode, toFleetError } from '../../shared/errors.ts';
 import { httpStatusOf } from '../../shared/http/http-status.ts';
 import { SERVER_OPTIONS } from '../../shared/http/stream-server.ts';
+import type { Logger } from '../../shared/logger.ts';
 
 export interface ControlApiOptions {
   socket: string;
+  logger?: Logger;
   status(): NodeStatusView;
   shutdown(): void;
   /** Has the gateway forget this node. @throws FleetError when it could not be told. */
@@ -64,6 +66,8 @@ export async function openControlApi(options: ControlApiOptions): Promise<Contro
     server.listen(options.socket, resolve);
   });
   chmodSync(options.socket, 0o600);
+  // Such as too many open files at an accept; it goes on.
+  server.on('error', (error) => options.logger?.error({ err: error }, 'the control socket failed to accept'));
   return {
     close: () =>
       new Promise((resolve) => {

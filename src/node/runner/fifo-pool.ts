@@ -114,7 +114,7 @@ export class FifoPool {
     const names = Array.from({ length: BATCH }, () => `${this.#next++}.fifo`);
     // Readable and writable by all, in a folder that only we can enter: a command that runs as another user must be able to
     // open its own /dev/stderr again.
-    const { exitCode, stderr } = await this.#options.runTool('mkfifo', [
+    const { exitCode, stderr, cause } = await this.#options.runTool('mkfifo', [
       '-m',
       '666',
       '--',
@@ -122,8 +122,11 @@ export class FifoPool {
     ]);
     if (exitCode !== 0) {
       for (const name of names) this.#remove(name);
-      throw new FleetError('storage_failed', `cannot make named pipes in ${this.#options.folder}: ${stderr.trim()}`, {
-        hint: 'The folder must be on a local file system that can hold FIFOs.',
+      const why = cause instanceof Error ? cause.message : stderr.trim();
+      throw new FleetError('storage_failed', `cannot make named pipes in ${this.#options.folder}: ${why}`, {
+        // What was never started has not looked at the folder.
+        hint: exitCode === undefined ? undefined : 'The folder must be on a local file system that can hold FIFOs.',
+        cause,
       });
     }
     if (this.#closed) for (const name of names) this.#remove(name);

@@ -7,6 +7,8 @@ export interface ToolResult {
   exitCode: number | undefined;
   stdout: string;
   stderr: string;
+  /** Why it could not be started; undefined if it was. */
+  cause?: unknown;
 }
 
 /** Whatever PATH this process was started with; dates are compared, so they are not translated. */
@@ -16,8 +18,8 @@ const TOOL_OPTIONS = { reject: false, stdin: 'ignore', timeout: 10_000, env } as
 
 /** Runs a helper tool to its end. Never rejects: look at `exitCode`. */
 export async function runTool(file: string, args: readonly string[]): Promise<ToolResult> {
-  const { exitCode, stdout, stderr } = await execa(file, args, TOOL_OPTIONS);
-  return { exitCode, stdout, stderr };
+  const { exitCode, stdout, stderr, cause } = await execa(file, args, TOOL_OPTIONS);
+  return { exitCode, stdout, stderr, cause };
 }
 
 /** As {@link runTool}, but holds the process up; for systems without /proc. */

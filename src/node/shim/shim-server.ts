@@ -68,6 +68,7 @@ export class ShimServer {
       this.#server.listen(path, () => {
         // Its folder is private, too; the socket itself need not rely on that.
         chmodSync(path, 0o600);
+        this.#server.on('error', (error) => this.#options.logger.error({ err: error }, 'the shim failed to accept'));
         this.#path = path;
         this.#inode = inodeOf(path);
         this.#reach.start(REACH_INTERVAL_MS);

@@ -213,3 +213,14 @@ export function notPaired(): FleetError {
     hint: 'Pair it again: fleet node up --gateway HOST --code CODE, with a code from `fleet invite` on the gateway.',
   });
 }
+
+/** For a node that was paired once, and keeps asking. */
+export function forgotten(): FleetError {
+  return new FleetError(
+    'not_paired',
+    'the gateway does not know this node any more: its database was lost or replaced',
+    {
+      hint: 'The node keeps asking. Restore the database of the gateway, or let the node in again there: fleet nodes pending',
+    },
+  );
+}

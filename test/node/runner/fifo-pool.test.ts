@@ -43,3 +43,16 @@ test('pipes that are being made ahead when the pool starts anew are there when t
   await pool.close();
   assert.deepEqual((await readdir(folder)).sort(), taken.sort(), 'none of those that were just being made ahead');
 });
+
+test('a helper that could not be started is not blamed on the folder', { timeout: DEADLINE_MS }, async (t) => {
+  const folder = await temporaryFolder(t);
+  const cause = Object.assign(new Error('spawn mkfifo EMFILE'), { code: 'EMFILE' });
+  const tools = [
+    { result: { exitCode: undefined, stdout: '', stderr: '', cause }, message: /EMFILE/, hint: /ulimit -n/ },
+    { result: { exitCode: 1, stdout: '', stderr: 'Operation not permitted' }, message: /not permitted/, hint: /FIFOs/ },
+  ];
+  for (const { result, message, hint } of tools) {
+    const pool = new FifoPool({ folder, logger: silentLogger, runTool: async () => result });
+    await assert.rejects(pool.start(new Set()), { code: 'storage_failed', message, hint });
+  }
+});
