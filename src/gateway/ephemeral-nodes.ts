@@ -16,7 +16,8 @@ export class EphemeralNodes {
   readonly #options: EphemeralNodesOptions;
   readonly #work: Periodic;
   readonly #intervalMs: number;
-  #startedAt = 0;
+  /** Since when each is away, on the monotonic clock: one that was set must not make anybody's time run out. */
+  readonly #away = new Map<string, { lastSeenAt: number | null; since: number }>();
 
   constructor(options: EphemeralNodesOptions) {
     this.#options = options;
@@ -32,7 +33,9 @@ export class EphemeralNodes {
 
   /** While the gateway was down no node could be seen: the time starts anew with it. */
   start(): void {
-    this.#startedAt = this.#options.clock.now();
+    for (const { id, lastSeenAt } of this.#options.store.nodes.ephemeral()) {
+      this.#away.set(id, { lastSeenAt, since: this.#options.clock.monotonic() });
+    }
     this.#work.start(this.#intervalMs);
   }
 
@@ -43,7 +46,9 @@ export class EphemeralNodes {
 
   async #sweep(): Promise<number> {
     const { store, logger } = this.#options;
-    for (const node of store.nodes.ephemeral().filter((candidate) => this.#isDue(candidate))) {
+    const present = store.nodes.ephemeral();
+    for (const id of this.#away.keys()) if (!present.some((node) => node.id === id)) this.#away.delete(id);
+    for (const node of present.filter((candidate) => this.#isDue(candidate))) {
       if (this.#work.isClosed) break;
       try {
         const details = { node: node.name, id: node.id, ephemeral: true };
@@ -57,10 +62,16 @@ export class EphemeralNodes {
     return this.#intervalMs;
   }
 
+  /** The wall clock only says how long before this look the node went away, and that is bounded. */
   #isDue({ id, lastSeenAt, createdAt, revokedAt }: NodeRecord): boolean {
     const { sessions, clock, graceMs } = this.#options;
+    const known = this.#away.get(id);
+    const now = clock.monotonic();
+    const seenBefore = Math.min(2 * this.#intervalMs, Math.max(0, clock.now() - (lastSeenAt ?? createdAt)));
+    const since =
+      sessions.get(id) !== undefined ? now : known?.lastSeenAt === lastSeenAt ? known.since : now - seenBefore;
+    this.#away.set(id, { lastSeenAt, since });
     // A revoked one is kept: with its record, its key would be unknown instead of refused.
-    if (revokedAt !== null || sessions.get(id) !== undefined) return false;
-    return clock.now() - Math.max(this.#startedAt, lastSeenAt ?? createdAt) >= graceMs;
+    return revokedAt === null && now - since >= graceMs;
   }
 }

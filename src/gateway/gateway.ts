@@ -37,6 +37,7 @@ import { createRotatingHeadSigner } from './audit/head-signer.ts';
 import { Refusals } from './audit/refusals.ts';
 import { Bus } from './bus/bus.ts';
 import { Retention } from './bus/retention.ts';
+import { ClockGuard } from './clock-guard.ts';
 import { type GatewayConfig, healthThresholdsOf, historyRetentionOf } from './config.ts';
 import { ConfigReload } from './config-reload.ts';
 import { EphemeralNodes } from './ephemeral-nodes.ts';
@@ -140,6 +141,9 @@ export class Gateway {
     }
     await store.write(() => store.audit.noteStart({ version: FLEET_VERSION, pid: process.pid }));
     const descriptors = new DescriptorWatch({ clock, logger });
+    const ages = new ClockGuard({ store, clock, logger, onStep: (byMs) => keys.clockStepped(byMs) });
+    this.#life.opened(() => ages.close());
+    await ages.start();
     const databaseWatch = new DatabaseWatch({ file: paths.database, clock, logger });
     const readFaults = (): string[] =>
       [databaseWatch.fault, descriptors.fault, monitor.storageFault].filter((fault) => fault !== null);
@@ -173,10 +177,10 @@ export class Gateway {
       approveCapabilities: config.approveCapabilities,
       signTicket: (run, body) => {
         const known = sessions.get(run.nodeId)?.signingKeys.newest;
-        return issueTicket({ signingKey: keys.signerFor(known), clock }, run, body);
+        return issueTicket({ signingKey: keys.signerFor(known), clock: { now: ages.nodeTime } }, run, body);
       },
     });
-    const invites = new Invites({ store, clock, randomBytes });
+    const invites = new Invites({ store, ages, clock, randomBytes });
     const pending = new PendingNodes(clock);
     const connections = new KeyConnections();
     const people = new PeopleConnections({ store, clock, logger });
@@ -185,7 +189,7 @@ export class Gateway {
     const pairing = new Pairing({ store, invites, pending, tokens, keys, hostKey, clock, logger, randomBytes });
 
     const { alertEnv: env, readConfig } = this.#dependencies;
-    const alerts = createAlerts(config, { store, monitor, epochs, clock, logger, random, env });
+    const alerts = createAlerts(config, { store, ages, monitor, epochs, clock, logger, random, env });
     const reloading = new ConfigReload({ config, read: readConfig, alerts, audit: store.audit, clock, logger });
     const origins = new Origins();
     const authenticator = new Authenticator({ store, tokens, apiToken: loadOrCreateApiToken(paths.apiToken) });
@@ -272,26 +276,19 @@ export class Gateway {
     });
     bus.start();
     monitor.start();
-    const retention = new Retention({ store, clock, logger, retentionMs: config.retention });
-    retention.start();
-    const auditRetention = new AuditRetention({ store, clock, logger, retentionMs: config.auditRetention });
-    auditRetention.start();
     scheduler.start();
-    metrics.start();
-    const history = new HistoryKeeper({ store, clock, logger, retention: historyRetentionOf(config) });
-    history.start();
-    const ephemeral = new EphemeralNodes({ ...sources, bus, graceMs: config.ephemeralGrace });
-    ephemeral.start();
-    databaseWatch.start();
-    descriptors.start();
+    const keepers = [
+      databaseWatch,
+      descriptors,
+      metrics,
+      new Retention({ store, ages, clock, logger, retentionMs: config.retention }),
+      new AuditRetention({ store, ages, clock, logger, retentionMs: config.auditRetention }),
+      new HistoryKeeper({ store, ages, clock, logger, retention: historyRetentionOf(config) }),
+      new EphemeralNodes({ ...sources, bus, graceMs: config.ephemeralGrace }),
+    ];
+    for (const keeper of keepers) keeper.start();
     this.#life.opened(
-      () => databaseWatch.close(),
-      () => descriptors.close(),
-      () => auditRetention.close(),
-      () => metrics.close(),
-      () => retention.close(),
-      () => history.close(),
-      () => ephemeral.close(),
+      ...keepers.map((keeper) => () => keeper.close()),
       () => ssh.close(),
       () => sessions.closeAll('gateway_stopping'),
       () => bus.close(),

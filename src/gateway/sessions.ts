@@ -28,6 +28,8 @@ export interface Session {
   nodeName: string;
   peer: SessionPeer;
   connectedAt: number;
+  /** The same on the monotonic clock, ms. */
+  openedAt: number;
   /** Row in the store. */
   row: number;
   /** The node's run journal, known from its hello. */
@@ -83,6 +85,7 @@ export class Sessions {
       nodeName: node.name,
       peer,
       connectedAt,
+      openedAt: clock.monotonic(),
       row: 0,
       journal: undefined,
       epoch: undefined,

@@ -5,7 +5,7 @@ import type { NodeStatusView } from '../protocol/node-control.ts';
 import type { InviteCode } from '../protocol/pairing.ts';
 import { FLEET_VERSION } from '../protocol/version.ts';
 import { type Address, formatAddress } from '../shared/address.ts';
-import type { Clock } from '../shared/clock.ts';
+import { type Clock, StepDetector } from '../shared/clock.ts';
 import { DescriptorWatch } from '../shared/descriptors.ts';
 import { FleetError, toFleetError } from '../shared/errors.ts';
 import type { NodePaths } from '../shared/home.ts';
@@ -29,7 +29,6 @@ import { type ConnectOptions, forgotten, type Pending, renewToken } from './tunn
 import { Heartbeats } from './tunnel/heartbeats.ts';
 import { KeyedConnector } from './tunnel/keyed-connector.ts';
 import { Tunnel, type UsableTunnel } from './tunnel/tunnel.ts';
-import { WakeDetector } from './tunnel/wake-detector.ts';
 
 interface AttemptOptions extends Omit<ConnectOptions, 'identity'> {
   keys: NodeKeys;
@@ -189,7 +188,7 @@ export class FleetNode {
       rotateKey: () => connector.rotateNow(tunnel.current),
     });
     this.#life.opened(() => control.close());
-    const wake = new WakeDetector(clock, (jumpMs) => {
+    const wake = new StepDetector(clock, (jumpMs) => {
       logger.info({ jumpMs }, 'the clock jumped: the machine slept, or its clock was set');
       tunnel.nudge();
     });

@@ -50,3 +50,8 @@ export class FakeClock implements Clock {
     return this.#timers.size;
   }
 }
+
+/** What is to be deleted for its age, by a clock that nobody sets. */
+export function agesOf(clock: Pick<Clock, 'now'>): { cutoff(keptMs: number): number } {
+  return { cutoff: (keptMs) => clock.now() - keptMs };
+}

@@ -4,6 +4,7 @@ import { parseSelector, type Selector, selectNodes } from '../../protocol/select
 import { randomBase32 } from '../../shared/base32.ts';
 import type { Clock, Timer } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
+import type { Ages } from '../clock-guard.ts';
 import type { HealthMonitor } from '../health/monitor.ts';
 import type { AlertRow } from '../store/alerts-table.ts';
 import type { NodeRecord } from '../store/nodes-table.ts';
@@ -32,6 +33,7 @@ export interface AlertEngineOptions {
   monitor: Pick<HealthMonitor, 'healthOf'>;
   signals: NodeSignals;
   deliveries: Pick<Deliveries, 'enqueue' | 'kick'>;
+  ages: Ages;
   clock: Clock;
   logger: Logger;
   randomBytes: (size: number) => Uint8Array;
@@ -163,8 +165,9 @@ export class AlertEngine {
     if (clock.monotonic() - this.#prunedAt < PRUNE_INTERVAL_MS) return;
     this.#prunedAt = clock.monotonic();
     await store.write(() => {
-      store.alerts.prune(now - KEPT_MS, PRUNED_ROWS);
-      store.deliveries.prune(now - KEPT_MS, PRUNED_ROWS);
+      const before = this.#options.ages.cutoff(KEPT_MS);
+      store.alerts.prune(before, PRUNED_ROWS);
+      store.deliveries.prune(before, PRUNED_ROWS);
       store.silences.prune(now);
     });
   }

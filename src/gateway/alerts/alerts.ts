@@ -4,6 +4,7 @@ import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { closeAll } from '../../shared/lifecycle.ts';
 import type { Logger } from '../../shared/logger.ts';
+import type { Ages } from '../clock-guard.ts';
 import type { HealthMonitor } from '../health/monitor.ts';
 import type { ConnectEpochs } from '../identity/connect-epochs.ts';
 import type { AlertRow } from '../store/alerts-table.ts';
@@ -26,6 +27,7 @@ const MOST_INTERVAL_MS = 15_000;
 
 export interface AlertsOptions {
   store: Store;
+  ages: Ages;
   monitor: HealthMonitor;
   epochs: Pick<ConnectEpochs, 'suspicionOf'>;
   clock: Clock;

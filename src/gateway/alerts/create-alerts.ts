@@ -5,7 +5,10 @@ import { type GatewayConfig, offlineAfterMs } from '../config.ts';
 import { alertSettingsOf } from './alert-settings.ts';
 import { Alerts, type AlertsOptions } from './alerts.ts';
 
-export type AlertSources = Pick<AlertsOptions, 'store' | 'monitor' | 'epochs' | 'clock' | 'logger' | 'random' | 'env'>;
+export type AlertSources = Pick<
+  AlertsOptions,
+  'store' | 'ages' | 'monitor' | 'epochs' | 'clock' | 'logger' | 'random' | 'env'
+>;
 
 export function createAlerts(config: GatewayConfig, sources: AlertSources): Alerts {
   return new Alerts({

@@ -2,6 +2,7 @@
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { Periodic } from '../../shared/periodic.ts';
+import type { Ages } from '../clock-guard.ts';
 import type { Store } from '../store/store.ts';
 
 /** Between two looks for old rows, ms. */
@@ -16,6 +17,7 @@ export interface AuditRetentionOptions {
   store: Pick<Store, 'write' | 'audit'>;
   clock: Clock;
   logger: Logger;
+  ages: Ages;
   /** ms; undefined keeps them for ever. */
   retentionMs: number | undefined;
 }
@@ -45,8 +47,8 @@ export class AuditRetention {
   }
 
   async #step(retentionMs: number): Promise<number> {
-    const { store, clock, logger } = this.#options;
-    const rows = await store.write(() => store.audit.prune(clock.now() - retentionMs, STEP_ROWS));
+    const { store, ages, logger } = this.#options;
+    const rows = await store.write(() => store.audit.prune(ages.cutoff(retentionMs), STEP_ROWS));
     if (rows > 0) logger.info({ rows }, 'deleted old rows of the audit log');
     return rows === STEP_ROWS ? STEP_PAUSE_MS : LOOK_INTERVAL_MS;
   }

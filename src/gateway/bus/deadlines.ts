@@ -7,7 +7,7 @@ const RETRY_MS = 5_000;
 
 export interface DeadlinesOptions {
   clock: Clock;
-  /** Ends the run if it still waits and its time has come. */
+  /** Ends the run if it still waits. */
   expire(runId: string): Promise<void>;
   onFailure(error: unknown): void;
 }
@@ -25,10 +25,7 @@ export class Deadlines {
     const { expiresAt } = run;
     if (expiresAt === null || run.handedOverAt !== null) return;
     const { clock } = this.#options;
-    // The wall clock may have been set back meanwhile; then it is looked at again.
-    this.#after(run.id, expiresAt - clock.now(), () =>
-      clock.now() < expiresAt ? this.arm(run) : this.#expire(run.id),
-    );
+    this.#after(run.id, expiresAt - clock.now(), () => this.#expire(run.id));
   }
 
   disarm(runId: string): void {

@@ -67,10 +67,9 @@ export class Endings {
     return this.#endIf(id, notBegun, 'canceled', 'max_errors');
   }
 
-  /** Ends the run if its deadline has passed and it has not begun. */
+  /** Its deadline has passed: ends the run if it has not begun. */
   expire(id: string): Promise<void> {
-    const isDue = (run: RunRecord): boolean => notBegun(run) && (run.expiresAt ?? 0) <= this.#options.clock.now();
-    return this.#endIf(id, isDue, 'expired', EXPIRED);
+    return this.#endIf(id, notBegun, 'expired', EXPIRED);
   }
 
   async #endIf(

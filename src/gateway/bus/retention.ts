@@ -2,6 +2,7 @@
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { Periodic } from '../../shared/periodic.ts';
+import type { Ages } from '../clock-guard.ts';
 import type { Store } from '../store/store.ts';
 
 /** Between two looks for jobs that are too old, ms. */
@@ -15,6 +16,7 @@ export interface RetentionOptions {
   store: Pick<Store, 'write' | 'retention'>;
   clock: Clock;
   logger: Logger;
+  ages: Ages;
   /** How long a job is kept after the end of its last run, ms. */
   retentionMs: number;
 }
@@ -47,9 +49,9 @@ export class Retention {
 
   /** One piece; whether there is more to do at once. */
   async #step(): Promise<boolean> {
-    const { store, clock, retentionMs, logger } = this.#options;
+    const { store, ages, clock, retentionMs, logger } = this.#options;
     const now = clock.now();
-    const { jobs, more } = await store.write(() => store.retention.deleteStep(now - retentionMs, now));
+    const { jobs, more } = await store.write(() => store.retention.deleteStep(ages.cutoff(retentionMs), now));
     this.#deletedJobs += jobs;
     if (more) return true;
     if (this.#deletedJobs > 0) logger.info({ jobs: this.#deletedJobs }, 'deleted old jobs');

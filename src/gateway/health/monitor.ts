@@ -62,6 +62,8 @@ export interface HealthMonitorOptions {
 /** What is in memory of one node. */
 interface Entry {
   latest: LatestHeartbeat | undefined;
+  /** When that came, on the monotonic clock. */
+  beatAt: number | undefined;
   state: HealthState | null;
   link: LinkState;
   /** The last session that the link has counted. */
@@ -110,6 +112,7 @@ export class HealthMonitor {
       at,
     );
     entry.latest = { at, skewMs, beat };
+    entry.beatAt = clock.monotonic();
     const figures = figuresOf({ beat, skewMs, jitterMs: entry.link.jitterMs });
     const { incident: formerIncident, disksHour: formerHour } = entry;
     const incident = this.#incidentChange(entry, session);
@@ -149,11 +152,12 @@ export class HealthMonitor {
     const { sessions, clock, thresholds } = this.#options;
     const now = clock.now();
     const session = sessions.get(node.id);
-    const { latest, state, link } = this.#entryOf(node.id);
+    const { latest, beatAt, state, link } = this.#entryOf(node.id);
+    const monotonic = clock.monotonic();
     const derived = deriveStatus(
       {
-        sessionAgeMs: session === undefined ? null : now - session.connectedAt,
-        heartbeatAgeMs: latest === undefined ? null : now - latest.at,
+        sessionAgeMs: session === undefined ? null : monotonic - session.openedAt,
+        heartbeatAgeMs: beatAt === undefined ? null : monotonic - beatAt,
         state,
       },
       thresholds,
@@ -188,7 +192,7 @@ export class HealthMonitor {
   #entryOf(nodeId: string): Entry {
     const known = this.#entries.get(nodeId);
     if (known !== undefined) return known;
-    const { store } = this.#options;
+    const { store, clock } = this.#options;
     const row = store.health.lastHeartbeat(nodeId);
     const parsed = row === undefined ? undefined : heartbeatSchema.safeParse(JSON.parse(row.sample));
     const latest =
@@ -196,6 +200,7 @@ export class HealthMonitor {
     const entry: Entry = {
       ...parseSavedState(row?.state ?? null),
       latest,
+      beatAt: latest === undefined ? undefined : clock.monotonic() - Math.max(0, clock.now() - latest.at),
       session: undefined,
       incident: store.incidents.open(nodeId)?.status ?? null,
       disksHour: undefined,

@@ -2,6 +2,7 @@
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { Periodic } from '../../shared/periodic.ts';
+import type { Ages } from '../clock-guard.ts';
 import { gapsWithin, totalMs, unknownTimes } from '../health/intervals.ts';
 import type { Store } from '../store/store.ts';
 import { RESOLUTIONS } from './resolutions.ts';
@@ -32,6 +33,7 @@ export interface HistoryKeeperOptions {
   store: Pick<Store, 'write' | 'history' | 'health' | 'incidents' | 'nodes' | 'gatewayUptime'>;
   clock: Clock;
   logger: Logger;
+  ages: Ages;
   retention: HistoryRetention;
 }
 
@@ -65,7 +67,7 @@ export class HistoryKeeper {
 
   /** One piece; whether there is more to do at once. */
   async #step(): Promise<boolean> {
-    const { store, clock, retention } = this.#options;
+    const { store, ages, clock, retention } = this.#options;
     const now = clock.now();
     const isMore = await store.write(() => {
       store.gatewayUptime.noteSeen(now);
@@ -75,16 +77,16 @@ export class HistoryKeeper {
     const pruned = await store.write(() => {
       for (const resolution of RESOLUTIONS) {
         const keptMs = retention[resolution === '1d' ? '1h' : resolution];
-        const rows = store.history.prune(resolution, now - keptMs, PRUNE_ROWS);
+        const rows = store.history.prune(resolution, ages.cutoff(keptMs), PRUNE_ROWS);
         if (rows > 0) return rows;
       }
       return 0;
     });
     if (pruned === PRUNE_ROWS) return true;
-    return await this.#tidyStep(now);
+    return await this.#tidyStep();
   }
 
-  async #tidyStep(now: number): Promise<boolean> {
+  async #tidyStep(): Promise<boolean> {
     const { store, clock } = this.#options;
     if (this.#untidy.length === 0) {
       const isDue = this.#tidiedAt === undefined || clock.monotonic() - this.#tidiedAt >= TIDY_INTERVAL_MS;
@@ -94,21 +96,21 @@ export class HistoryKeeper {
     }
     const [nodeId] = this.#untidy;
     if (nodeId === undefined) return false;
-    const next = await store.write(() => this.#tidy(nodeId, now));
+    const next = await store.write(() => this.#tidy(nodeId));
     this.#joinFrom = next ?? 0;
     if (next === null) this.#untidy.shift();
     return true;
   }
 
   /** Where in the node's sessions to go on; null when it is done. */
-  #tidy(nodeId: string, now: number): number | null {
-    const { store, retention } = this.#options;
-    const before = now - retention['1h'];
+  #tidy(nodeId: string): number | null {
+    const { store, ages, retention } = this.#options;
+    const before = ages.cutoff(retention['1h']);
     store.gatewayUptime.forget(before);
-    const detailedFrom = now - DETAILED_MS;
+    const detailedFrom = ages.cutoff(DETAILED_MS);
     store.incidents.forget(nodeId, { before, briefBefore: detailedFrom, briefMs: BRIEF_INCIDENT_MS });
     store.health.forgetSessions(nodeId, before);
-    store.history.pruneDisks(nodeId, now - retention.disks);
+    store.history.pruneDisks(nodeId, ages.cutoff(retention.disks));
     return store.health.joinSessions(nodeId, this.#joinFrom, detailedFrom, JOIN_GAP_MS, (gap) =>
       totalMs(gapsWithin(unknownTimes(store.gatewayUptime.downtimes(gap.from, gap.to), [], gap), gap)),
     );

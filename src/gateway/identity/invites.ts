@@ -5,6 +5,7 @@ import type { Role } from '../../protocol/roles.ts';
 import { randomBase32 } from '../../shared/base32.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
+import type { Ages } from '../clock-guard.ts';
 import { type InviteRecord, MAX_INVITE_FAILURES } from '../store/invites-table.ts';
 import type { Store } from '../store/store.ts';
 import { assertNameFree } from './free-names.ts';
@@ -25,6 +26,7 @@ export interface NewInvite {
 
 export interface InvitesOptions {
   store: Store;
+  ages: Ages;
   clock: Clock;
   randomBytes: (size: number) => Uint8Array;
 }
@@ -37,7 +39,7 @@ export class Invites {
   }
 
   async create(invite: NewInvite): Promise<{ code: string; expiresAt: number }> {
-    const { store, clock, randomBytes } = this.#options;
+    const { store, ages, clock, randomBytes } = this.#options;
     if (invite.name !== undefined && invite.uses > 1) {
       throw new FleetError('usage', 'an invite with a name can be used only once', {
         hint: 'Leave --name or --uses out.',
@@ -49,7 +51,7 @@ export class Invites {
     const createdAt = clock.now();
     const expiresAt = createdAt + invite.ttlMs;
     return await store.write(() => {
-      store.invites.prune(createdAt - REPEATABLE_MS);
+      store.invites.prune(ages.cutoff(REPEATABLE_MS));
       if (invite.name !== undefined) assertNameFree(store, invite.role, invite.name);
       let id = randomBase32(INVITE_LENGTHS.id, randomBytes);
       while (store.invites.byId(id) !== undefined) id = randomBase32(INVITE_LENGTHS.id, randomBytes);

@@ -58,6 +58,7 @@ interface Challenge {
   transcript: Buffer;
   nodeNonce: Buffer;
   inviteId: string | undefined;
+  /** On the monotonic clock, ms. */
   expiresAt: number;
 }
 
@@ -111,7 +112,7 @@ export class Pairing {
       transcript,
       nodeNonce: Buffer.from(fields.nodeNonce),
       inviteId: invite?.id,
-      expiresAt: clock.now() + CHALLENGE_LIFETIME_MS,
+      expiresAt: clock.monotonic() + CHALLENGE_LIFETIME_MS,
     });
     return {
       challenge: id,
@@ -130,7 +131,7 @@ export class Pairing {
     if (
       challenge === undefined ||
       challenge.connection !== peer.connection ||
-      challenge.expiresAt < this.#options.clock.now()
+      challenge.expiresAt < this.#options.clock.monotonic()
     ) {
       throw new FleetError('token_invalid', 'the challenge is unknown or too old');
     }
@@ -302,7 +303,7 @@ export class Pairing {
   }
 
   #prune(): void {
-    const now = this.#options.clock.now();
+    const now = this.#options.clock.monotonic();
     for (const [id, challenge] of this.#challenges) if (challenge.expiresAt < now) this.#challenges.delete(id);
   }
 }

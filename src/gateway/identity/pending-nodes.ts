@@ -25,6 +25,7 @@ export interface PendingRequest {
 
 export interface PendingNode extends PendingRequest {
   since: number;
+  /** On the monotonic clock, ms. */
   seenAt: number;
 }
 
@@ -50,10 +51,9 @@ export class PendingNodes {
   ask(request: PendingRequest): Decision {
     this.#prune();
     const key = request.publicKey.toString('hex');
-    const now = this.#clock.now();
     const present = this.#entries.get(key);
     if (present !== undefined) {
-      present.seenAt = now;
+      present.seenAt = this.#clock.monotonic();
       // Its next start may wish another name; what an operator has decided on stays.
       if (present.decision === undefined) {
         const { name, labels, facts, address } = request;
@@ -68,7 +68,12 @@ export class PendingNodes {
         hint: 'On the gateway: fleet nodes pending, then approve or reject; or pair with a code from fleet invite.',
       });
     }
-    this.#entries.set(key, { ...request, since: now, seenAt: now, decision: undefined });
+    this.#entries.set(key, {
+      ...request,
+      since: this.#clock.now(),
+      seenAt: this.#clock.monotonic(),
+      decision: undefined,
+    });
     return { state: 'waiting', code: request.code };
   }
 
@@ -117,7 +122,7 @@ export class PendingNodes {
   }
 
   #prune(): void {
-    const limit = this.#clock.now() - FORGET_AFTER_MS;
+    const limit = this.#clock.monotonic() - FORGET_AFTER_MS;
     for (const [key, entry] of this.#entries) if (entry.seenAt < limit) this.#entries.delete(key);
   }
 }

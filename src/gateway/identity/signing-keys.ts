@@ -105,6 +105,13 @@ export class SigningKeys implements KeyRing {
     return { id: this.#current.id, graceEndsAt: retiredAt + graceMs, undo };
   }
 
+  /** The clock was set: what is left of the grace stays. */
+  clockStepped(byMs: number): void {
+    if (this.#retired.length === 0) return;
+    this.#retired = this.#retired.map(({ publicKey, retiredAt }) => ({ publicKey, retiredAt: retiredAt + byMs }));
+    writePrivateFile(this.#options.retiredFile, `${JSON.stringify(this.#retired, null, 2)}\n`);
+  }
+
   #living(): Retired[] {
     const { graceMs, clock } = this.#options;
     const current = rawOf(this.#current);

@@ -6,7 +6,7 @@ import type { SigningKey } from './signing-key.ts';
 
 export interface TicketOptions {
   signingKey: SigningKey;
-  clock: Clock;
+  clock: Pick<Clock, 'now'>;
 }
 
 /**

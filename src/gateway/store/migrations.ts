@@ -337,4 +337,14 @@ export const MIGRATIONS: readonly string[] = [
   `,
   // Of commands that exited while something held their output.
   'ALTER TABLE runs ADD COLUMN exited TEXT;',
+  // What the gateway knew of the time, so that its next process notices when the clock was set.
+  `
+  CREATE TABLE clock_notes (
+    id        INTEGER PRIMARY KEY CHECK (id = 1),
+    boot      TEXT NOT NULL,
+    uptime_ms INTEGER NOT NULL,
+    wall_ms   INTEGER NOT NULL,
+    ages_from INTEGER
+  ) STRICT;
+  `,
 ];

@@ -5,6 +5,7 @@ import { createTemporarySigner, type HeadSigner } from '../audit/head-signer.ts'
 import { runEndRow } from '../audit/run-rows.ts';
 import { AlertsTable } from './alerts-table.ts';
 import { AuditTable } from './audit-table.ts';
+import { ClockTable } from './clock-table.ts';
 import { openDatabase, type Sqlite } from './database.ts';
 import { DeliveriesTable } from './deliveries-table.ts';
 import { EpochsTable } from './epochs-table.ts';
@@ -49,6 +50,7 @@ export class Store {
   readonly alerts: AlertsTable;
   readonly deliveries: DeliveriesTable;
   readonly silences: SilencesTable;
+  readonly clock: ClockTable;
   readonly #database: Sqlite;
   readonly #commits: GroupCommit;
   readonly #wal: WalSync;
@@ -81,6 +83,7 @@ export class Store {
     this.alerts = new AlertsTable(this.#database);
     this.deliveries = new DeliveriesTable(this.#database);
     this.silences = new SilencesTable(this.#database);
+    this.clock = new ClockTable(this.#database);
   }
 
   /**

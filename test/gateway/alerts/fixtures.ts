@@ -14,7 +14,7 @@ import type { NodeHealth } from '../../../src/gateway/health/monitor.ts';
 import { Store } from '../../../src/gateway/store/store.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
 import { settle } from '../../support/deadline.ts';
-import { FakeClock } from '../../support/fake-clock.ts';
+import { agesOf, FakeClock } from '../../support/fake-clock.ts';
 import { cleanUp, tempFolder } from '../../support/temp-folder.ts';
 import { HEALTHY } from '../health/healthy-heartbeat.ts';
 import { FACTS } from '../identity/fixtures.ts';
@@ -79,6 +79,7 @@ export function alertWorld(t: TestContext, section: { rules: object[]; notify?: 
         },
       });
       world.engine = new AlertEngine({
+        ages: agesOf(clock),
         store,
         monitor,
         signals: new NodeSignals({ store, monitor, epochs: { suspicionOf: () => undefined } }),

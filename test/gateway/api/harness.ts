@@ -35,6 +35,7 @@ import { openRequest, type RequestOptions, requestJson } from '../../../src/shar
 import { createStreamAgent } from '../../../src/shared/http/stream-agent.ts';
 import { StreamAcceptor } from '../../../src/shared/http/stream-server.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
+import { agesOf } from '../../support/fake-clock.ts';
 import { socketPair } from '../../support/socket-pair.ts';
 import { cleanUp, tempFolder } from '../../support/temp-folder.ts';
 import { FakeNode } from '../bus/fake-node.ts';
@@ -135,6 +136,7 @@ export async function testApi(
   addKeyRoutes(app, { ...sources, bus, people });
   const config = resolveGatewayConfig({ alerts: options.alerts ?? {} }, {}, '');
   const alerts = new Alerts({
+    ages: agesOf(clock),
     ...sources,
     random: () => 0,
     randomBytes,

@@ -4,6 +4,7 @@ import { Act } from '../../../src/gateway/audit/act.ts';
 import { AuditRetention, STEP_ROWS } from '../../../src/gateway/audit/audit-retention.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
 import { settle, until } from '../../support/deadline.ts';
+import { agesOf } from '../../support/fake-clock.ts';
 import { cleanUp } from '../../support/temp-folder.ts';
 import { ADMIN, AuditedStore } from './fixtures.ts';
 
@@ -151,7 +152,13 @@ test('old rows go in steps, and the log says which; it can be verified from ther
   const keptHash = world.rows().at(-1)?.hash ?? '';
   await clock.advance(10 * DAY_MS);
   await world.add(3);
-  const retention = new AuditRetention({ store, clock, logger: silentLogger, retentionMs: DAY_MS });
+  const retention = new AuditRetention({
+    ages: agesOf(clock),
+    store,
+    clock,
+    logger: silentLogger,
+    retentionMs: DAY_MS,
+  });
   retention.start();
   cleanUp(t, () => retention.close());
   await until(async () => {

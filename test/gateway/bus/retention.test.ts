@@ -8,7 +8,7 @@ import { STEP_BYTES, STEP_ROWS } from '../../../src/gateway/store/retention-tabl
 import { Store } from '../../../src/gateway/store/store.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
 import { until } from '../../support/deadline.ts';
-import { FakeClock } from '../../support/fake-clock.ts';
+import { agesOf, FakeClock } from '../../support/fake-clock.ts';
 import { cleanUp, tempFolder } from '../../support/temp-folder.ts';
 
 const DAY_MS = 86_400_000;
@@ -41,7 +41,13 @@ class TestStore {
       steps.push(step);
       return step;
     };
-    this.#retention = new Retention({ store, clock, logger: silentLogger, retentionMs: RETENTION_MS });
+    this.#retention = new Retention({
+      ages: agesOf(clock),
+      store,
+      clock,
+      logger: silentLogger,
+      retentionMs: RETENTION_MS,
+    });
     this.#retention.start();
     cleanUp(t, () => this.#retention.close());
   }

@@ -8,7 +8,7 @@ import type { Resolution } from '../../../src/gateway/history/resolutions.ts';
 import { Store } from '../../../src/gateway/store/store.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
 import { settle } from '../../support/deadline.ts';
-import { FakeClock } from '../../support/fake-clock.ts';
+import { agesOf, FakeClock } from '../../support/fake-clock.ts';
 import { cleanUp, tempFolder } from '../../support/temp-folder.ts';
 import { FACTS } from '../identity/fixtures.ts';
 import { NO_FIGURES } from './any-figures.ts';
@@ -31,6 +31,7 @@ function setUp(t: TestContext) {
   });
   const errors: string[] = [];
   const keeper = new HistoryKeeper({
+    ages: agesOf(clock),
     store,
     clock,
     logger: { ...silentLogger, error: (_facts, message) => void errors.push(message) },

@@ -24,7 +24,7 @@ import { parseInviteCode } from '../../../src/protocol/pairing.ts';
 import { type PairOptions, pair } from '../../../src/protocol/pairing-client.ts';
 import { loadOrCreateIdentity, type OwnIdentity } from '../../../src/shared/identity.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
-import { FakeClock } from '../../support/fake-clock.ts';
+import { agesOf, FakeClock } from '../../support/fake-clock.ts';
 import { cleanUp, tempFolder } from '../../support/temp-folder.ts';
 
 export const FACTS = { hostname: 'h', os: 'linux', osRelease: '1', arch: 'x64', agentVersion: '0', capabilities: [] };
@@ -42,7 +42,7 @@ export function testGateway(t: TestContext) {
   const signingKey = keys.current;
   const store = new Store(path.join(folder, 'fleet.db'), { clock, signer: createHeadSigner(signingKey) });
   cleanUp(t, () => store.close());
-  const invites = new Invites({ store, clock, randomBytes });
+  const invites = new Invites({ ages: agesOf(clock), store, clock, randomBytes });
   const pending = new PendingNodes(clock);
   const tokens = new Tokens({ keys, gatewayId: 'this gateway', clock, randomBytes });
   const hostKey = randomBytes(51);

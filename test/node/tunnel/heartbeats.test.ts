@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { OpenTunnel } from '../../../src/node/tunnel/connect-once.ts';
 import { Heartbeats } from '../../../src/node/tunnel/heartbeats.ts';
-import { WakeDetector } from '../../../src/node/tunnel/wake-detector.ts';
+import { StepDetector } from '../../../src/shared/clock.ts';
 import { FleetError } from '../../../src/shared/errors.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
 import { settle } from '../../support/deadline.ts';
@@ -147,7 +147,7 @@ test('close while a heartbeat is under way leaves no timer, and its failure mean
 test('a jump of the wall clock is noticed in either direction, slow time and small steps are not', async () => {
   const clock = new FakeClock();
   const jumps: number[] = [];
-  const detector = new WakeDetector(clock, (jumpMs) => void jumps.push(jumpMs));
+  const detector = new StepDetector(clock, (jumpMs) => void jumps.push(jumpMs));
   detector.start();
   await clock.advance(60_000);
   clock.jumpWall(9_999);

@@ -8,7 +8,7 @@ import type { NodeDetailView } from '../../../src/protocol/views.ts';
 import type { OwnIdentity } from '../../../src/shared/identity.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../../src/shared/ssh/ssh-key.ts';
 import { within } from '../../support/deadline.ts';
-import { beat, end, skewedClock, TestGateway, TestMachine } from './real-gateway.ts';
+import { beat, end, laterClock, TestGateway, TestMachine } from './real-gateway.ts';
 
 const DEADLINE = { timeout: 60_000 };
 
@@ -193,7 +193,7 @@ test(
     const { token } = machine.state.current?.pairing ?? {};
     const retired = JSON.parse(readFileSync(gateway.paths.retiredSigningKeys, 'utf8')) as { retiredAt: number }[];
     assert.equal(retired.length, 1);
-    await gateway.start({ clock: skewedClock(72 * 3_600_000) });
+    await gateway.start({ clock: laterClock(72 * 3_600_000) });
     await connect();
     const after = machine.state.current?.pairing;
     assert.notEqual(after?.token, token, 'renewed over the same challenge');

@@ -1,5 +1,7 @@
 /** A whole gateway in this process, and nodes that connect to it over loopback. */
+
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import os from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { type GatewayConfig, resolveGatewayConfig } from '../../../src/gateway/config.ts';
@@ -27,6 +29,11 @@ import { cleanUp, tempFolder } from '../../support/temp-folder.ts';
 /** The real clock, with a wall clock that is wrong by so much, ms. */
 export function skewedClock(skewMs: number): Clock {
   return { ...systemClock, now: () => Date.now() + skewMs };
+}
+
+/** So much later, by every clock of the machine. */
+export function laterClock(laterMs: number): Clock {
+  return { ...skewedClock(laterMs), uptime: () => os.uptime() * 1000 + laterMs };
 }
 
 export interface StartOptions {
