@@ -2,10 +2,9 @@
 /** The composition root: the only place that touches the process, its environment, its signals and its end. */
 import { existsSync, fstatSync, readFileSync } from 'node:fs';
 import os from 'node:os';
-import type { JobControl, SignalName, TerminalUse, World } from './cli/context.ts';
+import type { JobControl, SignalName, TerminalUse, World } from './cli/context/context.ts';
 import { runCli } from './cli/main.ts';
-import { leavePidOne } from './cli/service/pid-one.ts';
-import { isProcessAlive } from './cli/service/process-alive.ts';
+import { isProcessAlive, leavePidOne } from './cli/service/process.ts';
 import { systemClock } from './shared/clock.ts';
 
 /** Only listens: Node still prints the error and ends the process, and a service manager starts it again. */

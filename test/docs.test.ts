@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { z } from 'zod';
-import { exitCodeOfError } from '../src/cli/exit-code.ts';
+import { exitCodeOfError } from '../src/cli/output/exit-code.ts';
 import { gatewayConfigSchema, resolveGatewayConfig } from '../src/gateway/config.ts';
 import { nodeConfigSchema, resolveNodeConfig } from '../src/node/config.ts';
 import { FLEET_VERSION } from '../src/protocol/version.ts';

@@ -1,5 +1,5 @@
 /** The table of all commands: names and one line each, and where the rest is. Nothing of a command is loaded until it is meant. */
-import type { Command } from './command.ts';
+import type { Command, CommandGroup, CommandRegistry } from './context/command.ts';
 
 /** What the help and the completion show; `commands/` has the details. Order is that of the help. */
 const SUMMARIES: Readonly<Record<string, string>> = {
@@ -63,7 +63,7 @@ const SUMMARIES: Readonly<Record<string, string>> = {
   version: 'the version of this program',
 };
 
-export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+const LOADERS: Readonly<Record<string, () => Promise<Command>>> = {
   run: async () => (await import('./commands/run.ts')).runCommand,
   broadcast: async () => (await import('./commands/broadcast.ts')).broadcastCommand,
   'agent run': async () => (await import('./commands/agent-run.ts')).agentRunCommand,
@@ -126,63 +126,54 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
 };
 
 /** Words that have subcommands and do nothing by themselves, with two examples for their help. */
-export const GROUPS: Readonly<Record<string, { describe: string; examples: readonly (readonly [string, string])[] }>> =
-  {
-    agent: {
-      describe: 'Agents: programs on nodes that take prompts, such as coding assistants. docs/agents.md',
-      examples: [
-        ["fleet agent run node-1 coder 'fix the failing test'", 'give one a prompt'],
-        ['fleet agents', 'see who has which'],
-      ],
-    },
-    gateway: {
-      describe: 'The gateway of this home: the machine in the cloud that nodes connect to.',
-      examples: [
-        ['fleet gateway up --detach', 'start it in the background'],
-        ['fleet gateway status', 'see whether it runs'],
-      ],
-    },
-    invites: {
-      describe: 'Codes that can still be used; fleet invite makes them.',
-      examples: [
-        ['fleet invites list', 'what is open'],
-        ['fleet invites revoke 7k3f', 'take one back'],
-      ],
-    },
-    keys: {
-      describe: 'The keys of people and nodes that the gateway knows.',
-      examples: [
-        ['fleet keys list', 'who may come in, and when they last did'],
-        ['fleet keys revoke anna', 'not any more'],
-      ],
-    },
-    node: {
-      describe: 'The node on this machine: takes jobs from its gateway.',
-      examples: [
-        ['fleet node up --gateway gw.example.org --code 7k3f-9m2q-x0zt-4hcv', 'join a fleet'],
-        ['fleet node status', 'see whether it is connected'],
-      ],
-    },
-    schedule: {
-      describe: 'What the gateway does at certain times: jobs and reports. docs/schedule.md',
-      examples: [
-        ["fleet schedule add '0 3 * * *' -- broadcast --expires 6h /usr/local/bin/backup", 'every night'],
-        ['fleet schedule list', 'see what is scheduled'],
-      ],
-    },
-  };
+const GROUPS: Readonly<Record<string, CommandGroup>> = {
+  agent: {
+    describe: 'Agents: programs on nodes that take prompts, such as coding assistants. docs/agents.md',
+    examples: [
+      ["fleet agent run node-1 coder 'fix the failing test'", 'give one a prompt'],
+      ['fleet agents', 'see who has which'],
+    ],
+  },
+  gateway: {
+    describe: 'The gateway of this home: the machine in the cloud that nodes connect to.',
+    examples: [
+      ['fleet gateway up --detach', 'start it in the background'],
+      ['fleet gateway status', 'see whether it runs'],
+    ],
+  },
+  invites: {
+    describe: 'Codes that can still be used; fleet invite makes them.',
+    examples: [
+      ['fleet invites list', 'what is open'],
+      ['fleet invites revoke 7k3f', 'take one back'],
+    ],
+  },
+  keys: {
+    describe: 'The keys of people and nodes that the gateway knows.',
+    examples: [
+      ['fleet keys list', 'who may come in, and when they last did'],
+      ['fleet keys revoke anna', 'not any more'],
+    ],
+  },
+  node: {
+    describe: 'The node on this machine: takes jobs from its gateway.',
+    examples: [
+      ['fleet node up --gateway gw.example.org --code 7k3f-9m2q-x0zt-4hcv', 'join a fleet'],
+      ['fleet node status', 'see whether it is connected'],
+    ],
+  },
+  schedule: {
+    describe: 'What the gateway does at certain times: jobs and reports. docs/schedule.md',
+    examples: [
+      ["fleet schedule add '0 3 * * *' -- broadcast --expires 6h /usr/local/bin/backup", 'every night'],
+      ['fleet schedule list', 'see what is scheduled'],
+    ],
+  },
+};
 
-/** What loads that command; undefined when there is none. */
-export function findCommand(name: string): (() => Promise<Command>) | undefined {
-  return Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-}
-
-/** Names and summaries of the commands below `word`. */
-export function subcommandsOf(word: string): (readonly [string, string])[] {
-  return Object.entries(SUMMARIES).filter(([name]) => name.startsWith(`${word} `));
-}
-
-/** All that a person may type, in the order of the help. */
-export function commandNames(): string[] {
-  return Object.keys(SUMMARIES);
-}
+export const COMMANDS: CommandRegistry = {
+  groups: GROUPS,
+  names: () => Object.keys(SUMMARIES),
+  subcommands: (word) => Object.entries(SUMMARIES).filter(([name]) => name.startsWith(`${word} `)),
+  find: (name) => (Object.hasOwn(LOADERS, name) ? LOADERS[name] : undefined),
+};

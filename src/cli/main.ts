@@ -1,15 +1,18 @@
 /** One run of the command line: understands argv, executes the command, and turns whatever happened into words and an exit code. */
+import path from 'node:path';
+import type { GatewayTransport } from '../client/gateway-transport.ts';
 import { FleetError } from '../shared/errors.ts';
 import { explainHomeFault } from '../shared/home-owner.ts';
-import { requireExactText } from './args/exact-text.ts';
-import { GLOBAL_OPTIONS } from './args/global-options.ts';
+import { REPLACEMENT } from '../shared/os-bytes.ts';
 import { parseCommandLine } from './args/parse-command-line.ts';
 import { scanArgs } from './args/scan-args.ts';
-import { type CliContext, resolveHome, type World } from './context.ts';
-import { EXIT_OK, EXIT_STDOUT_CLOSED, EXIT_USAGE, exitCodeOfError } from './exit-code.ts';
-import { Remotes } from './gateway-choice.ts';
-import { openOutputPort } from './output-port.ts';
-import { printError } from './print-error.ts';
+import { requireExactText } from './args/values.ts';
+import { COMMANDS } from './commands.ts';
+import { GLOBAL_OPTIONS } from './context/command.ts';
+import type { CliContext, World } from './context/context.ts';
+import { EXIT_OK, EXIT_STDOUT_CLOSED, EXIT_USAGE, exitCodeOfError } from './output/exit-code.ts';
+import { openOutputPort } from './output/output-port.ts';
+import { printError } from './output/print.ts';
 
 /** Resolves with the exit code, once everything is written. Never rejects. */
 export async function runCli(argv: readonly string[], world: World): Promise<number> {
@@ -20,7 +23,7 @@ export async function runCli(argv: readonly string[], world: World): Promise<num
   let exitCode: number;
   try {
     requireExactText(argv, world);
-    const parsed = await parseCommandLine(argv);
+    const parsed = await parseCommandLine(argv, COMMANDS);
     if (parsed.kind === 'help') {
       (parsed.isError ? err : out).write(parsed.text);
       exitCode = parsed.isError ? EXIT_USAGE : EXIT_OK;
@@ -28,7 +31,12 @@ export async function runCli(argv: readonly string[], world: World): Promise<num
       const { options } = parsed.invocation;
       how = { json: options.json === true, debug: options.debug === true };
       home = resolveHome(world, textOf(options.home));
-      const remotes = new Remotes((gateway) => world.services.openRemote({ home, gateway }));
+      const remotes = new Map<string, Promise<GatewayTransport>>();
+      const openRemote = (gateway: string): Promise<GatewayTransport> => {
+        const opened = remotes.get(gateway) ?? world.services.openRemote({ home, gateway });
+        remotes.set(gateway, opened);
+        return opened;
+      };
       const context: CliContext = {
         ...world,
         out,
@@ -37,10 +45,18 @@ export async function runCli(argv: readonly string[], world: World): Promise<num
         json: how.json,
         home,
         gateway: textOf(options.gateway),
-        remotes,
+        openRemote,
         configFile: textOf(options.config) ?? (world.env.FLEET_CONFIG || undefined),
       };
-      exitCode = await parsed.command.execute(context, parsed.invocation).finally(() => remotes.close());
+      exitCode = await parsed.command.execute(context, parsed.invocation, COMMANDS).finally(() => {
+        // A failure to open one was the command's error.
+        for (const opened of remotes.values()) {
+          void opened.then(
+            (transport) => transport.close(),
+            () => undefined,
+          );
+        }
+      });
     }
     await out.flush();
   } catch (error) {
@@ -71,4 +87,15 @@ function guessFlags(argv: readonly string[]): { json: boolean; debug: boolean } 
 
 function textOf(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined;
+}
+
+/** The home folder: the flag, else FLEET_HOME, else ~/.fleet. @throws FleetError `usage` when its path is not UTF-8. */
+export function resolveHome(world: World, flag: string | undefined): string {
+  const named = flag ?? (world.env.FLEET_HOME || undefined);
+  const home = path.resolve(named ?? path.join(world.userHome(), '.fleet'));
+  // Not from what was named, which is exact: from the current folder or the user's home.
+  if (home.includes(REPLACEMENT) && !named?.includes(REPLACEMENT)) {
+    throw new FleetError('usage', 'the path of the home folder is not UTF-8', { hint: 'Name another one: --home DIR' });
+  }
+  return home;
 }

@@ -1,4 +1,4 @@
-/** Durations as people type them (`30s`, `1h30m`, `250ms`) and as people read them. */
+/** Durations and times: as people type them (`30s`, `1h30m`) and as people read them (`3m 20s`, `2d ago`). */
 import { FleetError } from './errors.ts';
 
 const UNIT_MS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
@@ -42,4 +42,20 @@ export function formatDuration(ms: number): string {
     .filter(([amount]) => amount > 0)
     .map(([amount, unit]) => `${amount}${unit}`)
     .join(' ');
+}
+
+const YEAR_MS = 365 * 86_400_000;
+/** Distance that still reads `now`, ms; hides small differences between two machines' clocks. */
+const NOW_MS = 5_000;
+
+/** `now`, `42s ago`, `3m ago`, `2d ago`, `in 5m`; `never` for null. A time is ISO 8601 or ms since the epoch. */
+export function formatRelativeTime(at: string | number | null, nowMs: number): string {
+  if (at === null) return 'never';
+  const atMs = typeof at === 'string' ? Date.parse(at) : at;
+  const distanceMs = Math.abs(nowMs - atMs);
+  if (distanceMs < NOW_MS) return 'now';
+  const years = Math.floor(distanceMs / YEAR_MS);
+  const [largest] = formatDuration(distanceMs).split(' ');
+  const amount = years > 0 ? `${years}y` : largest;
+  return atMs > nowMs ? `in ${amount}` : `${amount} ago`;
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { exitCodeOfError } from '../../src/cli/exit-code.ts';
+import { exitCodeOfError } from '../../src/cli/output/exit-code.ts';
 import { ERROR_CODES, type ErrorCode } from '../../src/shared/errors.ts';
 
 /** Every code of the catalogue, so that a new one needs a decision here. */

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parsePairs } from '../../src/cli/args/pairs.ts';
 import { parseCommandLine } from '../../src/cli/args/parse-command-line.ts';
+import { parsePairs } from '../../src/cli/args/values.ts';
+import { COMMANDS } from '../../src/cli/commands.ts';
 import { nodeNameSchema } from '../../src/protocol/names.ts';
 import { parseInviteCode } from '../../src/protocol/pairing.ts';
 import { parseSelector } from '../../src/protocol/selector.ts';
@@ -16,7 +17,7 @@ const AROUND: [before: string, after: string][] = [
 ];
 
 async function parse(...argv: string[]) {
-  const parsed = await parseCommandLine(argv);
+  const parsed = await parseCommandLine(argv, COMMANDS);
   assert.ok(parsed.kind === 'command');
   return parsed.invocation;
 }

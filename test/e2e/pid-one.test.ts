@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { test } from 'node:test';
-import { leavePidOne } from '../../src/cli/service/pid-one.ts';
+import { leavePidOne } from '../../src/cli/service/process.ts';
 import { FleetWorld, until } from '../support/fleet-processes.ts';
 
 const PATIENCE_MS = 60_000;

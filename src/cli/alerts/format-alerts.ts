@@ -1,9 +1,9 @@
 /** Alerts as a table for people. */
 
 import type { AlertView, DeliveryView } from '../../protocol/alert-views.ts';
-import { formatRelativeTime } from '../output/relative-time.ts';
+import { formatRelativeTime } from '../../shared/duration.ts';
+import type { OutputPort } from '../output/output-port.ts';
 import { formatTable, type TableCell, tableOptions } from '../output/table.ts';
-import type { OutputPort } from '../output-port.ts';
 
 const COLUMNS = ['ID', 'STATE', 'SEVERITY', 'RULE', 'NODE', 'SINCE', 'TOLD', 'WHAT'].map((header) => ({ header }));
 
@@ -14,7 +14,7 @@ export function formatAlerts(alerts: readonly AlertView[], now: number, out: Out
     alert.severity,
     alert.rule,
     alert.node,
-    formatRelativeTime(Date.parse(alert.since), now),
+    formatRelativeTime(alert.since, now),
     alert.deliveries.map(describeDelivery).join(', '),
     describeAlert(alert, now),
   ]);
@@ -28,8 +28,8 @@ function paintState({ state, severity, silencedUntil }: AlertView, style: Output
 
 function describeAlert({ summary, silencedUntil, resolvedAt, reason }: AlertView, now: number): string {
   const parts = [summary];
-  if (silencedUntil !== null) parts.push(`silenced, ends ${formatRelativeTime(Date.parse(silencedUntil), now)}`);
-  if (resolvedAt !== null) parts.push(`over ${formatRelativeTime(Date.parse(resolvedAt), now)}`);
+  if (silencedUntil !== null) parts.push(`silenced, ends ${formatRelativeTime(silencedUntil, now)}`);
+  if (resolvedAt !== null) parts.push(`over ${formatRelativeTime(resolvedAt, now)}`);
   if (reason !== null) parts.push(reason);
   return parts.join('; ');
 }

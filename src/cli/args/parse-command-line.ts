@@ -1,13 +1,16 @@
 /** From argv to the command that is meant and what was given to it. Loads that command only. */
-
 import { closest } from '../../shared/closest.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { trimPasted } from '../../shared/pasted.ts';
-import type { AnyInvocation, Command, OptionTable } from '../command.ts';
-import { commandNames, findCommand, GROUPS, subcommandsOf } from '../commands.ts';
-import { GLOBAL_OPTIONS } from './global-options.ts';
-import { quickArgs } from './quick-args.ts';
-import { scanArgs } from './scan-args.ts';
+import {
+  type AnyInvocation,
+  type Command,
+  type CommandRegistry,
+  GLOBAL_OPTIONS,
+  type OptionTable,
+  type Positional,
+} from '../context/command.ts';
+import { type Scan, scanArgs } from './scan-args.ts';
 
 export type ParsedCommandLine =
   | { kind: 'command'; command: Command; invocation: AnyInvocation }
@@ -15,23 +18,23 @@ export type ParsedCommandLine =
   | { kind: 'help'; text: string; isError: boolean };
 
 /** @throws FleetError `usage`. */
-export async function parseCommandLine(argv: readonly string[]): Promise<ParsedCommandLine> {
-  const { words, before, after, wantsHelp } = findCommandWords(argv);
+export async function parseCommandLine(argv: readonly string[], registry: CommandRegistry): Promise<ParsedCommandLine> {
+  const { words, before, after, wantsHelp } = findCommandWords(argv, registry);
   if (words === undefined) {
-    const { rootHelp } = await import('../root-help.ts');
-    return { kind: 'help', text: rootHelp(), isError: !wantsHelp };
+    const { ROOT_HELP } = await import('./help.ts');
+    return { kind: 'help', text: ROOT_HELP, isError: !wantsHelp };
   }
-  const load = findCommand(words);
-  if (load === undefined) return await groupAnswer(words, [...before, ...after]);
+  const load = registry.find(words);
+  if (load === undefined) return await groupAnswer(words, [...before, ...after], registry);
   const command = await load();
   const maxWords = command.passthrough ? command.positionals.length : undefined;
   const table = { ...GLOBAL_OPTIONS, ...command.options };
   const scan = scanArgs([...before, ...after], table, maxWords);
   if (wantsHelp || scan.options.some(({ name }) => name === 'help')) {
     const { helpOf } = await import('./yargs-args.ts');
-    return { kind: 'help', text: await helpOf(command, subcommandsOf(words)), isError: false };
+    return { kind: 'help', text: await helpOf(command, registry.subcommands(words)), isError: false };
   }
-  if (scan.sound) refuseWordForSubcommand(command, scan.words);
+  if (scan.sound) refuseWordForSubcommand(command, scan.words, registry);
   const plain = quickArgs(scan, table, command.positionals);
   const parsed = trimValues(table, plain ?? (await (await import('./yargs-args.ts')).yargsArgs(command, scan)));
   refuseEmpty(command, parsed);
@@ -81,7 +84,7 @@ interface CommandWords {
 }
 
 /** `--home DIR jobs --json show J` is `jobs show`, with the options kept. */
-function findCommandWords(argv: readonly string[]): CommandWords {
+function findCommandWords(argv: readonly string[], registry: CommandRegistry): CommandWords {
   const first = scanArgs(argv, GLOBAL_OPTIONS, 0);
   const wantsHelp = first.options.some(({ name }) => name === 'help');
   const [typed, ...rest] = first.rest;
@@ -91,44 +94,49 @@ function findCommandWords(argv: readonly string[]): CommandWords {
   if (unknown !== undefined) throw unknownOption(unknown.typed);
   const options = argv.slice(0, argv.length - first.rest.length).filter((arg) => arg !== '--');
   if (typed === undefined) return { words: undefined, before: options, after: [], wantsHelp };
-  if (typed === 'help') return { ...findCommandWords([...options, ...rest]), wantsHelp: true };
-  if (findCommand(typed) === undefined && !Object.hasOwn(GROUPS, typed)) throw unknownCommand(typed);
-  if (subcommandsOf(typed).length === 0) return { words: typed, before: options, after: rest, wantsHelp };
+  if (typed === 'help') return { ...findCommandWords([...options, ...rest], registry), wantsHelp: true };
+  if (registry.find(typed) === undefined && !Object.hasOwn(registry.groups, typed))
+    throw unknownCommand(typed, registry);
+  if (registry.subcommands(typed).length === 0) return { words: typed, before: options, after: rest, wantsHelp };
   const second = scanArgs(rest, GLOBAL_OPTIONS, 0);
   const words = `${typed} ${second.rest[0]}`;
-  if (findCommand(words) === undefined) return { words: typed, before: options, after: rest, wantsHelp };
+  if (registry.find(words) === undefined) return { words: typed, before: options, after: rest, wantsHelp };
   const between = rest.slice(0, rest.length - second.rest.length);
   return { words, before: [...options, ...between], after: second.rest.slice(1), wantsHelp };
 }
 
 /** `fleet gateway` is no command by itself: it has subcommands only. */
-async function groupAnswer(words: string, args: readonly string[]): Promise<ParsedCommandLine> {
+async function groupAnswer(
+  words: string,
+  args: readonly string[],
+  registry: CommandRegistry,
+): Promise<ParsedCommandLine> {
   const scan = scanArgs(args, GLOBAL_OPTIONS);
-  const { groupHelp } = await import('../root-help.ts');
-  const text = groupHelp(words);
+  const { groupHelp } = await import('./help.ts');
+  const text = groupHelp(words, registry);
   if (scan.options.some(({ name }) => name === 'help')) return { kind: 'help', text, isError: false };
   const [typed] = scan.words;
   if (typed === undefined) return { kind: 'help', text, isError: true };
-  throw unknownSubcommand(words, typed);
+  throw unknownSubcommand(words, typed, registry);
 }
 
 /** `fleet nodes shwo x`: a command without arguments of its own, whose first word can only be a mistyped subcommand. */
-function refuseWordForSubcommand(command: Command, words: readonly string[]): void {
+function refuseWordForSubcommand(command: Command, words: readonly string[], registry: CommandRegistry): void {
   const [typed] = words;
-  if (typed === undefined || command.positionals.length > 0 || subcommandsOf(command.name).length === 0) return;
-  throw unknownSubcommand(command.name, typed);
+  if (typed === undefined || command.positionals.length > 0 || registry.subcommands(command.name).length === 0) return;
+  throw unknownSubcommand(command.name, typed, registry);
 }
 
-function unknownSubcommand(group: string, typed: string): FleetError {
-  const known = subcommandsOf(group).map(([name]) => name.slice(group.length + 1));
+function unknownSubcommand(group: string, typed: string, registry: CommandRegistry): FleetError {
+  const known = registry.subcommands(group).map(([name]) => name.slice(group.length + 1));
   const meant = closest(typed, known);
   return new FleetError('usage', `there is no command fleet ${group} ${typed}`, {
     hint: meant === undefined ? `There are: ${known.join(', ')}` : `Did you mean: fleet ${group} ${meant}`,
   });
 }
 
-function unknownCommand(typed: string): FleetError {
-  const meant = closest(typed, new Set(commandNames().map((name) => name.split(' ')[0] ?? '')));
+function unknownCommand(typed: string, registry: CommandRegistry): FleetError {
+  const meant = closest(typed, new Set(registry.names().map((name) => name.split(' ')[0] ?? '')));
   return new FleetError('usage', `there is no command fleet ${typed}`, {
     hint: meant === undefined ? 'See them all: fleet --help' : `Did you mean: fleet ${meant}`,
   });
@@ -140,4 +148,51 @@ function unknownOption(typed: string): FleetError {
     hint:
       meant === undefined ? 'Options of a command stand behind its name; see fleet --help' : `Did you mean --${meant}?`,
   });
+}
+
+/** The invocation; undefined when yargs should look at it. */
+export function quickArgs(
+  scan: Scan,
+  table: OptionTable,
+  positionals: readonly Positional[],
+): Omit<AnyInvocation, 'words'> | undefined {
+  if (!scan.sound) return undefined;
+  const options: Record<string, boolean | string | string[] | undefined> = {};
+  for (const [name, { type }] of Object.entries(table)) {
+    options[name] = type === 'boolean' ? false : type === 'list' ? [] : undefined;
+  }
+  for (const { name = '', value } of scan.options) {
+    const option = table[name];
+    if (option === undefined || name === 'help') return undefined;
+    if (option.type === 'boolean') {
+      options[name] = true;
+      continue;
+    }
+    if (value === undefined || !isChoice(value, option.choices)) return undefined;
+    const present = options[name];
+    if (Array.isArray(present)) present.push(value);
+    else options[name] = value;
+  }
+  const words = assignWords(scan.words, positionals);
+  return words === undefined ? undefined : { options, positionals: words };
+}
+
+function assignWords(
+  words: readonly string[],
+  positionals: readonly Positional[],
+): Record<string, string | string[] | undefined> | undefined {
+  const values: Record<string, string | string[] | undefined> = {};
+  let used = 0;
+  for (const { name, optional, many, choices } of positionals) {
+    const taken = many ? words.slice(used) : words.slice(used, used + 1);
+    if (taken.length === 0 && !optional) return undefined;
+    if (taken.some((word) => word.startsWith('-') || !isChoice(word, choices))) return undefined;
+    values[name] = many ? taken : taken[0];
+    used += taken.length;
+  }
+  return used === words.length ? values : undefined;
+}
+
+function isChoice(value: string, choices: readonly string[] | undefined): boolean {
+  return choices === undefined || choices.includes(value);
 }

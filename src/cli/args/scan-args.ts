@@ -1,5 +1,5 @@
 /** Walks over arguments by the table of options: tells options, their values and words apart, and knows where to stop. */
-import type { Option, OptionTable } from '../command.ts';
+import type { Option, OptionTable } from '../context/command.ts';
 
 export interface ScannedOption {
   /** Full name; undefined for one that the table does not have. */

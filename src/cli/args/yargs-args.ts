@@ -2,9 +2,14 @@
 import yargs, { type Argv, type Options } from 'yargs';
 import { closest } from '../../shared/closest.ts';
 import { FleetError } from '../../shared/errors.ts';
-import type { AnyInvocation, Command, OptionTable, Positional } from '../command.ts';
-import { alignPairs, formatExamples } from '../root-help.ts';
-import { GLOBAL_OPTIONS } from './global-options.ts';
+import {
+  type AnyInvocation,
+  type Command,
+  GLOBAL_OPTIONS,
+  type OptionTable,
+  type Positional,
+} from '../context/command.ts';
+import { alignPairs, formatExamples } from './help.ts';
 import type { Scan } from './scan-args.ts';
 
 const HELP_WIDTH = 100;

@@ -1,18 +1,16 @@
 /** `fleet agent run`: one prompt for one agent on a node. */
 import { AgentReader } from '../../client/agent-reader.ts';
 import type { JobEvent } from '../../protocol/job-messages.ts';
-import { defineCommand } from '../command.ts';
-import { openGateway, printJson } from '../context.ts';
+import { defineCommand } from '../context/command.ts';
+import { openGateway } from '../context/open-gateway.ts';
 import { AgentJsonlOutput, AgentTextOutput } from '../job/agent-output.ts';
-import { addressAgent } from '../job/agent-request.ts';
-import { type AgentRequest, conductAgent } from '../job/conduct-agent.ts';
-import { type JobOutput, onlyRun } from '../job/conduct-job.ts';
-import { explainEnd } from '../job/explain-end.ts';
+import { type AgentRequest, addressAgent, conductAgent } from '../job/conduct-agent.ts';
+import { onlyRun } from '../job/conduct-job.ts';
 import { buildRequest, JOB_OPTIONS, noteUnsentStdin, refuseTwoFormats } from '../job/job-options.ts';
-import { MissingOutput } from '../job/missing-output.ts';
-import { ResultCollector } from '../job/run-result.ts';
-import { exitCodeOfRun } from '../output/run-exit-code.ts';
-import { formatError } from '../print-error.ts';
+import { explainEnd } from '../output/describe-run.ts';
+import { exitCodeOfRun } from '../output/exit-code.ts';
+import { type JobOutput, MissingOutput, ResultCollector } from '../output/job-output.ts';
+import { formatError, printJson } from '../output/print.ts';
 import { exitCodeOfLeaving, submitOnly } from './run.ts';
 
 export const agentRunCommand = defineCommand({

@@ -1,10 +1,11 @@
 /** `fleet agents`: who has which agent. */
 import { agentsOf } from '../../protocol/agent/agent-capability.ts';
-import { defineCommand } from '../command.ts';
-import { openGateway, printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
-import { paintStatus } from '../output/paint-status.ts';
+import { defineCommand } from '../context/command.ts';
+import { openGateway } from '../context/open-gateway.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import { printJson } from '../output/print.ts';
 import { formatTable, tableOptions } from '../output/table.ts';
+import { paintStatus } from '../output/terminal-style.ts';
 
 export const agentsCommand = defineCommand({
   name: 'agents',

@@ -1,10 +1,11 @@
 /** `fleet alerts silence`: nobody is told of something for a while. */
 import { formatDuration } from '../../shared/duration.ts';
 import { FleetError } from '../../shared/errors.ts';
-import { defineCommand } from '../command.ts';
-import { openGateway, printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
-import { parsePositiveDuration } from '../job/job-options.ts';
+import { parsePositiveDuration } from '../args/values.ts';
+import { defineCommand } from '../context/command.ts';
+import { openGateway } from '../context/open-gateway.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import { printJson } from '../output/print.ts';
 
 export const alertsSilenceCommand = defineCommand({
   name: 'alerts silence',

@@ -1,8 +1,10 @@
 /** `fleet alerts silences`: what nobody is told of now. */
-import { defineCommand } from '../command.ts';
-import { openGateway, printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
-import { formatRelativeTime } from '../output/relative-time.ts';
+
+import { formatRelativeTime } from '../../shared/duration.ts';
+import { defineCommand } from '../context/command.ts';
+import { openGateway } from '../context/open-gateway.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import { printJson } from '../output/print.ts';
 import { formatTable, tableOptions } from '../output/table.ts';
 
 export const alertsSilencesCommand = defineCommand({
@@ -26,7 +28,7 @@ export const alertsSilencesCommand = defineCommand({
         id,
         kind,
         what,
-        formatRelativeTime(Date.parse(until), now),
+        formatRelativeTime(until, now),
         by,
         reason ?? '',
       ]);

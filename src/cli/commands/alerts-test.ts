@@ -1,9 +1,9 @@
 /** `fleet alerts test`: sends a message the way of real ones, and says what came back. */
 import { stripControl } from '../../shared/strip-control.ts';
-import { defineCommand } from '../command.ts';
-import { openGateway, printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
-import { EXIT_FLEET_FAILED } from '../output/run-exit-code.ts';
+import { defineCommand } from '../context/command.ts';
+import { openGateway } from '../context/open-gateway.ts';
+import { EXIT_FLEET_FAILED, EXIT_OK } from '../output/exit-code.ts';
+import { printJson } from '../output/print.ts';
 
 export const alertsTestCommand = defineCommand({
   name: 'alerts test',

@@ -2,11 +2,12 @@
 
 import { harmlessJson } from '../../shared/strip-control.ts';
 import { formatAlerts } from '../alerts/format-alerts.ts';
-import { parseCount } from '../args/count.ts';
-import { defineCommand } from '../command.ts';
-import { openGateway, printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
+import { parseCount } from '../args/values.ts';
+import { defineCommand } from '../context/command.ts';
+import { openGateway } from '../context/open-gateway.ts';
 import { refuseTwoFormats } from '../job/job-options.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import { printJson } from '../output/print.ts';
 
 export const alertsCommand = defineCommand({
   name: 'alerts',

@@ -6,10 +6,10 @@ import type { AuditHead } from '../../protocol/audit.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { escapeJson } from '../../shared/strip-control.ts';
 import { writeAtomically } from '../../shared/write-atomically.ts';
-import { defineCommand } from '../command.ts';
-import { openGateway } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
-import { parsePositiveDuration } from '../job/job-options.ts';
+import { parsePositiveDuration } from '../args/values.ts';
+import { defineCommand } from '../context/command.ts';
+import { openGateway } from '../context/open-gateway.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
 
 export const auditExportCommand = defineCommand({
   name: 'audit export',

@@ -4,9 +4,11 @@ import type { AuditPosition } from '../../protocol/audit.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { parseExpect } from '../audit/parse-expect.ts';
 import { verifyFile } from '../audit/verify-file.ts';
-import { defineCommand } from '../command.ts';
-import { type CliContext, openGateway, printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
+import { defineCommand } from '../context/command.ts';
+import type { CliContext } from '../context/context.ts';
+import { openGateway } from '../context/open-gateway.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import { printJson } from '../output/print.ts';
 
 const EXIT_DAMAGED = 1;
 

@@ -3,12 +3,11 @@ import { readAudit, readLatestAudit } from '../../client/read-audit.ts';
 import { parseRow } from '../../protocol/audit-check.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { escapeJson } from '../../shared/strip-control.ts';
-import { parseCount } from '../args/count.ts';
+import { parseCount, parsePositiveDuration } from '../args/values.ts';
 import { AUDIT_COLUMNS, describeRow } from '../audit/describe-row.ts';
-import { defineCommand } from '../command.ts';
-import { openGateway } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
-import { parsePositiveDuration } from '../job/job-options.ts';
+import { defineCommand } from '../context/command.ts';
+import { openGateway } from '../context/open-gateway.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
 import { formatTable, tableOptions } from '../output/table.ts';
 
 const DEFAULT_LIMIT = 100;

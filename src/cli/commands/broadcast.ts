@@ -3,22 +3,19 @@ import type { Flow, SubmitJobRequest } from '../../protocol/job-messages.ts';
 import { foldNodeNames } from '../../protocol/node-set.ts';
 import { ALL, ALL_CONNECTED } from '../../protocol/selector.ts';
 import { FleetError } from '../../shared/errors.ts';
-import { parseCount } from '../args/count.ts';
-import { defineCommand, type OptionValues } from '../command.ts';
-import { type CliContext, openGateway, printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
-import { type ConductedJob, conductJob, type JobOutput } from '../job/conduct-job.ts';
-import { explainEnd } from '../job/explain-end.ts';
-import { FolderOutput } from '../job/folder-output.ts';
-import { GatheredOutput } from '../job/gathered-output.ts';
+import { parseCount } from '../args/values.ts';
+import { defineCommand, type OptionValues } from '../context/command.ts';
+import type { CliContext } from '../context/context.ts';
+import { openGateway } from '../context/open-gateway.ts';
+import { type ConductedJob, conductJob } from '../job/conduct-job.ts';
 import { buildRequest, JOB_OPTIONS, noteUnsentStdin, refuseTwoFormats } from '../job/job-options.ts';
-import { JsonlOutput } from '../job/jsonl-output.ts';
-import { LiveOutput } from '../job/live-output.ts';
-import { MissingOutput } from '../job/missing-output.ts';
-import { ResultCollector } from '../job/run-result.ts';
-import { exitCodeOfBroadcast } from '../output/run-exit-code.ts';
-import { countOutcomes, summarizeRuns } from '../output/summary.ts';
-import { formatError } from '../print-error.ts';
+import { countOutcomes, explainEnd, summarizeRuns } from '../output/describe-run.ts';
+import { EXIT_OK, exitCodeOfBroadcast } from '../output/exit-code.ts';
+import { GatheredOutput, printDiff, printGroups } from '../output/gather.ts';
+import { type JobOutput, JsonlOutput, MissingOutput, ResultCollector } from '../output/job-output.ts';
+import { LiveOutput } from '../output/live-output.ts';
+import { FolderOutput } from '../output/outdir.ts';
+import { formatError, printJson } from '../output/print.ts';
 import { exitCodeOfLeaving, submitOnly } from './run.ts';
 
 const OPTIONS = {
@@ -118,8 +115,8 @@ async function conduct(
     printJson(context, { job: job.job, runs: results, counts: countOutcomes(runs), notTried: job.notTried });
   } else if (isForPeople && isGathered) {
     gathered.close();
-    if (options.gather) gathered.print(context);
-    if (options.diff) await gathered.printDiff(context);
+    if (options.gather) printGroups(gathered, { stdout: out, stderr: err }, out.style.cyan);
+    if (options.diff) await printDiff(gathered, context);
   }
   if (isForPeople) summarize(context, { ...job, ended: runs }, missing, request.timeoutMs);
   if (options['exit-zero'] && job.leave === 'end') return EXIT_OK;

@@ -1,13 +1,10 @@
 /** `fleet __complete`: what the scripts of completion-scripts.ts ask, with the words so far; the last one is the unfinished. */
 import type { GatewayClient } from '../../client/gateway-client.ts';
 import { sleep } from '../../shared/clock.ts';
-import { GLOBAL_OPTIONS } from '../args/global-options.ts';
 import { scanArgs } from '../args/scan-args.ts';
-import type { OptionTable } from '../command.ts';
-import { defineCommand } from '../command.ts';
-import { commandNames, findCommand } from '../commands.ts';
-import { openGateway } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
+import { type CommandRegistry, defineCommand, GLOBAL_OPTIONS, type OptionTable } from '../context/command.ts';
+import { openGateway } from '../context/open-gateway.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
 
 /** Options whose value is a selector or a name of nodes. */
 const NODE_OPTIONS: ReadonlySet<string> = new Set(['on', 'exclude', 'node']);
@@ -26,12 +23,12 @@ export const completeCommand = defineCommand({
     ['fleet __complete -- no', 'node, nodes'],
     ["fleet __complete -- run ''", 'names of nodes'],
   ],
-  async execute(context, { words }) {
+  async execute(context, { words }, registry) {
     const current = words.at(-1) ?? '';
     const typed = words.slice(0, -1);
     const client = openGateway({ ...context, ...globalsOf(typed) });
     const patience = sleep(context.clock, PATIENCE_MS).then((): string[] => []);
-    const candidates = await Promise.race([findCandidates(typed, current, client), patience]);
+    const candidates = await Promise.race([findCandidates({ typed, current, client, registry }), patience]);
     const fitting = [...new Set(candidates)].filter((candidate) => candidate.startsWith(current));
     context.out.write(fitting.map((candidate) => `${candidate}\n`).join(''));
     return EXIT_OK;
@@ -44,18 +41,25 @@ function globalsOf(typed: readonly string[]): { gateway?: string } {
   return named === undefined ? {} : { gateway: named };
 }
 
-async function findCandidates(typed: readonly string[], current: string, client: GatewayClient): Promise<string[]> {
+interface Unfinished {
+  typed: readonly string[];
+  current: string;
+  client: GatewayClient;
+  registry: CommandRegistry;
+}
+
+async function findCandidates({ typed, current, client, registry }: Unfinished): Promise<string[]> {
   const words = scanArgs(typed, GLOBAL_OPTIONS, 0).rest;
   const [first] = words;
   if (first === undefined) {
     return current.startsWith('-')
       ? optionNames(GLOBAL_OPTIONS)
-      : commandNames().map((name) => name.split(' ')[0] ?? '');
+      : registry.names().map((name) => name.split(' ')[0] ?? '');
   }
-  const below = commandNames().filter((name) => name.startsWith(`${first} `));
+  const below = registry.names().filter((name) => name.startsWith(`${first} `));
   const name = below.find((candidate) => candidate === `${first} ${words[1]}`) ?? first;
   const subcommands = words.length === 1 ? below.map((candidate) => candidate.slice(first.length + 1)) : [];
-  const command = await findCommand(name)?.();
+  const command = await registry.find(name)?.();
   if (command === undefined) return subcommands;
   const table: OptionTable = { ...GLOBAL_OPTIONS, ...command.options };
   const args = words.slice(name.split(' ').length);

@@ -1,7 +1,8 @@
 /** `fleet completion`: prints the script that makes a shell complete `fleet`. */
-import { defineCommand } from '../command.ts';
+
 import { COMPLETION_SCRIPTS } from '../completion-scripts.ts';
-import { EXIT_OK } from '../exit-code.ts';
+import { defineCommand } from '../context/command.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
 
 export const completionCommand = defineCommand({
   name: 'completion',

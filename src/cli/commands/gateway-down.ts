@@ -1,10 +1,10 @@
 /** `fleet gateway down`: ends the gateway of this home. */
 import { FleetError } from '../../shared/errors.ts';
-import { defineCommand } from '../command.ts';
-import { printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
-import { openOwnGateway } from '../gateway-choice.ts';
-import { stopProcess } from '../service/stop-process.ts';
+import { defineCommand } from '../context/command.ts';
+import { openOwnGateway } from '../context/open-gateway.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import { printJson } from '../output/print.ts';
+import { stopProcess } from '../service/process.ts';
 
 export const gatewayDownCommand = defineCommand({
   name: 'gateway down',

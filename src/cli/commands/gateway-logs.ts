@@ -1,9 +1,8 @@
 /** `fleet gateway logs`: what the gateway process wrote into its log. */
 import { gatewayPaths } from '../../shared/home.ts';
-import { defineCommand } from '../command.ts';
-
-import { assertOwnGateway } from '../gateway-choice.ts';
-import { LOG_OPTIONS, showLog } from '../service/show-log.ts';
+import { defineCommand } from '../context/command.ts';
+import { assertOwnGateway } from '../context/open-gateway.ts';
+import { LOG_OPTIONS, showLog } from '../service/logs.ts';
 
 export const gatewayLogsCommand = defineCommand({
   name: 'gateway logs',

@@ -1,7 +1,8 @@
 /** `fleet gateway reload`: the gateway reads its configuration anew. */
-import { defineCommand } from '../command.ts';
-import { openGateway, printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
+import { defineCommand } from '../context/command.ts';
+import { openGateway } from '../context/open-gateway.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import { printJson } from '../output/print.ts';
 
 export const gatewayReloadCommand = defineCommand({
   name: 'gateway reload',

@@ -1,7 +1,8 @@
 /** `fleet gateway rotate-key`: the gateway signs with a new key from now on. */
-import { defineCommand } from '../command.ts';
-import { openGateway, printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
+import { defineCommand } from '../context/command.ts';
+import { openGateway } from '../context/open-gateway.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import { printJson } from '../output/print.ts';
 
 export const gatewayRotateKeyCommand = defineCommand({
   name: 'gateway rotate-key',

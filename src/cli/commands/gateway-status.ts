@@ -1,14 +1,15 @@
 /** `fleet gateway status`: what the gateway of this home says of itself. */
 import type { ConfigStateView } from '../../protocol/views.ts';
 import { formatAddress } from '../../shared/address.ts';
-import { defineCommand } from '../command.ts';
-import { openGateway, printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
-import { formatFacts } from '../output/facts.ts';
-import { formatRelativeTime } from '../output/relative-time.ts';
+import { formatRelativeTime } from '../../shared/duration.ts';
+import { defineCommand } from '../context/command.ts';
+import { openGateway } from '../context/open-gateway.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import { printJson } from '../output/print.ts';
+import { formatFacts } from '../output/table.ts';
 
 function describeConfig({ readAt, fault, restartNeeded }: ConfigStateView, now: number): string {
-  const read = `read ${formatRelativeTime(Date.parse(readAt), now)}`;
+  const read = `read ${formatRelativeTime(readAt, now)}`;
   const restart = restartNeeded.length === 0 ? '' : `, needs a restart: ${restartNeeded.join(', ')}`;
   return `${read}${restart}${fault === null ? '' : `; WRONG since, and not in force: ${fault}`}`;
 }
@@ -33,7 +34,7 @@ export const gatewayStatusCommand = defineCommand({
         formatFacts([
           ['version', view.version],
           ['pid', String(view.pid)],
-          ['started', formatRelativeTime(Date.parse(view.startedAt), context.clock.now())],
+          ['started', formatRelativeTime(view.startedAt, context.clock.now())],
           ['ssh', formatAddress(view.listen)],
           ['advertised as', view.advertise ?? ''],
           ['api', api === null ? 'unix socket only' : formatAddress(api)],

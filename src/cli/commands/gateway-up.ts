@@ -1,9 +1,8 @@
 /** `fleet gateway up`: starts the gateway of this home. */
 import { gatewayPaths } from '../../shared/home.ts';
-import { defineCommand } from '../command.ts';
-import { assertOwnGateway } from '../gateway-choice.ts';
-import { detach } from '../service/detach.ts';
-import { serve } from '../service/serve.ts';
+import { defineCommand } from '../context/command.ts';
+import { assertOwnGateway } from '../context/open-gateway.ts';
+import { detach, serve } from '../service/serve.ts';
 
 export const gatewayUpCommand = defineCommand({
   name: 'gateway up',

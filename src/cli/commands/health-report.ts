@@ -2,12 +2,12 @@
 import { pipeline } from 'node:stream/promises';
 import { stripControlInLines } from '../../shared/strip-control.ts';
 import { writeAtomically } from '../../shared/write-atomically.ts';
-import { defineCommand } from '../command.ts';
-import { openGateway } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
+import { parsePositiveDuration } from '../args/values.ts';
+import { defineCommand } from '../context/command.ts';
+import { openGateway } from '../context/open-gateway.ts';
 import { exitCodeOfHealth } from '../health/health-exit-code.ts';
 import { unknownWithoutGateway } from '../health/unknown-health.ts';
-import { parsePositiveDuration } from '../job/job-options.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
 
 export const healthReportCommand = defineCommand({
   name: 'health report',

@@ -1,19 +1,19 @@
 /** `fleet health`: how the nodes are now, worst first, with the exit code of a Nagios plugin. */
 
 import type { HealthView } from '../../protocol/views.ts';
-import { formatDuration } from '../../shared/duration.ts';
+import { formatDuration, formatRelativeTime } from '../../shared/duration.ts';
 import { stripControl } from '../../shared/strip-control.ts';
 import { formatAlerts } from '../alerts/format-alerts.ts';
-import { defineCommand } from '../command.ts';
-import { openGateway, printJson } from '../context.ts';
+import { defineCommand } from '../context/command.ts';
+import { openGateway } from '../context/open-gateway.ts';
 import { formatHealthDay } from '../health/format-health-day.ts';
 import { exitCodeOfHealthAndAlerts } from '../health/health-exit-code.ts';
 import { processQuery, showProcesses } from '../health/show-processes.ts';
 import { unknownWithoutGateway } from '../health/unknown-health.ts';
-import { paintStatus } from '../output/paint-status.ts';
-import { formatRelativeTime } from '../output/relative-time.ts';
+import type { OutputPort } from '../output/output-port.ts';
+import { printJson } from '../output/print.ts';
 import { formatTable, tableOptions } from '../output/table.ts';
-import type { OutputPort } from '../output-port.ts';
+import { paintStatus } from '../output/terminal-style.ts';
 
 export const healthCommand = defineCommand({
   name: 'health',
@@ -89,7 +89,7 @@ function formatHealth({ nodes }: HealthView, now: number, out: OutputPort): stri
     node.linkScore === null ? '' : String(node.linkScore),
     node.machineScore === null ? '' : String(node.machineScore),
     node.uptimeS === null ? '' : formatDuration(node.uptimeS * 1000),
-    formatRelativeTime(node.lastSeenAt === null ? null : Date.parse(node.lastSeenAt), now),
+    formatRelativeTime(node.lastSeenAt, now),
     node.reasons.join(', '),
   ]);
   return formatTable(COLUMNS, rows, tableOptions(out));

@@ -6,14 +6,11 @@ import type { GatewayView } from '../../protocol/views.ts';
 import { formatAddress, parseAddress } from '../../shared/address.ts';
 import { formatDuration } from '../../shared/duration.ts';
 import { shellQuote } from '../../shared/pasted.ts';
-import { parseCount } from '../args/count.ts';
-import { parsePairs } from '../args/pairs.ts';
-import { defineCommand } from '../command.ts';
-import { openGateway, printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
-import { chooseRemote } from '../gateway-choice.ts';
-import { parsePositiveDuration } from '../job/job-options.ts';
-import { formatError } from '../print-error.ts';
+import { parseCount, parsePairs, parsePositiveDuration } from '../args/values.ts';
+import { defineCommand } from '../context/command.ts';
+import { chooseRemote, openGateway } from '../context/open-gateway.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import { formatError, printJson } from '../output/print.ts';
 
 export const inviteCommand = defineCommand({
   name: 'invite',

@@ -1,10 +1,11 @@
 /** `fleet invites list`: the codes that can still be used. */
-import { formatLabels } from '../args/pairs.ts';
-import { defineCommand } from '../command.ts';
-import { openGateway, printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
 
-import { formatRelativeTime } from '../output/relative-time.ts';
+import { formatRelativeTime } from '../../shared/duration.ts';
+import { formatLabels } from '../args/values.ts';
+import { defineCommand } from '../context/command.ts';
+import { openGateway } from '../context/open-gateway.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import { printJson } from '../output/print.ts';
 import { formatTable, tableOptions } from '../output/table.ts';
 
 export const invitesListCommand = defineCommand({
@@ -32,7 +33,7 @@ export const invitesListCommand = defineCommand({
         String(invite.failures),
         formatLabels(invite.labels),
         invite.createdBy,
-        formatRelativeTime(Date.parse(invite.createdAt), now),
+        formatRelativeTime(invite.createdAt, now),
         invite.expiresAt.slice(0, 16).replace('T', ' '),
       ]);
       const columns = headers.map((header) => ({ header }));

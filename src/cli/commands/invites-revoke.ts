@@ -1,9 +1,10 @@
 /** `fleet invites revoke`: a code is void from now on. */
 import { INVITE_LENGTHS, parseInviteCode } from '../../protocol/pairing.ts';
 import { normalizeBase32 } from '../../shared/base32.ts';
-import { defineCommand } from '../command.ts';
-import { openGateway, printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
+import { defineCommand } from '../context/command.ts';
+import { openGateway } from '../context/open-gateway.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import { printJson } from '../output/print.ts';
 
 export const invitesRevokeCommand = defineCommand({
   name: 'invites revoke',

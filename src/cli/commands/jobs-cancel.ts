@@ -1,9 +1,10 @@
 /** `fleet jobs cancel`: ends what a job still has open. */
 import { isTerminal } from '../../protocol/run-state.ts';
-import { defineCommand } from '../command.ts';
-import { openGateway, printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
-import { describeJob } from '../job/describe-run.ts';
+import { defineCommand } from '../context/command.ts';
+import { openGateway } from '../context/open-gateway.ts';
+import { describeJob } from '../output/describe-run.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import { printJson } from '../output/print.ts';
 
 export const jobsCancelCommand = defineCommand({
   name: 'jobs cancel',

@@ -2,16 +2,14 @@
 import type { JobView, RunView } from '../../protocol/job-messages.ts';
 import { closest } from '../../shared/closest.ts';
 import { FleetError } from '../../shared/errors.ts';
-import { defineCommand } from '../command.ts';
-import { openGateway, printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
+import { defineCommand } from '../context/command.ts';
+import { openGateway } from '../context/open-gateway.ts';
 import { refuseTwoFormats, TRUNCATION_OPTION } from '../job/job-options.ts';
-import { JsonlOutput } from '../job/jsonl-output.ts';
-import { LiveOutput } from '../job/live-output.ts';
-import { MissingOutput } from '../job/missing-output.ts';
-import { RawOutput } from '../job/raw-output.ts';
 import { readJob } from '../job/read-job.ts';
-import { ResultCollector } from '../job/run-result.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import { JsonlOutput, MissingOutput, RawOutput, ResultCollector } from '../output/job-output.ts';
+import { LiveOutput } from '../output/live-output.ts';
+import { printJson } from '../output/print.ts';
 
 export const jobsLogsCommand = defineCommand({
   name: 'jobs logs',

@@ -1,18 +1,16 @@
 /** `fleet jobs show`: what became of a job, run by run. */
-import { formatDuration } from '../../shared/duration.ts';
-import { defineCommand } from '../command.ts';
-import { openGateway, printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
-import type { JobOutput } from '../job/conduct-job.ts';
-import { describeJob, describeRun } from '../job/describe-run.ts';
-import { GatheredOutput } from '../job/gathered-output.ts';
+import { formatDuration, formatRelativeTime } from '../../shared/duration.ts';
+import { defineCommand } from '../context/command.ts';
+import { openGateway } from '../context/open-gateway.ts';
 import { TRUNCATION_OPTION } from '../job/job-options.ts';
-import { MissingOutput } from '../job/missing-output.ts';
 import { readJob } from '../job/read-job.ts';
-import { formatFacts } from '../output/facts.ts';
-import { formatBytes } from '../output/format-bytes.ts';
-import { formatRelativeTime } from '../output/relative-time.ts';
-import { formatTable, tableOptions } from '../output/table.ts';
+import { describeJob, describeRun } from '../output/describe-run.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import { formatBytes } from '../output/figures.ts';
+import { GatheredOutput, printGroups } from '../output/gather.ts';
+import { type JobOutput, MissingOutput } from '../output/job-output.ts';
+import { printJson } from '../output/print.ts';
+import { formatFacts, formatTable, tableOptions } from '../output/table.ts';
 
 export const jobsShowCommand = defineCommand({
   name: 'jobs show',
@@ -40,7 +38,7 @@ export const jobsShowCommand = defineCommand({
       ...(job.agent === undefined ? [] : [['agent', job.agent] as const]),
       [job.kind === 'agent' ? 'prompt' : 'command', job.command],
       ['on', job.target],
-      ['created', `${formatRelativeTime(Date.parse(job.createdAt), now)} by ${job.createdBy}`],
+      ['created', `${formatRelativeTime(job.createdAt, now)} by ${job.createdBy}`],
       ['state', describeJob(job)],
     ]);
     const columns = [
@@ -69,7 +67,7 @@ export const jobsShowCommand = defineCommand({
       };
       await readJob(context, { client, job, runs: job.runs, follow: false, output: both });
       output.close();
-      output.print(context);
+      printGroups(output, { stdout: context.out, stderr: context.err }, context.out.style.cyan);
       return missing.exitCode(EXIT_OK);
     }
     return EXIT_OK;

@@ -1,11 +1,10 @@
 /** `fleet jobs wait`: until a job has ended, however that takes. */
-import { defineCommand } from '../command.ts';
-import { openGateway, printJson } from '../context.ts';
-import { explainEnd } from '../job/explain-end.ts';
+import { defineCommand } from '../context/command.ts';
+import { openGateway } from '../context/open-gateway.ts';
 import { readJob } from '../job/read-job.ts';
-import { exitCodeOfBroadcast } from '../output/run-exit-code.ts';
-import { summarizeRuns } from '../output/summary.ts';
-import { formatError } from '../print-error.ts';
+import { explainEnd, summarizeRuns } from '../output/describe-run.ts';
+import { exitCodeOfBroadcast } from '../output/exit-code.ts';
+import { formatError, printJson } from '../output/print.ts';
 
 export const jobsWaitCommand = defineCommand({
   name: 'jobs wait',

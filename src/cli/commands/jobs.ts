@@ -2,13 +2,13 @@
 import { readJobs } from '../../client/read-jobs.ts';
 import type { JobView } from '../../protocol/job-messages.ts';
 import { RUN_STATES } from '../../protocol/run-state.ts';
-import { parseCount } from '../args/count.ts';
-import { defineCommand } from '../command.ts';
-import { openGateway, printJsonList } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
-import { describeJob } from '../job/describe-run.ts';
-import { parsePositiveDuration } from '../job/job-options.ts';
-import { formatRelativeTime } from '../output/relative-time.ts';
+import { formatRelativeTime } from '../../shared/duration.ts';
+import { parseCount, parsePositiveDuration } from '../args/values.ts';
+import { defineCommand } from '../context/command.ts';
+import { openGateway } from '../context/open-gateway.ts';
+import { describeJob } from '../output/describe-run.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import { printJsonList } from '../output/print.ts';
 import { formatTable, tableOptions } from '../output/table.ts';
 
 /** A longer command is cut in the table, characters. */
@@ -61,7 +61,7 @@ export const jobsCommand = defineCommand({
 });
 
 function describe(job: JobView, now: number): string[] {
-  const created = formatRelativeTime(Date.parse(job.createdAt), now);
+  const created = formatRelativeTime(job.createdAt, now);
   return [job.job, created, job.target, describeJob(job), shorten(job.command)];
 }
 

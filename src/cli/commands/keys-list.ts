@@ -1,12 +1,13 @@
 /** `fleet keys list`: whose keys the gateway knows. */
 
 import type { KeyView } from '../../protocol/views.ts';
-import { defineCommand } from '../command.ts';
-import { openGateway, printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
-import { formatRelativeTime } from '../output/relative-time.ts';
+import { formatRelativeTime } from '../../shared/duration.ts';
+import { defineCommand } from '../context/command.ts';
+import { openGateway } from '../context/open-gateway.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import type { OutputPort } from '../output/output-port.ts';
+import { printJson } from '../output/print.ts';
 import { formatTable, tableOptions } from '../output/table.ts';
-import type { OutputPort } from '../output-port.ts';
 
 export const keysListCommand = defineCommand({
   name: 'keys list',
@@ -42,8 +43,8 @@ function formatKeys(keys: readonly KeyView[], now: number, out: OutputPort): str
     key.name,
     key.revokedAt === null ? key.role : `${key.role} (revoked)`,
     key.fingerprint,
-    formatRelativeTime(Date.parse(key.createdAt), now),
-    key.connected ? 'connected' : formatRelativeTime(key.lastSeenAt === null ? null : Date.parse(key.lastSeenAt), now),
+    formatRelativeTime(key.createdAt, now),
+    key.connected ? 'connected' : formatRelativeTime(key.lastSeenAt, now),
     key.id,
   ]);
   return formatTable(columns, rows, tableOptions(out));

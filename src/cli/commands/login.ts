@@ -3,9 +3,9 @@ import { existsSync } from 'node:fs';
 import { sanitizeName } from '../../protocol/sanitize-name.ts';
 import { gatewayPaths } from '../../shared/home.ts';
 import { shellQuote } from '../../shared/pasted.ts';
-import { defineCommand } from '../command.ts';
-import { printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
+import { defineCommand } from '../context/command.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import { printJson } from '../output/print.ts';
 
 export const loginCommand = defineCommand({
   name: 'login',

@@ -1,7 +1,7 @@
 /** `fleet logout`: this home forgets a gateway. */
-import { defineCommand } from '../command.ts';
-import { printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
+import { defineCommand } from '../context/command.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import { printJson } from '../output/print.ts';
 
 export const logoutCommand = defineCommand({
   name: 'logout',

@@ -1,11 +1,11 @@
 /** `fleet node down`: ends a node on this machine. */
 import { NodeControlClient } from '../../client/node-control-client.ts';
 import { FleetError } from '../../shared/errors.ts';
-import { defineCommand } from '../command.ts';
-import { printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
+import { defineCommand } from '../context/command.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import { printJson } from '../output/print.ts';
 import { findNodeProfile } from '../service/node-profile.ts';
-import { stopProcess, untilGone } from '../service/stop-process.ts';
+import { stopProcess, untilGone } from '../service/process.ts';
 
 export const nodeDownCommand = defineCommand({
   name: 'node down',

@@ -1,8 +1,8 @@
 /** `fleet node logs`: what the node process wrote into its log. */
 
-import { defineCommand } from '../command.ts';
+import { defineCommand } from '../context/command.ts';
+import { LOG_OPTIONS, showLog } from '../service/logs.ts';
 import { findNodeProfile } from '../service/node-profile.ts';
-import { LOG_OPTIONS, showLog } from '../service/show-log.ts';
 
 export const nodeLogsCommand = defineCommand({
   name: 'node logs',

@@ -1,8 +1,8 @@
 /** `fleet node rotate-key`: the node on this machine gets a new key, and stays the same node. */
 import { NodeControlClient } from '../../client/node-control-client.ts';
-import { defineCommand } from '../command.ts';
-import { printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
+import { defineCommand } from '../context/command.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import { printJson } from '../output/print.ts';
 import { findNodeProfile } from '../service/node-profile.ts';
 
 export const nodeRotateKeyCommand = defineCommand({

@@ -1,12 +1,12 @@
 /** `fleet node status`: what a node on this machine says of itself. */
 import { NodeControlClient } from '../../client/node-control-client.ts';
 import type { NodeStatusView } from '../../protocol/node-control.ts';
-import { defineCommand } from '../command.ts';
-import { printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
+import { formatRelativeTime } from '../../shared/duration.ts';
+import { defineCommand } from '../context/command.ts';
 import { describePolicy } from '../output/describe-policy.ts';
-import { formatFacts } from '../output/facts.ts';
-import { formatRelativeTime } from '../output/relative-time.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import { printJson } from '../output/print.ts';
+import { formatFacts } from '../output/table.ts';
 import { findNodeProfile } from '../service/node-profile.ts';
 
 export const nodeStatusCommand = defineCommand({
@@ -29,7 +29,7 @@ export const nodeStatusCommand = defineCommand({
 });
 
 function describe(view: NodeStatusView, now: number): [string, string][] {
-  const ago = (time: string | null): string => (time === null ? '' : formatRelativeTime(Date.parse(time), now));
+  const ago = (time: string | null): string => (time === null ? '' : formatRelativeTime(time, now));
   const facts: [string, string][] = [
     ['node', view.name ?? `${view.profile} (not paired)`],
     ['state', view.state],

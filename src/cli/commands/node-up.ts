@@ -1,13 +1,11 @@
 /** `fleet node up`: makes this machine a node, and keeps it one. */
 import { nodesFolder } from '../../shared/home.ts';
 import { trimPasted } from '../../shared/pasted.ts';
-import { parsePairs } from '../args/pairs.ts';
-import { defineCommand } from '../command.ts';
-import type { CliContext } from '../context.ts';
-import { formatError } from '../print-error.ts';
-import { detach } from '../service/detach.ts';
-import { serve } from '../service/serve.ts';
-import type { PendingInfo } from '../services.ts';
+import { parsePairs } from '../args/values.ts';
+import { defineCommand } from '../context/command.ts';
+import type { CliContext, PendingInfo } from '../context/context.ts';
+import { formatError } from '../output/print.ts';
+import { detach, serve } from '../service/serve.ts';
 
 export const nodeUpCommand = defineCommand({
   name: 'node up',

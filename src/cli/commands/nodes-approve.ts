@@ -1,9 +1,10 @@
 /** `fleet nodes approve`: lets a waiting machine in, or a node have the labels and capabilities that it asks for. */
 
-import { formatClaim, parsePairs } from '../args/pairs.ts';
-import { defineCommand } from '../command.ts';
-import { openGateway, printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
+import { formatClaim, parsePairs } from '../args/values.ts';
+import { defineCommand } from '../context/command.ts';
+import { openGateway } from '../context/open-gateway.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import { printJson } from '../output/print.ts';
 
 export const nodesApproveCommand = defineCommand({
   name: 'nodes approve',

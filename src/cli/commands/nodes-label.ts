@@ -1,10 +1,11 @@
 /** `fleet nodes label`: sets and removes labels, as kubectl does. */
 import { FleetError } from '../../shared/errors.ts';
 import { trimPasted } from '../../shared/pasted.ts';
-import { formatLabels } from '../args/pairs.ts';
-import { defineCommand } from '../command.ts';
-import { openGateway, printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
+import { formatLabels } from '../args/values.ts';
+import { defineCommand } from '../context/command.ts';
+import { openGateway } from '../context/open-gateway.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import { printJson } from '../output/print.ts';
 
 export const nodesLabelCommand = defineCommand({
   name: 'nodes label',

@@ -1,10 +1,11 @@
 /** `fleet nodes pending`: machines that ask to join without an invite, and nodes that ask for other labels or capabilities. */
 import type { PendingView } from '../../protocol/views.ts';
-import { formatClaim } from '../args/pairs.ts';
-import { defineCommand } from '../command.ts';
-import { openGateway, printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
-import { formatRelativeTime } from '../output/relative-time.ts';
+import { formatRelativeTime } from '../../shared/duration.ts';
+import { formatClaim } from '../args/values.ts';
+import { defineCommand } from '../context/command.ts';
+import { openGateway } from '../context/open-gateway.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import { printJson } from '../output/print.ts';
 import { formatTable, tableOptions } from '../output/table.ts';
 
 export const nodesPendingCommand = defineCommand({
@@ -32,7 +33,7 @@ export const nodesPendingCommand = defineCommand({
         one.name,
         one.address,
         `${one.os} ${one.arch}`,
-        formatRelativeTime(Date.parse(one.since), now),
+        formatRelativeTime(one.since, now),
         describeWish(one),
       ]);
       context.out.write(formatTable(columns, rows, tableOptions(context.out)));

@@ -1,8 +1,9 @@
 /** `fleet nodes reject`: turns a waiting machine away, or what a node asks for down. */
-import { formatClaim } from '../args/pairs.ts';
-import { defineCommand } from '../command.ts';
-import { openGateway, printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
+import { formatClaim } from '../args/values.ts';
+import { defineCommand } from '../context/command.ts';
+import { openGateway } from '../context/open-gateway.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import { printJson } from '../output/print.ts';
 
 export const nodesRejectCommand = defineCommand({
   name: 'nodes reject',

@@ -1,7 +1,8 @@
 /** `fleet nodes revoke`: the node's key is refused from now on. */
-import { defineCommand } from '../command.ts';
-import { openGateway, printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
+import { defineCommand } from '../context/command.ts';
+import { openGateway } from '../context/open-gateway.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import { printJson } from '../output/print.ts';
 
 export const nodesRevokeCommand = defineCommand({
   name: 'nodes revoke',

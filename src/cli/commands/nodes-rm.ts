@@ -1,9 +1,10 @@
 /** `fleet nodes rm`: the gateway forgets a node. */
 import { stripControl } from '../../shared/strip-control.ts';
-import { defineCommand } from '../command.ts';
-import { openGateway, printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
+import { defineCommand } from '../context/command.ts';
+import { openGateway } from '../context/open-gateway.ts';
 import { canAsk, confirm, EXIT_DECLINED } from '../output/confirm.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import { printJson } from '../output/print.ts';
 
 export const nodesRmCommand = defineCommand({
   name: 'nodes rm',

@@ -1,11 +1,12 @@
 /** `fleet nodes show`: all that the gateway knows about one node. */
 import type { CloneView, NodeDetailView } from '../../protocol/views.ts';
-import { formatClaim, formatLabels } from '../args/pairs.ts';
-import { defineCommand } from '../command.ts';
-import { openGateway, printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
-import { formatFacts } from '../output/facts.ts';
-import { formatRelativeTime } from '../output/relative-time.ts';
+import { formatRelativeTime } from '../../shared/duration.ts';
+import { formatClaim, formatLabels } from '../args/values.ts';
+import { defineCommand } from '../context/command.ts';
+import { openGateway } from '../context/open-gateway.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import { printJson } from '../output/print.ts';
+import { formatFacts } from '../output/table.ts';
 
 export const nodesShowCommand = defineCommand({
   name: 'nodes show',
@@ -26,7 +27,7 @@ export const nodesShowCommand = defineCommand({
 });
 
 function describe(node: NodeDetailView, now: number): [string, string][] {
-  const ago = (time: string | null): string => (time === null ? '' : formatRelativeTime(Date.parse(time), now));
+  const ago = (time: string | null): string => (time === null ? '' : formatRelativeTime(time, now));
   const ms = (value: number | null): string => (value === null ? '' : `${Math.round(value * 10) / 10} ms`);
   return [
     ['name', node.name],

@@ -2,14 +2,15 @@
 
 import { NODE_STATUSES } from '../../protocol/node-status.ts';
 import type { NodeView } from '../../protocol/views.ts';
-import { formatLabels, parsePairs } from '../args/pairs.ts';
-import { defineCommand } from '../command.ts';
-import { openGateway, printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
-import { paintStatus } from '../output/paint-status.ts';
-import { formatRelativeTime } from '../output/relative-time.ts';
+import { formatRelativeTime } from '../../shared/duration.ts';
+import { formatLabels, parsePairs } from '../args/values.ts';
+import { defineCommand } from '../context/command.ts';
+import { openGateway } from '../context/open-gateway.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import type { OutputPort } from '../output/output-port.ts';
+import { printJson } from '../output/print.ts';
 import { formatTable, tableOptions } from '../output/table.ts';
-import type { OutputPort } from '../output-port.ts';
+import { paintStatus } from '../output/terminal-style.ts';
 
 export const nodesCommand = defineCommand({
   name: 'nodes',
@@ -56,7 +57,7 @@ function formatNodes(nodes: readonly NodeView[], now: number, out: OutputPort): 
   const rows = nodes.map((node) => [
     node.name,
     paintStatus(node.status, out.style),
-    formatRelativeTime(node.lastSeenAt === null ? null : Date.parse(node.lastSeenAt), now),
+    formatRelativeTime(node.lastSeenAt, now),
     node.rttMs === null ? '' : `${node.rttMs < 10 ? node.rttMs.toFixed(1) : Math.round(node.rttMs)} ms`,
     formatLabels(node.labels),
     node.agentVersion ?? '',

@@ -1,18 +1,15 @@
 /** `fleet run`: one command on one node, as ssh would run it. */
 import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
 import { FleetError } from '../../shared/errors.ts';
-import { defineCommand } from '../command.ts';
-import { type CliContext, openGateway, printJson } from '../context.ts';
-import { EXIT_OF_SIGNAL, EXIT_OK, EXIT_STDOUT_CLOSED } from '../exit-code.ts';
-import { type ConductedJob, conductJob, type JobOutput, onlyRun } from '../job/conduct-job.ts';
-import { explainEnd } from '../job/explain-end.ts';
+import { defineCommand } from '../context/command.ts';
+import type { CliContext } from '../context/context.ts';
+import { openGateway } from '../context/open-gateway.ts';
+import { type ConductedJob, conductJob, onlyRun } from '../job/conduct-job.ts';
 import { buildRequest, JOB_OPTIONS, noteUnsentStdin, refuseTwoFormats } from '../job/job-options.ts';
-import { JsonlOutput } from '../job/jsonl-output.ts';
-import { MissingOutput } from '../job/missing-output.ts';
-import { RawOutput } from '../job/raw-output.ts';
-import { ResultCollector } from '../job/run-result.ts';
-import { EXIT_CANCELED, exitCodeOfRun } from '../output/run-exit-code.ts';
-import { formatError } from '../print-error.ts';
+import { explainEnd } from '../output/describe-run.ts';
+import { EXIT_CANCELED, EXIT_OF_SIGNAL, EXIT_OK, EXIT_STDOUT_CLOSED, exitCodeOfRun } from '../output/exit-code.ts';
+import { type JobOutput, JsonlOutput, MissingOutput, RawOutput, ResultCollector } from '../output/job-output.ts';
+import { formatError, printJson } from '../output/print.ts';
 
 export const runCommand = defineCommand({
   name: 'run',

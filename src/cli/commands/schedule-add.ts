@@ -1,9 +1,10 @@
 /** `fleet schedule add`: has the gateway do something at certain times. */
 import { CATCH_UPS, type CatchUp, OVERLAPS, type Overlap } from '../../protocol/schedule-words.ts';
 import { stripControl } from '../../shared/strip-control.ts';
-import { defineCommand } from '../command.ts';
-import { openGateway, printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
+import { defineCommand } from '../context/command.ts';
+import { openGateway } from '../context/open-gateway.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import { printJson } from '../output/print.ts';
 import { describeAction } from '../schedule/describe-schedule.ts';
 import { parseAction } from '../schedule/parse-action.ts';
 
@@ -35,8 +36,8 @@ export const scheduleAddCommand = defineCommand({
     ],
     ["fleet schedule add @hourly -- run web-1 --timeout 5m 'certbot renew'", 'on one node'],
   ],
-  async execute(context, { options, positionals, words }) {
-    const action = await parseAction(context, words);
+  async execute(context, { options, positionals, words }, registry) {
+    const action = await parseAction(context, words, registry);
     const schedule = await openGateway(context).addSchedule({
       cron: positionals.CRON,
       action,

@@ -1,8 +1,9 @@
 /** `fleet schedule history`: what became of the times of one schedule. */
-import { parseCount } from '../args/count.ts';
-import { defineCommand } from '../command.ts';
-import { openGateway, printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
+import { parseCount } from '../args/values.ts';
+import { defineCommand } from '../context/command.ts';
+import { openGateway } from '../context/open-gateway.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import { printJson } from '../output/print.ts';
 import { formatTable, tableOptions } from '../output/table.ts';
 import { describeDuration, describeOutcomes, describeReason, paintOf } from '../schedule/describe-schedule.ts';
 

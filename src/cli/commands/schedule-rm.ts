@@ -1,7 +1,7 @@
 /** `fleet schedule rm`: removes a schedule. */
-import { defineCommand } from '../command.ts';
-import { openGateway } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
+import { defineCommand } from '../context/command.ts';
+import { openGateway } from '../context/open-gateway.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
 
 export const scheduleRmCommand = defineCommand({
   name: 'schedule rm',

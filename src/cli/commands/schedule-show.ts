@@ -1,8 +1,9 @@
 /** `fleet schedule show`: all about one schedule. */
-import { defineCommand } from '../command.ts';
-import { openGateway, printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
-import { formatFacts } from '../output/facts.ts';
+import { defineCommand } from '../context/command.ts';
+import { openGateway } from '../context/open-gateway.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import { printJson } from '../output/print.ts';
+import { formatFacts } from '../output/table.ts';
 import { describeAction, describeReason } from '../schedule/describe-schedule.ts';
 
 export const scheduleShowCommand = defineCommand({

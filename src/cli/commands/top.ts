@@ -1,11 +1,12 @@
 /** `fleet top`: the nodes, live, in the terminal. */
 import { sleep } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
-import { parseCount } from '../args/count.ts';
-import { defineCommand } from '../command.ts';
-import { type CliContext, openGateway, printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
-import { parsePositiveDuration } from '../job/job-options.ts';
+import { parseCount, parsePositiveDuration } from '../args/values.ts';
+import { defineCommand } from '../context/command.ts';
+import type { CliContext } from '../context/context.ts';
+import { openGateway } from '../context/open-gateway.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import { printJson } from '../output/print.ts';
 import { renderFrame } from '../top/render-top.ts';
 import { TopSession } from '../top/top-session.ts';
 import { FIRST_STATE } from '../top/top-state.ts';

@@ -1,8 +1,8 @@
 /** `fleet version`. */
 import { FLEET_VERSION, PROTOCOL_VERSION } from '../../protocol/version.ts';
-import { defineCommand } from '../command.ts';
-import { printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
+import { defineCommand } from '../context/command.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import { printJson } from '../output/print.ts';
 
 export const versionCommand = defineCommand({
   name: 'version',

@@ -1,9 +1,8 @@
 /** How one node was over the last 24 hours, for people: a small chart of each figure, and what went wrong. */
 import type { HealthDayView } from '../../protocol/views.ts';
-import { formatDuration } from '../../shared/duration.ts';
-import { formatFacts } from '../output/facts.ts';
-import { formatRelativeTime } from '../output/relative-time.ts';
-import { sparkline } from '../output/sparkline.ts';
+import { formatDuration, formatRelativeTime } from '../../shared/duration.ts';
+import { sparkline } from '../output/figures.ts';
+import { formatFacts } from '../output/table.ts';
 
 /** Of a node that comes and goes all day, the latest are enough. */
 const MOST_INCIDENTS = 5;
@@ -48,7 +47,7 @@ function uptimeWords({ uptimePct, outages }: HealthDayView): string {
 }
 
 function incidentWords({ start, end, durationMs, reasons }: HealthDayView['incidents'][number], now: number): string {
-  const since = formatRelativeTime(Date.parse(start), now);
+  const since = formatRelativeTime(start, now);
   const length = end === null ? 'still' : `for ${formatDuration(durationMs)}`;
   return [`${since}, ${length}`, ...reasons].join(', ');
 }

@@ -2,12 +2,14 @@
 
 import type { ProcessesQuery, ProcessesView, ProcessSort } from '../../protocol/processes.ts';
 import { FleetError } from '../../shared/errors.ts';
-import { parseCount } from '../args/count.ts';
-import { type CliContext, openGateway, printJson } from '../context.ts';
-import { EXIT_OK } from '../exit-code.ts';
-import { formatBytes } from '../output/format-bytes.ts';
+import { parseCount } from '../args/values.ts';
+import type { CliContext } from '../context/context.ts';
+import { openGateway } from '../context/open-gateway.ts';
+import { EXIT_OK } from '../output/exit-code.ts';
+import { formatBytes } from '../output/figures.ts';
+import type { OutputPort } from '../output/output-port.ts';
+import { printJson } from '../output/print.ts';
 import { formatTable, tableOptions } from '../output/table.ts';
-import type { OutputPort } from '../output-port.ts';
 
 export interface ProcessOptions {
   processes: boolean;

@@ -1,9 +1,8 @@
 /** Health checks say "unknown" where other commands say that the fleet failed. */
 import { toFleetError } from '../../shared/errors.ts';
-import type { CliContext } from '../context.ts';
-import { exitCodeOfError } from '../exit-code.ts';
-import { EXIT_FLEET_FAILED } from '../output/run-exit-code.ts';
-import { printError } from '../print-error.ts';
+import type { CliContext } from '../context/context.ts';
+import { EXIT_FLEET_FAILED, exitCodeOfError } from '../output/exit-code.ts';
+import { printError } from '../output/print.ts';
 import { EXIT_HEALTH_UNKNOWN } from './health-exit-code.ts';
 
 /** What `check` gives; 3, and the error told, when health could not be found out. @throws what is the caller's own mistake. */

@@ -3,8 +3,8 @@ import { AgentReader } from '../../client/agent-reader.ts';
 import type { AgentEvent } from '../../protocol/agent/agent-events.ts';
 import type { JobEvent } from '../../protocol/job-messages.ts';
 import { harmlessJson, stripControl } from '../../shared/strip-control.ts';
-import type { OutputPort } from '../output-port.ts';
-import type { JobOutput } from './conduct-job.ts';
+import type { JobOutput } from '../output/job-output.ts';
+import type { OutputPort } from '../output/output-port.ts';
 
 /** Of a tool's input, in a line for a person; characters. */
 const MAX_INPUT_LENGTH = 160;

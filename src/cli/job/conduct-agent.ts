@@ -2,10 +2,11 @@
 import type { GatewayClient } from '../../client/gateway-client.ts';
 import type { RunView, SubmitJobRequest } from '../../protocol/job-messages.ts';
 import { FleetError, toFleetError } from '../../shared/errors.ts';
-import type { CliContext } from '../context.ts';
-import { formatError } from '../print-error.ts';
-import { type ConductedJob, conductJob, type JobOutput, onlyRun } from './conduct-job.ts';
-import { describeRun } from './describe-run.ts';
+import type { CliContext } from '../context/context.ts';
+import { describeRun } from '../output/describe-run.ts';
+import type { JobOutput } from '../output/job-output.ts';
+import { formatError } from '../output/print.ts';
+import { type ConductedJob, conductJob, onlyRun } from './conduct-job.ts';
 
 export interface AgentRequest extends Omit<SubmitJobRequest, 'target'> {
   agent: string;
@@ -83,4 +84,36 @@ export async function conductAgent<O extends JobOutput>(
 /** What `unknown` or `canceled` means may have been at work. */
 function neverBegan({ state }: RunView): boolean {
   return state === 'rejected' || state === 'expired' || state === 'failed_to_start';
+}
+
+/** Every node with a live tunnel; the gateway leaves out those that take no work. */
+const ANYWHERE = '@online,@limited';
+
+export interface AgentAddress {
+  agent: string;
+  target: Exclude<SubmitJobRequest['target'], { selector: string }>;
+  /** Words of the prompt. */
+  prompt: readonly string[];
+}
+
+/** With --any there is no NODE, so that each word has moved by one. @throws FleetError `usage`. */
+export function addressAgent(
+  { NODE, AGENT }: { NODE: string; AGENT: string },
+  words: readonly string[],
+  { any = false, on }: { any?: boolean | undefined; on?: string | undefined },
+): AgentAddress {
+  if (on !== undefined && !any) {
+    throw new FleetError('usage', '--on needs --any: an agent runs on one of the nodes', {
+      hint: "For example: fleet agent run --any --on @all coder 'PROMPT'",
+    });
+  }
+  const prompt = any ? [AGENT, ...words] : words;
+  if (prompt.join(' ').trim() === '') {
+    throw new FleetError('usage', 'there is no prompt', {
+      hint: "Write it last, for example: fleet agent run node-1 coder 'fix the test'",
+    });
+  }
+  return any
+    ? { agent: NODE, target: { any: on ?? ANYWHERE }, prompt }
+    : { agent: AGENT, target: { node: NODE }, prompt };
 }

@@ -6,8 +6,9 @@ import type { JobEvent, RunView, SubmitJobRequest } from '../../protocol/job-mes
 import { Backoff } from '../../shared/backoff.ts';
 import { sleep } from '../../shared/clock.ts';
 import { FleetError, toFleetError } from '../../shared/errors.ts';
-import type { CliContext, SignalName } from '../context.ts';
-import { formatError } from '../print-error.ts';
+import type { CliContext, SignalName } from '../context/context.ts';
+import type { JobOutput } from '../output/job-output.ts';
+import { formatError } from '../output/print.ts';
 import { WaitingNote } from './waiting-note.ts';
 
 /** After SIGTERM or SIGHUP, for the command's confirmed end, ms: whoever sends them waits for this process. */
@@ -16,11 +17,6 @@ const LAST_WAIT_MS = 3_000;
 const CANCEL_WAIT_MS = 1_000;
 /** On leaving, for readers of stdout and stderr that do not read, ms. */
 const FLUSH_WAIT_MS = 500;
-
-export interface JobOutput {
-  /** Called with each event in turn; what it writes is waited for, so that a slow reader slows the stream. */
-  handle(event: JobEvent): void;
-}
 
 export interface ConductedJob {
   job: string;

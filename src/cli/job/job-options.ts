@@ -2,12 +2,11 @@
 import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
 import { environmentFault, MAX_COMMAND_BYTES } from '../../protocol/limits.ts';
 import type { Priority } from '../../protocol/priority.ts';
-import { parseDuration } from '../../shared/duration.ts';
 import { FleetError } from '../../shared/errors.ts';
-import { exactVariable } from '../args/exact-text.ts';
-import type { OptionTable, OptionValues } from '../command.ts';
-import type { CliContext } from '../context.ts';
-import { formatError } from '../print-error.ts';
+import { exactVariable, parsePositiveDuration } from '../args/values.ts';
+import type { OptionTable, OptionValues } from '../context/command.ts';
+import type { CliContext } from '../context/context.ts';
+import { formatError } from '../output/print.ts';
 import { randomIdempotencyKey } from './conduct-job.ts';
 
 export const TRUNCATION_OPTION = {
@@ -78,13 +77,6 @@ function joinWords(words: readonly string[]): string {
   throw new FleetError('usage', 'there is no command to run', {
     hint: "Write it last, for example: fleet run node-1 'uname -a'",
   });
-}
-
-/** @throws FleetError `usage` for what is no duration, and for zero. */
-export function parsePositiveDuration(text: string, what: string): number {
-  const ms = parseDuration(text, what);
-  if (ms <= 0) throw new FleetError('usage', `${what} must be more than nothing: ${text}`);
-  return ms;
 }
 
 /** `K=V`, and `K` for the value that it has here; one that is not set here is not set there, as docker does. */

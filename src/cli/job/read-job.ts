@@ -3,8 +3,8 @@ import { followJob } from '../../client/follow-job.ts';
 import type { GatewayClient } from '../../client/gateway-client.ts';
 import type { JobView, RunView } from '../../protocol/job-messages.ts';
 import { isTerminal } from '../../protocol/run-state.ts';
-import type { CliContext } from '../context.ts';
-import type { JobOutput } from './conduct-job.ts';
+import type { CliContext } from '../context/context.ts';
+import type { JobOutput } from '../output/job-output.ts';
 
 /** An offset behind every log: the run's output is left out. */
 const NO_OUTPUT = Number.MAX_SAFE_INTEGER;

@@ -2,7 +2,7 @@
 import type { JobEvent } from '../../protocol/job-messages.ts';
 import type { RunState } from '../../protocol/run-state.ts';
 import type { Clock, Timer } from '../../shared/clock.ts';
-import { describeHeld } from './describe-run.ts';
+import { describeHeld } from '../output/describe-run.ts';
 
 /** A job that waits for longer is worth a word, ms. */
 const WAITING_MS = 3000;

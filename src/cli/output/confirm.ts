@@ -1,5 +1,5 @@
 /** Asks before something that cannot be taken back, where somebody is there to answer. */
-import type { CliContext } from '../context.ts';
+import type { CliContext } from '../context/context.ts';
 
 /** Exit code of a command that was told not to go on. */
 export const EXIT_DECLINED = 1;

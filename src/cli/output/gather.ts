@@ -1,9 +1,15 @@
-/** `-b`: output that is the same on many nodes is shown once, under their folded names, as clush(1) does. */
+/** `-b` and `--diff`: output that is the same on many nodes is shown once, at the end. */
+
 import { isUtf8 } from 'node:buffer';
+import type { JobEvent } from '../../protocol/job-messages.ts';
 import { compareNatural } from '../../protocol/natural-order.ts';
 import { foldNodeNames } from '../../protocol/node-set.ts';
+import { decodeData } from '../../protocol/text-data.ts';
 import { stripControl } from '../../shared/strip-control.ts';
-import type { OutputSinks, OutputStream } from './byte-sink.ts';
+import type { JobOutput } from './job-output.ts';
+import type { OutputSinks, StreamName } from './output-port.ts';
+import type { Printer } from './print.ts';
+import { plainStyle, type TerminalStyle } from './terminal-style.ts';
 
 const RULE = '---------------';
 const LINE_FEED = 10;
@@ -30,17 +36,23 @@ class Collected {
   }
 }
 
-type CollectedStreams = Record<OutputStream, Collected>;
+type CollectedStreams = Record<StreamName, Collected>;
 
-/** Collects both streams of every node; of a finished node only content that no other node had is kept. */
-export class OutputGatherer {
+/** Collects both streams of every node. Of finished nodes, equal content is kept once. */
+export class GatheredOutput implements JobOutput {
   readonly #open = new Map<string, CollectedStreams>();
-  readonly #finished: Record<OutputStream, DistinctContents> = {
+  readonly #finished: Record<StreamName, DistinctContents> = {
     stdout: new DistinctContents(),
     stderr: new DistinctContents(),
   };
 
-  write(node: string, stream: OutputStream, bytes: Uint8Array): void {
+  handle(event: JobEvent): void {
+    if (event.type === 'stdout' || event.type === 'stderr') this.write(event.node, event.type, decodeData(event));
+    // A command that never ran is not the same as one that was silent.
+    else if (event.type === 'end' && event.startedAt !== null) this.finish(event.node);
+  }
+
+  write(node: string, stream: StreamName, bytes: Uint8Array): void {
     const streams = this.#open.get(node) ?? { stdout: new Collected(), stderr: new Collected() };
     streams[stream].add(bytes);
     this.#open.set(node, streams);
@@ -54,20 +66,25 @@ export class OutputGatherer {
     this.#finished.stderr.add(node, streams.stderr);
   }
 
+  /** Takes what unfinished runs have written so far as their whole output. */
+  close(): void {
+    for (const node of [...this.#open.keys()]) this.finish(node);
+  }
+
   /** Groups of the finished nodes, the largest first, then by name. A node that wrote nothing is in a group of empty content. */
-  groups(stream: OutputStream): OutputGroup[] {
+  groups(stream: StreamName): OutputGroup[] {
     return this.#finished[stream].groups();
   }
 }
 
 /** Every group that has content: those of stdout to stdout, those of stderr to stderr. */
 export function printGroups(
-  gatherer: OutputGatherer,
+  gathered: GatheredOutput,
   sinks: OutputSinks,
   paint: (header: string) => string = (header) => header,
 ): void {
   for (const stream of ['stdout', 'stderr'] as const) {
-    for (const group of gatherer.groups(stream)) {
+    for (const group of gathered.groups(stream)) {
       if (group.content.length === 0) continue;
       const header = [RULE, describeGroup(group, stream), RULE].map((line) => `${paint(line)}\n`).join('');
       sinks[stream].write(Buffer.from(header));
@@ -90,7 +107,7 @@ function describeBinary(content: Buffer): Buffer {
 }
 
 /** `node-[1-3,7] (4)`, `node-1`, `node-1: stderr`. */
-export function describeGroup(group: OutputGroup, stream: OutputStream = 'stdout'): string {
+export function describeGroup(group: OutputGroup, stream: StreamName = 'stdout'): string {
   const count = group.nodes.length > 1 ? ` (${group.nodes.length})` : '';
   return `${stripControl(foldNodeNames(group.nodes))}${count}${stream === 'stderr' ? ': stderr' : ''}`;
 }
@@ -131,4 +148,63 @@ function hashBytes(bytes: Uint8Array, hash: number): number {
   let result = hash;
   for (let index = 0; index < bytes.length; index += 1) result = Math.imul(result ^ (bytes[index] ?? 0), FNV_PRIME);
   return result;
+}
+
+/** Lines that may differ between two outputs before the search is given up; it takes time in the square of this. */
+const MAX_EDITS = 4_000;
+const CONTEXT_LINES = 3;
+
+/** How each group's stdout differs from that of the largest one. */
+export async function printDiff(gathered: GatheredOutput, { out, err }: Pick<Printer, 'out' | 'err'>): Promise<void> {
+  const groups = gathered.groups('stdout');
+  const diff = await diffOutputs(groups, out.style);
+  out.write(diff);
+  if (diff === '' && groups.length === 1) err.write('fleet: all outputs are equal\n');
+}
+
+/**
+ * Unified diffs of every other group against the first one, which is the largest; empty when there is one group or none.
+ * Binary outputs, and those that differ too much, get one line that says so.
+ */
+export async function diffOutputs(
+  groups: readonly OutputGroup[],
+  style: Pick<TerminalStyle, 'red' | 'green' | 'cyan' | 'bold'> = plainStyle,
+): Promise<string> {
+  const [reference, ...others] = groups;
+  if (reference === undefined || others.length === 0) return '';
+  // Loaded late: it takes longer than the whole start of the CLI may.
+  const { structuredPatch, formatPatch, FILE_HEADERS_ONLY } = await import('diff');
+  const referenceName = labelOf(reference);
+  const patches = others.map((other) => {
+    const otherName = labelOf(other);
+    if (isBinary(reference.content) || isBinary(other.content)) {
+      return `Binary outputs of ${referenceName} and ${otherName} differ\n`;
+    }
+    const [before, after] = [reference.content.toString('utf8'), other.content.toString('utf8')];
+    const options = { context: CONTEXT_LINES, maxEditLength: MAX_EDITS };
+    const patch = structuredPatch(referenceName, otherName, before, after, undefined, undefined, options);
+    if (patch === undefined) {
+      return `Outputs of ${referenceName} and ${otherName} differ in more than ${MAX_EDITS} lines\n`;
+    }
+    return formatPatch(patch, FILE_HEADERS_ONLY);
+  });
+  return patches.map((patch) => paintPatch(patch, style)).join('');
+}
+
+function labelOf(group: OutputGroup): string {
+  return stripControl(foldNodeNames(group.nodes));
+}
+
+function paintPatch(patch: string, style: Pick<TerminalStyle, 'red' | 'green' | 'cyan' | 'bold'>): string {
+  if (style === plainStyle) return patch;
+  return patch
+    .split('\n')
+    .map((line, index) => {
+      // The two lines of the file header come first; later ones that look like them are content.
+      if (index < 2) return style.bold(line);
+      if (line.startsWith('@@')) return style.cyan(line);
+      if (line.startsWith('-')) return style.red(line);
+      return line.startsWith('+') ? style.green(line) : line;
+    })
+    .join('\n');
 }

@@ -1,16 +1,19 @@
 /** `--outdir DIR`: the exact bytes of every node in files of its own, DIR/NODE.out and DIR/NODE.err. */
 import { appendFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { JobEvent } from '../../protocol/job-messages.ts';
+import { decodeData } from '../../protocol/text-data.ts';
 import { FleetError, systemErrorCode } from '../../shared/errors.ts';
-import type { OutputStream } from './byte-sink.ts';
+import type { JobOutput } from './job-output.ts';
+import type { StreamName } from './output-port.ts';
 
-const EXTENSION: Readonly<Record<OutputStream, string>> = { stdout: '.out', stderr: '.err' };
+const EXTENSION: Readonly<Record<StreamName, string>> = { stdout: '.out', stderr: '.err' };
 
 /**
  * Files are opened for each write and not kept open: a broadcast may go to more nodes than a process may have files.
  * Every method throws FleetError `storage_failed` when the disk refuses.
  */
-export class OutputDirectory {
+export class FolderOutput implements JobOutput {
   readonly #path: string;
   readonly #begun = new Set<string>();
 
@@ -23,15 +26,13 @@ export class OutputDirectory {
     attempt(this.#path, () => mkdirSync(this.#path, { recursive: true }));
   }
 
-  write(node: string, stream: OutputStream, bytes: Uint8Array): void {
-    this.#begin(node);
-    const path = this.#pathOf(node, stream);
-    attempt(path, () => appendFileSync(path, bytes));
-  }
-
-  /** The node writes no more; its .out is there even if it wrote nothing. */
-  finish(node: string): void {
-    this.#begin(node);
+  handle(event: JobEvent): void {
+    if (event.type !== 'stdout' && event.type !== 'stderr' && event.type !== 'end') return;
+    // Also at the end: a node that wrote nothing has an empty .out.
+    this.#begin(event.node);
+    if (event.type === 'end') return;
+    const path = this.#pathOf(event.node, event.type);
+    attempt(path, () => appendFileSync(path, decodeData(event)));
   }
 
   /** Files of an earlier broadcast into the same folder must not be taken for this one's. */
@@ -45,7 +46,7 @@ export class OutputDirectory {
     this.#begun.add(node);
   }
 
-  #pathOf(node: string, stream: OutputStream): string {
+  #pathOf(node: string, stream: StreamName): string {
     return join(this.#path, safeFileName(node) + EXTENSION[stream]);
   }
 }

@@ -1,7 +1,5 @@
 /** Tables for people: aligned columns with a header, as kubectl prints them; on a terminal no wider than that. */
 import { stripControl } from '../../shared/strip-control.ts';
-import { cutText } from './fit-text.ts';
-import { textWidth } from './text-width.ts';
 
 const GAP = '  ';
 const CUT_MARK = '…';
@@ -90,4 +88,67 @@ function formatLine(
     used += gap.length + width;
   }
   return line.trimEnd();
+}
+
+/** Facts without a value read `-`. Values may come from another machine. */
+export function formatFacts(facts: readonly (readonly [name: string, value: string])[]): string {
+  const width = Math.max(...facts.map(([name]) => textWidth(name)));
+  return facts
+    .map(([name, value]) => `${name}:${' '.repeat(width - textWidth(name))}  ${stripControl(value) || '-'}\n`)
+    .join('');
+}
+
+/** At most `columns` wide; what is cut ends in `mark`. */
+export function cutText(text: string, columns: number, mark: string): string {
+  if (textWidth(text) <= columns) return text;
+  const room = columns - textWidth(mark);
+  if (room < 0) return cutText(text, columns, '');
+  let cut = '';
+  let width = 0;
+  for (const character of text) {
+    width += textWidth(character);
+    if (width > room) break;
+    cut += character;
+  }
+  return cut + mark;
+}
+
+/** Exactly `columns` wide. */
+export function fitText(text: string, columns: number, mark: string, align: 'left' | 'right' = 'left'): string {
+  const cut = cutText(text, columns, mark);
+  const fill = ' '.repeat(Math.max(0, columns - textWidth(cut)));
+  return align === 'right' ? fill + cut : cut + fill;
+}
+
+const ZERO_WIDTH = /^[\p{Mn}\p{Me}\p{Cf}]$/u;
+
+/** First and last code points of the blocks that terminals draw two columns wide. */
+const WIDE_RANGES: readonly (readonly [number, number])[] = [
+  [0x1100, 0x115f], // Hangul Jamo, leading consonants
+  [0x2e80, 0x303e], // CJK radicals and punctuation
+  [0x3041, 0xa4cf], // kana, CJK ideographs, Yi
+  [0xa960, 0xa97f], // Hangul Jamo extended A
+  [0xac00, 0xd7a3], // Hangul syllables
+  [0xf900, 0xfaff], // CJK compatibility ideographs
+  [0xfe30, 0xfe6f], // CJK compatibility forms
+  [0xff00, 0xff60], // fullwidth forms
+  [0xffe0, 0xffe6], // fullwidth signs
+  [0x1f300, 0x1f64f], // pictographs and emoticons
+  [0x1f680, 0x1f6ff], // transport symbols
+  [0x1f900, 0x1faff], // supplemental pictographs
+  [0x20000, 0x3fffd], // CJK extensions
+];
+
+/** Columns of a text without control characters. */
+export function textWidth(text: string): number {
+  let width = 0;
+  for (const character of text) width += characterWidth(character);
+  return width;
+}
+
+function characterWidth(character: string): number {
+  const codePoint = character.codePointAt(0) ?? 0;
+  if (codePoint < 0x300) return 1;
+  if (ZERO_WIDTH.test(character)) return 0;
+  return WIDE_RANGES.some(([first, last]) => codePoint >= first && codePoint <= last) ? 2 : 1;
 }

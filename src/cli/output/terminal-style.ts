@@ -1,4 +1,6 @@
 /** Colour where a person looks at it, plain text where a program reads it. no-color.org, bixense.com/clicolors. */
+import type { NodeStatus } from '../../protocol/node-status.ts';
+import type { TableCell } from './table.ts';
 
 export interface TerminalStyle {
   bold(text: string): string;
@@ -42,4 +44,18 @@ export const plainStyle: TerminalStyle = { bold: same, dim: same, red: same, gre
 /** SGR sequences of ECMA-48. Painting nothing gives nothing. */
 function wrap(on: number, off: number): (text: string) => string {
   return (text) => (text === '' ? '' : `\u001b[${on}m${text}\u001b[${off}m`);
+}
+
+export function paintStatus(status: NodeStatus | 'revoked', style: TerminalStyle): TableCell {
+  return { text: status, paint: paintOfStatus(status, style) };
+}
+
+export function paintOfStatus(status: NodeStatus | 'revoked', style: TerminalStyle): (text: string) => string {
+  return {
+    online: style.green,
+    limited: style.yellow,
+    error: style.red,
+    offline: style.red,
+    revoked: style.dim,
+  }[status];
 }

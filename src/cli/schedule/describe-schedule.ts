@@ -1,8 +1,7 @@
 /** Schedules and their times in words, as the commands of `fleet schedule` share them. */
 import type { FiringView, ScheduledActionView, ScheduleView } from '../../protocol/schedule.ts';
 import { FIRING_STATES } from '../../protocol/schedule-words.ts';
-import { formatDuration } from '../../shared/duration.ts';
-import { formatRelativeTime } from '../output/relative-time.ts';
+import { formatDuration, formatRelativeTime } from '../../shared/duration.ts';
 import type { TableCell } from '../output/table.ts';
 import type { TerminalStyle } from '../output/terminal-style.ts';
 
@@ -23,13 +22,13 @@ export function describeAction(action: ScheduledActionView): string {
 /** When it is due next: `in 3h`, `paused`, `never`. */
 export function describeNext({ paused, nextAt }: ScheduleView, now: number): string {
   if (paused) return 'paused';
-  return nextAt === null ? 'never' : formatRelativeTime(Date.parse(nextAt), now);
+  return nextAt === null ? 'never' : formatRelativeTime(nextAt, now);
 }
 
 /** `succeeded 3h ago`; empty when it was never due. */
 export function describeLast({ last }: ScheduleView, now: number, style: TerminalStyle): TableCell {
   if (last === null) return '';
-  const text = `${last.state} ${formatRelativeTime(Date.parse(last.endedAt ?? last.firedAt ?? last.plannedAt), now)}`;
+  const text = `${last.state} ${formatRelativeTime(last.endedAt ?? last.firedAt ?? last.plannedAt, now)}`;
   return { text, paint: paintOf(last, style) };
 }
 

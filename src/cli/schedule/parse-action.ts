@@ -4,11 +4,12 @@ import type { ScheduledAction } from '../../protocol/schedule.ts';
 import type { REPORT_FORMATS } from '../../protocol/schedule-words.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { parseCommandLine } from '../args/parse-command-line.ts';
-import type { AnyInvocation, OptionValues } from '../command.ts';
+import { parsePositiveDuration } from '../args/values.ts';
 import { buildFlow, selectorOf } from '../commands/broadcast.ts';
-import type { CliContext } from '../context.ts';
-import { addressAgent } from '../job/agent-request.ts';
-import { buildRequest, type JOB_OPTIONS, parsePositiveDuration } from '../job/job-options.ts';
+import type { AnyInvocation, CommandRegistry, OptionValues } from '../context/command.ts';
+import type { CliContext } from '../context/context.ts';
+import { addressAgent } from '../job/conduct-agent.ts';
+import { buildRequest, type JOB_OPTIONS } from '../job/job-options.ts';
 
 const HOW_TO_RUN = ['timeout', 'expires', 'cwd', 'env', 'user', 'lane', 'priority'];
 /** Commands that can be scheduled, and their options that mean something when nobody watches. */
@@ -22,9 +23,13 @@ const SCHEDULABLE: Readonly<Record<string, readonly string[]>> = {
 const HINT = "For example: fleet schedule add '0 7 * * *' -- broadcast uptime";
 
 /** @throws FleetError `usage`. */
-export async function parseAction(context: CliContext, words: readonly string[]): Promise<ScheduledAction> {
+export async function parseAction(
+  context: CliContext,
+  words: readonly string[],
+  registry: CommandRegistry,
+): Promise<ScheduledAction> {
   if (words.length === 0) throw new FleetError('usage', 'there is nothing to schedule', { hint: HINT });
-  const parsed = await parseCommandLine(words);
+  const parsed = await parseCommandLine(words, registry);
   const name = parsed.kind === 'command' ? parsed.command.name : words.join(' ');
   const allowed = Object.hasOwn(SCHEDULABLE, name) ? SCHEDULABLE[name] : undefined;
   if (parsed.kind !== 'command' || allowed === undefined) {

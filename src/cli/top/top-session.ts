@@ -2,11 +2,10 @@
 import type { GatewayClient } from '../../client/gateway-client.ts';
 import { sleep } from '../../shared/clock.ts';
 import { toFleetError } from '../../shared/errors.ts';
-import type { CliContext, JobControl } from '../context.ts';
-import { EXIT_OF_SIGNAL, EXIT_OK } from '../exit-code.ts';
-import type { Key } from './keys.ts';
+import type { CliContext, JobControl } from '../context/context.ts';
+import { EXIT_OF_SIGNAL, EXIT_OK } from '../output/exit-code.ts';
 import { pageRows, renderTop, type TopFrame } from './render-top.ts';
-import { Screen } from './screen.ts';
+import { type Key, Screen } from './screen.ts';
 import { FIRST_STATE, pressKey, type TopState } from './top-state.ts';
 
 /** The age of the data is shown in seconds, so it is drawn anew this often, ms. */

@@ -1,7 +1,7 @@
 /** What `fleet top` knows and how keys change it; pure, so that every key is a line in a test. */
 import { type NodeStatus, worstFirst } from '../../protocol/node-status.ts';
 import type { HealthNodeView } from '../../protocol/views.ts';
-import type { Key } from './keys.ts';
+import type { Key } from './screen.ts';
 
 export const SORT_KEYS = ['status', 'name', 'cpu', 'mem', 'disk', 'load', 'rtt', 'runs'] as const;
 export type SortKey = (typeof SORT_KEYS)[number];

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseCommandLine } from '../../../src/cli/args/parse-command-line.ts';
+import { COMMANDS } from '../../../src/cli/commands.ts';
 import type { FleetError } from '../../../src/shared/errors.ts';
 
 async function parse(...argv: string[]) {
-  const parsed = await parseCommandLine(argv);
+  const parsed = await parseCommandLine(argv, COMMANDS);
   assert.equal(parsed.kind, 'command');
   if (parsed.kind !== 'command') throw new Error('unreachable');
   return { name: parsed.command.name, ...parsed.invocation };
@@ -12,7 +13,7 @@ async function parse(...argv: string[]) {
 
 async function usageError(...argv: string[]): Promise<string> {
   let said = '';
-  await assert.rejects(parseCommandLine(argv), (error: FleetError) => {
+  await assert.rejects(parseCommandLine(argv, COMMANDS), (error: FleetError) => {
     said = `${error.message} | ${error.hint ?? ''}`;
     return error.code === 'usage';
   });

@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { GLOBAL_OPTIONS } from '../../../src/cli/args/global-options.ts';
-import { quickArgs } from '../../../src/cli/args/quick-args.ts';
+import { quickArgs } from '../../../src/cli/args/parse-command-line.ts';
 import { scanArgs } from '../../../src/cli/args/scan-args.ts';
 import { yargsArgs } from '../../../src/cli/args/yargs-args.ts';
-import { defineCommand, type OptionTable, type Positional } from '../../../src/cli/command.ts';
+import { defineCommand, GLOBAL_OPTIONS, type OptionTable, type Positional } from '../../../src/cli/context/command.ts';
 
 const OPTIONS = {
   timeout: { type: 'string', describe: '' },

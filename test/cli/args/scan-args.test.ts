@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { scanArgs } from '../../../src/cli/args/scan-args.ts';
-import type { OptionTable } from '../../../src/cli/command.ts';
+import type { OptionTable } from '../../../src/cli/context/command.ts';
 
 const TABLE: OptionTable = {
   timeout: { type: 'string', describe: '' },

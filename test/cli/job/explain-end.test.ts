@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { explainEnd } from '../../../src/cli/job/explain-end.ts';
-import { describeFailure } from '../../../src/cli/output/summary.ts';
+import { describeFailure, explainEnd } from '../../../src/cli/output/describe-run.ts';
 import type { RunView } from '../../../src/protocol/job-messages.ts';
 
 const run: RunView = {

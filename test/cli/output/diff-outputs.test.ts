@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { diffOutputs } from '../../../src/cli/output/diff-outputs.ts';
-import type { OutputGroup } from '../../../src/cli/output/gather.ts';
+import { diffOutputs, type OutputGroup } from '../../../src/cli/output/gather.ts';
 import { createTerminalStyle } from '../../../src/cli/output/terminal-style.ts';
 
 function group(nodes: string[], content: string | Buffer): OutputGroup {

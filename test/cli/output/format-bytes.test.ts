@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { formatBytes } from '../../../src/cli/output/format-bytes.ts';
+import { formatBytes } from '../../../src/cli/output/figures.ts';
 
 const SIZES: [number, string][] = [
   [0, '0 B'],

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { OutputStream } from '../../../src/cli/output/byte-sink.ts';
-import { OutputGatherer, printGroups } from '../../../src/cli/output/gather.ts';
+import { GatheredOutput, printGroups } from '../../../src/cli/output/gather.ts';
+import type { StreamName } from '../../../src/cli/output/output-port.ts';
 import { MemorySink } from '../../support/memory-sink.ts';
 
 const RULE = '---------------';
 
-function gather(outputs: [node: string, stream: OutputStream, ...chunks: string[]][]): OutputGatherer {
-  const gatherer = new OutputGatherer();
+function gather(outputs: [node: string, stream: StreamName, ...chunks: string[]][]): GatheredOutput {
+  const gatherer = new GatheredOutput();
   for (const [node, stream, ...chunks] of outputs) {
     for (const chunk of chunks) gatherer.write(node, stream, Buffer.from(chunk));
   }
@@ -16,7 +16,7 @@ function gather(outputs: [node: string, stream: OutputStream, ...chunks: string[
   return gatherer;
 }
 
-function print(gatherer: OutputGatherer): { stdout: string; stderr: string } {
+function print(gatherer: GatheredOutput): { stdout: string; stderr: string } {
   const sinks = { stdout: new MemorySink(), stderr: new MemorySink() };
   printGroups(gatherer, sinks);
   return { stdout: sinks.stdout.text, stderr: sinks.stderr.text };
@@ -56,7 +56,7 @@ test('stderr is grouped apart and goes to stderr; silence is not printed', () =>
 });
 
 test('what is no text is described, not printed', () => {
-  const gatherer = new OutputGatherer();
+  const gatherer = new GatheredOutput();
   gatherer.write('a', 'stdout', Buffer.from([0xff, 0x1b, 0x0e]));
   gatherer.write('b', 'stdout', Buffer.from('x\0y'));
   for (const node of ['a', 'b']) gatherer.finish(node);
@@ -78,7 +78,7 @@ test('a missing last newline is added, so that the next header begins a line', (
 });
 
 test('bytes that are not text are kept', () => {
-  const gatherer = new OutputGatherer();
+  const gatherer = new GatheredOutput();
   const bytes = Buffer.from([0, 255, 10, 13, 254]);
   gatherer.write('n1', 'stdout', bytes);
   gatherer.finish('n1');
@@ -112,7 +112,7 @@ test('equal length is not equal output', () => {
 });
 
 test('a chunk that its owner overwrites later does not change what was gathered', () => {
-  const gatherer = new OutputGatherer();
+  const gatherer = new GatheredOutput();
   const chunk = Buffer.from('abc');
   gatherer.write('n1', 'stdout', chunk);
   chunk.fill('x');

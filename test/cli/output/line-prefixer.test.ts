@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { LinePrefixer, LineScreen, MAX_HELD_LINE_BYTES } from '../../../src/cli/output/line-prefixer.ts';
+import { LinePrefixer, LineScreen, MAX_HELD_LINE_BYTES } from '../../../src/cli/output/live-output.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { MemorySink } from '../../support/memory-sink.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type EndedRun, exitCodeOfBroadcast, exitCodeOfRun } from '../../../src/cli/output/run-exit-code.ts';
+import { type EndedRun, exitCodeOfBroadcast, exitCodeOfRun } from '../../../src/cli/output/exit-code.ts';
 import { RUN_STATES } from '../../../src/protocol/run-state.ts';
 
 function ended(state: EndedRun['state'], facts: Partial<EndedRun> = {}): EndedRun {

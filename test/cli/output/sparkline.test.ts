@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { sparkline } from '../../../src/cli/output/sparkline.ts';
+import { sparkline } from '../../../src/cli/output/figures.ts';
 
 test('from least to most, and a blank for what is not known', () => {
   assert.equal(sparkline([0, 12.4, 50, null, 99, 100, 250], 100), '▁▁▅ ███');

@@ -2,9 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { stripVTControlCharacters } from 'node:util';
 import fc from 'fast-check';
-import { formatTable, tableOptions } from '../../../src/cli/output/table.ts';
+import { formatTable, tableOptions, textWidth } from '../../../src/cli/output/table.ts';
 import { createTerminalStyle } from '../../../src/cli/output/terminal-style.ts';
-import { textWidth } from '../../../src/cli/output/text-width.ts';
 
 const COLUMNS = [{ header: 'NAME' }, { header: 'RTT', align: 'right' as const }, { header: 'LABELS' }];
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { isUtf8 } from 'node:buffer';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { Utf8Carry } from '../../../src/cli/output/utf8-carry.ts';
+import { Utf8Carry } from '../../../src/cli/output/job-output.ts';
 
 function cut(bytes: Buffer, sizes: number[]): Buffer[] {
   const chunks: Buffer[] = [];

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { describe, test } from 'node:test';
-import { isProcessAlive } from '../../../src/cli/service/process-alive.ts';
+import { isProcessAlive } from '../../../src/cli/service/process.ts';
 import { TestWorld } from '../test-world.ts';
 
 const PROGRAM = path.join(import.meta.dirname, 'detached-program.ts');

@@ -3,7 +3,7 @@ import { appendFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import { followLines, readLastLines } from '../../../src/cli/service/log-tail.ts';
+import { followLines, readLastLines } from '../../../src/cli/service/logs.ts';
 import { systemClock } from '../../../src/shared/clock.ts';
 
 describe('the tail of a log', { timeout: 20_000 }, () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { decodeKeys } from '../../../src/cli/top/keys.ts';
+import { decodeKeys } from '../../../src/cli/top/screen.ts';
 
 test('keys of a terminal, in order, several in one chunk', () => {
   assert.deepEqual(decodeKeys('\u001b[A\u001bOBq/ä\r\u007f\u0003'), [

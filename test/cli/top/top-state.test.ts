@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { decodeKeys } from '../../../src/cli/top/keys.ts';
+import { decodeKeys } from '../../../src/cli/top/screen.ts';
 import { FIRST_STATE, pressKey, SORT_LETTERS, type TopState, visibleNodes } from '../../../src/cli/top/top-state.ts';
 import { nodeView } from './nodes.ts';
 

@@ -1,9 +1,14 @@
 /** The last words of a broadcast: who failed and how, under folded names, and how many in all. */
+
+import type { JobView, RunView } from '../../protocol/job-messages.ts';
 import { compareNatural } from '../../protocol/natural-order.ts';
 import { foldNodeNames } from '../../protocol/node-set.ts';
-import type { RunState } from '../../protocol/run-state.ts';
+import type { RunExited } from '../../protocol/run-spec.ts';
+import { RUN_STATES, type RunState } from '../../protocol/run-state.ts';
+import { formatDuration } from '../../shared/duration.ts';
 import { stripControl } from '../../shared/strip-control.ts';
-import { type EndedRun, isNotStarted } from './run-exit-code.ts';
+import { type EndedRun, isNotStarted } from './exit-code.ts';
+import { formatBytes } from './figures.ts';
 
 export interface SummarizedRun extends EndedRun {
   node: string;
@@ -131,4 +136,87 @@ function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): [string, T
     else group.push(item);
   }
   return [...groups].sort(([a, left], [b, right]) => right.length - left.length || compareNatural(a, b));
+}
+
+/** `exited 0`, `running`, `killed by SIGKILL`, `exited with 0; sleep (4711) still holds its output`. */
+export function describeRun(run: RunView): string {
+  if (run.exited !== undefined) return describeHeld(run.exited);
+  if (run.state === 'exited' && run.exitCode !== null) return `exited ${run.exitCode}`;
+  if (run.state === 'queued' || run.state === 'delivered' || run.state === 'running') return run.state;
+  return describeFailure(run);
+}
+
+/** A command that is over, while its output is not. */
+export function describeHeld({ exitCode, signal, holders }: RunExited): string {
+  const names = holders.map(({ pid, name }) => `${stripControl(name)} (${pid})`);
+  const end = exitCode === null ? `was killed by ${stripControl(signal ?? 'a signal')}` : `exited with ${exitCode}`;
+  return `${end}; ${names.join(', ') || 'something'} still ${names.length > 1 ? 'hold' : 'holds'} its output`;
+}
+
+/** That of its only run, or counts: `37 exited 0, 1 exited non-zero, 2 running`. */
+export function describeJob(job: JobView): string {
+  const [only, second] = job.runs;
+  if (only !== undefined && second === undefined) return describeRun(only);
+  const kinds = RUN_STATES.flatMap((state) => (state === 'exited' ? [EXITED_0, EXITED_NON_ZERO] : wordsOf(state)));
+  const counts = kinds.flatMap((kind) => {
+    const count = job.runs.filter((run) => kindOf(run) === kind).length;
+    return count === 0 ? [] : [`${count} ${kind}`];
+  });
+  return counts.join(', ') || 'no runs';
+}
+
+const EXITED_0 = 'exited 0';
+const EXITED_NON_ZERO = 'exited non-zero';
+
+function kindOf({ state, exitCode }: RunView): string {
+  if (state === 'exited') return exitCode === 0 ? EXITED_0 : EXITED_NON_ZERO;
+  return wordsOf(state);
+}
+
+function wordsOf(state: RunState): string {
+  return state.replaceAll('_', ' ');
+}
+
+export interface Explanation {
+  message: string;
+  hint: string | undefined;
+}
+
+/**
+ * One explanation each for the end and for output that was not kept; none for a run that exited and surely kept all, whatever its code.
+ * `gapTold`: the person knows already how much was not kept.
+ */
+export function explainEnd(run: RunView, timeoutMs?: number, gapTold = false): Explanation[] {
+  const explanations: Explanation[] = [];
+  if (run.truncated && !gapTold) {
+    const written = formatBytes(run.stdoutBytes + run.stderrBytes);
+    explanations.push({ message: `${run.node}: its output was truncated; it wrote ${written}`, hint: undefined });
+  }
+  if (run.state !== 'exited' || run.exitCode === null) explanations.push(explainState(run, timeoutMs));
+  else if (run.reason !== null && !run.truncated) {
+    explanations.push({ message: `${run.node}: ${stripControl(run.reason)}`, hint: undefined });
+  }
+  return explanations;
+}
+
+function explainState(run: RunView, timeoutMs: number | undefined): Explanation {
+  if (run.state === 'timed_out' && timeoutMs !== undefined) {
+    return { message: `${run.node}: timed out after ${formatDuration(timeoutMs)}${addition(run)}`, hint: undefined };
+  }
+  if (run.state === 'expired' && run.reason === 'node_offline') {
+    return {
+      message: `${run.node} is offline; the command was not delivered`,
+      hint: 'To wait for the node, give a limit: --expires 1h',
+    };
+  }
+  if (run.state === 'expired') {
+    return { message: `${run.node}: the command was not delivered in time and never will be`, hint: undefined };
+  }
+  if (run.state === 'unknown') {
+    return {
+      message: `${run.node}: ${describeFailure(run)}`,
+      hint: 'It may have run, wholly or in part. Look on the node before you repeat it.',
+    };
+  }
+  return { message: `${run.node}: ${describeFailure(run)}`, hint: undefined };
 }

@@ -1,10 +1,10 @@
-/** Which gateway a command means: the one that is named, else that of this home, else where this home has logged in. */
+/** Which gateway a command talks to: the one named, else this home's own, else the one this home is logged in to. */
+
 import { existsSync, readFileSync } from 'node:fs';
-import { GatewayClient } from '../client/gateway-client.ts';
-import type { GatewayTransport } from '../client/gateway-transport.ts';
-import { FleetError, systemErrorCode } from '../shared/errors.ts';
-import { gatewayPaths, personPaths } from '../shared/home.ts';
-import { trimPasted } from '../shared/pasted.ts';
+import { GatewayClient } from '../../client/gateway-client.ts';
+import { FleetError, systemErrorCode } from '../../shared/errors.ts';
+import { gatewayPaths, personPaths } from '../../shared/home.ts';
+import { trimPasted } from '../../shared/pasted.ts';
 import type { CliContext } from './context.ts';
 
 /** The remote gateway that is meant, as it was typed or remembered; undefined for that of this home. */
@@ -25,7 +25,7 @@ export function chooseRemote({ home, gateway, env }: Pick<CliContext, 'home' | '
 /** A client of the gateway of this home, for what has no meaning elsewhere. @throws FleetError `usage` when another one is named. */
 export function openOwnGateway(context: CliContext, command: string): GatewayClient {
   assertOwnGateway(context, command);
-  return new GatewayClient({ socketPath: gatewayPaths(context.home).socket });
+  return clientOfHome(context);
 }
 
 /** FLEET_GATEWAY does not count: it is there for all commands, and so for none in particular. @throws FleetError `usage`. */
@@ -36,28 +36,13 @@ export function assertOwnGateway({ gateway }: CliContext, command: string): void
   });
 }
 
-/** The ways to remote gateways that this process has opened, each one connection however many clients use it. */
-export class Remotes {
-  readonly #openRemote: (gateway: string) => Promise<GatewayTransport>;
-  readonly #opened = new Map<string, Promise<GatewayTransport>>();
+/** A client of the gateway that is meant: one elsewhere, or that of this home. */
+export function openGateway(context: CliContext): GatewayClient {
+  const remote = chooseRemote(context);
+  if (remote === undefined) return clientOfHome(context);
+  return new GatewayClient({ connect: () => context.openRemote(remote) });
+}
 
-  constructor(openRemote: (gateway: string) => Promise<GatewayTransport>) {
-    this.#openRemote = openRemote;
-  }
-
-  open(gateway: string): Promise<GatewayTransport> {
-    const present = this.#opened.get(gateway) ?? this.#openRemote(gateway);
-    this.#opened.set(gateway, present);
-    return present;
-  }
-
-  close(): void {
-    // One that could not be opened was told as the command's error.
-    for (const opened of this.#opened.values())
-      void opened.then(
-        (transport) => transport.close(),
-        () => undefined,
-      );
-    this.#opened.clear();
-  }
+function clientOfHome({ home }: CliContext): GatewayClient {
+  return new GatewayClient({ socketPath: gatewayPaths(home).socket });
 }

@@ -1,10 +1,9 @@
 /** stdout and stderr as the commands see them: bytes in order, back-pressure on request, and a reader that may walk away. */
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
-import type { Clock } from '../shared/clock.ts';
-import { FleetError, systemErrorCode } from '../shared/errors.ts';
-import type { ByteSink } from './output/byte-sink.ts';
-import { createTerminalStyle, type TerminalStyle } from './output/terminal-style.ts';
+import type { Clock } from '../../shared/clock.ts';
+import { FleetError, systemErrorCode } from '../../shared/errors.ts';
+import { createTerminalStyle, type TerminalStyle } from './terminal-style.ts';
 
 /** What of a stream tells whether it is a terminal, and how large. */
 export type OutputStream = Writable & { isTTY?: boolean; columns?: number; rows?: number };
@@ -81,3 +80,16 @@ function aborted(signal: AbortSignal): Promise<void> {
     else signal.addEventListener('abort', () => resolve(), { once: true });
   });
 }
+
+export interface ByteSink {
+  write(bytes: Uint8Array): void;
+}
+
+/** stdout and stderr of the CLI. */
+export interface OutputSinks {
+  stdout: ByteSink;
+  stderr: ByteSink;
+}
+
+/** Which of a command's two outputs. */
+export type StreamName = keyof OutputSinks;

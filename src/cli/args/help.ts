@@ -1,7 +1,7 @@
 /** `fleet --help`: one screen, the commands in groups. Written by hand, so that showing it loads nothing. */
-import { GROUPS, subcommandsOf } from './commands.ts';
+import type { CommandRegistry } from '../context/command.ts';
 
-const ROOT_HELP = `Usage: fleet COMMAND [OPTIONS]
+export const ROOT_HELP = `Usage: fleet COMMAND [OPTIONS]
 
 Run commands on machines that nobody can dial. More: fleet COMMAND --help
 
@@ -27,16 +27,12 @@ Set up:
 Everywhere: --home DIR, --gateway HOST, --config FILE, --json, --debug, --help
 `;
 
-export function rootHelp(): string {
-  return ROOT_HELP;
-}
-
 /** The help of a word that has subcommands only. */
-export function groupHelp(word: string): string {
-  const commands = subcommandsOf(word);
+export function groupHelp(word: string, registry: CommandRegistry): string {
+  const commands = registry.subcommands(word);
   const pairs = commands.map(([name, what]) => [`fleet ${name}`, what] as const);
   const usage = `Usage: fleet ${word} ${commands.map(([name]) => name.slice(word.length + 1)).join('|')}`;
-  const { describe = '', examples = [] } = GROUPS[word] ?? {};
+  const { describe = '', examples = [] } = registry.groups[word] ?? {};
   return `${usage}\n\n${describe}\n\nCommands:\n${alignPairs(pairs)}\n${formatExamples(examples)}`;
 }
 

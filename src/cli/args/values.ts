@@ -1,10 +1,46 @@
-/**
- * Refuses text that Node.js has not decoded exactly. argv and the environment are bytes; what is not UTF-8 in them arrives as U+FFFD, and
- * so would be another command, another file or another value. Messages never quote the text: it may be a secret.
- */
+/** Whole numbers of the command line. */
+
+import type { ClaimView } from '../../protocol/views.ts';
+import { parseDuration } from '../../shared/duration.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { describeBadByte, REPLACEMENT } from '../../shared/os-bytes.ts';
-import type { World } from '../context.ts';
+import { trimPasted } from '../../shared/pasted.ts';
+import type { World } from '../context/context.ts';
+
+/** A whole number from 1 on. @throws FleetError `usage`; `option` names it in the message. */
+export function parseCount(text: string, option: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new FleetError('usage', `${option} is not a whole number from 1 on: ${text}`);
+  return Number(text);
+}
+
+/** The last one of a key counts. @throws FleetError `usage`. */
+export function parsePairs(texts: readonly string[], option: string): Record<string, string> {
+  const pairs: Record<string, string> = {};
+  for (const text of texts) {
+    const equals = text.indexOf('=');
+    if (equals < 1) {
+      throw new FleetError('usage', `${option} is not of the form K=V: ${JSON.stringify(text)}`, {
+        hint: `Write it like ${option} site=berlin`,
+      });
+    }
+    pairs[trimPasted(text.slice(0, equals))] = trimPasted(text.slice(equals + 1));
+  }
+  return pairs;
+}
+
+/** What is asked for: `role=db, -site, agent:coder`; empty for nothing. */
+export function formatClaim({ labels, capabilities }: ClaimView): string {
+  const changes = Object.keys(labels)
+    .sort()
+    .map((key) => (labels[key] === null ? `-${key}` : `${key}=${labels[key]}`));
+  return [...changes, ...capabilities].join(', ');
+}
+
+/** `a=1,b=2`, by key; empty without labels. */
+export function formatLabels(labels: Readonly<Record<string, string>>): string {
+  const keys = Object.keys(labels).sort();
+  return keys.map((key) => `${key}=${labels[key]}`).join(',');
+}
 
 const NUL = 0;
 const HINT =
@@ -46,4 +82,11 @@ function splitAtNul(bytes: Buffer | undefined): Buffer[] {
     start = (end < 0 ? bytes.length : end) + 1;
   }
   return parts;
+}
+
+/** @throws FleetError `usage` for what is no duration, and for zero. */
+export function parsePositiveDuration(text: string, what: string): number {
+  const ms = parseDuration(text, what);
+  if (ms <= 0) throw new FleetError('usage', `${what} must be more than nothing: ${text}`);
+  return ms;
 }

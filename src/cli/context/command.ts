@@ -62,7 +62,7 @@ export interface CommandSpec<O extends OptionTable, P extends readonly Positiona
   /** At least two, each with what it is for. */
   readonly examples: readonly (readonly [command: string, purpose: string])[];
   /** Resolves with the exit code. */
-  execute(context: CliContext, invocation: Invocation<O, P>): Promise<number>;
+  execute(context: CliContext, invocation: Invocation<O, P>, registry: CommandRegistry): Promise<number>;
 }
 
 /** What was given to a command whose own types are forgotten. */
@@ -73,7 +73,24 @@ export interface AnyInvocation {
 }
 
 export interface Command extends Omit<CommandSpec<OptionTable, readonly Positional[]>, 'execute'> {
-  execute(context: CliContext, invocation: AnyInvocation): Promise<number>;
+  execute(context: CliContext, invocation: AnyInvocation, registry: CommandRegistry): Promise<number>;
+}
+
+/** All commands: their names and summaries for help and completion, and how to load each. */
+export interface CommandRegistry {
+  /** What a person can type, in the order of the help. */
+  names(): string[];
+  /** Names and summaries of the commands below `word`. */
+  subcommands(word: string): (readonly [name: string, summary: string])[];
+  /** Words that only have subcommands, with two examples for their help. */
+  readonly groups: Readonly<Record<string, CommandGroup>>;
+  /** Loads a command; undefined when there is none of that name. */
+  find(name: string): (() => Promise<Command>) | undefined;
+}
+
+export interface CommandGroup {
+  readonly describe: string;
+  readonly examples: Command['examples'];
 }
 
 /** Keeps the types of options and positionals inside the command, and forgets them outside. */
@@ -82,3 +99,16 @@ export function defineCommand<const O extends OptionTable, const P extends reado
 ): Command {
   return spec as unknown as Command;
 }
+
+export const GLOBAL_OPTIONS = {
+  home: { type: 'string', placeholder: 'DIR', describe: 'Folder that holds everything (FLEET_HOME, ~/.fleet)' },
+  config: { type: 'string', placeholder: 'FILE', describe: 'Config file (FLEET_CONFIG, HOME/config.yaml)' },
+  gateway: {
+    type: 'string',
+    placeholder: '[USER@]HOST[:PORT]',
+    describe: 'A gateway elsewhere, after fleet login (FLEET_GATEWAY)',
+  },
+  json: { type: 'boolean', describe: 'Print one JSON document' },
+  debug: { type: 'boolean', describe: 'Show the stack of an error' },
+  help: { type: 'boolean', alias: 'h', describe: 'Show this help' },
+} as const satisfies OptionTable;

@@ -1,0 +1,215 @@
+/** The outputs of jobs that `run`, `broadcast`, `agent run` and `jobs` share: raw bytes, JSON lines, one JSON document; and what is missing. */
+
+import type { JobEvent, RunView } from '../../protocol/job-messages.ts';
+import { decodeData, encodeData } from '../../protocol/text-data.ts';
+import { harmlessJson } from '../../shared/strip-control.ts';
+import { EXIT_FLEET_FAILED } from './exit-code.ts';
+import { formatBytes } from './figures.ts';
+import type { ByteSink, OutputPort, OutputSinks } from './output-port.ts';
+import { formatError } from './print.ts';
+
+export interface JobOutput {
+  /** Called with each event in turn; the caller then waits for the ports, so that a slow reader slows the stream. */
+  handle(event: JobEvent): void;
+}
+
+/** The command's bytes, unchanged. */
+export class RawOutput implements JobOutput {
+  readonly #sinks: OutputSinks;
+
+  constructor(sinks: OutputSinks) {
+    this.#sinks = sinks;
+  }
+
+  handle(event: JobEvent): void {
+    if (event.type === 'stdout' || event.type === 'stderr') this.#sinks[event.type].write(decodeData(event));
+  }
+}
+
+type DataEvent = Extract<JobEvent, { type: 'stdout' | 'stderr' }>;
+
+/** One stream of one run: what is held back, and the last event of it. */
+interface Carried {
+  carry: Utf8Carry;
+  last: DataEvent;
+}
+
+/** `next` in a line is the offset for `fleet jobs logs --from`. */
+export class JsonlOutput implements JobOutput {
+  readonly #sink: ByteSink;
+  readonly #carried = new Map<string, Carried>();
+
+  constructor(sink: ByteSink) {
+    this.#sink = sink;
+  }
+
+  handle(event: JobEvent): void {
+    if (event.type === 'stdout' || event.type === 'stderr') {
+      this.#data(event);
+    } else if (event.type === 'state' || event.type === 'gap' || event.type === 'exited' || event.type === 'end') {
+      if (event.type === 'gap' || event.type === 'end') this.#flush(event.run);
+      const { index: _index, ...line } = event;
+      this.#print(line);
+    }
+  }
+
+  #data(event: DataEvent): void {
+    const key = `${event.run} ${event.type}`;
+    const carried = this.#carried.get(key) ?? { carry: new Utf8Carry(), last: event };
+    carried.last = event;
+    this.#carried.set(key, carried);
+    this.#printData(event, carried.carry.push(decodeData(event)));
+  }
+
+  #flush(run: string): void {
+    for (const stream of ['stdout', 'stderr']) {
+      const carried = this.#carried.get(`${run} ${stream}`);
+      if (carried !== undefined) this.#printData(carried.last, carried.carry.flush());
+      this.#carried.delete(`${run} ${stream}`);
+    }
+  }
+
+  #printData({ type, run, node, next }: DataEvent, bytes: Buffer): void {
+    if (bytes.length > 0) this.#print({ type, run, node, ...encodeData(bytes), next });
+  }
+
+  #print(line: object): void {
+    this.#sink.write(Buffer.from(`${harmlessJson(line)}\n`));
+  }
+}
+
+export interface RunResult extends Omit<RunView, 'index' | 'stdoutBytes' | 'stderrBytes'> {
+  stdout: string;
+  stderr: string;
+  /** Only where the output is not UTF-8. */
+  stdoutEncoding?: 'base64';
+  stderrEncoding?: 'base64';
+}
+
+/** Reason of a run that has no other. */
+const OUTPUT_TRUNCATED = 'output_truncated: some of the output was not kept';
+
+/** Keeps all output of a job, for a document at its end. */
+export class ResultCollector implements JobOutput {
+  readonly #chunks = new Map<number, { stdout: Buffer[]; stderr: Buffer[] }>();
+
+  handle(event: JobEvent): void {
+    if (event.type !== 'stdout' && event.type !== 'stderr') return;
+    const chunks = this.#chunks.get(event.index) ?? { stdout: [], stderr: [] };
+    chunks[event.type].push(decodeData(event));
+    this.#chunks.set(event.index, chunks);
+  }
+
+  resultOf({ index, stdoutBytes: _stdoutBytes, stderrBytes: _stderrBytes, ...run }: RunView): RunResult {
+    const chunks = this.#chunks.get(index) ?? { stdout: [], stderr: [] };
+    const stdout = encodeData(Buffer.concat(chunks.stdout));
+    const stderr = encodeData(Buffer.concat(chunks.stderr));
+    const { job, node, run: id, state, exitCode, signal, reason, truncated, ...times } = run;
+    return {
+      job,
+      node,
+      run: id,
+      state,
+      exitCode,
+      signal,
+      reason: reason ?? (truncated ? OUTPUT_TRUNCATED : null),
+      stdout: stdout.data,
+      stderr: stderr.data,
+      ...('encoding' in stdout ? { stdoutEncoding: stdout.encoding } : {}),
+      ...('encoding' in stderr ? { stderrEncoding: stderr.encoding } : {}),
+      truncated,
+      ...times,
+    };
+  }
+}
+
+export interface MissingOutputOptions {
+  out: Pick<OutputPort, 'isTerminal'>;
+  err: Pick<OutputPort, 'write'>;
+  /** --allow-truncation: incomplete output is no failure. */
+  allowed: boolean;
+  /** --json, --jsonl: the output itself says what is missing. */
+  machine: boolean;
+  /** The output also goes into files (--outdir), so a person at the terminal does not see that some is missing. */
+  files?: boolean;
+}
+
+export class MissingOutput implements JobOutput {
+  readonly #options: MissingOutputOptions;
+  /** Runs of which the person knows all gaps. */
+  readonly #told = new Set<string>();
+  #isMissing = false;
+
+  constructor(options: MissingOutputOptions) {
+    this.#options = options;
+  }
+
+  handle(event: JobEvent): void {
+    const { err, machine } = this.#options;
+    if (event.type === 'end') {
+      const isInDoubt = event.reason !== null && /\boutput_gap\b/.test(event.reason);
+      this.#isMissing ||= isInDoubt || (event.truncated && !event.whole);
+      if (event.whole) this.#told.add(event.run);
+    }
+    if (event.type !== 'gap') return;
+    this.#isMissing = true;
+    this.#told.add(event.run);
+    if (machine) return;
+    const amounts = `${formatBytes(event.stdoutBytes)} of stdout and ${formatBytes(event.stderrBytes)} of stderr`;
+    err.write(formatError({ message: `${event.node}: ${amounts} were not kept`, hint: undefined }));
+  }
+
+  /** Whether the person need not be told that the run's output was truncated. */
+  isTold(run: string): boolean {
+    return this.#told.has(run);
+  }
+
+  /** `exitCode`, or 255 and the reason when output is missing that nobody at a terminal could miss. */
+  exitCode(exitCode: number): number {
+    const { out, err, allowed, machine, files = false } = this.#options;
+    if (!this.#isMissing || allowed || (out.isTerminal && !files)) return exitCode;
+    const instead = exitCode === EXIT_FLEET_FAILED ? '' : ` instead of ${exitCode}`;
+    const message = `output is missing, so the exit code is ${EXIT_FLEET_FAILED}${instead}`;
+    if (!machine) err.write(formatError({ message, hint: 'To accept incomplete output: --allow-truncation' }));
+    return EXIT_FLEET_FAILED;
+  }
+}
+
+/** Longest part of a character that can be missing its end, bytes (RFC 3629: a character has at most 4). */
+const MAX_TAIL_BYTES = 3;
+
+/** One stream's memory of the last, unfinished character. */
+export class Utf8Carry {
+  #tail: Buffer = Buffer.alloc(0);
+
+  /** `chunk` after what was held back, without an unfinished character at its end. May be empty. */
+  push(chunk: Uint8Array): Buffer {
+    const bytes = Buffer.concat([this.#tail, chunk]);
+    const whole = bytes.length - unfinishedTailBytes(bytes);
+    this.#tail = Buffer.from(bytes.subarray(whole));
+    return bytes.subarray(0, whole);
+  }
+
+  /** What is still held back, at the end of the stream. */
+  flush(): Buffer {
+    const tail = this.#tail;
+    this.#tail = Buffer.alloc(0);
+    return tail;
+  }
+}
+
+/** Bytes at the end that begin a character of UTF-8 without finishing it: 0 to 3. */
+export function unfinishedTailBytes(bytes: Uint8Array): number {
+  for (let length = 1; length <= Math.min(MAX_TAIL_BYTES, bytes.length); length += 1) {
+    const byte = bytes[bytes.length - length] ?? 0;
+    if (byte < 0x80) return 0;
+    if (byte >= 0xc0) return characterBytes(byte) > length ? length : 0;
+  }
+  return 0;
+}
+
+function characterBytes(leadByte: number): number {
+  if (leadByte >= 0xf8) return 1;
+  if (leadByte >= 0xf0) return 4;
+  return leadByte >= 0xe0 ? 3 : 2;
+}
