@@ -10,6 +10,7 @@ import { requireExactText } from './args/values.ts';
 import { COMMANDS } from './commands.ts';
 import { GLOBAL_OPTIONS } from './context/command.ts';
 import type { CliContext, World } from './context/context.ts';
+import { GatewayTime } from './context/gateway-time.ts';
 import { EXIT_OK, EXIT_STDOUT_CLOSED, EXIT_USAGE, exitCodeOfError } from './output/exit-code.ts';
 import { openOutputPort } from './output/output-port.ts';
 import { printError } from './output/print.ts';
@@ -39,6 +40,7 @@ export async function runCli(argv: readonly string[], world: World): Promise<num
       };
       const context: CliContext = {
         ...world,
+        clock: new GatewayTime(world.clock),
         out,
         err,
         argv,

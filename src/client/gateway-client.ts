@@ -6,6 +6,7 @@ import type { AlertTestView, AlertView, SilenceView } from '../protocol/alert-vi
 import type { Answers } from '../protocol/answers.ts';
 import type { AuditHeadView, AuditPage, AuditQuery } from '../protocol/audit.ts';
 import type { InvitationRequest, JobPage, JobView, SubmitJobRequest } from '../protocol/job-messages.ts';
+import { TIME_HEADER } from '../protocol/limits.ts';
 import type { ProcessesQuery, ProcessesView } from '../protocol/processes.ts';
 import type { AddScheduleRequest, FiringView, ScheduleView } from '../protocol/schedule.ts';
 import type {
@@ -23,7 +24,7 @@ import type {
 import { toFleetError } from '../shared/errors.ts';
 import { openRequest, type RequestOptions } from '../shared/http/request.ts';
 import type { GatewayTransport } from './gateway-transport.ts';
-import { type ListJobsQuery, readJobs } from './read-jobs.ts';
+import { type ListJobsQuery, readJobs, withQuery } from './read-jobs.ts';
 import { requestAnswer } from './request-answer.ts';
 import { UnixSocketTransport } from './unix-socket-transport.ts';
 
@@ -36,11 +37,10 @@ const ALERT_TEST_DEADLINE_MS = 300_000;
 /** An earlier version stored errors of nodes of up to 256 MiB in rows of the audit log, which must stay checkable; bytes. */
 const MAX_WHOLE_ROWS_BYTES = 400 * 1024 * 1024;
 
-export type GatewayClientOptions =
-  /** The gateway's Unix socket. */
-  | { socketPath: string }
-  /** Another way, opened with the first request. */
-  | { connect(): Promise<GatewayTransport> };
+/** The gateway's Unix socket, or another way, opened with the first request; and who wants to know the gateway's time. */
+export type GatewayClientOptions = ({ socketPath: string } | { connect(): Promise<GatewayTransport> }) & {
+  time?: { own(): number; learn(gatewayMs: number): void };
+};
 
 export interface ReportQuery {
   /** Start of the period, ms since the epoch. */
@@ -62,15 +62,11 @@ export interface NodeChange {
 
 /** Every method throws the FleetError that the gateway answered, or `gateway_unreachable`, `connection_lost`, `timeout`. */
 export class GatewayClient {
-  readonly #connect: () => GatewayTransport | Promise<GatewayTransport>;
+  readonly #options: GatewayClientOptions;
   #transport: GatewayTransport | undefined;
 
   constructor(options: GatewayClientOptions) {
-    if ('connect' in options) this.#connect = () => options.connect();
-    else {
-      const transport = new UnixSocketTransport(options.socketPath);
-      this.#connect = () => transport;
-    }
+    this.#options = options;
   }
 
   /** Ends the connection, and what still streams over it. Idempotent. */
@@ -318,10 +314,12 @@ export class GatewayClient {
   /** Once more with a fresh token, when the gateway does not take the present one. A stream has been read by then. */
   async #send<T>(options: RequestOptions, send: (routed: RequestOptions) => Promise<T>): Promise<T> {
     const transport = await this.#opened();
+    const { time } = this.#options;
     const attempt = async (): Promise<T> => {
       try {
         const route = await transport.route();
-        return await send({ ...options, ...route, headers: { ...options.headers, ...route.headers } });
+        const headers = { ...options.headers, ...route.headers, ...(time && { [TIME_HEADER]: String(time.own()) }) };
+        return await send({ ...options, ...route, headers, onHead: (head) => time?.learn(Number(head[TIME_HEADER])) });
       } catch (error) {
         const failure = toFleetError(error);
         throw transport.explain?.(failure) ?? failure;
@@ -338,13 +336,8 @@ export class GatewayClient {
   }
 
   async #opened(): Promise<GatewayTransport> {
-    this.#transport ??= await this.#connect();
+    const options = this.#options;
+    this.#transport ??= 'connect' in options ? await options.connect() : new UnixSocketTransport(options.socketPath);
     return this.#transport;
   }
-}
-
-function withQuery(path: string, query: object): string {
-  const pairs = Object.entries(query).filter(([, value]) => value !== undefined);
-  if (pairs.length === 0) return path;
-  return `${path}?${pairs.map(([key, value]) => `${key}=${encodeURIComponent(String(value))}`).join('&')}`;
 }

@@ -28,3 +28,10 @@ export async function* readJobs(
     before = next;
   }
 }
+
+/** `path`, with those of the values that are set. */
+export function withQuery(path: string, query: object): string {
+  const pairs = Object.entries(query).filter(([, value]) => value !== undefined);
+  if (pairs.length === 0) return path;
+  return `${path}?${pairs.map(([key, value]) => `${key}=${encodeURIComponent(String(value))}`).join('&')}`;
+}

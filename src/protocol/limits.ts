@@ -64,3 +64,5 @@ export const DEFAULT_GATEWAY_PORT = 18_790;
 export const NODE_FORWARD = { host: 'fleet-node', port: 1 } as const;
 /** Destination of a `direct-tcpip` channel that wants the gateway's API. */
 export const GATEWAY_API = { host: 'fleet-gateway', port: 1 } as const;
+/** Of every answer of the gateway: its time, ms since the epoch. Whoever shows times goes by it, whatever the own clock says. */
+export const TIME_HEADER = 'fleet-time';

@@ -31,11 +31,12 @@ export const jobsCommand = defineCommand({
     ["fleet jobs --json | jq -r '.[].job'", 'for scripts'],
   ],
   async execute(context, { options }) {
-    const now = context.clock.now();
     const pages = readJobs(openGateway(context), {
       node: options.node,
       state: options.state,
-      ...(options.since === undefined ? {} : { since: now - parsePositiveDuration(options.since, '--since') }),
+      ...(options.since === undefined
+        ? {}
+        : { since: context.clock.now() - parsePositiveDuration(options.since, '--since') }),
       ...(options.limit === undefined ? {} : { limit: parseCount(options.limit, '--limit') }),
     });
     if (context.json) {
@@ -43,7 +44,7 @@ export const jobsCommand = defineCommand({
       return EXIT_OK;
     }
     const rows: string[][] = [];
-    for await (const jobs of pages) rows.push(...jobs.map((job) => describe(job, now)));
+    for await (const jobs of pages) rows.push(...jobs.map((job) => describe(job, context.clock.now())));
     if (rows.length === 0) {
       context.err.write('There are no such jobs.\n');
       return EXIT_OK;

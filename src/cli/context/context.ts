@@ -4,6 +4,7 @@ import type { GatewayTransport } from '../../client/gateway-transport.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { FleetError } from '../../shared/errors.ts';
 import type { OutputPort, OutputStream } from '../output/output-port.ts';
+import type { GatewayTime } from './gateway-time.ts';
 
 export type SignalName = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
 
@@ -68,6 +69,8 @@ export interface World {
 }
 
 export interface CliContext extends Omit<World, 'stdout' | 'stderr'> {
+  /** Its `now` is the gateway's, once that has answered. */
+  clock: GatewayTime;
   /** Absolute. */
   home: string;
   configFile: string | undefined;

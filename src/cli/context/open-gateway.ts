@@ -40,9 +40,9 @@ export function assertOwnGateway({ gateway }: CliContext, command: string): void
 export function openGateway(context: CliContext): GatewayClient {
   const remote = chooseRemote(context);
   if (remote === undefined) return clientOfHome(context);
-  return new GatewayClient({ connect: () => context.openRemote(remote) });
+  return new GatewayClient({ connect: () => context.openRemote(remote), time: context.clock });
 }
 
-function clientOfHome({ home }: CliContext): GatewayClient {
-  return new GatewayClient({ socketPath: gatewayPaths(home).socket });
+function clientOfHome({ home, clock }: CliContext): GatewayClient {
+  return new GatewayClient({ socketPath: gatewayPaths(home).socket, time: clock });
 }

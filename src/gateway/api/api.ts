@@ -1,6 +1,6 @@
 /** The gateway's API: one app for the Unix socket, the TCP port and SSH channels, and the check that stands before every route. */
 import type { FastifyRequest } from 'fastify';
-import { MAX_BODY_BYTES } from '../../protocol/limits.ts';
+import { MAX_BODY_BYTES, TIME_HEADER } from '../../protocol/limits.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { type App, createApp } from '../../shared/http/fastify-app.ts';
@@ -10,6 +10,9 @@ import { type AuditHookOptions, addAuditHook } from './audit-hook.ts';
 import type { Authenticator } from './authenticate.ts';
 import type { Caller } from './caller.ts';
 import { limitRequests } from './request-limits.ts';
+
+/** Differences between clocks that need no correction, ms. */
+const NEAR_MS = 2_000;
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -35,6 +38,15 @@ export function createApi(options: ApiOptions): App {
     if (route.config?.action === undefined && route.method !== 'HEAD') {
       throw new Error(`the route ${String(route.method)} ${route.url} names no action`);
     }
+  });
+  app.addHook('onRequest', async (request, reply) => {
+    const now = options.clock.now();
+    reply.header(TIME_HEADER, now);
+    // Counted back from a clock that may be days off.
+    const aheadMs = now - Number(request.headers[TIME_HEADER]);
+    const query = request.query as Record<string, unknown>;
+    const since = Number(query.since);
+    if (Math.abs(aheadMs) > NEAR_MS && since > 0) query.since = String(Math.max(0, Math.round(since + aheadMs)));
   });
   limitRequests(app, options);
   app.addHook('onRequest', async (request: FastifyRequest) => {

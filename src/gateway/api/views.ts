@@ -133,19 +133,21 @@ export function healthView(nodes: readonly NodeRecord[], monitor: HealthMonitor)
   const views = nodes.map((node): HealthNodeView => {
     const { status, reasons, latest, link, machineScore } = monitor.healthOf(node);
     const beat = latest?.beat;
+    const isOffline = status === 'offline';
     return {
       name: node.name,
       status,
       reasons,
-      cpuPct: tenths(beat?.cpuPct),
-      load1: beat?.load1 ?? null,
-      memUsedPct: tenths(beat && memUsedPct(beat)),
+      // What changes from one moment to the next means nothing once the node is gone.
+      cpuPct: isOffline ? null : tenths(beat?.cpuPct),
+      load1: isOffline ? null : (beat?.load1 ?? null),
+      memUsedPct: isOffline ? null : tenths(beat && memUsedPct(beat)),
       diskUsedPct: tenths(beat && fullestDiskPct(beat)),
-      rttMs: tenths(beat?.rttMs),
+      rttMs: isOffline ? null : tenths(beat?.rttMs),
       skewMs: latest?.skewMs ?? null,
       uptimeS: beat?.uptimeS ?? null,
       lastSeenAt: isoOrNull(lastSeen(node, { latest })),
-      runsActive: status === 'offline' ? null : (beat?.runsActive ?? null),
+      runsActive: isOffline ? null : (beat?.runsActive ?? null),
       linkScore: link.score,
       machineScore,
       jitterMs: tenths(link.jitterMs),

@@ -38,6 +38,8 @@ export interface RequestOptions {
   /** Who answers, if that is another machine. Its words are then attributed to it, and its hints and foreign codes are dropped. */
   peer?: AnsweringPeer | undefined;
   signal?: AbortSignal | undefined;
+  /** Called with the head of the answer, also of an error. */
+  onHead?: ((headers: http.IncomingHttpHeaders) => void) | undefined;
 }
 
 export interface AnsweringPeer {
@@ -92,6 +94,7 @@ export function openRequest(options: RequestOptions): Promise<http.IncomingMessa
     request.once('response', (response) => {
       clearTimeout(timer);
       options.signal?.removeEventListener('abort', abort);
+      options.onHead?.(response.headers);
       const status = response.statusCode ?? 0;
       if (status < 400) return resolve(response);
       readAll(response, MAX_ERROR_BYTES).then(

@@ -305,3 +305,17 @@ test('who may only look cannot slow a command', async (t) => {
     await assert.rejects(look.json(method, path), { code: 'forbidden' });
   }
 });
+
+test('what is counted back from a clock that is days off is counted back from that of the gateway', async (t) => {
+  const { api } = await connected(t);
+  const { job: id } = await api.admin.json<JobView>('POST', '/v1/jobs', job());
+  const own = api.clock.now() + 2 * 86_400_000;
+  const since = own - 3_600_000;
+  const list = async (headers: Record<string, string>) =>
+    (await api.admin.json<{ jobs: JobView[] }>('GET', `/v1/jobs?since=${since}`, undefined, { headers })).jobs;
+  assert.deepEqual(
+    (await list({ 'fleet-time': String(own) })).map((each) => each.job),
+    [id],
+  );
+  assert.deepEqual(await list({}), []);
+});
