@@ -13,6 +13,7 @@ import type { CommandPlan } from './command-plan.ts';
 import type { Journal } from './journal.ts';
 import type { JournalRow, KillCause, RunPhase, RunPlace } from './journal-row.ts';
 import type { RunEnding } from './outcome.ts';
+import { processAgeMs } from './process-table.ts';
 import { RunCommand, type RunCommandContext } from './run-command.ts';
 import { RunLog } from './run-log.ts';
 import { RunRecord } from './run-record.ts';
@@ -266,7 +267,8 @@ export class LiveRun {
     // The sender of stdin is gone, and what came from it must not pass for all.
     if (row.stdinOpen && this.#command.end === undefined && this.#command.group?.isAlive()) this.kill('stdin_lost');
     const { timeoutMs } = this.spec;
-    const ranMs = Math.max(0, now() - (this.#command.startedAt ?? now()));
+    const { startedAt, group } = this.#command;
+    const ranMs = processAgeMs(group?.identity) ?? Math.max(0, now() - (startedAt ?? now()));
     if (timeoutMs !== undefined) this.#armTimeout(Math.max(0, timeoutMs - ranMs));
     await this.#follow();
   }

@@ -1,8 +1,12 @@
 /** What the operating system says about processes: enough to recognise one after a restart, and to see that a whole run is dead. */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import os from 'node:os';
 import { basename } from 'node:path';
 import { pidsIn } from './cgroup.ts';
 import type { ToolResult } from './run-tool.ts';
+
+/** Length of a clock tick as proc(5) counts them, USER_HZ, ms. */
+const TICK_MS = 10;
 
 export interface ProcessFacts {
   pid: number;
@@ -174,6 +178,12 @@ function familyIn(
     for (const facts of others) if (family.has(facts.parent)) family.set(facts.pid, facts);
   }
   return [...family.values()];
+}
+
+/** How long the process has been running, whatever the clocks said meanwhile, ms; undefined where the identity does not tell. */
+export function processAgeMs(identity: string | undefined): number | undefined {
+  const ticks = /^[0-9a-f-]+\/(?<ticks>\d+)$/.exec(identity ?? '')?.groups?.ticks;
+  return ticks === undefined ? undefined : Math.max(0, os.uptime() * 1000 - Number(ticks) * TICK_MS);
 }
 
 function startTicks({ identity }: Pick<ProcessFacts, 'identity'>): number {

@@ -4,17 +4,21 @@ import { once } from 'node:events';
 import { readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { Runner } from '../../../src/node/runner/runner.ts';
 import type { RunSpec } from '../../../src/protocol/run-spec.ts';
 import { sleep, systemClock } from '../../../src/shared/clock.ts';
 import {
   cleanUp,
   DEADLINE_MS,
+  endRunner,
   isAlive,
   makeSpec,
   readWhole,
+  runnerOptions,
   startRunner,
   temporaryFolder,
   until,
+  untilSaid,
 } from './support/harness.ts';
 import { edit, exists, killWithShim, startHost } from './support/host-process.ts';
 
@@ -96,6 +100,25 @@ test('a command that ended while nobody was there is unknown, and not run again'
   assert.equal(runner.accept(spec).state, 'unknown');
   assert.equal(await readFile(`${folder}/effect`, 'utf8'), 'once\n');
 });
+
+test(
+  'the timeout of an adopted command counts the time that it ran, whatever the clock of the gateway says by now',
+  timeout,
+  async (t) => {
+    const folder = await temporaryFolder(t);
+    const former = new Runner(runnerOptions(folder));
+    await former.start();
+    const spec = makeSpec('echo began; sleep 2; echo ended', { timeoutMs: 60_000 });
+    former.accept(spec);
+    await untilSaid(former, spec.run, 'began');
+    await former.close();
+    const runner = new Runner(runnerOptions(folder, { now: () => Date.now() + 14 * 86_400_000 }));
+    await runner.start();
+    cleanUp(t, () => endRunner(runner));
+    const { outcome, stdout } = await readWhole(runner, spec.run);
+    assert.deepEqual([outcome.state, stdout.toString()], ['exited', 'began\nended\n']);
+  },
+);
 
 test('an adopted command can be canceled, and times out in its time', timeout, async (t) => {
   const folder = await temporaryFolder(t);
