@@ -33,6 +33,8 @@ export type NodeState = z.infer<typeof nodeStateSchema>;
 export class NodeStateFile {
   readonly #file: string;
   #state: NodeState | undefined;
+  /** Comparison codes that the gateway may have kept: of questions whose answers were lost, the latest ones. */
+  readonly unansweredCodes: string[] = [];
 
   /** Reads the file at once. @throws FleetError `config_invalid` when it is damaged, `home_insecure`, `storage_failed`. */
   constructor(file: string) {

@@ -1,5 +1,6 @@
 /** Unknown machines that wait for an operator's yes. In memory only: after a restart of the gateway they simply ask again. */
 
+import { isDeepStrictEqual } from 'node:util';
 import type { Labels } from '../../protocol/names.ts';
 import type { NodeFacts } from '../../protocol/node-messages.ts';
 import { COMPARISON_CODE } from '../../protocol/pairing.ts';
@@ -47,17 +48,20 @@ export class PendingNodes {
     this.#clock = clock;
   }
 
-  /** Registers or refreshes a machine that asks, and says what was decided. The code of its first question stays. @throws FleetError `busy`. */
+  /**
+   * Registers or refreshes a machine that asks, and says what was decided. The code changes when the machine asks for something else, so that
+   * an operator who types it approves what was shown with it. @throws FleetError `busy`.
+   */
   ask(request: PendingRequest): Decision {
     this.#prune();
     const key = request.publicKey.toString('hex');
     const present = this.#entries.get(key);
     if (present !== undefined) {
       present.seenAt = this.#clock.monotonic();
-      // Its next start may wish another name; what an operator has decided on stays.
+      // Its next start may ask for something else; what an operator has decided on stays.
       if (present.decision === undefined) {
-        const { name, labels, facts, address } = request;
-        Object.assign(present, { name, labels, facts, address });
+        const { code } = isDeepStrictEqual(requestedBy(present), requestedBy(request)) ? present : request;
+        Object.assign(present, request, { code });
       }
       return present.decision ?? { state: 'waiting', code: present.code };
     }
@@ -125,4 +129,9 @@ export class PendingNodes {
     const limit = this.#clock.monotonic() - FORGET_AFTER_MS;
     for (const [key, entry] of this.#entries) if (entry.seenAt < limit) this.#entries.delete(key);
   }
+}
+
+/** What an operator approves. */
+function requestedBy({ name, labels, facts }: PendingRequest): object {
+  return { name, labels, capabilities: facts.capabilities };
 }

@@ -17,6 +17,8 @@ import type { NodeState, NodeStateFile } from '../node-state.ts';
 import { GatewayClient } from './gateway-client.ts';
 import { checkHostKey } from './pin-host-key.ts';
 
+/** Questions to be let in whose answers may be lost in a row, and the gateway is still believed: each adds a code out of 10^8. */
+const MAX_UNANSWERED_CODES = 20;
 /** User name on the SSH connection; the key alone decides who it is. */
 const SSH_USER = 'node';
 
@@ -118,13 +120,16 @@ async function pairFirst(
   const { state, address } = options;
   const known = { version: 1, gateway: address, hostKey: connection.hostKey.toString('base64') } as const;
   const { pairing, epoch } = state.current ?? {};
+  const unanswered = state.unansweredCodes;
   const result = await pair({
     ...options,
     as: 'node',
     client,
     hostKey: connection.hostKey,
-    // Kept before it is sent: the gateway keeps to this code, even if its answer is never heard.
+    // Kept before it is sent: the gateway may keep to this code, even if its answer is never heard.
     beforeAsking: (code) => {
+      unanswered.push(code);
+      unanswered.splice(0, unanswered.length - MAX_UNANSWERED_CODES);
       if (state.current?.pendingCode === undefined) state.save({ ...known, pairing, epoch, pendingCode: code });
     },
   });
@@ -132,13 +137,14 @@ async function pairFirst(
     state.save({ ...known, pairing: toPairing(result), epoch: result.id === pairing?.id ? epoch : undefined });
     return undefined;
   }
-  // The code of the first question stays valid: the key and the pinned host key are still the ones it was made of.
-  const { ownCode, gatewayCode, retryAfterMs } = result;
-  if (gatewayCode !== ownCode && gatewayCode !== state.current?.pendingCode) {
+  // The code of an earlier question stays valid: the key and the pinned host key are still the ones it was made of.
+  const { gatewayCode, retryAfterMs } = result;
+  if (!unanswered.includes(gatewayCode) && gatewayCode !== state.current?.pendingCode) {
     throw new FleetError('gateway_not_proven', 'the gateway shows another comparison code than this machine', {
       hint: 'Somebody may stand between the machines. Use a code from `fleet invite` instead.',
     });
   }
+  unanswered.length = 0;
   if (state.current?.pendingCode !== gatewayCode) state.save({ ...known, pairing, epoch, pendingCode: gatewayCode });
   return { pendingCode: gatewayCode, retryAfterMs };
 }

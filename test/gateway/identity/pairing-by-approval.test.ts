@@ -90,6 +90,31 @@ test('the operator gets what the operator saw: a name that changes after the app
   assert.equal(result.status === 'paired' && result.name, 'second');
 });
 
+test('a code stands for what was shown with it: who asks for something else meanwhile has another code', async (t) => {
+  const changes: object[] = [
+    { name: 'db-1' },
+    { labels: { own: '1', role: 'db' } },
+    { labels: {} },
+    { facts: { ...FACTS, capabilities: ['agent:root'] } },
+  ];
+  for (const change of changes) {
+    const gateway = testGateway(t);
+    const node = new TestNode(gateway);
+    const first = await node.pair();
+    const second = await node.pair(change);
+    assert.ok(first.status === 'pending' && second.status === 'pending');
+    assert.notEqual(second.gatewayCode, first.gatewayCode);
+    assert.equal(second.gatewayCode, second.ownCode);
+    assert.throws(() => gateway.pending.decide(first.gatewayCode, 'approve'), { code: 'not_found' });
+    const third = await node.pair(change);
+    assert.ok(third.status === 'pending');
+    assert.equal(third.gatewayCode, second.gatewayCode);
+    // What changes from one start of a machine to the next without its doing is no other question.
+    await node.pair({ ...change, facts: { ...FACTS, osRelease: 'later', ...(change as { facts?: object }).facts } });
+    assert.equal(gateway.pending.list()[0]?.code, second.gatewayCode);
+  }
+});
+
 test('a code lets a waiting machine in at once', async (t) => {
   const gateway = testGateway(t);
   const node = new TestNode(gateway);

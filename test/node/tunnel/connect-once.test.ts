@@ -79,6 +79,23 @@ test('the answer that it waits is lost: the next question does not take the gate
   assert.equal(again.pendingCode, (await waiting())[0]?.code);
 });
 
+test('the same when the lost answer had a new code, because the machine asks for something else', async (t) => {
+  const gateway = await new TestGateway(t).start();
+  const machine = new TestMachine(t);
+  const first = await machine.attempt(gateway.port);
+  const waiting = async () => (await gateway.api<{ pending: PendingView[] }>('GET', '/v1/pending')).pending[0]?.code;
+  const line = await slowLine(t, gateway.port, 40);
+  const { state } = machine;
+  const refused = assert.rejects(machine.attempt(line.port, { name: 'other', state }), { retryable: true });
+  assert.ok('pendingCode' in first);
+  await until(async () => (await waiting()) !== first.pendingCode, 'the question');
+  line.cut();
+  await refused;
+  const again = await machine.attempt(line.port, { name: 'other', state });
+  assert.ok('pendingCode' in again);
+  assert.equal(again.pendingCode, await waiting());
+});
+
 test('the answer that it is paired is lost: the same code still lets the same machine in', async (t) => {
   const gateway = await new TestGateway(t).start();
   const machine = new TestMachine(t);
