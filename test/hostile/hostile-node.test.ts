@@ -1,15 +1,20 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { statSync } from 'node:fs';
+import http from 'node:http';
+import net, { type AddressInfo } from 'node:net';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { GatewayClient } from '../../src/client/gateway-client.ts';
+import { NodeClient } from '../../src/gateway/bus/node-client.ts';
 import { encodeFrame, FRAME_TYPE, LOG_CONTENT_TYPE } from '../../src/protocol/frames.ts';
 import type { RunView } from '../../src/protocol/job-messages.ts';
 import { PROTOCOL_VERSION } from '../../src/protocol/version.ts';
 import type { FleetError } from '../../src/shared/errors.ts';
+import { createStreamAgent } from '../../src/shared/http/stream-agent.ts';
 import { FACTS } from '../gateway/identity/fixtures.ts';
 import { beat, TestGateway } from '../node/tunnel/real-gateway.ts';
-import { until } from '../support/deadline.ts';
+import { until, within } from '../support/deadline.ts';
 import { type Answer, endless, failure, json, log, OBEYED, UNPRINTABLE } from '../support/hostile-answers.ts';
 import { HostileNode } from '../support/hostile-node.ts';
 
@@ -180,6 +185,26 @@ test('hellos, heartbeats and reports of a lost epoch in a row are refused, and l
   const warnings = lines.filter((line) => line.includes('two machines'));
   assert.ok(warnings.length >= 1 && warnings.length <= 6, `${warnings.length} warnings`);
   assert.ok(lines.length < 60, `${lines.length} lines`);
+});
+
+test('an answer without end to a request that expects none is not read to its end', { timeout: 60_000 }, async (t) => {
+  const body = endless();
+  const server = http.createServer(body);
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  const agent = createStreamAgent(async () => {
+    const socket = net.connect(port, '127.0.0.1');
+    await once(socket, 'connect');
+    return socket;
+  });
+  t.after(() => agent.destroy());
+  const hungUp = new Promise((resolve) => {
+    server.on('connection', (socket) => socket.once('close', resolve));
+  });
+  await new NodeClient({ agent, name: 'mallory', signTicket: () => '' }).attend('j.0', 1_000);
+  await within(hungUp, 'the end of reading');
+  assert.ok(body.sent < 64 * MIB, `${body.sent} bytes`);
 });
 
 test('a log of empty frames, or of frames that say nothing new, is cut', { timeout: 120_000 }, async (t) => {

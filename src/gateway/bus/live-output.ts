@@ -25,6 +25,9 @@ const LEASE_MS = 90_000;
 /** A follower whose connection broke is back within this time, or the command runs on, ms. */
 const GRACE_MS = 20_000;
 
+/** Output that is not kept, of a run that has ended, is given up after a silence of its node of so long, ms. */
+const LAST_SILENCE_MS = 15_000;
+
 export interface LiveOutputOptions {
   feed: RunFeed;
   clock: Clock;
@@ -68,9 +71,9 @@ export class LiveOutput {
         try {
           const stream = await clientOf(session).openLive(run.id, position, signal);
           let complete = false;
-          for await (const { type, payload } of readFrames(stream)) {
-            complete ||= type === FRAME_TYPE.live;
-            if (type !== FRAME_TYPE.stdout && type !== FRAME_TYPE.stderr) continue;
+          for await (const { type, payload } of readFrames(stream, clock, ended.signal)) {
+            complete = type === FRAME_TYPE.live;
+            if (type !== FRAME_TYPE.stdout && type !== FRAME_TYPE.stderr) break;
             position += payload.length;
             backoff.reset();
             yield dataEvent(run, type === FRAME_TYPE.stdout ? 'stdout' : 'stderr', payload, position);
@@ -122,16 +125,42 @@ export class LiveOutput {
   }
 }
 
-async function* readFrames(stream: Readable): AsyncGenerator<Frame> {
+/** Output, and at most one other frame behind it. What is after that is not read. */
+async function* readFrames(stream: Readable, clock: Clock, ended: AbortSignal): AsyncGenerator<Frame> {
   const decoder = new FrameDecoder();
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
-    let frames: Frame[];
-    try {
-      frames = decoder.push(chunk);
-    } catch (error) {
-      throw new FleetError('protocol_unsupported', 'the node sent something that is no output', { cause: error });
+  const chunks = stream[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
+  try {
+    for (;;) {
+      const next = await untilSilent(chunks.next(), stream, clock, ended);
+      if (next.done) return;
+      let frames: Frame[];
+      try {
+        frames = decoder.push(next.value);
+      } catch (error) {
+        throw new FleetError('protocol_unsupported', 'the node sent something that is no output', { cause: error });
+      }
+      // Those without bytes are free for the node, and an event each for the follower.
+      yield* frames.filter(({ type, payload }) => payload.length > 0 || type === FRAME_TYPE.live);
     }
-    yield* frames;
+  } finally {
+    stream.destroy();
+  }
+}
+
+/** Of a run that has ended, what its node still has comes at once; a silence is the end of it. */
+async function untilSilent<T>(next: Promise<T>, stream: Readable, clock: Clock, ended: AbortSignal): Promise<T> {
+  let timer: Timer | undefined;
+  const arm = (): void => {
+    const silent = new FleetError('timeout', 'the node did not end the output of a run that has ended');
+    timer = clock.after(LAST_SILENCE_MS, () => void stream.destroy(silent), { unref: true });
+  };
+  if (ended.aborted) arm();
+  else ended.addEventListener('abort', arm, { once: true });
+  try {
+    return await next;
+  } finally {
+    timer?.cancel();
+    ended.removeEventListener('abort', arm);
   }
 }
 

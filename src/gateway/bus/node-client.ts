@@ -106,7 +106,7 @@ export class NodeClient {
 
   /** Whoever takes the run's output whole is there, and may be away for so long, ms. */
   async attend(run: string, forMs: number): Promise<void> {
-    (await this.#open({ method: 'POST', path: `${runPath(run)}/attend`, body: { forMs } })).resume();
+    discardRest(await this.#open({ method: 'POST', path: `${runPath(run)}/attend`, body: { forMs } }));
   }
 
   /** Resolves when the process group is confirmed gone. */

@@ -8,7 +8,7 @@ import { encodeFrame, FRAME_TYPE } from '../../../src/protocol/frames.ts';
 import type { JobEvent, JobView } from '../../../src/protocol/job-messages.ts';
 import { ALL_CONNECTED } from '../../../src/protocol/selector.ts';
 import { settle, until, within } from '../../support/deadline.ts';
-import { exitedFrame, startedFrame, stdoutFrame } from '../bus/fake-node.ts';
+import { endFrame, exitedFrame, startedFrame, stdoutFrame } from '../bus/fake-node.ts';
 import { type TestApi, testApi } from './harness.ts';
 
 const job = (changes: object = {}) => ({ kind: 'shell', command: 'true', target: { node: 'a' }, ...changes });
@@ -283,6 +283,53 @@ test('what is not kept is passed on live to the one who takes it whole, across a
     [13, 15, { type: 'live-end', complete: true }],
   );
   assert.ok(asked.includes('attend'));
+  following.destroy();
+});
+
+test('output that is not kept ends with the last frame, or after a silence once its run has ended; empty frames are no events', async (t) => {
+  const { api, node } = await connected(t);
+  const frame = (text: string): Buffer => encodeFrame(FRAME_TYPE.stdout, Buffer.from(text));
+  const last = encodeFrame(FRAME_TYPE.live, Buffer.alloc(0));
+  let answer: Buffer[] = [];
+  let isAsked = false;
+  node.script = (_route, _run, request, response) => {
+    if (!request.url?.includes('/live')) return false;
+    isAsked = true;
+    response.writeHead(200, { 'content-type': 'application/octet-stream' });
+    // Never ended.
+    response.write(Buffer.concat(answer));
+    return true;
+  };
+  const body = job({ follow: true });
+  const following = await api.admin.open('POST', '/v1/jobs?whole=true', body);
+  const lines = createInterface({ input: following })[Symbol.asyncIterator]();
+  const { job: id } = JSON.parse((await lines.next()).value ?? '') as { job: string };
+  const run = `${id}.0`;
+  await until(() => node.runs.has(run), 'the hand-over');
+  node.write(run, startedFrame());
+  await until(() => stateOf(api, id) === 'running', 'the start');
+  const follow = async () => events(await api.admin.open('GET', `/v1/jobs/${id}/live?from=0`));
+
+  answer = [...Array(1000).fill(frame('')), frame('a'), last, frame('b')];
+  const [data, end, ...others] = await follow();
+  assert.deepEqual([data?.type, end, others], ['stdout', { type: 'live-end', complete: true }, []]);
+
+  answer = [frame('a')];
+  isAsked = false;
+  const silent = follow();
+  await until(() => isAsked, 'the question');
+  await api.clock.advance(60_000);
+  node.write(run, endFrame());
+  await until(() => stateOf(api, id) === 'exited', 'the end');
+  let told: JobEvent[] | undefined;
+  void silent.then((all) => {
+    told = all;
+  });
+  await until(async () => {
+    await api.clock.advance(1_000);
+    return told !== undefined;
+  }, 'the end of the live output');
+  assert.deepEqual(told?.at(-1), { type: 'live-end', complete: false });
   following.destroy();
 });
 
