@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 import type { JobEvent } from '../protocol/job-messages.ts';
 import type { Clock } from '../shared/clock.ts';
 import { FleetError } from '../shared/errors.ts';
-import { stripControl } from '../shared/strip-control.ts';
+import { isTooDeep, stripControl } from '../shared/strip-control.ts';
 
 /** The gateway says `ping` every 10 s; after three of them were missed it is taken for dead, ms. */
 export const SILENCE_DEADLINE_MS = 35_000;
@@ -64,44 +64,59 @@ function parseEvent(line: string): JobEvent {
   return event;
 }
 
-/** What every event of a kind has. By hand: `fleet run` must not load schemas, which takes longer than a short command. */
-const MEMBERS: Readonly<
-  Record<JobEvent['type'], Readonly<Record<string, 'string' | 'number' | 'object' | 'boolean'>>>
-> = {
-  job: { job: 'string', runs: 'object' },
-  state: { run: 'string', index: 'number', node: 'string', state: 'string', at: 'string' },
-  stdout: { run: 'string', index: 'number', node: 'string', next: 'number', data: 'string' },
-  stderr: { run: 'string', index: 'number', node: 'string', next: 'number', data: 'string' },
-  agent: { run: 'string', index: 'number', node: 'string', next: 'number', agent: 'object' },
-  gap: { run: 'string', index: 'number', node: 'string', next: 'number', stdoutBytes: 'number', stderrBytes: 'number' },
-  exited: { run: 'string', index: 'number', node: 'string', next: 'number', holders: 'object' },
-  live: { run: 'string', index: 'number', node: 'string', next: 'number' },
-  'live-end': { complete: 'boolean' },
-  end: { run: 'string', index: 'number', node: 'string', next: 'number', state: 'string', stdoutBytes: 'number' },
-  done: { job: 'string' },
-  ping: {},
+type Check = (value: unknown) => boolean;
+
+const isText: Check = (value) => typeof value === 'string';
+/** A name, an id, a state or a time: printed as it is, so what a terminal would obey is none of ours. */
+const isName: Check = (value) =>
+  typeof value === 'string' && value.length <= MAX_NAME_LENGTH && stripControl(value) === value;
+const isCount: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0;
+const isCode: Check = (value) => Number.isSafeInteger(value);
+const orNull =
+  (check: Check): Check =>
+  (value) =>
+    value === null || check(value);
+const listOf =
+  (check: Check): Check =>
+  (value) =>
+    Array.isArray(value) && value.every(check);
+const objectWith = (members: Readonly<Record<string, Check>>): Check => {
+  const checks = Object.entries(members);
+  return (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    checks.every(([name, check]) => check((value as Record<string, unknown>)[name]));
 };
 
-/** Names are printed as they are; what has control characters in them is none of ours. Kinds of a later version pass. */
+const PLACE = { run: isName, index: isCount, node: isName, next: isCount };
+const COUNTS = { stdoutBytes: isCount, stderrBytes: isCount };
+const END = { exitCode: orNull(isCode), signal: orNull(isName) };
+
+/** What every event of a kind has. By hand: `fleet run` must not load schemas, which takes longer than a short command. */
+const EVENTS: Readonly<Record<JobEvent['type'], Check>> = {
+  job: objectWith({
+    job: isName,
+    runs: listOf(objectWith({ run: isName, index: isCount, node: isName, state: isName })),
+    notTried: (names) => names === undefined || listOf(isName)(names),
+  }),
+  state: objectWith({ run: isName, index: isCount, node: isName, state: isName, at: isName }),
+  stdout: objectWith({ ...PLACE, data: isText }),
+  stderr: objectWith({ ...PLACE, data: isText }),
+  agent: objectWith({ ...PLACE, agent: objectWith({ name: isName, events: isName }) }),
+  gap: objectWith({ ...PLACE, ...COUNTS }),
+  exited: objectWith({ ...PLACE, ...END, holders: listOf(objectWith({ pid: isCount, name: isText })) }),
+  live: objectWith(PLACE),
+  'live-end': objectWith({ complete: (value) => typeof value === 'boolean' }),
+  end: objectWith({ ...PLACE, ...COUNTS, ...END, state: isName, reason: orNull(isText), durationMs: orNull(isCount) }),
+  done: objectWith({ job: isName }),
+  ping: () => true,
+};
+
+/** Kinds of a later version pass. */
 function isEvent(value: unknown): value is JobEvent {
   if (typeof value !== 'object' || value === null || !('type' in value) || typeof value.type !== 'string') return false;
-  if (!Object.hasOwn(MEMBERS, value.type)) return true;
-  const event = value as Record<string, unknown>;
-  const members = Object.entries(MEMBERS[value.type as JobEvent['type']]);
-  const names = [event.run, event.node, event.job, event.state].filter((name) => name !== undefined);
-  return (
-    members.every(([name, type]) => typeof event[name] === type && event[name] !== null) &&
-    names.every((name) => typeof name === 'string' && name.length <= MAX_NAME_LENGTH && stripControl(name) === name) &&
-    (value.type !== 'job' || (Array.isArray(event.runs) && event.runs.every(isRun))) &&
-    (value.type !== 'exited' || Array.isArray(event.holders))
-  );
-}
-
-function isRun(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  const { run, index, node, state } = value as Record<string, unknown>;
-  const names = [run, node, state];
-  return typeof index === 'number' && names.every((name) => typeof name === 'string' && stripControl(name) === name);
+  if (isTooDeep(value)) return false;
+  return !Object.hasOwn(EVENTS, value.type) || EVENTS[value.type as JobEvent['type']](value);
 }
 
 function notAnEvent(cause?: unknown): FleetError {

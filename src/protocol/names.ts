@@ -3,7 +3,8 @@ import { z } from 'zod';
 import { describeForeign } from '../shared/pasted.ts';
 import { boundedRecord } from './bounded.ts';
 
-const MAX_LABELS = 64;
+/** Most labels of one node, and of one change of them. */
+export const MAX_LABELS = 64;
 
 export const nodeNameSchema = z
   .string()

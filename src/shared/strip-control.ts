@@ -1,4 +1,4 @@
-/** Text from another machine, made harmless: cut, and without what a terminal, a log or a spreadsheet would obey. */
+/** What comes from another machine, made harmless: cut, and without what a terminal, a log or a spreadsheet would obey. */
 
 /** Longest message of another machine that is stored, logged or passed on, UTF-16 units. */
 export const MAX_MESSAGE_LENGTH = 1024;
@@ -50,4 +50,13 @@ export function escapeJson(json: string): string {
 function escapeCharacter(character: string): string {
   const units = Array.from({ length: character.length }, (_, index) => character.charCodeAt(index));
   return units.map((unit) => `\\u${unit.toString(16).padStart(4, '0')}`).join('');
+}
+
+/** Deepest nesting of JSON from another machine that is passed on: what writes or walks it recurses, and any stack has an end. */
+const MAX_NESTING = 256;
+
+/** Whether parsed JSON is nested too deeply to be written again. */
+export function isTooDeep(value: unknown, levels = MAX_NESTING): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return levels === 0 || Object.values(value).some((each) => isTooDeep(each, levels - 1));
 }

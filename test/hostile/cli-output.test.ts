@@ -125,3 +125,28 @@ test('--jsonl of a followed job escapes what its output and reasons hold', async
     .map((line) => JSON.parse(line) as { type: string; data?: string });
   assert.equal(lines.find(({ type }) => type === 'stdout')?.data, HOSTILE);
 });
+
+test('rows of the audit log that are none are shown as such, and hide no others', async (t) => {
+  const gateway = await new FakeGateway().listen();
+  t.after(() => gateway.close());
+  const actor = { name: 'ann', role: 'admin', via: 'socket', key: null, address: null };
+  const row = { seq: 1, prev: 'p', hash: 'h', at: '2026', actor, action: 'node.revoke', outcome: 'ok', details: {} };
+  const deep = `${'['.repeat(50_000)}${']'.repeat(50_000)}`;
+  const wrong = [
+    { ...row, actor: undefined },
+    { ...row, actor: { ...actor, name: 7 } },
+    { ...row, actor: { ...actor, role: null } },
+    { ...row, at: {} },
+    { ...row, action: 7 },
+    { ...row, outcome: null },
+    { ...row, details: null },
+  ];
+  const lines = [...wrong.map((each) => JSON.stringify(each)), deep, 'x\u001b[31m'];
+  lines.push(JSON.stringify(row).replace('"details":{}', `"details":{"a":${deep}}`));
+  gateway.answerWith('GET /v1/audit', json({ lines: [...lines, JSON.stringify(row)], next: null }));
+  const { stdout, stderr } = await new TestWorld(gateway.home).run('audit');
+  assert.equal(stderr, '');
+  assert.equal(stdout.match(/unreadable/g)?.length, lines.length);
+  assert.match(stdout, /ann \(admin\) .*node\.revoke/);
+  assert.doesNotMatch(stdout, OBEYED);
+});

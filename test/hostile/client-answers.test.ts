@@ -71,17 +71,44 @@ test('the same of a node on this machine', { timeout: 60_000 }, async (t) => {
 });
 
 test('events that are none, or whose names a terminal would obey, end the stream; later kinds pass', async () => {
-  const read = async (event: unknown): Promise<unknown[]> => {
+  const readLine = async (line: string): Promise<unknown[]> => {
     const stream = new PassThrough();
-    Readable.from([`${JSON.stringify(event)}\n`]).pipe(stream);
+    Readable.from([`${line}\n`]).pipe(stream);
     const events: unknown[] = [];
     for await (const each of readEvents(stream, new FakeClock())) events.push(each);
     return events;
   };
+  const read = async (event: unknown): Promise<unknown[]> => await readLine(JSON.stringify(event));
   const stdout = { type: 'stdout', run: 'r', index: 0, node: 'n', next: 7, data: 'x\u001b[31m' };
   assert.deepEqual(await read(stdout), [stdout]);
   assert.deepEqual(await read({ type: 'later', any: null }), [{ type: 'later', any: null }]);
+  const place = { run: 'r', index: 0, node: 'n', next: 1 };
+  const exited = { type: 'exited', ...place, exitCode: 0, signal: null, holders: [{ pid: 7, name: 'sleep' }] };
+  const counts = { stdoutBytes: 0, stderrBytes: 0 };
+  const ended = { exitCode: 0, signal: null, reason: null, durationMs: 1 };
+  const end = { type: 'end', ...place, ...counts, ...ended, state: 'exited' };
+  const job = { type: 'job', job: 'j', runs: [], notTried: ['n'] };
+  for (const event of [exited, end, job]) assert.deepEqual(await read(event), [event]);
+  const deepLine = `{"type":"later","any":${'['.repeat(50_000)}${']'.repeat(50_000)}}`;
+  await assert.rejects(readLine(deepLine), { code: 'internal' });
   const wrong = [
+    { ...exited, holders: [null] },
+    { ...exited, holders: [{ pid: '\u001b[31m', name: 'x' }] },
+    { ...exited, holders: [{ pid: 7, name: null }] },
+    { ...exited, exitCode: '\u001b[31m' },
+    { ...exited, signal: 'KILL\u001b' },
+    { ...end, exitCode: '\u001b[31m' },
+    { ...end, exitCode: {} },
+    { ...end, signal: 9 },
+    { ...end, reason: {} },
+    { ...end, stdoutBytes: 1e308 },
+    { ...end, durationMs: -1 },
+    { type: 'gap', ...place, stdoutBytes: -1e308, stderrBytes: 0 },
+    { ...job, notTried: 7 },
+    { ...job, notTried: [7] },
+    { ...job, notTried: ['\u009b31m'] },
+    { type: 'agent', ...place, agent: { name: 'x' } },
+    { ...stdout, next: -1 },
     null,
     7,
     [],

@@ -1,7 +1,8 @@
 /** Nodes and the gateway itself, as people see and manage them. */
 
 import { z } from 'zod';
-import { labelKeySchema, labelValueSchema, nodeNameSchema } from '../../protocol/names.ts';
+import { boundedRecord } from '../../protocol/bounded.ts';
+import { labelKeySchema, labelsSchema, labelValueSchema, MAX_LABELS, nodeNameSchema } from '../../protocol/names.ts';
 import { COMPARISON_CODE } from '../../protocol/pairing.ts';
 import type { GatewayView, ReloadView, RotatedKeyView } from '../../protocol/views.ts';
 import type { Clock } from '../../shared/clock.ts';
@@ -36,13 +37,13 @@ const FAULT_FOR_OTHERS = 'the configuration cannot be read; an admin sees why';
 const changeNodeRequest = z.strictObject({
   name: nodeNameSchema.optional(),
   /** A value of null takes the label away. */
-  labels: z.record(labelKeySchema, labelValueSchema.nullable()).optional(),
+  labels: boundedRecord(labelKeySchema, labelValueSchema.nullable(), MAX_LABELS).optional(),
 });
 
 const decideRequest = z.strictObject({
   decision: z.enum(['approve', 'reject']),
   name: nodeNameSchema.optional(),
-  labels: z.record(labelKeySchema, labelValueSchema).optional(),
+  labels: labelsSchema.optional(),
 });
 
 export interface AdminRoutesOptions extends ViewSources {

@@ -7,11 +7,12 @@ import { TextAdapter } from './text-adapter.ts';
 
 export function createAdapter(format: AgentOutputFormat): AgentAdapter {
   switch (format) {
-    case 'text':
-      return new TextAdapter();
     case 'ndjson':
       return new NdjsonAdapter();
     case 'stream-json':
       return new StreamJsonAdapter();
+    // Also a format that only a later version knows.
+    default:
+      return new TextAdapter();
   }
 }

@@ -1,5 +1,7 @@
 /** Cuts an agent's output into JSON records, and keeps what is none as text: a program's stray line must not be lost. */
 
+import { isTooDeep } from '../../shared/strip-control.ts';
+
 /** A longer line is taken for text, so that a program without newlines cannot fill the memory; UTF-16 units. */
 export const MAX_LINE_LENGTH = 4 * 1024 * 1024;
 
@@ -53,11 +55,12 @@ export class JsonLines {
   }
 }
 
-/** Undefined for what is no JSON object. */
+/** Undefined for what is no JSON object, or one that nobody could write again. */
 function parseRecord(line: string): JsonRecord | undefined {
   if (!line.trimStart().startsWith('{')) return undefined;
   try {
-    return asRecord(JSON.parse(line));
+    const value: unknown = JSON.parse(line);
+    return isTooDeep(value) ? undefined : asRecord(value);
   } catch {
     // A line of text that happens to begin with a brace.
     return undefined;

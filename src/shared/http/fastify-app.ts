@@ -62,8 +62,9 @@ function textFault(body: Buffer): string | undefined {
       look(value);
       return value;
     });
-  } catch {
-    // Told by the parser itself.
+  } catch (error) {
+    // What is no JSON is told by the parser itself.
+    if (!(error instanceof SyntaxError)) return 'it is nested too deeply';
   }
   return fault;
 }

@@ -177,3 +177,18 @@ describe('lines that are too long', () => {
     ]);
   });
 });
+
+describe('what a hostile program writes', () => {
+  it('is text when it is nested so deeply that nobody could write it again', () => {
+    const line = `{"type":"tool-start","name":"a","input":${'['.repeat(50_000)}${']'.repeat(50_000)}}\n`;
+    for (const format of ['ndjson', 'stream-json'] as const) {
+      const events = read(format, [line]);
+      assert.ok(JSON.stringify(events).length > 0);
+      assert.equal(streamed(events), line, format);
+    }
+  });
+
+  it('is text when its format is of a later version', () => {
+    assert.equal(streamed(createAdapter('later' as 'text').push('a\n')), 'a\n');
+  });
+});

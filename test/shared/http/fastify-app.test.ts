@@ -101,3 +101,17 @@ test('a body with text that no system call could carry as it is, is refused; any
   }
   assert.deepEqual((await post('"\\ud83d\\ude00"')).body.got, '\u{1f600}');
 });
+
+test('a body that is nested too deeply to be looked through is refused, and hides no NUL', async () => {
+  const app = createApp(silentLogger, 1024 * 1024);
+  app.post('/loose', (request) => parseInput(z.object({ text: z.string() }), request.body));
+  const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
+  const payload = `{"more":${deep},"text":"a\\u0000b"}`;
+  const answer = await app.inject({
+    method: 'POST',
+    url: '/loose',
+    headers: { 'content-type': 'application/json' },
+    payload,
+  });
+  assert.equal(answer.statusCode, 400);
+});
