@@ -9,7 +9,7 @@ import { NODE_STATUSES } from './node-status.ts';
 
 /** Patterns, labels and keywords in one selector: each is tried on each node. */
 const MAX_SCANS = 1_000;
-/** Shortest beginning of an id that no name may take, so that a mistyped name does not hit a stranger. Below it, a name comes first. */
+/** Shortest prefix of an id that stands for it. No name may be one; a shorter text is a name and nothing else. */
 export const MIN_ID_PREFIX = 4;
 
 const KEYWORD_HINT = `Known are @all, ${NODE_STATUSES.map((status) => `@${status}`).join(', ')}, and @KEY=VALUE for a label.`;

@@ -92,7 +92,7 @@ function keyView(
 function findKeyByText(keys: readonly Key[], which: string): Key {
   const named = keys.filter(({ view }) => view.name === which && view.revokedAt === null);
   const exact = keys.filter(({ view }) => view.fingerprint === which || view.id === which);
-  const isBeginning = exact.length === 0 && which !== '' && (named.length === 0 || which.length >= MIN_ID_PREFIX);
+  const isBeginning = exact.length === 0 && which.length >= MIN_ID_PREFIX;
   const begun = isBeginning ? keys.filter(({ view }) => view.id.startsWith(which)) : [];
   const matching = [...new Set([...named, ...exact, ...begun])];
   const [key] = matching;

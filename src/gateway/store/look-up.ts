@@ -12,17 +12,14 @@ export interface LookUpTable<T> {
 }
 
 /**
- * All that `which` could mean; more than one is for the caller to refuse. A whole id leaves other beginnings out, and so does a name
- * that is too short to protect beginnings of ids against ({@link MIN_ID_PREFIX}). Nothing else takes precedence.
+ * All that `which` could mean; more than one is for the caller to refuse. A whole id leaves other prefixes out. A text shorter than
+ * {@link MIN_ID_PREFIX} is never a prefix: anyone may have it as a name, and would be taken for the owner of the id. Nothing else takes precedence.
  */
 export function lookUp<T extends { id: string }>(table: LookUpTable<T>, which: string): T[] {
-  if (which === '') return [];
   const named = table.byName(which);
   const exact = table.byId(which);
   const found = [named, exact].filter((entry) => entry !== undefined);
-  if (exact === undefined && (named === undefined || which.length >= MIN_ID_PREFIX)) {
-    found.push(...table.byIdPrefix(which));
-  }
+  if (exact === undefined && which.length >= MIN_ID_PREFIX) found.push(...table.byIdPrefix(which));
   return [...new Map(found.map((entry) => [entry.id, entry])).values()];
 }
 

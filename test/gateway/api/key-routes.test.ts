@@ -11,7 +11,7 @@ async function testPeople(t: TestContext) {
   /** A person who is connected, and a client that has their token. */
   const addPerson = async (name: string, role: PersonRole) => {
     const publicKey = randomBytes(32);
-    const id = `id-${name}`;
+    const id = `key-${name}`;
     await api.store.write(() => api.store.people.insert({ id, name, role, publicKey, createdAt: 1 }));
     const peer = peerOf(publicKey);
     api.people.open({ id, name }, peer);
@@ -68,13 +68,13 @@ test('a key is found by name, id, its beginning or fingerprint, and never by gue
   await api.addNode('db');
   const revoke = (which: string) => api.admin.json<KeyView>('POST', `/v1/keys/${encodeURIComponent(which)}/revoke`);
   await assert.rejects(revoke('nobody'), { code: 'not_found' });
-  await assert.rejects(revoke('id-'), { code: 'ambiguous' });
-  assert.equal((await revoke('id-d')).name, 'db');
+  await assert.rejects(revoke('key-'), { code: 'ambiguous' });
+  assert.equal((await revoke('key-d')).name, 'db');
   await assert.rejects(revoke('db'), { code: 'not_found' }, 'it is revoked already');
   await api.addNode('web-node');
   await api.admin.json('PATCH', '/v1/nodes/web-node', { name: 'web' });
   await assert.rejects(revoke('web'), { code: 'ambiguous' });
-  assert.equal((await revoke('id-web')).kind, 'person');
+  assert.equal((await revoke('key-web')).kind, 'person');
 });
 
 test('the role is that of now, not that of the token', async (t) => {

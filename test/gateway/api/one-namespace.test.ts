@@ -110,6 +110,28 @@ test('where an older fleet let such a name in, nothing is done to either node by
   }
 });
 
+test('a text that is too short to be protected as a prefix of an id is none, so that no name can take it over', async (t) => {
+  const { admin } = await testWorld(t);
+  const action = { kind: 'job', request: { kind: 'shell', command: 'true', target: { node: 'other' } } };
+  const schedule = await admin.json<ScheduleView>('POST', '/v1/schedules', { cron: '@daily', action, name: 'daily' });
+  for (const length of [1, 2, 3]) {
+    const text = ID.slice(0, length);
+    const target = { node: text };
+    for (const [method, path, body] of [
+      ['GET', `/v1/nodes/${text}`],
+      ['POST', `/v1/nodes/${text}/revoke`],
+      ['POST', '/v1/jobs', { kind: 'shell', command: 'true', target }],
+      ['POST', '/v1/jobs', { kind: 'shell', command: 'true', target: { selector: text } }],
+      ['POST', `/v1/keys/${text}/revoke`],
+      ['POST', `/v1/keys/${PERSON_ID.slice(0, length)}/revoke`],
+      ['POST', '/v1/alerts/silences', { what: text, forMs: 1 }],
+      ['GET', `/v1/schedules/${schedule.id.slice(0, length)}`],
+    ] as const) {
+      await assert.rejects(admin.json(method, path, body), { code: 'not_found' }, `${method} ${path}`);
+    }
+  }
+});
+
 test('keys: a person who is called like the id of another key stands for neither', async (t) => {
   const { admin, store } = await testWorld(t);
   const publicKey = randomBytes(32);
