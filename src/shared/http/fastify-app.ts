@@ -73,7 +73,11 @@ function textFault(body: Buffer): string | undefined {
 export function parseInput<S extends z.ZodType>(schema: S, value: unknown, what = 'the request'): z.output<S> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const faults = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`);
+  const faults = parsed.error.issues.map((issue) => {
+    // Of a key, zod says in an issue of its own what is wrong with it.
+    const { message } = (issue.code === 'invalid_key' && issue.issues[0]) || issue;
+    return `${issue.path.join('.') || 'body'}: ${message}`;
+  });
   throw new FleetError('bad_request', `${what} is wrong: ${faults.join('; ')}`);
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { z } from 'zod';
+import { labelsSchema } from '../../../src/protocol/names.ts';
 import { FleetError } from '../../../src/shared/errors.ts';
 import { createApp, parseInput, queryInteger } from '../../../src/shared/http/fastify-app.ts';
 import { type Logger, silentLogger } from '../../../src/shared/logger.ts';
@@ -114,4 +115,9 @@ test('a body that is nested too deeply to be looked through is refused, and hide
     payload,
   });
   assert.equal(answer.statusCode, 400);
+});
+
+test('a key of a record that is refused is named with what is wrong with it', () => {
+  const parse = (): unknown => parseInput(z.object({ labels: labelsSchema }), { labels: { 'role\u2010x': 'db' } });
+  assert.throws(parse, /U\+2010 HYPHEN at position 5: a label key has/);
 });
