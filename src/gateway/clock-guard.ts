@@ -102,6 +102,7 @@ export class ClockGuard implements Ages {
 
   /** For signatures that nodes check by the time that they heard last: never behind that. */
   readonly nodeTime = (): number => {
+    this.#detector.look();
     const { clock } = this.#options;
     return clock.now() + (clock.monotonic() - this.#back.at < TELL_NODES_MS ? this.#back.byMs : 0);
   };
