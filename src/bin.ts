@@ -30,10 +30,11 @@ function osBytes(what: 'cmdline' | 'environ'): Buffer | undefined {
   }
 }
 
-function stdinKind(): 'file' | 'pipe' | 'other' {
+function stdinKind(): 'file' | 'pipe' | 'folder' | 'other' {
   try {
     const stat = fstatSync(0);
     if (stat.isFile() && stat.size > 0) return 'file';
+    if (stat.isDirectory()) return 'folder';
     return stat.isFIFO() ? 'pipe' : 'other';
   } catch {
     return 'other';

@@ -12,7 +12,7 @@ import {
 } from '../protocol/limits.ts';
 import {
   addressSchema,
-  addressTextSchema,
+  dialAddressTextSchema,
   durationSchema,
   intervalSchema,
   intervalUpTo,
@@ -38,7 +38,7 @@ export const gatewayConfigSchema = z.strictObject({
   listen: addressSchema(DEFAULT_GATEWAY_PORT).default({ host: '0.0.0.0', port: DEFAULT_GATEWAY_PORT }),
   api: addressSchema(18_789).optional(),
   // Its port is that of `listen` when it has none.
-  advertise: addressTextSchema.optional(),
+  advertise: dialAddressTextSchema.optional(),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   heartbeatInterval: intervalUpTo('1d').default(DEFAULT_HEARTBEAT_INTERVAL_MS),
   heartbeatRetention: intervalSchema.default(DAY_MS),

@@ -9,7 +9,7 @@ import {
 } from '../protocol/limits.ts';
 import { labelsSchema, nodeNameSchema } from '../protocol/names.ts';
 import { environmentSchema } from '../protocol/run-spec.ts';
-import { addressSchema, durationUpTo, intervalSchema, parseConfigSection } from '../shared/config.ts';
+import { dialAddressSchema, durationUpTo, intervalSchema, parseConfigSection } from '../shared/config.ts';
 import { keepaliveIntervalSchema } from '../shared/ssh/keepalive-config.ts';
 import { SSH_LIMITS } from '../shared/ssh/limits.ts';
 import { agentsConfigSchema } from './agent-config.ts';
@@ -19,7 +19,7 @@ import { policyConfigSchema } from './policy/policy-config.ts';
 const DEFAULT_SPOOL_BYTES = 1024 * 1024 * 1024;
 
 export const nodeConfigSchema = z.strictObject({
-  gateway: addressSchema(DEFAULT_GATEWAY_PORT).optional(),
+  gateway: dialAddressSchema(DEFAULT_GATEWAY_PORT).optional(),
   name: nodeNameSchema.optional(),
   labels: labelsSchema.default({}),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),

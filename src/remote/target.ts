@@ -1,6 +1,6 @@
 /** A remote gateway as people name it: `[user@]host[:port]`, as with ssh. */
 import { DEFAULT_GATEWAY_PORT } from '../protocol/limits.ts';
-import { type Address, parseAddress } from '../shared/address.ts';
+import { type Address, parseDialAddress } from '../shared/address.ts';
 import { FleetError } from '../shared/errors.ts';
 import { describeForeign, trimPasted } from '../shared/pasted.ts';
 
@@ -27,12 +27,11 @@ export function parseTarget(pasted: string): GatewayTarget {
       },
     );
   }
-  const address = parseAddress(text.slice(at + 1), DEFAULT_GATEWAY_PORT);
-  // A server may listen on all interfaces; nobody can dial them.
-  if (address.host === '0.0.0.0' || address.host === '::' || address.port === 0) {
-    throw new FleetError('usage', `not an address that can be dialled: ${JSON.stringify(text)}`, {
+  if (at === text.length - 1) {
+    throw new FleetError('usage', `not an address: ${JSON.stringify(text)}: no host after the @`, {
       hint: 'Write the gateway as host, user@host or user@host:port.',
     });
   }
+  const address = parseDialAddress(text.slice(at + 1), DEFAULT_GATEWAY_PORT);
   return { user, address };
 }

@@ -28,6 +28,15 @@ export function parseAddress(pasted: string, defaultPort: number): Address {
   return { host: host === '' ? '0.0.0.0' : host, port };
 }
 
+/** An address that somebody else is to dial: neither all interfaces nor port 0. @throws FleetError `usage`. */
+export function parseDialAddress(pasted: string, defaultPort: number): Address {
+  const address = parseAddress(pasted, defaultPort);
+  if (address.port !== 0 && address.host !== '0.0.0.0' && !/^[0:]+$/.test(address.host)) return address;
+  throw new FleetError('usage', `not an address that can be dialled: ${JSON.stringify(trimPasted(pasted))}`, {
+    hint: 'Name the host, as host, host:port or [v6]:port.',
+  });
+}
+
 function notAnAddress(text: string, why?: string, hint = 'Write it as host, host:port or [v6]:port.'): FleetError {
   const reason = why === undefined ? '' : `: ${why}`;
   return new FleetError('usage', `not an address: ${JSON.stringify(text)}${reason}`, { hint });

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { type Document, parseDocument } from 'yaml';
 import { z } from 'zod';
-import { parseAddress } from './address.ts';
+import { parseAddress, parseDialAddress } from './address.ts';
 import { parseDuration } from './duration.ts';
 import { FleetError, systemErrorCode, toFleetError } from './errors.ts';
 import { describeBadByte } from './os-bytes.ts';
@@ -46,23 +46,35 @@ export function intervalUpTo(most: string) {
   return durationUpTo(most).refine((ms) => ms > 0, 'must be longer than 0');
 }
 
-/** An address as it stands in the file, checked; {@link addressSchema} reads it. A bare number is no string in YAML. */
-export const addressTextSchema = z
-  .union([z.string(), z.number().transform(String)], 'must be host, host:port or :port')
-  .transform((value, context) => {
-    try {
-      parseAddress(value, 0);
-      return trimPasted(value);
-    } catch (error) {
-      const { message, hint = '' } = toFleetError(error);
-      context.addIssue({ code: 'custom', message: `${message}. ${hint}`.trimEnd() });
-      return z.NEVER;
-    }
-  });
+/** A bare number is no string in YAML. */
+const addressTextSchema = z.union([z.string(), z.number().transform(String)], 'must be host, host:port or :port');
 
-/** `host`, `host:port`, `[v6]:port` or `:port`. */
+/** An address to listen on: `host`, `host:port`, `[v6]:port` or `:port`. */
 export function addressSchema(defaultPort: number) {
-  return addressTextSchema.transform((text) => parseAddress(text, defaultPort));
+  return addressTextSchema.transform((text, context) => checked(context, () => parseAddress(text, defaultPort)));
+}
+
+/** An address that other machines dial: `host`, `host:port` or `[v6]:port`. */
+export function dialAddressSchema(defaultPort: number) {
+  return addressTextSchema.transform((text, context) => checked(context, () => parseDialAddress(text, defaultPort)));
+}
+
+/** As it was written, for who knows the default port only later. */
+export const dialAddressTextSchema = addressTextSchema.transform((text, context) =>
+  checked(context, () => {
+    parseDialAddress(text, 1);
+    return trimPasted(text);
+  }),
+);
+
+function checked<T>(context: z.RefinementCtx, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    const { message, hint = '' } = toFleetError(error);
+    context.addIssue({ code: 'custom', message: `${message}. ${hint}`.trimEnd() });
+    return z.NEVER;
+  }
 }
 
 /** The file's sections. A missing file is empty unless `required`. @throws FleetError `config_invalid` with line and column. */

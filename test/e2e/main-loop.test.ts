@@ -114,6 +114,18 @@ describe('the main loop', () => {
     const unsent = await inShell(file);
     assert.deepEqual([unsent.stdout, unsent.stderr], ['end\n', 'fleet: stdin was not sent; use --stdin\n']);
     assert.equal((await inShell('/dev/null')).stderr, '');
+    const unreadable = (redirection: string) =>
+      promisify(execFile)('sh', ['-c', `exec ${fleet} run --stdin node-1 cat ${redirection}`], { env });
+    await assert.rejects(unreadable('< /'), { code: 2, stderr: 'fleet: stdin is a folder\n' });
+    // As nohup leaves it: open for writing only.
+    await assert.rejects(unreadable('0> /dev/null'), ({ code, stderr }: { code: number; stderr: string }) => {
+      assert.equal(code, 130);
+      assert.match(
+        stderr,
+        /^fleet: stdin did not reach the command: cannot read what is to be sent: EBADF\n.*: canceled/,
+      );
+      return true;
+    });
   });
 
   it('tells a signal, a timeout and an unknown node by their exit codes', async () => {

@@ -37,6 +37,16 @@ test('intervals of nothing, and limits that mean nothing, are refused', () => {
   }
 });
 
+test('what others are to dial names a host and a port', () => {
+  for (const address of [':22', '0.0.0.0:22', '[::]:22', 'gw:0', ':0']) {
+    const error = { code: 'config_invalid', message: /can be dialled/ };
+    assert.throws(() => resolveNodeConfig({ gateway: address }, {}, 'file'), error, address);
+    assert.throws(() => resolveGatewayConfig({ advertise: address }, {}, 'file'), error, address);
+    resolveGatewayConfig({ listen: address, api: address.replace(/.*:/, '127.0.0.1:') }, {}, 'file');
+  }
+  assert.equal(resolveGatewayConfig({ advertise: ' gw:7\n' }, {}, 'file').advertise, 'gw:7');
+});
+
 test('a node: its options and what it refuses', () => {
   const config = resolveNodeConfig({ labels: { a: '1' }, killGrace: '0s' }, { gateway: 'gw.example' }, 'file');
   assert.deepEqual(config.gateway, { host: 'gw.example', port: 18_790 });

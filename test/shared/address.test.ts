@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { formatAddress, parseAddress } from '../../src/shared/address.ts';
+import { formatAddress, parseAddress, parseDialAddress } from '../../src/shared/address.ts';
 
 test('addresses as people write them', () => {
   const table: [string, string, number][] = [
@@ -65,4 +65,17 @@ test('an address that is written is read back', () => {
       assert.deepEqual(parseAddress(formatAddress({ host: name, port }), 1), { host: name, port });
     }),
   );
+});
+
+test('who dials needs a host and a port; who listens does not', () => {
+  for (const text of [':22', '0.0.0.0', '0.0.0.0:22', '::', '[::]:22', '0:0::0', 'gw:0', '[::1]:0', '1.2.3.4:0']) {
+    assert.ok(parseAddress(text, 22), text);
+    assert.throws(() => parseDialAddress(text, 22), {
+      code: 'usage',
+      message: `not an address that can be dialled: "${text}"`,
+    });
+  }
+  assert.throws(() => parseDialAddress('22', 22), { message: /only a number/ });
+  for (const text of ['gw', '::1', '[::1]:22', '10.0.0.0', '1::', 'gw:1'])
+    assert.deepEqual(parseDialAddress(text, 22), parseAddress(text, 22));
 });

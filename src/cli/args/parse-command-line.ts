@@ -127,11 +127,22 @@ function refuseWordForSubcommand(command: Command, words: readonly string[], reg
   throw unknownSubcommand(command.name, typed, registry);
 }
 
+/** What other tools call it; `nodes remove` is nearer to `revoke` by its letters, and means another thing. */
+const SYNONYMS: readonly (readonly string[])[] = [
+  ['list', 'ls', ''],
+  ['rm', 'remove', 'delete', 'del', 'revoke', 'cancel'],
+  ['show', 'get', 'describe', 'inspect', 'info'],
+  ['up', 'start'],
+  ['down', 'stop'],
+];
+
 function unknownSubcommand(group: string, typed: string, registry: CommandRegistry): FleetError {
   const known = registry.subcommands(group).map(([name]) => name.slice(group.length + 1));
-  const meant = closest(typed, known);
+  const words = registry.find(group) === undefined ? known : [...known, ''];
+  const meant =
+    SYNONYMS.find((row) => row.includes(typed))?.find((word) => words.includes(word)) ?? closest(typed, known);
   return new FleetError('usage', `there is no command fleet ${group} ${typed}`, {
-    hint: meant === undefined ? `There are: ${known.join(', ')}` : `Did you mean: fleet ${group} ${meant}`,
+    hint: meant === undefined ? `There are: ${known.join(', ')}` : `Did you mean: fleet ${group} ${meant}`.trimEnd(),
   });
 }
 

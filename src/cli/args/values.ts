@@ -87,6 +87,6 @@ function splitAtNul(bytes: Buffer | undefined): Buffer[] {
 /** @throws FleetError `usage` for what is no duration, and for zero. */
 export function parsePositiveDuration(text: string, what: string): number {
   const ms = parseDuration(text, what);
-  if (ms <= 0) throw new FleetError('usage', `${what} must be more than nothing: ${text}`);
+  if (ms <= 0) throw new FleetError('usage', `${what} must be greater than zero: ${text}`);
   return ms;
 }

@@ -55,7 +55,8 @@ export const healthCommand = defineCommand({
         if (view.alerts.length > 0) {
           context.out.write(`\n${formatAlerts(view.alerts, context.clock.now(), context.out)}`);
         }
-        if (view.day !== undefined) context.out.write(`\n${formatHealthDay(view.day, context.clock.now())}`);
+        const width = context.out.size()?.columns;
+        if (view.day !== undefined) context.out.write(`\n${formatHealthDay(view.day, context.clock.now(), width)}`);
       }
       return exitCodeOfHealthAndAlerts(view.status, view.alerts);
     });

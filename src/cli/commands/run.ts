@@ -34,6 +34,8 @@ export const runCommand = defineCommand({
   async execute(context, { options, positionals, words }) {
     refuseTwoFormats(context, options.jsonl);
     if (options.async && options.stdin) throw new FleetError('usage', '--async does not wait, so it cannot send stdin');
+    // To Node, a folder reads as an empty file.
+    if (options.stdin && context.stdinKind?.() === 'folder') throw new FleetError('usage', 'stdin is a folder');
     const request = {
       ...buildRequest(context, options, words),
       target: { node: positionals.NODE },

@@ -48,7 +48,7 @@ export interface World {
   /** Opened only when asked for: what does not read stdin must not touch it. */
   openStdin(): InputStream;
   /** What stdin is, without touching it: an empty file is `other`. */
-  stdinKind?(): 'file' | 'pipe' | 'other';
+  stdinKind?(): 'file' | 'pipe' | 'folder' | 'other';
   /** The arguments or the environment of this process as the bytes that they are; undefined where the system does not say. */
   osBytes(what: 'cmdline' | 'environ'): Buffer | undefined;
   stdout: OutputStream;

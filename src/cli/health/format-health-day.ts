@@ -4,30 +4,39 @@ import { formatDuration, formatRelativeTime } from '../../shared/duration.ts';
 import { sparkline } from '../output/figures.ts';
 import { formatFacts } from '../output/table.ts';
 
+type Statistics = NonNullable<HealthDayView['cpuPct']>;
+
 /** Of a node that comes and goes all day, the latest are enough. */
 const MOST_INCIDENTS = 5;
 
-export function formatHealthDay(day: HealthDayView, now: number): string {
-  const percents = (key: 'cpuPct' | 'memUsedPct' | 'diskUsedPct'): string => {
-    const figures = day[key];
-    if (figures === null) return '';
-    const words = `mean ${figures.avg.toFixed(0)} %, 95 % below ${figures.p95.toFixed(0)} %, most ${figures.max.toFixed(0)} %`;
-    return `${sparkline(day.series[key], 100)}  ${words}`;
-  };
-  const { rttMs } = day;
-  const rttScaleMs = rttMs === null ? 0 : rttMs.max;
-  return formatFacts([
-    ['last 24 hours', uptimeWords(day)],
-    ['online', sparkline(day.series.onlinePct, 100)],
-    ['cpu', percents('cpuPct')],
-    ['memory', percents('memUsedPct')],
-    ['disk', percents('diskUsedPct')],
+/** Fewer values than that are no chart. */
+const LEAST_CHART = 8;
+
+/** At most `columns` wide, if that leaves a chart of the latest hours; one of a file has no width. */
+export function formatHealthDay(day: HealthDayView, now: number, columns = Number.POSITIVE_INFINITY): string {
+  const percents = ({ avg, p95, max }: Statistics): string =>
+    `mean ${avg.toFixed(0)} %, 95 % below ${p95.toFixed(0)} %, most ${max.toFixed(0)} %`;
+  const { cpuPct, memUsedPct, diskUsedPct, rttMs, series } = day;
+  const charts = [
+    ['online', series.onlinePct, 100, ''],
+    ['cpu', series.cpuPct, 100, cpuPct && percents(cpuPct)],
+    ['memory', series.memUsedPct, 100, memUsedPct && percents(memUsedPct)],
+    ['disk', series.diskUsedPct, 100, diskUsedPct && percents(diskUsedPct)],
     [
       'round trip',
-      rttMs === null
-        ? ''
-        : `${sparkline(day.series.rttMs, rttScaleMs)}  mean ${msWords(rttMs.avg)}, 95 % below ${msWords(rttMs.p95)}, most ${msWords(rttMs.max)}`,
+      series.rttMs,
+      rttMs?.max ?? 0,
+      rttMs && `mean ${msWords(rttMs.avg)}, 95 % below ${msWords(rttMs.p95)}, most ${msWords(rttMs.max)}`,
     ],
+  ] as const;
+  const beside = 'last 24 hours:'.length + 2 + 2 + Math.max(...charts.map(([, , , words]) => words?.length ?? 0));
+  const room = Math.max(LEAST_CHART, columns - beside);
+  return formatFacts([
+    ['last 24 hours', uptimeWords(day)],
+    ...charts.map(([name, values, most, words]) => {
+      const chart = sparkline(values.slice(-Math.min(room, values.length)), most);
+      return [name, words === null ? '' : `${chart}  ${words}`.trimEnd()] as const;
+    }),
     ...day.forecasts.map(
       ({ mount, fullInMs, risePctPerDay }) =>
         [

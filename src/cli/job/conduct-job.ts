@@ -116,12 +116,15 @@ class JobConductor {
   }
 
   async #sendStdin(job: string): Promise<void> {
+    const stdin = this.#context.openStdin();
     try {
-      await this.#options.client.sendStdin(job, this.#context.openStdin(), this.#stop.signal);
+      await this.#options.client.sendStdin(job, stdin, this.#stop.signal);
     } catch (error) {
       if (this.#stop.signal.aborted) return;
       const { message } = toFleetError(error);
       this.#context.err.write(formatError({ message: `stdin did not reach the command: ${message}`, hint: undefined }));
+      // The gateway cancels the job when it sees stdin break; of one that broke before the request was out it sees nothing.
+      if (stdin.errored) this.#cancel();
     }
   }
 

@@ -28,13 +28,14 @@ export class Screen {
 
   enter(): void {
     const { out } = this.#context;
+    const input = this.#context.openStdin();
+    // First: in the background it stops the process, before anything is on the screen of whoever is in front.
+    if (input.isTTY === true) input.setRawMode?.(true);
     out.write(ENTER);
     this.#stopResize = out.onResize(() => this.#events.resize());
-    const input = this.#context.openStdin();
     // Without a keyboard it still shows; Ctrl-C ends it.
     if (input.isTTY !== true) return;
     this.#input = input;
-    input.setRawMode?.(true);
     input.on('data', this.#onData);
     input.once('end', this.#onEnd);
     input.on('error', this.#onEnd);

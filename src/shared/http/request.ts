@@ -108,8 +108,17 @@ export function openRequest(options: RequestOptions): Promise<http.IncomingMessa
       if (socket.destroyed)
         fail(new FleetError('connection_lost', 'the connection was lost before the request was on it'));
     });
-    if (options.stream !== undefined) options.stream.pipe(request);
-    else request.end(body);
+    if (options.stream === undefined) return void request.end(body);
+    // Broken off, so that the other side never takes it for all there was.
+    options.stream.once('error', (error) => {
+      const failure = new FleetError(
+        'connection_lost',
+        `cannot read what is to be sent: ${systemErrorCode(error) ?? error.message}`,
+      );
+      request.destroy(failure);
+      fail(failure);
+    });
+    options.stream.pipe(request);
   });
 }
 

@@ -68,6 +68,24 @@ test('--version is a command', async () => {
 test('asks whether another word was meant', async () => {
   assert.match(await usageError('rnu', 'n', 'ls'), /no command fleet rnu \| Did you mean: fleet run/);
   assert.match(await usageError('nodes', 'shwo'), /fleet nodes shwo \| Did you mean: fleet nodes show/);
+  const synonyms = [
+    ['nodes', 'list', 'fleet nodes'],
+    ['nodes', 'ls', 'fleet nodes'],
+    ['nodes', 'remove', 'fleet nodes rm'],
+    ['nodes', 'delete', 'fleet nodes rm'],
+    ['nodes', 'describe', 'fleet nodes show'],
+    ['jobs', 'list', 'fleet jobs'],
+    ['jobs', 'rm', 'fleet jobs cancel'],
+    ['keys', 'ls', 'fleet keys list'],
+    ['keys', 'rm', 'fleet keys revoke'],
+    ['invites', 'delete', 'fleet invites revoke'],
+    ['schedule', 'remove', 'fleet schedule rm'],
+    ['node', 'start', 'fleet node up'],
+    ['gateway', 'stop', 'fleet gateway down'],
+  ] as const;
+  for (const [group, typed, meant] of synonyms) {
+    assert.ok((await usageError(group, typed)).endsWith(` | Did you mean: ${meant}`), `${group} ${typed}`);
+  }
   assert.match(await usageError('gateway', 'xyz'), /There are: up, down, status, logs/);
   assert.match(
     await usageError('run', '--timout', '3', 'n', 'ls'),

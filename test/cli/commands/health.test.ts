@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
+import { stripVTControlCharacters } from 'node:util';
 import type { HealthDayView, HealthNodeView } from '../../../src/protocol/views.ts';
 import { FakeGateway, fail, json } from '../../client/fake-gateway.ts';
 import { TestWorld } from '../test-world.ts';
@@ -138,6 +139,27 @@ describe('fleet health', { timeout: 20_000 }, () => {
     assert.match(stdout, /^will be full: +\/ in 6d \(rises 0\.8 % a day\)$/m);
     assert.match(stdout, /^offline: +2h ago, for 10m$/m);
     assert.match(stdout, /^limited: +1h ago, still, disk \/ 95%$/m);
+
+    // On a terminal, charts give way to what stands beside them: the latest hours stay.
+    const cpuPct = Array.from({ length: 48 }, (_, part) => (part === 47 ? 100 : 1));
+    const long = { ...day, series: { ...day.series, cpuPct, onlinePct: cpuPct } };
+    gateway.answerWith('GET /v1/health', json({ status: 'limited', nodes: [NODE], alerts: [], day: long }));
+    for (const [columns, chart] of [
+      [80, 21],
+      [120, 48],
+      [40, 8],
+    ] as const) {
+      Object.assign(world.stdout, { isTTY: true, columns, rows: 24 });
+      const narrow = await world.run('health', 'node-1');
+      const lines = stripVTControlCharacters(narrow.stdout).split('\n');
+      const cpu = lines.find((line) => line.startsWith('cpu:')) ?? '';
+      assert.match(
+        cpu,
+        new RegExp(`^cpu: +▁{${chart - 1}}█ {2}mean 12 %, 95 % below 41 %, most 97 %$`),
+        String(columns),
+      );
+      if (columns >= 80) for (const line of lines) assert.ok(line.length <= columns, line);
+    }
   });
 
   test('without a gateway health is unknown; a wrong command line is a wrong command line', async () => {

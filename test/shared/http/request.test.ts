@@ -155,3 +155,26 @@ test('a stream is sent as it is; a connection that breaks in the middle is an er
     },
   );
 });
+
+test('a body that cannot be read breaks the request off and is its error, not that of the process', async (t) => {
+  const waiting = new PassThrough();
+  const cut = Promise.withResolvers<boolean>();
+  const socketPath = await serve(t, (request) => {
+    request.once('close', () => cut.resolve(!request.complete)).resume();
+    waiting.destroy(Object.assign(new Error('gone'), { code: 'EIO' }));
+  });
+  waiting.write('a little');
+  await assert.rejects(requestJson({ socketPath, method: 'POST', path: '/', stream: waiting }), {
+    code: 'connection_lost',
+    message: 'cannot read what is to be sent: EIO',
+  });
+  assert.equal(await within(cut.promise, 'the server sees it'), true);
+  // A descriptor that is open for writing only, as nohup leaves it as stdin: the error comes before there is a connection.
+  const stream = new Readable({
+    read() {
+      this.destroy(Object.assign(new Error('EBADF: bad file descriptor, read'), { code: 'EBADF' }));
+    },
+  });
+  const request = requestJson({ socketPath, method: 'POST', path: '/', stream });
+  await assert.rejects(request, { message: 'cannot read what is to be sent: EBADF' });
+});
