@@ -11,7 +11,7 @@ async function testPeople(t: TestContext) {
   /** A person who is connected, and a client that has their token. */
   const addPerson = async (name: string, role: PersonRole) => {
     const publicKey = randomBytes(32);
-    const id = `key-${name}`;
+    const id = `id-${name}`;
     await api.store.write(() => api.store.people.insert({ id, name, role, publicKey, createdAt: 1 }));
     const peer = peerOf(publicKey);
     api.people.open({ id, name }, peer);
@@ -66,15 +66,17 @@ test('a key is found by name, id, its beginning or fingerprint, and never by gue
   const api = await testPeople(t);
   await api.addPerson('web', 'viewer');
   await api.addNode('db');
+  await api.addNode('db-2');
   const revoke = (which: string) => api.admin.json<KeyView>('POST', `/v1/keys/${encodeURIComponent(which)}/revoke`);
   await assert.rejects(revoke('nobody'), { code: 'not_found' });
-  await assert.rejects(revoke('key-'), { code: 'ambiguous' });
-  assert.equal((await revoke('key-d')).name, 'db');
+  await assert.rejects(revoke('id-d'), { code: 'ambiguous' });
+  assert.equal((await revoke('id-db-')).name, 'db-2');
+  assert.equal((await revoke('id-db')).name, 'db', 'a whole id leaves other prefixes out');
   await assert.rejects(revoke('db'), { code: 'not_found' }, 'it is revoked already');
   await api.addNode('web-node');
   await api.admin.json('PATCH', '/v1/nodes/web-node', { name: 'web' });
   await assert.rejects(revoke('web'), { code: 'ambiguous' });
-  assert.equal((await revoke('key-web')).kind, 'person');
+  assert.equal((await revoke('id-web')).kind, 'person');
 });
 
 test('the role is that of now, not that of the token', async (t) => {
