@@ -1,4 +1,4 @@
-/** Notices when the files of the database vanish or are replaced under the running gateway: what it writes then goes into files without a name. */
+/** Notices when the files of the database vanish, are replaced or emptied under the running gateway: what it writes then is lost. */
 import { statSync } from 'node:fs';
 import type { Clock } from '../../shared/clock.ts';
 import { systemErrorCode } from '../../shared/errors.ts';
@@ -7,6 +7,8 @@ import { Periodic } from '../../shared/periodic.ts';
 
 /** Interval between checks for the log, ms; health and status look for themselves. */
 const CHECK_INTERVAL_MS = 5_000;
+/** What SQLite's log is called beside its database. */
+const WAL = '-wal';
 
 export interface DatabaseWatchOptions {
   /** Open in WAL mode, and written to. */
@@ -23,7 +25,7 @@ export class DatabaseWatch {
 
   /** Remembers at once which files they are. */
   constructor({ file, clock, logger }: DatabaseWatchOptions) {
-    this.#files = [file, `${file}-wal`].map((name) => ({ name, id: idOf(name) }));
+    this.#files = [file, `${file}${WAL}`].map((name) => ({ name, id: look(name).id }));
     this.#logger = logger;
     this.#work = new Periodic({
       step: async () => this.#check(),
@@ -44,9 +46,12 @@ export class DatabaseWatch {
   /** What is wrong now; null when the files are those that were opened. */
   get fault(): string | null {
     for (const { name, id } of this.#files) {
-      const present = idOf(name);
-      if (present === id) continue;
-      const what = /^\d/.test(present) ? 'was replaced by another file' : `is gone (${present})`;
+      const present = look(name);
+      // Its log may be empty, but an open database begins with a page.
+      const isEmptied = present.isEmpty && !name.endsWith(WAL);
+      if (present.id === id && !isEmptied) continue;
+      const isOther = /^\d/.test(present.id) && present.id !== id;
+      const what = isOther ? 'was replaced by another file' : isEmptied ? 'was emptied' : `is gone (${present.id})`;
       return `the database file ${name} ${what}: put it back, or what this gateway stores now is lost when it stops`;
     }
     return null;
@@ -64,11 +69,11 @@ export class DatabaseWatch {
 }
 
 /** Device and inode, or the system's error code. */
-function idOf(file: string): string {
+function look(file: string): { id: string; isEmpty: boolean } {
   try {
-    const { dev, ino } = statSync(file, { bigint: true });
-    return `${dev}:${ino}`;
+    const { dev, ino, size } = statSync(file, { bigint: true });
+    return { id: `${dev}:${ino}`, isEmpty: size === 0n };
   } catch (error) {
-    return systemErrorCode(error) ?? String(error);
+    return { id: systemErrorCode(error) ?? String(error), isEmpty: false };
   }
 }

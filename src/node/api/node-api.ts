@@ -72,6 +72,7 @@ export function createNodeApi(options: NodeApiOptions): App {
     const run = runOf(request);
     const status = runner.status(run);
     if (status === undefined) throw new FleetError('not_found', `no run ${run}`);
+    if (status.outcome === null) runner.requireAnswers();
     return status;
   });
 

@@ -60,6 +60,12 @@ export class ActiveRuns {
     return this.#live.get(run);
   }
 
+  /** @throws FleetError `busy` while there is a shim that does not answer: it is stopped, or stuck in the kernel. */
+  requireAnswers(): void {
+    if (this.#context?.shim.isMute !== true) return;
+    throw new FleetError('busy', `the process that runs the commands (the shim, pid ${this.shimPid}) does not answer`);
+  }
+
   /** What a new run works with. @throws FleetError `not_running`, or `busy` while there is no shim. */
   requireContext(): LiveRunContext {
     if (this.shimIsGone) throw new FleetError('busy', 'the node is starting its shim anew');

@@ -123,6 +123,7 @@ export class Runner {
   faults(): string[] {
     if (this.#active.shimIsGone) return ['the process that runs the commands (the shim) is gone'];
     try {
+      this.#active.requireAnswers();
       this.#space.requireRoom();
       return [];
     } catch (error) {
@@ -174,6 +175,7 @@ export class Runner {
       return this.#statusOf(known);
     }
     if (this.#stopping) throw new FleetError('not_running', 'the node is going down');
+    this.#active.requireAnswers();
     const complete = this.#agents.complete(spec);
     this.#space.requireRoom();
     // An agent may have to wait for its turn; whatever starts at once is noted with all that its start needs.
@@ -188,6 +190,11 @@ export class Runner {
     const live = new LiveRun(complete, context, { place, whole });
     this.#active.add(live);
     return live.status;
+  }
+
+  /** Whether what is said of runs that go on can be relied on. @throws FleetError `busy` while the shim does not answer. */
+  requireAnswers(): void {
+    this.#active.requireAnswers();
   }
 
   /** Undefined if the run is not known here (any more). */

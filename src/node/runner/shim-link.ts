@@ -24,10 +24,14 @@ type ShimOrder = ShimRequest extends infer Request ? (Request extends unknown ? 
 const GATHER_MS = 50;
 /** A shim that does not answer, because it is stopped, say, does not keep the node from going down for longer, ms. */
 const LEAVE_MS = 5000;
+/** A shim that leaves a request unanswered for so long is stopped, or stuck in the kernel, ms; one of them may take some seconds on a slow disk. */
+const MUTE_MS = 15_000;
 /** Pause before a shim is looked for again that ended just when it was found, ms. */
 const RETRY_MS = 20;
 
 interface Waiting {
+  /** When it was asked, on the monotonic clock, ms; undefined where the answer may take as long as it likes. */
+  since: number | undefined;
   resolve(value: unknown): void;
   reject(error: unknown): void;
 }
@@ -96,6 +100,12 @@ export class ShimLink {
 
   get pid(): number {
     return this.#state?.pid ?? 0;
+  }
+
+  /** Whether it is there and does not answer. */
+  get isMute(): boolean {
+    const late = this.#clock.monotonic() - MUTE_MS;
+    return [...this.#waiting.values()].some(({ since }) => since !== undefined && since <= late);
   }
 
   /** Whether the shim has, or had, a command of this run that nobody here has claimed yet. */
@@ -195,7 +205,8 @@ export class ShimLink {
     const id = this.#requests;
     return new Promise((resolve, reject) => {
       if (this.#socket.destroyed) return reject(lostLink());
-      this.#waiting.set(id, { resolve, reject });
+      const since = order.do === 'live' ? undefined : this.#clock.monotonic();
+      this.#waiting.set(id, { since, resolve, reject });
       this.#flush({ id, ...order });
     });
   }

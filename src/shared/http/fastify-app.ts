@@ -2,9 +2,10 @@
 import http from 'node:http';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { z } from 'zod';
-import { FleetError, systemErrorCode, toFleetError } from '../errors.ts';
+import { FleetError, systemErrorCode } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import { describeBadByte } from '../os-bytes.ts';
+import { sqliteFailure } from '../sqlite-error.ts';
 import { httpStatusOf } from './http-status.ts';
 import { SERVER_OPTIONS } from './stream-server.ts';
 
@@ -35,7 +36,8 @@ export function createApp(logger: Logger, maxBodyBytes: number): App {
   });
   app.setErrorHandler((error, request, reply) => {
     const failure = toApiError(error);
-    if (failure.code === 'internal') logger.error({ err: error, route: request.routeOptions.url }, 'request failed');
+    if (failure.code === 'internal' || failure.code === 'storage_corrupt')
+      logger.error({ err: error, route: request.routeOptions.url }, 'request failed');
     return reply.code(httpStatusOf(failure.code)).send({ error: failure });
   });
   return app;
@@ -105,5 +107,5 @@ export function toApiError(error: unknown): FleetError {
   if (code?.startsWith('FST_ERR_CTP') || error instanceof SyntaxError) {
     return new FleetError('bad_request', 'the body cannot be read as JSON');
   }
-  return toFleetError(error);
+  return sqliteFailure(error, 'cannot read the database');
 }

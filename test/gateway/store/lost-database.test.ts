@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import Database from 'better-sqlite3';
@@ -87,6 +87,11 @@ test('a database that vanishes or is replaced under the running gateway is a fau
     renameSync(`${file}.away`, file);
     assert.deepEqual(await faults(), { status: 'unknown', faults: '' });
   }
+  const content = readFileSync(database);
+  truncateSync(database);
+  const emptied = await gateway.api<GatewayView>('GET', '/v1/gateway');
+  assert.match((emptied.faults ?? []).join(), /was emptied/);
+  writeFileSync(database, content);
   renameSync(gateway.paths.folder, `${gateway.paths.folder}.away`);
   assert.match((await faults()).faults, /is gone/);
   assert.equal(existsSync(gateway.paths.folder), false);

@@ -221,6 +221,35 @@ test('a shim that is stopped does not keep the node from going down, and goes on
   await until(async () => !(await isAlive(shimPid)), 'its end');
 });
 
+test(
+  'a shim that does not answer is a fault: no run is accepted, none is said to go on, until it answers again',
+  timeout,
+  async (t) => {
+    const clock = new FakeClock();
+    const runner = await startRunner(t, { clock });
+    const { shimPid } = runner;
+    process.kill(shimPid, 'SIGSTOP');
+    cleanUp(t, async () => void ((await isAlive(shimPid)) && process.kill(shimPid, 'SIGCONT')));
+    await until(async () => (await processState(shimPid)) === 'T', 'its stop');
+    const spec = makeSpec('echo late');
+    runner.accept(spec);
+    assert.deepEqual(runner.faults(), []);
+    await until(async () => {
+      await clock.advance(1000);
+      return runner.faults().length > 0;
+    }, 'the fault');
+    const fault = `the process that runs the commands (the shim, pid ${shimPid}) does not answer`;
+    assert.deepEqual(runner.faults(), [fault]);
+    assert.throws(() => runner.requireAnswers(), { code: 'busy', message: fault });
+    assert.throws(() => runner.accept(makeSpec('true')), { code: 'busy', message: fault });
+    assert.equal(runner.accept(spec).state, 'delivered', 'what was accepted before is recognised');
+    process.kill(shimPid, 'SIGCONT');
+    assert.equal((await readWhole(runner, spec.run)).stdout.toString(), 'late\n');
+    assert.deepEqual(runner.faults(), []);
+    runner.requireAnswers();
+  },
+);
+
 test('garbage from another process of the account does not end the shim', timeout, async (t) => {
   const folder = await temporaryFolder(t);
   const runner = await startRunner(t, { folder });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import Database from 'better-sqlite3';
 import { z } from 'zod';
 import { labelsSchema } from '../../../src/protocol/names.ts';
 import { FleetError } from '../../../src/shared/errors.ts';
@@ -69,6 +70,23 @@ test('only a defect is logged, once', async () => {
   assert.deepEqual(logged, []);
   await app.inject({ method: 'GET', url: '/throw/other' });
   assert.deepEqual(logged, ['request failed']);
+});
+
+test('what SQLite throws in a route is told by its kind, and damage is logged', async () => {
+  const logged: string[] = [];
+  const logger = { ...silentLogger, error: (_: object, message: string) => void logged.push(message) };
+  const app = createApp(logger, 1000);
+  app.get('/read/:code', (request) => {
+    throw new Database.SqliteError('it said', (request.params as { code: string }).code);
+  });
+  const codeOf = async (code: string) => (await app.inject(`/read/${code}`)).json().error.code;
+  assert.equal(await codeOf('SQLITE_BUSY'), 'storage_busy');
+  assert.equal(await codeOf('SQLITE_IOERR_READ'), 'storage_failed');
+  assert.deepEqual(logged, []);
+  assert.equal(await codeOf('SQLITE_CORRUPT'), 'storage_corrupt');
+  assert.equal(await codeOf('SQLITE_NOTADB'), 'storage_corrupt');
+  assert.equal(await codeOf('SQLITE_ERROR'), 'internal');
+  assert.equal(logged.length, 3);
 });
 
 test('a body with text that no system call could carry as it is, is refused; any other text arrives as it is', async () => {
