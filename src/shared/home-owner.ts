@@ -1,6 +1,11 @@
 /** Which user's a home is, and what the system refuses in one, in words that say what to do. */
-import { readFileSync, type Stats, statSync } from 'node:fs';
-import { FleetError, toFleetError } from './errors.ts';
+import { readdirSync, readFileSync, type Stats, statSync } from 'node:fs';
+import path from 'node:path';
+import { FleetError, systemErrorCode, toFleetError } from './errors.ts';
+import { shellQuote } from './pasted.ts';
+
+/** What makes a folder a home. */
+const HOME_ENTRIES: ReadonlySet<string> = new Set(['gateway', 'nodes', 'person', 'config.yaml']);
 
 /** @throws FleetError `home_foreign` when the folder is there and another user's. */
 export function assertOwnHome(home: string): void {
@@ -14,20 +19,43 @@ export function assertOwner(target: string, { uid }: Pick<Stats, 'uid'>): void {
   if (ownUid === undefined || uid === ownUid) return;
   const [owner, own] = [userName(uid), userName(ownUid)];
   throw new FleetError('home_foreign', `${target} belongs to ${owner}, and this runs as ${own}`, {
-    hint: `Run it as ${owner}, choose another --home, or take it over: sudo chown -R ${ownUid} ${target}`,
+    hint: mayBeChanged(target)
+      ? `Run it as ${owner}, choose another --home, or take it over: sudo chown -R ${ownUid} ${shellQuote(target)}`
+      : `Run it as ${owner}, or choose another folder with --home.`,
   });
 }
 
-function userName(uid: number): string {
+/**
+ * Whether a command that changes the owner or the mode of `target` may be suggested: for a file, an empty folder and a part of a home,
+ * not for such as `/`, `/tmp` or the folder of a user behind a mistyped --home.
+ */
+export function mayBeChanged(target: string): boolean {
+  const full = path.resolve(target);
+  if (!statSync(full).isDirectory() || full.split(path.sep).some((name) => HOME_ENTRIES.has(name))) return true;
   try {
-    const line = readFileSync('/etc/passwd', 'utf8')
+    const names = readdirSync(full);
+    return names.length === 0 || names.some((name) => HOME_ENTRIES.has(name));
+  } catch (error) {
+    if (systemErrorCode(error) !== 'EACCES') throw error;
+    // Closed to us, as a home is.
+    return path.dirname(full) !== path.parse(full).root && !users().some(([, , , , , folder]) => folder === full);
+  }
+}
+
+function userName(uid: number): string {
+  return users().find((user) => user[2] === String(uid))?.[0] ?? `user ${uid}`;
+}
+
+/** The lines of passwd(5), in their fields. */
+function users(): string[][] {
+  try {
+    return readFileSync('/etc/passwd', 'utf8')
       .split('\n')
-      .find((entry) => entry.split(':')[2] === String(uid));
-    if (line !== undefined) return line.split(':')[0] ?? String(uid);
+      .map((line) => line.split(':'));
   } catch {
     // Such as a macOS without it, or a container.
+    return [];
   }
-  return `user ${uid}`;
 }
 
 /** What the system refused in the home, in words that say what to do; any other error unchanged. */

@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import { FleetError, systemErrorCode } from './errors.ts';
-import { assertOwner } from './home-owner.ts';
+import { assertOwner, mayBeChanged } from './home-owner.ts';
 import { shellQuote } from './pasted.ts';
 
 const OTHERS_MASK = 0o077;
@@ -30,7 +30,7 @@ export function ensurePrivateFolder(folder: string): void {
       cause: error,
     });
   }
-  assertPrivate(folder, '700');
+  assertPrivate(folder, '700', mayBeChanged(folder));
 }
 
 /** mkdirSync of Node.js with `recursive` never returns where a folder is there and takes no folders, such as /proc. */
@@ -80,7 +80,7 @@ export function createPrivateFile(file: string): void {
 }
 
 /** @throws FleetError `home_insecure` when group or others have any right on `target`, `home_foreign` when it is another user's. */
-export function assertPrivate(target: string, wantedMode: '600' | '700'): void {
+export function assertPrivate(target: string, wantedMode: '600' | '700', suggestsChmod = true): void {
   const stats = statSync(target);
   assertOwner(target, stats);
   const mode = stats.mode & 0o777;
@@ -89,7 +89,9 @@ export function assertPrivate(target: string, wantedMode: '600' | '700'): void {
       'home_insecure',
       `${target} is open to other users (mode ${mode.toString(8).padStart(3, '0')})`,
       {
-        hint: `Run: chmod ${wantedMode} ${shellQuote(target)}`,
+        hint: suggestsChmod
+          ? `Run: chmod ${wantedMode} ${shellQuote(target)}`
+          : 'It holds other things than those of fleet: choose a folder for fleet alone with --home.',
       },
     );
   }

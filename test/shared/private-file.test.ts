@@ -3,6 +3,8 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
+import type { FleetError } from '../../src/shared/errors.ts';
+import { assertOwner } from '../../src/shared/home-owner.ts';
 import {
   assertPrivateContents,
   createPrivateFile,
@@ -127,4 +129,29 @@ test('a new file is written once: who comes later changes nothing, and leaves no
   assert.equal(writeNewPrivateFile(file, 'second'), false);
   assert.equal(readPrivateFile(file), 'first');
   assert.deepEqual(readdirSync(folder), ['key']);
+});
+
+test('no command is suggested that would change a folder of somebody else', (t) => {
+  const busy = tempFolder(t);
+  mkdirSync(path.join(busy, 'documents'));
+  chmodSync(busy, 0o755);
+  const elsewhere = { code: 'home_insecure', hint: /^It holds other things .* --home\.$/ };
+  for (const folder of [busy, '/', '/usr', '/etc']) {
+    if (statSync(folder).uid !== process.geteuid?.()) continue;
+    assert.throws(() => ensurePrivateFolder(folder), elsewhere, folder);
+  }
+  const foreign = (folder: string) => () => assertOwner(folder, { uid: (process.geteuid?.() ?? 0) + 1 });
+  for (const folder of [busy, '/', '/usr'])
+    assert.throws(foreign(folder), { code: 'home_foreign', hint: /or choose another folder with --home\.$/ }, folder);
+  // A home, and what lies in one.
+  const home = path.join(busy, 'documents', 'a home');
+  mkdirSync(path.join(home, 'gateway'), { recursive: true });
+  writeFileSync(path.join(home, 'gateway', 'fleet.db'), '');
+  for (const part of [home, path.join(home, 'gateway'), path.join(home, 'gateway', 'fleet.db')])
+    assert.throws(
+      foreign(part),
+      ({ hint }: FleetError) => hint?.endsWith(` '${part}'`) === true && /chown -R/.test(hint),
+    );
+  chmodSync(home, 0o755);
+  assert.throws(() => ensurePrivateFolder(home), { hint: `Run: chmod 700 '${home}'` });
 });
