@@ -4,6 +4,7 @@ import { ALL_CONNECTED, parseSelector, selectNodes } from '../../protocol/select
 import { FleetError } from '../../shared/errors.ts';
 import { pickNode } from '../bus/pick-node.ts';
 import { keyRevoked } from '../identity/known-key.ts';
+import { lookUp } from '../store/look-up.ts';
 import type { NodeRecord } from '../store/nodes-table.ts';
 import type { Store } from '../store/store.ts';
 import { ambiguous, findNode, noSuchNode } from './find.ts';
@@ -64,8 +65,10 @@ function pickAny(
   agent: string,
   sources: TargetSources,
 ): NodeRecord {
+  // What may mean several nodes leaves all of them out; one that is gone by now leaves out nothing.
+  const excluded = new Set(exclude.flatMap((which) => lookUp(sources.store.nodes, which).map(({ id }) => id)));
   const candidates = selection(sources)(any)
-    .filter(({ name }) => !exclude.includes(name))
+    .filter(({ id }) => !excluded.has(id))
     .map((record) => {
       const { name, status, capabilities } = nodeDetailView(record, sources);
       // Every run comes from here. What a heartbeat says is up to half a minute old: runs that it counts may have ended.

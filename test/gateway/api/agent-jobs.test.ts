@@ -120,6 +120,7 @@ test('any node: the one with the fewest runs, never an excluded one, and the sam
   for (const [changes, target, code] of [
     [{ agent: 'nobody' }, {}, 'node_offline'],
     [{}, { exclude: ['b', 'c'] }, 'node_offline'],
+    [{}, { exclude: ['id-b', 'id-c', 'gone'] }, 'node_offline'],
     [{}, { any: 'nobody' }, 'not_found'],
     [{}, { any: '(' }, 'bad_selector'],
   ] as const) {
