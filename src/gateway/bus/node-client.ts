@@ -50,7 +50,7 @@ const NODE_CODES: ReadonlySet<ErrorCode> = new Set([
 const POLICY_RULE = /^node\.policy\.[A-Za-z.]{1,64}: /;
 
 export function nodePeer(name: string): AnsweringPeer {
-  return { name, codes: NODE_CODES, otherCode: 'protocol_unsupported', ownWords: POLICY_RULE };
+  return { name, codes: NODE_CODES, otherCode: 'protocol_unsupported' };
 }
 
 export interface NodeClientOptions {
@@ -144,7 +144,8 @@ export class NodeClient {
   }
 
   get #peer(): AnsweringPeer {
-    return nodePeer(this.#options.name);
+    // Of runs only: their reasons are shown behind the name of their node.
+    return { ...nodePeer(this.#options.name), ownWords: POLICY_RULE };
   }
 }
 
