@@ -106,7 +106,8 @@ function createWorld(): World {
       },
     },
     services: {
-      startGateway: async (options) => (await import('./gateway/main.ts')).startGateway({ ...options, onCrash }),
+      startGateway: async (options) =>
+        (await import('./gateway/main.ts')).startGateway({ ...options, tz: process.env.TZ, onCrash }),
       startNode: async (options) => {
         await keepSmall();
         return (await import('./node/main.ts')).startNode({ ...options, onCrash });

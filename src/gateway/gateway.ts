@@ -72,6 +72,8 @@ export interface GatewayDependencies {
   random: () => number;
   /** What commands that are told of alerts get as their environment. */
   alertEnv: Readonly<Record<string, string | undefined>>;
+  /** TZ of this process. */
+  tz?: string | undefined;
   /** Reads the configuration anew. @throws FleetError `config_invalid`. */
   readConfig(): GatewayConfig;
   /** Start with an empty database although there are keys, so there was one. */
@@ -216,7 +218,7 @@ export class Gateway {
       renderReport: report,
       onOutcome: (...outcome) => metrics.scheduleOutcome(...outcome),
     });
-    addScheduleRoutes(app, { ...sources, scheduler, places, localTimeZone: localTimeZone(env.TZ) });
+    addScheduleRoutes(app, { ...sources, scheduler, places, localTimeZone: localTimeZone(this.#dependencies.tz) });
     const describeGateway = (): GatewayView => {
       if (this.#view === undefined) throw new FleetError('busy', 'the gateway is starting');
       const nodes = {

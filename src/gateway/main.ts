@@ -27,6 +27,8 @@ export interface StartGatewayOptions {
   newDatabase?: boolean;
   /** Where readable log lines go; undefined for none. */
   console: { write(text: string): unknown } | undefined;
+  /** TZ of this process: what schedules go by that name no time zone. */
+  tz?: string | undefined;
   /** Registers a listener for the error that is about to end this process, so that the log tells it. */
   onCrash(listener: (error: unknown) => void): void;
   /** Ends the start when it aborts. */
@@ -75,6 +77,7 @@ export async function startGateway(options: StartGatewayOptions): Promise<Runnin
     // Receivers of alerts do not vanish by a slip of the editor.
     readConfig: () => readConfig(hadFile || configFile !== undefined),
     alertEnv: loginEnvironment(ownAccount()),
+    tz: options.tz,
     newDatabase,
     onShutdownAsked: () => end(undefined),
   });

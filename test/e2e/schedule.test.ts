@@ -44,6 +44,41 @@ test('a job of a schedule outlives a gateway that is killed, runs once, and its 
   assert.equal(createdBy, 'schedule:slow');
 });
 
+test('the TZ that a gateway was started with counts for schedules that name no time zone', {
+  timeout: 120_000,
+}, async () => {
+  const home = world.nodeHome('elsewhere');
+  const add = [
+    'schedule',
+    'add',
+    '--json',
+    '--name',
+    'night',
+    '@daily',
+    '--',
+    'health',
+    'report',
+    '--out',
+    'night.txt',
+  ];
+  for (const [TZ, expected] of [
+    ['UTC-3', /^\+03:00$/],
+    [':Asia/Kolkata', /^Asia\/(Kolkata|Calcutta)$/],
+    ['', /^UTC$/],
+    ['CET-1CEST,M3.5.0,M10.5.0/3', /is a rule as in POSIX's TZ/],
+    ['Foo/Bar', /there is no time zone Foo\/Bar/],
+  ] as const) {
+    const gateway = world.spawn(['gateway', 'up', '--listen', '127.0.0.1:0'], { home, env: { TZ } });
+    await until(() => gateway.stdout().includes('\n'), `the gateway with TZ=${TZ}`, 60_000);
+    const { text } = await world.fleet(add, { home });
+    const { timeZone, error } = JSON.parse(text) as ScheduleView & { error?: { message: string } };
+    assert.match(error?.message ?? timeZone, expected);
+    await world.fleet(['schedule', 'rm', 'night'], { home });
+    gateway.child.kill('SIGTERM');
+    await gateway.exited;
+  }
+});
+
 test('a report is written below HOME/reports', { timeout: 120_000 }, async () => {
   const line = ['schedule', 'add', '@daily', 'health', 'report', '--format', 'html', '--out', 'today/fleet.html'];
   assert.equal((await world.fleet(line)).text, 'report\n');
