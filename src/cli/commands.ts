@@ -1,179 +1,177 @@
-/** The table of all commands: names and one line each, and where the rest is. Nothing of a command is loaded until it is meant. */
+/** The table of all commands: names and one line each, and which file has the rest. A command is loaded only when it is needed. */
 import type { Command, CommandGroup, CommandRegistry } from './context/command.ts';
 
-/** What the help and the completion show; `commands/` has the details. Order is that of the help. */
-const SUMMARIES: Readonly<Record<string, string>> = {
-  'gateway up': 'start the gateway in this home',
-  'gateway down': 'stop it',
-  'gateway status': 'how it is',
-  'gateway logs': 'what it did',
-  'gateway reload': 'read the configuration anew',
-  'gateway rotate-key': 'replace the key that signs tokens and tickets',
-  'node up': 'pair this machine when it must, then keep its tunnel',
-  'node down': 'stop the node',
-  'node status': 'how it is',
-  'node logs': 'what it did',
-  'node rotate-key': 'replace the key of the node',
-  login: 'use a gateway from this machine',
-  logout: 'forget a gateway',
-  invite: 'make a code that lets a machine or a person join',
-  'invites list': 'the codes that can still be used',
-  'invites revoke': 'make a code void',
-  'keys list': 'whose keys the gateway knows',
-  'keys revoke': 'refuse a key from now on',
-  nodes: 'list the nodes',
-  'nodes show': 'all about one node',
-  'nodes rename': 'give a node another name',
-  'nodes label': 'set or remove labels of a node',
-  'nodes revoke': "refuse a node's key from now on",
-  'nodes reset': 'say that a doubled key was looked into',
-  'nodes rm': 'forget a node',
-  'nodes pending': 'machines that wait for approval',
-  'nodes approve': 'let a waiting machine in',
-  'nodes reject': 'turn a waiting machine away',
-  run: 'run a command on one node',
-  broadcast: 'run a command on many nodes',
-  'agent run': 'give a prompt to an agent of a node',
-  agents: 'list the agents of the nodes',
-  jobs: 'list the latest jobs',
-  'jobs show': 'what became of a job',
-  'jobs logs': 'the output of a job',
-  'jobs wait': 'wait for the end of a job',
-  'jobs cancel': 'end a job',
-  health: 'how the nodes are, worst first',
-  'health report': 'how they were over a period, made for cron',
-  alerts: 'what is wrong or was, and who was told',
-  'alerts silence': 'tell nobody of a rule, node or alert for a while',
-  'alerts unsilence': 'end a silence',
-  'alerts silences': 'what is silenced',
-  'alerts test': 'send a test to the receivers',
-  audit: 'who did what, when and from where',
-  'audit verify': 'whether the audit log is whole',
-  'audit export': 'write the audit log to a file',
-  top: 'the nodes, live',
-  'schedule add': 'do something at certain times',
-  'schedule list': 'list what is scheduled',
-  'schedule show': 'all about one schedule',
-  'schedule history': 'what became of its times',
-  'schedule run': 'do it now, too',
-  'schedule pause': 'let it rest',
-  'schedule resume': 'let it go on',
-  'schedule rm': 'remove it',
-  completion: 'completion for bash, zsh or fish',
-  version: 'the version of this program',
-};
+type Summaries = Readonly<Record<string, string>>;
+type Load = () => Promise<{ commands: readonly Command[] }>;
 
-const LOADERS: Readonly<Record<string, () => Promise<Command>>> = {
-  run: async () => (await import('./commands/run.ts')).runCommand,
-  broadcast: async () => (await import('./commands/broadcast.ts')).broadcastCommand,
-  'agent run': async () => (await import('./commands/agent-run.ts')).agentRunCommand,
-  agents: async () => (await import('./commands/agents.ts')).agentsCommand,
-  'gateway up': async () => (await import('./commands/gateway-up.ts')).gatewayUpCommand,
-  'gateway down': async () => (await import('./commands/gateway-down.ts')).gatewayDownCommand,
-  'gateway status': async () => (await import('./commands/gateway-status.ts')).gatewayStatusCommand,
-  'gateway reload': async () => (await import('./commands/gateway-reload.ts')).gatewayReloadCommand,
-  'gateway rotate-key': async () => (await import('./commands/gateway-rotate-key.ts')).gatewayRotateKeyCommand,
-  'gateway logs': async () => (await import('./commands/gateway-logs.ts')).gatewayLogsCommand,
-  'node up': async () => (await import('./commands/node-up.ts')).nodeUpCommand,
-  'node down': async () => (await import('./commands/node-down.ts')).nodeDownCommand,
-  'node status': async () => (await import('./commands/node-status.ts')).nodeStatusCommand,
-  'node rotate-key': async () => (await import('./commands/node-rotate-key.ts')).nodeRotateKeyCommand,
-  'node logs': async () => (await import('./commands/node-logs.ts')).nodeLogsCommand,
-  login: async () => (await import('./commands/login.ts')).loginCommand,
-  logout: async () => (await import('./commands/logout.ts')).logoutCommand,
-  'invites list': async () => (await import('./commands/invites-list.ts')).invitesListCommand,
-  'invites revoke': async () => (await import('./commands/invites-revoke.ts')).invitesRevokeCommand,
-  'keys list': async () => (await import('./commands/keys-list.ts')).keysListCommand,
-  'keys revoke': async () => (await import('./commands/keys-revoke.ts')).keysRevokeCommand,
-  invite: async () => (await import('./commands/invite.ts')).inviteCommand,
-  nodes: async () => (await import('./commands/nodes.ts')).nodesCommand,
-  'nodes show': async () => (await import('./commands/nodes-show.ts')).nodesShowCommand,
-  'nodes rename': async () => (await import('./commands/nodes-rename.ts')).nodesRenameCommand,
-  'nodes label': async () => (await import('./commands/nodes-label.ts')).nodesLabelCommand,
-  'nodes revoke': async () => (await import('./commands/nodes-revoke.ts')).nodesRevokeCommand,
-  'nodes reset': async () => (await import('./commands/nodes-reset.ts')).nodesResetCommand,
-  'nodes rm': async () => (await import('./commands/nodes-rm.ts')).nodesRmCommand,
-  'nodes pending': async () => (await import('./commands/nodes-pending.ts')).nodesPendingCommand,
-  'nodes approve': async () => (await import('./commands/nodes-approve.ts')).nodesApproveCommand,
-  'nodes reject': async () => (await import('./commands/nodes-reject.ts')).nodesRejectCommand,
-  jobs: async () => (await import('./commands/jobs.ts')).jobsCommand,
-  'jobs show': async () => (await import('./commands/jobs-show.ts')).jobsShowCommand,
-  'jobs logs': async () => (await import('./commands/jobs-logs.ts')).jobsLogsCommand,
-  'jobs wait': async () => (await import('./commands/jobs-wait.ts')).jobsWaitCommand,
-  'jobs cancel': async () => (await import('./commands/jobs-cancel.ts')).jobsCancelCommand,
-  health: async () => (await import('./commands/health.ts')).healthCommand,
-  'health report': async () => (await import('./commands/health-report.ts')).healthReportCommand,
-  audit: async () => (await import('./commands/audit.ts')).auditCommand,
-  'audit verify': async () => (await import('./commands/audit-verify.ts')).auditVerifyCommand,
-  'audit export': async () => (await import('./commands/audit-export.ts')).auditExportCommand,
-  top: async () => (await import('./commands/top.ts')).topCommand,
-  'schedule add': async () => (await import('./commands/schedule-add.ts')).scheduleAddCommand,
-  'schedule list': async () => (await import('./commands/schedule-list.ts')).scheduleListCommand,
-  'schedule show': async () => (await import('./commands/schedule-show.ts')).scheduleShowCommand,
-  'schedule history': async () => (await import('./commands/schedule-history.ts')).scheduleHistoryCommand,
-  'schedule run': async () => (await import('./commands/schedule-run.ts')).scheduleRunCommand,
-  'schedule pause': async () => (await import('./commands/schedule-pause.ts')).schedulePauseCommand,
-  'schedule resume': async () => (await import('./commands/schedule-resume.ts')).scheduleResumeCommand,
-  'schedule rm': async () => (await import('./commands/schedule-rm.ts')).scheduleRmCommand,
-  alerts: async () => (await import('./commands/alerts.ts')).alertsCommand,
-  'alerts silence': async () => (await import('./commands/alerts-silence.ts')).alertsSilenceCommand,
-  'alerts unsilence': async () => (await import('./commands/alerts-unsilence.ts')).alertsUnsilenceCommand,
-  'alerts silences': async () => (await import('./commands/alerts-silences.ts')).alertsSilencesCommand,
-  'alerts test': async () => (await import('./commands/alerts-test.ts')).alertsTestCommand,
-  completion: async () => (await import('./commands/completion.ts')).completionCommand,
-  __complete: async () => (await import('./commands/complete.ts')).completeCommand,
-  version: async () => (await import('./commands/version.ts')).versionCommand,
-};
+/** For each file of `commands/`, its commands with the line that the help of their noun shows. The order is the help's. */
+const FILES: readonly (readonly [Load, Summaries])[] = [
+  [
+    () => import('./commands/gateway.ts'),
+    {
+      'gateway up': 'start the gateway in this home',
+      'gateway down': 'stop it',
+      'gateway status': 'show its status',
+      'gateway logs': 'show its log',
+      'gateway reload': 'reload the configuration',
+      'gateway rotate-key': 'replace the key that signs tokens and tickets',
+    },
+  ],
+  [
+    () => import('./commands/node.ts'),
+    {
+      'node up': 'pair this machine if needed, then keep its tunnel open',
+      'node down': 'stop the node',
+      'node status': 'show its status',
+      'node logs': 'show its log',
+      'node rotate-key': 'replace its key',
+    },
+  ],
+  [() => import('./commands/login.ts'), { login: 'log in to a remote gateway', logout: 'log out of a gateway' }],
+  [
+    () => import('./commands/invites.ts'),
+    {
+      invite: 'create a code that lets a machine or person join',
+      'invites list': 'list open invites',
+      'invites revoke': 'invalidate an invite',
+    },
+  ],
+  [() => import('./commands/keys.ts'), { 'keys list': 'list known keys', 'keys revoke': 'revoke a key' }],
+  [
+    () => import('./commands/nodes.ts'),
+    {
+      nodes: 'list the nodes',
+      'nodes show': 'show one node',
+      'nodes rename': 'rename a node',
+      'nodes label': 'set or remove labels of a node',
+      'nodes revoke': "revoke a node's key",
+      'nodes reset': 'mark a duplicate-key warning as resolved',
+      'nodes rm': 'remove a node',
+      'nodes pending': 'list machines waiting for approval',
+      'nodes approve': 'approve a machine',
+      'nodes reject': 'reject a machine',
+    },
+  ],
+  [() => import('./commands/run.ts'), { run: 'run a command on one node' }],
+  [() => import('./commands/broadcast.ts'), { broadcast: 'run a command on many nodes' }],
+  [
+    () => import('./commands/agents.ts'),
+    { 'agent run': 'send a prompt to an agent on a node', agents: 'list the agents' },
+  ],
+  [
+    () => import('./commands/jobs.ts'),
+    {
+      jobs: 'list current and past jobs',
+      'jobs show': 'show a job and its runs',
+      'jobs logs': 'print the output of a job',
+      'jobs wait': 'wait for the end of a job',
+      'jobs cancel': 'cancel a job',
+    },
+  ],
+  [
+    () => import('./commands/health.ts'),
+    { health: 'show node health, worst first', 'health report': 'report on a period, for cron' },
+  ],
+  [
+    () => import('./commands/alerts.ts'),
+    {
+      alerts: 'list alerts, and who was notified',
+      'alerts silence': 'mute a rule, node or alert for a while',
+      'alerts unsilence': 'end a silence',
+      'alerts silences': 'list silences',
+      'alerts test': 'send a test message to the receivers',
+    },
+  ],
+  [
+    () => import('./commands/audit.ts'),
+    {
+      audit: 'show who did what, when and from where',
+      'audit verify': 'check that the audit log is intact',
+      'audit export': 'write the audit log to a file',
+    },
+  ],
+  [() => import('./commands/top.ts'), { top: 'show live node health' }],
+  [
+    () => import('./commands/schedule.ts'),
+    {
+      'schedule add': 'run something at certain times',
+      'schedule list': 'list the schedules',
+      'schedule show': 'show one schedule',
+      'schedule history': 'show past runs',
+      'schedule run': 'run a schedule now',
+      'schedule pause': 'pause a schedule',
+      'schedule resume': 'resume a schedule',
+      'schedule rm': 'remove a schedule',
+    },
+  ],
+  [
+    () => import('./commands/completion.ts'),
+    { completion: 'completion for bash, zsh or fish', version: 'print the version of fleet', __complete: '' },
+  ],
+];
 
-/** Words that have subcommands and do nothing by themselves, with two examples for their help. */
+/** Words that only have subcommands, with two examples for their help. */
 const GROUPS: Readonly<Record<string, CommandGroup>> = {
   agent: {
     describe: 'Agents: programs on nodes that take prompts, such as coding assistants. docs/agents.md',
     examples: [
-      ["fleet agent run node-1 coder 'fix the failing test'", 'give one a prompt'],
-      ['fleet agents', 'see who has which'],
+      ["fleet agent run node-1 coder 'fix the failing test'", 'send a prompt'],
+      ['fleet agents', 'list agents and their nodes'],
     ],
   },
   gateway: {
-    describe: 'The gateway of this home: the machine in the cloud that nodes connect to.',
+    describe: 'The gateway of this home: the machine that nodes connect to.',
     examples: [
       ['fleet gateway up --detach', 'start it in the background'],
-      ['fleet gateway status', 'see whether it runs'],
+      ['fleet gateway status', 'see whether it is running'],
     ],
   },
   invites: {
-    describe: 'Codes that can still be used; fleet invite makes them.',
+    describe: 'Open invites; fleet invite creates them.',
     examples: [
-      ['fleet invites list', 'what is open'],
-      ['fleet invites revoke 7k3f', 'take one back'],
+      ['fleet invites list', 'list open invites'],
+      ['fleet invites revoke 7k3f', 'invalidate one'],
     ],
   },
   keys: {
     describe: 'The keys of people and nodes that the gateway knows.',
     examples: [
-      ['fleet keys list', 'who may come in, and when they last did'],
-      ['fleet keys revoke anna', 'not any more'],
+      ['fleet keys list', 'who has access, and when each was last seen'],
+      ['fleet keys revoke anna', 'revoke one'],
     ],
   },
   node: {
-    describe: 'The node on this machine: takes jobs from its gateway.',
+    describe: 'The node on this machine: runs the jobs that its gateway sends.',
     examples: [
       ['fleet node up --gateway gw.example.org --code 7k3f-9m2q-x0zt-4hcv', 'join a fleet'],
       ['fleet node status', 'see whether it is connected'],
     ],
   },
   schedule: {
-    describe: 'What the gateway does at certain times: jobs and reports. docs/schedule.md',
+    describe: 'Jobs and reports that the gateway runs at certain times. docs/schedule.md',
     examples: [
       ["fleet schedule add '0 3 * * *' -- broadcast --expires 6h /usr/local/bin/backup", 'every night'],
-      ['fleet schedule list', 'see what is scheduled'],
+      ['fleet schedule list', 'list the schedules'],
     ],
   },
 };
 
+const LOADERS = new Map(FILES.flatMap(([load, summaries]) => Object.keys(summaries).map((name) => [name, load])));
+/** All but the hidden ones. */
+const SUMMARIES = FILES.flatMap(([, summaries]) => Object.entries(summaries)).filter(([, summary]) => summary !== '');
+
 export const COMMANDS: CommandRegistry = {
   groups: GROUPS,
-  names: () => Object.keys(SUMMARIES),
-  subcommands: (word) => Object.entries(SUMMARIES).filter(([name]) => name.startsWith(`${word} `)),
-  find: (name) => (Object.hasOwn(LOADERS, name) ? LOADERS[name] : undefined),
+  names: () => SUMMARIES.map(([name]) => name),
+  subcommands: (word) => SUMMARIES.filter(([name]) => name.startsWith(`${word} `)),
+  find(name) {
+    const load = LOADERS.get(name);
+    return load === undefined ? undefined : () => loadCommand(load, name);
+  },
 };
+
+async function loadCommand(load: Load, name: string): Promise<Command> {
+  const command = (await load()).commands.find((one) => one.name === name);
+  if (command === undefined) throw new TypeError(`commands/ has no ${name}`);
+  return command;
+}

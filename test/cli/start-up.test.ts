@@ -43,7 +43,7 @@ test('fleet run loads nothing heavy: no package, no schema, no other command', {
     [],
   );
   assert.ok(loaded.includes('client/follow-job.ts'), loaded.join('\n'));
-  const light = ['node:buffer', 'node:events', 'node:fs', 'node:http', 'node:os', 'node:path'];
+  const light = ['node:buffer', 'node:events', 'node:fs', 'node:http', 'node:os', 'node:path', 'node:util'];
   assert.deepEqual(
     loaded.filter((name) => name.startsWith('node:') && !light.includes(name)),
     [],

@@ -29,7 +29,7 @@ describe('people', () => {
     world = await FleetWorld.create();
     await world.startGateway();
     await world.startNode('node-1');
-    assert.equal((await login('anna', 'operator')).text, `logged in at 127.0.0.1:${world.port} as anna (operator)\n`);
+    assert.equal((await login('anna', 'operator')).text, `logged in to 127.0.0.1:${world.port} as anna (operator)\n`);
     assert.equal((await login('vera', 'viewer')).code, 0);
   });
 

@@ -1,27 +1,27 @@
-/** `fleet --help`: one screen, the commands in groups. Written by hand, so that showing it loads nothing. */
+/** `fleet --help`: one screen, the commands in groups. Written by hand, so that it loads nothing else. */
 import type { CommandRegistry } from '../context/command.ts';
 
 export const ROOT_HELP = `Usage: fleet COMMAND [OPTIONS]
 
-Run commands on machines that nobody can dial. More: fleet COMMAND --help
+Run commands on machines you can't reach directly. More: fleet COMMAND --help
 
 Run:
   run NODE COMMAND…               run a command on one node
   broadcast COMMAND…              run a command on many nodes
-  agent run, agents               give a prompt to an agent; list agents
-  jobs [show|logs|wait|cancel]    jobs of now and before
+  agent run, agents               send a prompt to an agent; list agents
+  jobs [show|logs|wait|cancel]    current and past jobs
 
 See and manage:
   nodes [show|rename|label|revoke|reset|rm|pending|approve|reject]
   audit [verify|export]           who did what, when and from where
   health [NODE|report], top, alerts [silence|unsilence|silences|test]
-  schedule [add|list|show|history|run|pause|resume|rm]    jobs at certain times
+  schedule [add|list|show|history|run|pause|resume|rm]    timed jobs and reports
 
 Set up:
-  gateway up|down|status|logs|reload|rotate-key; node the same but reload
+  gateway up|down|status|logs|reload|rotate-key; node: the same without reload
   invite, invites list|revoke     codes that let machines and people join
-  login HOST, logout              use a gateway from another machine
-  keys list|revoke                whose keys may come in
+  login HOST, logout              use a remote gateway
+  keys list|revoke                keys of people and nodes
   completion bash|zsh|fish, version
 
 Everywhere: --home DIR, --gateway HOST, --config FILE, --json, --debug, --help
@@ -36,7 +36,7 @@ export function groupHelp(word: string, registry: CommandRegistry): string {
   return `${usage}\n\n${describe}\n\nCommands:\n${alignPairs(pairs)}\n${formatExamples(examples)}`;
 }
 
-/** Each with what it is for above it, ready to be copied. */
+/** Each below its purpose, ready to copy. */
 export function formatExamples(examples: readonly (readonly [example: string, purpose: string])[]): string {
   return `Examples:\n${examples.map(([example, purpose]) => `  # ${purpose}\n  ${example}\n`).join('')}`;
 }

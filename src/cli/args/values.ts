@@ -1,26 +1,52 @@
-/** Whole numbers of the command line. */
+/** Reads the values of options: counts, durations, K=V pairs, and text that must have arrived byte for byte. */
 
-import type { ClaimView } from '../../protocol/views.ts';
 import { parseDuration } from '../../shared/duration.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { describeBadByte, REPLACEMENT } from '../../shared/os-bytes.ts';
 import { trimPasted } from '../../shared/pasted.ts';
 import type { World } from '../context/context.ts';
 
-/** A whole number from 1 on. @throws FleetError `usage`; `option` names it in the message. */
-export function parseCount(text: string, option: string): number {
-  if (!/^[1-9]\d{0,8}$/.test(text)) throw new FleetError('usage', `${option} is not a whole number from 1 on: ${text}`);
+/** Only the members that were given a value, for requests whose members are optional. */
+export function given<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as ReturnType<
+    typeof given<T>
+  >;
+}
+
+/** A whole number of at least 1. @throws FleetError `usage` naming the option. */
+export function parseCount(text: string, option: string): number;
+export function parseCount(text: string | undefined, option: string): number | undefined;
+export function parseCount(text: string | undefined, option: string): number | undefined {
+  if (text === undefined) return undefined;
+  if (!/^[1-9]\d{0,8}$/.test(text))
+    throw new FleetError('usage', `${option} must be a whole number of at least 1: ${text}`);
   return Number(text);
 }
 
-/** The last one of a key counts. @throws FleetError `usage`. */
+/** Milliseconds, more than 0. @throws FleetError `usage` naming the option. */
+export function parsePositiveDuration(text: string, option: string): number;
+export function parsePositiveDuration(text: string | undefined, option: string): number | undefined;
+export function parsePositiveDuration(text: string | undefined, option: string): number | undefined {
+  if (text === undefined) return undefined;
+  const ms = parseDuration(text, option);
+  if (ms <= 0) throw new FleetError('usage', `${option} must be greater than zero: ${text}`);
+  return ms;
+}
+
+/** The time that `--since DURATION` means, ms since the epoch. @throws FleetError `usage`. */
+export function parseSince(text: string | undefined, now: number): number | undefined {
+  const ms = parsePositiveDuration(text, '--since');
+  return ms === undefined ? undefined : Math.max(0, now - ms);
+}
+
+/** `K=V` options, such as labels; the last value of a key counts. @throws FleetError `usage`. */
 export function parsePairs(texts: readonly string[], option: string): Record<string, string> {
   const pairs: Record<string, string> = {};
   for (const text of texts) {
     const equals = text.indexOf('=');
     if (equals < 1) {
-      throw new FleetError('usage', `${option} is not of the form K=V: ${JSON.stringify(text)}`, {
-        hint: `Write it like ${option} site=berlin`,
+      throw new FleetError('usage', `${option} must have the form K=V: ${JSON.stringify(text)}`, {
+        hint: `For example: ${option} site=berlin`,
       });
     }
     pairs[trimPasted(text.slice(0, equals))] = trimPasted(text.slice(equals + 1));
@@ -28,29 +54,15 @@ export function parsePairs(texts: readonly string[], option: string): Record<str
   return pairs;
 }
 
-/** What is asked for: `role=db, -site, agent:coder`; empty for nothing. */
-export function formatClaim({ labels, capabilities }: ClaimView): string {
-  const changes = Object.keys(labels)
-    .sort()
-    .map((key) => (labels[key] === null ? `-${key}` : `${key}=${labels[key]}`));
-  return [...changes, ...capabilities].join(', ');
-}
-
-/** `a=1,b=2`, by key; empty without labels. */
-export function formatLabels(labels: Readonly<Record<string, string>>): string {
-  const keys = Object.keys(labels).sort();
-  return keys.map((key) => `${key}=${labels[key]}`).join(',');
-}
-
 const NUL = 0;
 const HINT =
-  "fleet sends text as UTF-8. Let the node's shell make other bytes, for example: rm \"$(printf 'caf\\351')\"";
+  "fleet sends text as UTF-8. Let the node's shell produce other bytes, for example: rm \"$(printf 'caf\\351')\"";
 
 /** Checks the arguments and fleet's own variables. @throws FleetError `usage` naming the first that is not UTF-8. */
 export function requireExactText(argv: readonly string[], world: Pick<World, 'env' | 'osBytes'>): void {
   for (const name of Object.keys(world.env)) if (name.startsWith('FLEET_')) exactVariable(name, world);
   if (!argv.some((arg) => arg.includes(REPLACEMENT))) return;
-  // Before them stand Node.js, its options and the script, which are not counted alike by every launcher.
+  // Preceded by Node.js, its options and the script; how many words that is depends on the launcher.
   const given = splitAtNul(world.osBytes('cmdline')).slice(-argv.length);
   for (const [index, arg] of argv.entries())
     if (arg.includes(REPLACEMENT)) requireExact(arg, given[index], `argument ${index + 1}`);
@@ -65,7 +77,7 @@ export function exactVariable(name: string, { env, osBytes }: Pick<World, 'env' 
   return value;
 }
 
-/** A U+FFFD may stand in the bytes themselves; where they cannot be read, it is taken for a loss. */
+/** A U+FFFD may be in the bytes themselves; where they cannot be read, it counts as a loss. */
 function requireExact(text: string, bytes: Buffer | undefined, what: string): void {
   const fault = bytes === undefined ? undefined : describeBadByte(bytes);
   if (fault === undefined && bytes?.toString('utf8') === text) return;
@@ -82,11 +94,4 @@ function splitAtNul(bytes: Buffer | undefined): Buffer[] {
     start = (end < 0 ? bytes.length : end) + 1;
   }
   return parts;
-}
-
-/** @throws FleetError `usage` for what is no duration, and for zero. */
-export function parsePositiveDuration(text: string, what: string): number {
-  const ms = parseDuration(text, what);
-  if (ms <= 0) throw new FleetError('usage', `${what} must be greater than zero: ${text}`);
-  return ms;
 }

@@ -1,21 +1,28 @@
-/** `fleet agents`: who has which agent. */
+/** `fleet agents` and `fleet agent run`: AI programs on nodes, and prompts for them. */
+import { AgentReader } from '../../client/agent-reader.ts';
 import { agentsOf } from '../../protocol/agent/agent-capability.ts';
-import { defineCommand } from '../context/command.ts';
+import type { JobEvent } from '../../protocol/job-messages.ts';
+import { defineCommand, NODE } from '../context/command.ts';
 import { openGateway } from '../context/open-gateway.ts';
-import { EXIT_OK } from '../output/exit-code.ts';
-import { printJson } from '../output/print.ts';
-import { formatTable, tableOptions } from '../output/table.ts';
+import { AgentJsonlOutput, AgentTextOutput } from '../job/agent-output.ts';
+import { type AgentRequest, addressAgent, conductAgent } from '../job/conduct-agent.ts';
+import { onlyRun } from '../job/conduct-job.ts';
+import { buildRequest, JOB_OPTIONS, noteUnsentStdin, refuseTwoFormats } from '../job/job-options.ts';
+import { explainEnd } from '../output/describe-run.ts';
+import { exitCodeOfRun } from '../output/exit-code.ts';
+import { type JobOutput, MissingOutput, ResultCollector } from '../output/job-output.ts';
+import { formatError, printJson, printList } from '../output/print.ts';
+import { formatTable } from '../output/table.ts';
 import { paintStatus } from '../output/terminal-style.ts';
+import { exitCodeOfLeaving, submitOnly } from './run.ts';
 
-export const agentsCommand = defineCommand({
+const list = defineCommand({
   name: 'agents',
-  usage: '[OPTIONS] [NODE]',
-  describe: 'Lists the agents: programs that take prompts, as the config of each node names them.',
-  positionals: [{ name: 'NODE', describe: 'Only those of this node', optional: true }],
-  options: {},
+  describe: 'Lists the agents: programs that take prompts, as configured on each node.',
+  positionals: [{ name: 'NODE', describe: 'Only agents of this node', optional: true }],
   examples: [
-    ['fleet agents', 'all of them'],
-    ['fleet agents --json | jq -r \'.[] | select(.agent == "coder") | .node\'', 'who has the coder'],
+    ['fleet agents', 'all agents'],
+    ['fleet agents --json | jq -r \'.[] | select(.agent == "coder") | .node\'', 'nodes that have the coder'],
   ],
   async execute(context, { positionals }) {
     const client = openGateway(context);
@@ -25,16 +32,115 @@ export const agentsCommand = defineCommand({
       .flatMap(({ name, status, capabilities }) =>
         agentsOf(capabilities).map((agent) => ({ node: name, status, agent })),
       );
-    if (context.json) {
-      printJson(context, agents);
-    } else if (agents.length === 0) {
-      context.err.write('There are no agents. A node has those that its config.yaml names: node.agents\n');
-    } else {
-      const { style } = context.out;
-      const rows = agents.map(({ node, status, agent }) => [node, paintStatus(status, style), agent]);
-      const columns = [{ header: 'NODE' }, { header: 'STATUS' }, { header: 'AGENT' }];
-      context.out.write(formatTable(columns, rows, tableOptions(context.out)));
-    }
-    return EXIT_OK;
+    return printList(
+      context,
+      agents,
+      'There are no agents. Configure them on a node: node.agents in config.yaml',
+      () => {
+        const rows = agents.map(({ node, status, agent }) => [node, paintStatus(status, context.out.style), agent]);
+        return formatTable(['NODE', 'STATUS', 'AGENT'], rows, context.out);
+      },
+    );
   },
 });
+
+const run = defineCommand({
+  name: 'agent run',
+  usage: '[OPTIONS] NODE AGENT [--] PROMPT…  or  [OPTIONS] --any [--on SELECTOR] AGENT [--] PROMPT…',
+  describe: [
+    "Sends a prompt to an agent: a program named in the node's config. Its words are joined with spaces.",
+    "The agent's text goes to stdout, its actions to stderr; --jsonl prints typed events.",
+    "The exit code is the program's; 124: timed out, 126: refused by the node, 130: canceled, 255: the fleet failed.",
+  ],
+  positionals: [
+    { name: 'NODE', describe: `${NODE.describe}; omit it with --any` },
+    { name: 'AGENT', describe: 'Name of the agent, as fleet agents shows it' },
+  ],
+  passthrough: true,
+  options: {
+    any: { type: 'boolean', describe: 'Use the least busy node that has the agent; try another if it never started' },
+    on: { type: 'string', placeholder: 'SELECTOR', describe: 'With --any: only one of these nodes' },
+    fallback: { type: 'string', placeholder: 'AGENT', describe: 'Try this agent if the first one did not start' },
+    ...JOB_OPTIONS,
+  },
+  examples: [
+    ["fleet agent run node-1 coder 'fix the failing test'", 'one agent on one node'],
+    ["fleet agent run --any --on @gpu=yes coder 'sum up README.md'", 'on the least busy node'],
+    ["fleet agent run --fallback helper --jsonl node-1 coder 'tidy up' | jq .type", 'events for a script'],
+  ],
+  async execute(context, { options, positionals, words }) {
+    refuseTwoFormats(context, options.jsonl);
+    const { agent, target, prompt } = addressAgent(positionals, words, options);
+    const request: AgentRequest = { ...buildRequest(context, options, prompt), kind: 'agent', agent, target };
+    noteUnsentStdin(context, 'only fleet run --stdin sends it');
+    if (options.async) return await submitOnly(context, request);
+    const { json, out, err } = context;
+    const {
+      job,
+      agent: taken,
+      output,
+    } = await conductAgent(context, {
+      client: openGateway(context),
+      request,
+      fallback: options.fallback,
+      createOutput: (name) => {
+        const missing = new MissingOutput({
+          ...context,
+          allowed: options['allow-truncation'],
+          machine: json || options.jsonl,
+        });
+        if (json) return new AgentResultOutput(name, missing);
+        return new WatchedOutput(
+          options.jsonl ? new AgentJsonlOutput(name, out) : new AgentTextOutput(name, context),
+          missing,
+        );
+      },
+    });
+    const left = exitCodeOfLeaving(job);
+    if (left !== undefined && job.leave !== 'interrupted') return left;
+    const ended = onlyRun(job);
+    if (output instanceof AgentResultOutput) {
+      printJson(context, { ...output.collector.resultOf(ended), agent: taken, result: output.reader.result });
+    } else if (!options.jsonl) {
+      const explanations = explainEnd(ended, request.timeoutMs, output.missing.isReported(ended.run));
+      for (const explanation of explanations) err.write(formatError(explanation));
+    }
+    return left ?? output.missing.exitCode(exitCodeOfRun(ended));
+  },
+});
+
+/** An output, and whether any of it is missing. */
+class WatchedOutput implements JobOutput {
+  readonly #output: JobOutput;
+  readonly missing: MissingOutput;
+
+  constructor(output: JobOutput, missing: MissingOutput) {
+    this.#output = output;
+    this.missing = missing;
+  }
+
+  handle(event: JobEvent): void {
+    this.#output.handle(event);
+    this.missing.handle(event);
+  }
+}
+
+/** `--json`: the whole output, and the result that the agent reported. */
+class AgentResultOutput extends WatchedOutput {
+  readonly collector: ResultCollector;
+  readonly reader: AgentReader;
+
+  constructor(agent: string, missing: MissingOutput) {
+    const collector = new ResultCollector();
+    super(collector, missing);
+    this.collector = collector;
+    this.reader = new AgentReader(agent);
+  }
+
+  override handle(event: JobEvent): void {
+    super.handle(event);
+    this.reader.handle(event);
+  }
+}
+
+export const commands = [list, run];

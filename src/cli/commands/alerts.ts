@@ -1,25 +1,26 @@
-/** `fleet alerts`: what is wrong or was, and who was told. */
-
-import { harmlessJson } from '../../shared/strip-control.ts';
-import { formatAlerts } from '../alerts/format-alerts.ts';
-import { parseCount } from '../args/values.ts';
+/** `fleet alerts …`: what is or was wrong, who was notified, and silences. */
+import type { AlertView, DeliveryView } from '../../protocol/alert-views.ts';
+import { formatDuration, formatRelativeTime } from '../../shared/duration.ts';
+import { FleetError } from '../../shared/errors.ts';
+import { harmlessJson, stripControl } from '../../shared/strip-control.ts';
+import { given, parseCount, parsePositiveDuration } from '../args/values.ts';
 import { defineCommand } from '../context/command.ts';
 import { openGateway } from '../context/open-gateway.ts';
 import { refuseTwoFormats } from '../job/job-options.ts';
-import { EXIT_OK } from '../output/exit-code.ts';
-import { printJson } from '../output/print.ts';
+import { EXIT_FLEET_FAILED, EXIT_OK } from '../output/exit-code.ts';
+import type { OutputPort } from '../output/output-port.ts';
+import { printList, printResult } from '../output/print.ts';
+import { formatTable, type TableCell } from '../output/table.ts';
 
-export const alertsCommand = defineCommand({
+const list = defineCommand({
   name: 'alerts',
-  usage: '[OPTIONS]',
   describe: [
-    'Lists alerts of now and before, the newest first, and who was told of them. The rules and receivers are gateway.alerts in',
+    'Lists current and past alerts, newest first, and who was notified. Rules and receivers are in gateway.alerts of',
     'config.yaml. docs/alerts.md',
-  ].join('\n'),
-  positionals: [],
+  ],
   options: {
-    active: { type: 'boolean', describe: 'Only those that are not over, the worst first' },
-    limit: { type: 'string', placeholder: 'N', describe: 'At most so many (100)' },
+    active: { type: 'boolean', describe: 'Only current alerts, worst first' },
+    limit: { type: 'string', placeholder: 'N', describe: 'Maximum number of alerts (100)' },
     jsonl: { type: 'boolean', describe: 'Print one JSON object a line' },
   },
   examples: [
@@ -28,14 +29,149 @@ export const alertsCommand = defineCommand({
   ],
   async execute(context, { options }) {
     refuseTwoFormats(context, options.jsonl);
-    const alerts = await openGateway(context).alerts({
-      ...(options.active ? { active: true } : {}),
-      ...(options.limit === undefined ? {} : { limit: parseCount(options.limit, '--limit') }),
-    });
-    if (context.json) printJson(context, alerts);
-    else if (options.jsonl) context.out.write(alerts.map((alert) => `${harmlessJson(alert)}\n`).join(''));
-    else if (alerts.length === 0) context.err.write(options.active ? 'Nothing is wrong.\n' : 'There were no alerts.\n');
-    else context.out.write(formatAlerts(alerts, context.clock.now(), context.out));
-    return EXIT_OK;
+    const limit = parseCount(options.limit, '--limit');
+    const alerts = await openGateway(context).alerts(given({ active: options.active || undefined, limit }));
+    if (options.jsonl) {
+      context.out.write(alerts.map((alert) => `${harmlessJson(alert)}\n`).join(''));
+      return EXIT_OK;
+    }
+    return printList(context, alerts, options.active ? 'Nothing is wrong.' : 'There are no alerts.', () =>
+      formatAlerts(alerts, context.clock.now(), context.out),
+    );
   },
 });
+
+export function formatAlerts(alerts: readonly AlertView[], now: number, out: OutputPort): string {
+  const rows = alerts.map((alert): TableCell[] => [
+    alert.id,
+    paintState(alert, out.style),
+    alert.severity,
+    alert.rule,
+    alert.node,
+    formatRelativeTime(alert.since, now),
+    alert.deliveries.map(describeDelivery).join(', '),
+    describeAlert(alert, now),
+  ]);
+  return formatTable(['ID', 'STATE', 'SEVERITY', 'RULE', 'NODE', 'SINCE', 'NOTIFIED', 'WHAT'], rows, out);
+}
+
+function paintState({ state, severity, silencedUntil }: AlertView, style: OutputPort['style']): TableCell {
+  if (state !== 'firing' || silencedUntil !== null) return { text: state, paint: style.dim };
+  return { text: state, paint: severity === 'critical' ? style.red : style.yellow };
+}
+
+function describeAlert({ summary, silencedUntil, resolvedAt, reason }: AlertView, now: number): string {
+  const parts = [summary];
+  if (silencedUntil !== null) parts.push(`silenced, ends ${formatRelativeTime(silencedUntil, now)}`);
+  if (resolvedAt !== null) parts.push(`resolved ${formatRelativeTime(resolvedAt, now)}`);
+  if (reason !== null) parts.push(reason);
+  return parts.join('; ');
+}
+
+/** `ops` when delivered, `ops: given up (HTTP 404)` when not. */
+function describeDelivery({ receiver, event, outcome, error }: DeliveryView): string {
+  const what = event === 'resolved' ? `${receiver} (resolved)` : receiver;
+  if (outcome === 'delivered') return what;
+  const why = error === null ? '' : ` (${error})`;
+  return `${what}: ${outcome === 'waiting' ? 'waiting' : 'given up'}${why}`;
+}
+
+const silence = defineCommand({
+  name: 'alerts silence',
+  usage: 'WHAT --for DURATION [--reason TEXT]',
+  describe: [
+    'Sends no notifications about a rule, a node or one alert for a while. Alerts are still recorded and shown, and health checks',
+    'ignore them. Alerts that still fire when the silence ends are then notified.',
+  ],
+  positionals: [{ name: 'WHAT', describe: 'Name of a rule or node, or id of an alert' }],
+  options: {
+    for: { type: 'string', placeholder: 'DURATION', describe: 'How long' },
+    reason: { type: 'string', placeholder: 'TEXT', describe: 'Reason, shown to others' },
+  },
+  examples: [
+    ["fleet alerts silence node-1 --for 2h --reason 'new disk'", 'one node during maintenance'],
+    ['fleet alerts silence flapping --for 1d', 'one rule'],
+  ],
+  async execute(context, { options, positionals }) {
+    if (options.for === undefined) {
+      throw new FleetError('usage', 'a silence needs an end', { hint: 'Say how long: --for 2h' });
+    }
+    const forMs = parsePositiveDuration(options.for, '--for');
+    const silence = await openGateway(context).silence({
+      what: positionals.WHAT,
+      forMs,
+      ...given({ reason: options.reason }),
+    });
+    return printResult(
+      context,
+      silence,
+      ({ kind, what }) => `${kind} ${what}: silenced for ${formatDuration(forMs)}\n`,
+    );
+  },
+});
+
+const unsilence = defineCommand({
+  name: 'alerts unsilence',
+  describe: 'Ends a silence early.',
+  positionals: [{ name: 'WHAT', describe: 'The silenced rule, node or alert, or the id of the silence' }],
+  examples: [
+    ['fleet alerts unsilence node-1', 'after maintenance'],
+    ['fleet alerts unsilence flapping --json', 'for scripts'],
+  ],
+  async execute(context, { positionals }) {
+    const ended = await openGateway(context).unsilence(positionals.WHAT);
+    return printResult(context, ended, () =>
+      ended.map(({ kind, what }) => `${kind} ${what}: no longer silenced\n`).join(''),
+    );
+  },
+});
+
+const silences = defineCommand({
+  name: 'alerts silences',
+  describe: 'Lists silences: what, until when, why and by whom.',
+  examples: [
+    ['fleet alerts silences', 'what is silenced'],
+    ["fleet alerts silences --json | jq -r '.[].what'", 'for scripts'],
+  ],
+  async execute(context) {
+    return printList(context, await openGateway(context).silences(), 'Nothing is silenced.', (all) => {
+      const now = context.clock.now();
+      const rows = all.map(({ id, kind, what, until, by, reason }) => [
+        id,
+        kind,
+        what,
+        formatRelativeTime(until, now),
+        by,
+        reason ?? '',
+      ]);
+      return formatTable(['ID', 'KIND', 'WHAT', 'ENDS', 'BY', 'WHY'], rows, context.out);
+    });
+  },
+});
+
+const test = defineCommand({
+  name: 'alerts test',
+  describe: [
+    'Sends one test message to each receiver, or to one of them, and shows the result. It is not retried.',
+    'Exit code: 0 if all receivers accepted it, else 255.',
+  ],
+  positionals: [{ name: 'RECEIVER', describe: 'Only this receiver', optional: true }],
+  examples: [
+    ['fleet alerts test', 'all receivers'],
+    ['fleet alerts test ops-chat --json', 'one, for scripts'],
+  ],
+  async execute(context, { positionals }) {
+    const results = await openGateway(context).testAlerts(positionals.RECEIVER);
+    printResult(context, results, () =>
+      results
+        .map(({ receiver, kind, delivered, error, durationMs }) => {
+          const what = delivered ? `delivered in ${durationMs} ms` : `NOT delivered: ${error ?? 'unknown'}`;
+          return `${stripControl(`${receiver} (${kind}): ${what}`)}\n`;
+        })
+        .join(''),
+    );
+    return results.every(({ delivered }) => delivered) ? EXIT_OK : EXIT_FLEET_FAILED;
+  },
+});
+
+export const commands = [list, silence, unsilence, silences, test];

@@ -3,7 +3,7 @@ import type { Flow, SubmitJobRequest } from '../../protocol/job-messages.ts';
 import { foldNodeNames } from '../../protocol/node-set.ts';
 import { ALL, ALL_CONNECTED } from '../../protocol/selector.ts';
 import { FleetError } from '../../shared/errors.ts';
-import { parseCount } from '../args/values.ts';
+import { given, parseCount } from '../args/values.ts';
 import { defineCommand, type OptionValues } from '../context/command.ts';
 import type { CliContext } from '../context/context.ts';
 import { openGateway } from '../context/open-gateway.ts';
@@ -20,36 +20,35 @@ import { exitCodeOfLeaving, submitOnly } from './run.ts';
 
 const OPTIONS = {
   on: { type: 'string', placeholder: 'SELECTOR', describe: 'Which nodes (all that are connected)' },
-  all: { type: 'boolean', describe: 'All nodes: those that are offline count as failed, or wait with --expires' },
-  exclude: { type: 'string', alias: 'x', placeholder: 'SELECTOR', describe: 'But not these' },
-  'dry-run': { type: 'boolean', describe: 'Only say which nodes are meant' },
-  fanout: { type: 'string', alias: 'f', placeholder: 'N', describe: 'At most so many at once' },
-  ramp: { type: 'boolean', describe: 'First one node, then 2, 4, …, each batch after the one before' },
-  'max-errors': { type: 'string', placeholder: 'N|N%', describe: 'After more failures than this, begin no more' },
-  gather: { type: 'boolean', alias: 'b', describe: 'Show equal output once, at the end' },
+  all: { type: 'boolean', describe: 'All nodes: offline nodes count as failed, or are waited for with --expires' },
+  exclude: { type: 'string', alias: 'x', placeholder: 'SELECTOR', describe: 'Except these' },
+  'dry-run': { type: 'boolean', describe: 'Only show which nodes match' },
+  fanout: { type: 'string', alias: 'f', placeholder: 'N', describe: 'Maximum number of nodes at once' },
+  ramp: { type: 'boolean', describe: 'Start with one node, then 2, 4, …, each batch after the previous one' },
+  'max-errors': { type: 'string', placeholder: 'N|N%', describe: 'Start no more runs after more failures than this' },
+  gather: { type: 'boolean', alias: 'b', describe: 'Show identical output once, at the end' },
   diff: { type: 'boolean', describe: 'Show how outputs differ from the most common one' },
-  'no-label': { type: 'boolean', alias: 'N', describe: 'Lines without the name of their node' },
-  outdir: { type: 'string', placeholder: 'DIR', describe: 'Also keep the output in DIR/NODE.out and DIR/NODE.err' },
-  'exit-zero': { type: 'boolean', describe: 'Exit with 0 whatever becomes of the runs' },
+  'no-label': { type: 'boolean', alias: 'N', describe: 'Do not prefix lines with the node name' },
+  outdir: { type: 'string', placeholder: 'DIR', describe: 'Also write the output to DIR/NODE.out and DIR/NODE.err' },
+  'exit-zero': { type: 'boolean', describe: 'Exit with 0 whatever the results' },
   ...JOB_OPTIONS,
 } as const;
 
 type Options = OptionValues<typeof OPTIONS>;
 
-export const broadcastCommand = defineCommand({
+const broadcast = defineCommand({
   name: 'broadcast',
   usage: '[OPTIONS] [--] COMMAND…',
   describe: [
-    'Runs a command on many nodes at once; by default on all that are connected.',
+    'Runs a command on many nodes at once; by default on all connected nodes.',
     'A selector has names, * and ?, sets such as web-[1-20], @label:K=V, @online, @all; "," union, "&" intersection,',
     '"!" difference. The exit code is the largest of all runs.',
-  ].join('\n'),
-  positionals: [],
+  ],
   passthrough: true,
   options: OPTIONS,
   examples: [
-    ['fleet broadcast uptime', 'on all that are connected'],
-    ["fleet broadcast --on 'web-[1-20],@site=berlin' -b uname -r", 'on some, equal output shown once'],
+    ['fleet broadcast uptime', 'on all connected nodes'],
+    ["fleet broadcast --on 'web-[1-20],@site=berlin' -b uname -r", 'on some, identical output shown once'],
     ['fleet broadcast --ramp --max-errors 5% -- systemctl restart app', 'carefully'],
   ],
   async execute(context, { options, words }) {
@@ -59,7 +58,7 @@ export const broadcastCommand = defineCommand({
     const flow = buildFlow(options);
     const request = {
       ...buildRequest(context, options, words),
-      target: { selector, ...(options.exclude === undefined ? {} : { exclude: options.exclude }) },
+      target: { selector, ...given({ exclude: options.exclude }) },
       ...(Object.keys(flow).length === 0 ? {} : { flow }),
     };
     noteUnsentStdin(context, 'only fleet run --stdin sends it');
@@ -74,18 +73,12 @@ async function conduct(
   options: Options,
 ): Promise<number> {
   const { out, err } = context;
+  const ports = { stdout: out, stderr: err };
   const isForPeople = !context.json && !options.jsonl;
+  const isGathered = options.gather || options.diff;
   const collector = new ResultCollector();
   const gathered = new GatheredOutput();
-  const live = new LiveOutput({
-    ports: { stdout: out, stderr: err },
-    unlabeled: options['no-label'],
-    clock: context.clock,
-  });
-  const isGathered = options.gather || options.diff;
-  const outputs: JobOutput[] = [
-    context.json ? collector : options.jsonl ? new JsonlOutput(out) : isGathered ? gathered : live,
-  ];
+  const live = new LiveOutput({ ports, unlabeled: options['no-label'], clock: context.clock });
   const missing = new MissingOutput({
     out,
     err,
@@ -93,21 +86,16 @@ async function conduct(
     machine: !isForPeople,
     files: options.outdir !== undefined,
   });
-  outputs.push(missing);
+  const outputs: JobOutput[] = [
+    context.json ? collector : options.jsonl ? new JsonlOutput(out) : isGathered ? gathered : live,
+    missing,
+  ];
   if (options.outdir !== undefined) {
     const folder = new FolderOutput(options.outdir);
     folder.open();
     outputs.push(folder);
   }
-  const job = await conductJob(context, {
-    client: openGateway(context),
-    request,
-    output: {
-      handle(event) {
-        for (const output of outputs) output.handle(event);
-      },
-    },
-  });
+  const job = await conductJob(context, { client: openGateway(context), request, outputs });
   const runs = job.ended.toSorted((a, b) => a.index - b.index);
   live.close();
   if (context.json) {
@@ -115,7 +103,7 @@ async function conduct(
     printJson(context, { job: job.job, runs: results, counts: countOutcomes(runs), notTried: job.notTried });
   } else if (isForPeople && isGathered) {
     gathered.close();
-    if (options.gather) printGroups(gathered, { stdout: out, stderr: err }, out.style.cyan);
+    if (options.gather) printGroups(gathered, ports, out.style.cyan);
     if (options.diff) await printDiff(gathered, context);
   }
   if (isForPeople) summarize(context, { ...job, ended: runs }, missing, request.timeoutMs);
@@ -129,7 +117,7 @@ function summarize(
   missing: MissingOutput,
   timeoutMs: number | undefined,
 ): void {
-  const truncated = runs.filter((run) => run.truncated && run.state === 'exited' && !missing.isTold(run.run));
+  const truncated = runs.filter((run) => run.truncated && run.state === 'exited' && !missing.isReported(run.run));
   for (const explanation of truncated.flatMap((run) => explainEnd(run, timeoutMs))) err.write(formatError(explanation));
   const allWell = exitCodeOfBroadcast(runs) === 0;
   if (runs.length === 0 || (allWell && notTried.length === 0 && !err.isTerminal)) return;
@@ -138,7 +126,7 @@ function summarize(
 
 /** @throws FleetError `usage`. */
 export function selectorOf({ on, all }: { on?: string | undefined; all?: boolean | undefined }): string {
-  if (on !== undefined && all) throw new FleetError('usage', 'give either --on or --all');
+  if (on !== undefined && all) throw new FleetError('usage', 'use either --on or --all');
   return on ?? (all ? ALL : ALL_CONNECTED);
 }
 
@@ -150,23 +138,24 @@ async function dryRun(context: CliContext, selector: string, exclude: string | u
     printJson(context, { selector, exclude: exclude ?? null, count: names.length, folded, nodes: names });
     return EXIT_OK;
   }
-  context.err.write(names.length === 0 ? 'no node\n' : `${folded} (${names.length})\n`);
+  context.err.write(names.length === 0 ? 'no nodes match\n' : `${folded} (${names.length})\n`);
   context.out.write(names.map((name) => `${name}\n`).join(''));
   return EXIT_OK;
 }
 
 /** @throws FleetError `usage`. */
 export function buildFlow(options: Pick<Options, 'fanout' | 'ramp' | 'max-errors'>): Flow {
-  const { fanout, ramp } = options;
   const maxErrors = options['max-errors'];
   if (maxErrors !== undefined && !/^\d{1,9}%?$/.test(maxErrors)) {
-    throw new FleetError('usage', `--max-errors is neither a number nor a percentage: ${maxErrors}`, {
-      hint: 'Write it like --max-errors 3 or --max-errors 5%.',
+    throw new FleetError('usage', `--max-errors must be a number or a percentage: ${maxErrors}`, {
+      hint: 'For example: --max-errors 3 or --max-errors 5%.',
     });
   }
-  return {
-    ...(fanout === undefined ? {} : { fanout: parseCount(fanout, '--fanout') }),
-    ...(ramp ? { ramp } : {}),
-    ...(maxErrors === undefined ? {} : { maxErrors }),
-  };
+  return given({
+    fanout: parseCount(options.fanout, '--fanout'),
+    ramp: options.ramp || undefined,
+    maxErrors,
+  });
 }
+
+export const commands = [broadcast];

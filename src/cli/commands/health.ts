@@ -1,101 +1,174 @@
-/** `fleet health`: how the nodes are now, worst first, with the exit code of a Nagios plugin. */
-
+/** `fleet health …`: node health now and over a period, with the exit codes of Nagios plugins. */
+import { pipeline } from 'node:stream/promises';
+import type { AlertView } from '../../protocol/alert-views.ts';
 import type { HealthView } from '../../protocol/views.ts';
 import { formatDuration, formatRelativeTime } from '../../shared/duration.ts';
-import { stripControl } from '../../shared/strip-control.ts';
-import { formatAlerts } from '../alerts/format-alerts.ts';
+import { toFleetError } from '../../shared/errors.ts';
+import { stripControl, stripControlInLines } from '../../shared/strip-control.ts';
+import { writeAtomically } from '../../shared/write-atomically.ts';
+import { parsePositiveDuration } from '../args/values.ts';
 import { defineCommand } from '../context/command.ts';
+import type { CliContext } from '../context/context.ts';
 import { openGateway } from '../context/open-gateway.ts';
-import { formatHealthDay } from '../health/format-health-day.ts';
-import { exitCodeOfHealthAndAlerts } from '../health/health-exit-code.ts';
-import { processQuery, showProcesses } from '../health/show-processes.ts';
-import { unknownWithoutGateway } from '../health/unknown-health.ts';
+import { EXIT_FLEET_FAILED, EXIT_OK, exitCodeOfError } from '../output/exit-code.ts';
+import { formatMs, formatPercent } from '../output/figures.ts';
 import type { OutputPort } from '../output/output-port.ts';
-import { printJson } from '../output/print.ts';
-import { formatTable, tableOptions } from '../output/table.ts';
+import { printError, printJson, printResult } from '../output/print.ts';
+import { formatTable, right } from '../output/table.ts';
 import { paintStatus } from '../output/terminal-style.ts';
+import { formatAlerts } from './alerts.ts';
+import { formatHealthDay, formatProcesses, processQuery } from './node-health.ts';
+import { NO_NODES } from './nodes.ts';
 
-export const healthCommand = defineCommand({
+const EXIT_HEALTH_UNKNOWN = 3;
+
+const health = defineCommand({
   name: 'health',
   usage: '[NODE]',
   describe: [
-    'Shows how the nodes are now, one line a node, the worst first; of a single node also how it was over the last 24 hours.',
-    'LINK and MACHINE are scores from 0 to 100: docs/health.md tells how.',
-    'Exit code, as Nagios has it: 0 all well, 1 limited or a warning fires, 2 error, offline or a critical alert fires, 3 unknown.',
-  ].join('\n'),
-  positionals: [{ name: 'NODE', describe: 'Only this one', optional: true }],
+    'Shows the health of the nodes, one line a node, worst first; for a single node also its last 24 hours.',
+    'LINK and MACHINE are scores from 0 to 100: docs/health.md explains them.',
+    'Exit code, as Nagios defines it: 0 all well, 1 limited or a warning fires, 2 error, offline or a critical alert fires, 3 unknown.',
+  ],
+  positionals: [{ name: 'NODE', describe: 'Only this node', optional: true }],
   options: {
-    processes: {
-      type: 'boolean',
-      describe: 'What uses NODE right now: its processes, asked of it, names without arguments',
-    },
-    sort: { type: 'string', describe: 'Of --processes, what counts (cpu)', choices: ['cpu', 'mem'] },
-    limit: { type: 'string', placeholder: 'N', describe: 'Of --processes, at most so many (10; 50 at most)' },
+    processes: { type: 'boolean', describe: 'Show what uses NODE right now: its processes, without their arguments' },
+    sort: { type: 'string', describe: 'With --processes: sort by (cpu)', choices: ['cpu', 'mem'] },
+    limit: { type: 'string', placeholder: 'N', describe: 'With --processes: maximum number (10; at most 50)' },
   },
   examples: [
     ['fleet health', 'all nodes'],
     ['fleet health node-1 --json | jq -r .status', 'one, for scripts'],
-    ['fleet health node-1 --processes --sort mem', 'what fills its memory'],
+    ['fleet health node-1 --processes --sort mem', 'what uses its memory'],
   ],
   async execute(context, { positionals, options }) {
     const query = processQuery(positionals.NODE, options);
     return await unknownWithoutGateway(context, async () => {
+      const client = openGateway(context);
       if (options.processes && positionals.NODE !== undefined) {
-        return await showProcesses(context, positionals.NODE, query);
+        const processes = await client.processes(positionals.NODE, query);
+        return printResult(context, processes, (view) => formatProcesses(view, context.out));
       }
-      const view = await openGateway(context).health(positionals.NODE);
-      const faults = view.faults ?? [];
-      if (!context.json)
-        for (const fault of faults) context.out.write(`FAULT of the gateway: ${stripControl(fault)}\n`);
+      const view = await client.health(positionals.NODE);
       if (context.json) printJson(context, view);
-      else if (view.nodes.length === 0)
-        context.err.write('There are no nodes yet. Make a code for one: fleet invite\n');
-      else {
-        context.out.write(formatHealth(view, context.clock.now(), context.out));
-        if (view.alerts.length > 0) {
-          context.out.write(`\n${formatAlerts(view.alerts, context.clock.now(), context.out)}`);
-        }
-        const width = context.out.size()?.columns;
-        if (view.day !== undefined) context.out.write(`\n${formatHealthDay(view.day, context.clock.now(), width)}`);
-      }
+      else printHealth(context, view);
       return exitCodeOfHealthAndAlerts(view.status, view.alerts);
     });
   },
 });
 
-const COLUMNS = [
-  { header: 'NAME' },
-  { header: 'STATUS' },
-  { header: 'CPU', align: 'right' },
-  { header: 'LOAD', align: 'right' },
-  { header: 'MEM', align: 'right' },
-  { header: 'DISK', align: 'right' },
-  { header: 'RTT', align: 'right' },
-  { header: 'LINK', align: 'right' },
-  { header: 'MACHINE', align: 'right' },
-  { header: 'UP', align: 'right' },
-  { header: 'LAST SEEN' },
-  { header: 'WHY' },
-] as const;
+function printHealth({ out, err, clock }: CliContext, { nodes, alerts, day, faults = [] }: HealthView): void {
+  for (const fault of faults) out.write(`FAULT of the gateway: ${stripControl(fault)}\n`);
+  if (nodes.length === 0) {
+    err.write(`${NO_NODES}\n`);
+    return;
+  }
+  const now = clock.now();
+  out.write(formatHealth(nodes, now, out));
+  if (alerts.length > 0) out.write(`\n${formatAlerts(alerts, now, out)}`);
+  if (day !== undefined) out.write(`\n${formatHealthDay(day, now, out.size()?.columns)}`);
+}
 
-function formatHealth({ nodes }: HealthView, now: number, out: OutputPort): string {
+const COLUMNS = [
+  'NAME',
+  'STATUS',
+  ...['CPU', 'LOAD', 'MEM', 'DISK', 'RTT', 'LINK', 'MACHINE', 'UP'].map(right),
+  'LAST SEEN',
+  'WHY',
+];
+
+function formatHealth(nodes: HealthView['nodes'], now: number, out: OutputPort): string {
   const rows = nodes.map((node) => [
     node.name,
     paintStatus(node.status, out.style),
-    percent(node.cpuPct),
-    node.load1 === null ? '' : node.load1.toFixed(2),
-    percent(node.memUsedPct),
-    percent(node.diskUsedPct),
-    node.rttMs === null ? '' : `${node.rttMs < 10 ? node.rttMs.toFixed(1) : Math.round(node.rttMs)} ms`,
-    node.linkScore === null ? '' : String(node.linkScore),
-    node.machineScore === null ? '' : String(node.machineScore),
+    formatPercent(node.cpuPct),
+    node.load1?.toFixed(2) ?? '',
+    formatPercent(node.memUsedPct),
+    formatPercent(node.diskUsedPct),
+    formatMs(node.rttMs),
+    String(node.linkScore ?? ''),
+    String(node.machineScore ?? ''),
     node.uptimeS === null ? '' : formatDuration(node.uptimeS * 1000),
     formatRelativeTime(node.lastSeenAt, now),
     node.reasons.join(', '),
   ]);
-  return formatTable(COLUMNS, rows, tableOptions(out));
+  return formatTable(COLUMNS, rows, out);
 }
 
-function percent(value: number | null): string {
-  return value === null ? '' : `${Math.round(value)} %`;
+const report = defineCommand({
+  name: 'health report',
+  describe: [
+    'Reports node health over a period. The file of --out is replaced atomically.',
+    'Exit code, as Nagios defines it: 0 all well, 1 limited, 2 error or offline, 3 unknown.',
+  ],
+  options: {
+    since: { type: 'string', placeholder: 'DURATION', describe: 'Length of the period (24h)' },
+    format: { type: 'string', describe: 'Format (text)', choices: ['text', 'json', 'md', 'html', 'csv'] },
+    out: { type: 'string', placeholder: 'FILE', describe: 'Write to this file instead of stdout' },
+    'exit-zero': { type: 'boolean', describe: 'Exit with 0 whatever the health' },
+  },
+  examples: [
+    ['fleet health report', 'the last 24 hours'],
+    ['fleet health report --since 7d --format html --out /var/www/fleet.html', 'in a crontab'],
+  ],
+  async execute(context, { options }) {
+    const periodMs = parsePositiveDuration(options.since ?? '24h', '--since');
+    const format = options.format ?? (context.json ? 'json' : 'text');
+    return await unknownWithoutGateway(context, async () => {
+      const since = context.clock.now() - periodMs;
+      const { status, body } = await openGateway(context).healthReport({ since, format });
+      if (options.out !== undefined) await writeAtomically(options.out, body);
+      else {
+        await pipeline(body, async (chunks: AsyncIterable<Buffer>) => {
+          const decoder = new TextDecoder();
+          for await (const chunk of chunks) {
+            context.out.write(stripControlInLines(decoder.decode(chunk, { stream: true })));
+            await context.out.ready();
+          }
+        });
+      }
+      return options['exit-zero'] ? EXIT_OK : exitCodeOfHealth(status);
+    });
+  },
+});
+
+/** Health checks exit with "unknown" where other commands say that the fleet failed. @throws FleetError for a mistake of the caller. */
+async function unknownWithoutGateway(context: CliContext, check: () => Promise<number>): Promise<number> {
+  try {
+    return await check();
+  } catch (error) {
+    const failure = toFleetError(error);
+    const isUnknown = failure.code === 'storage_corrupt' || exitCodeOfError(failure.code) === EXIT_FLEET_FAILED;
+    if (failure.code === 'storage_failed' || !isUnknown) throw failure;
+    printError(failure, { ...context, debug: false });
+    return EXIT_HEALTH_UNKNOWN;
+  }
 }
+
+/** The worse of the status and of the firing alerts that are not silenced. */
+export function exitCodeOfHealthAndAlerts(
+  status: string,
+  alerts: readonly Pick<AlertView, 'severity' | 'silencedUntil'>[],
+): number {
+  const code = exitCodeOfHealth(status);
+  if (code === EXIT_HEALTH_UNKNOWN) return code;
+  const active = alerts.filter(({ silencedUntil }) => silencedUntil === null);
+  return Math.max(code, ...active.map(({ severity }) => (severity === 'critical' ? 2 : 1)));
+}
+
+/** CLI.md, "Exit codes". 3 for anything else: no nodes, no gateway, a status of a later version. */
+export function exitCodeOfHealth(status: string): number {
+  switch (status) {
+    case 'online':
+      return 0;
+    case 'limited':
+      return 1;
+    case 'error':
+    case 'offline':
+      return 2;
+    default:
+      return EXIT_HEALTH_UNKNOWN;
+  }
+}
+
+export const commands = [health, report];

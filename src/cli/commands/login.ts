@@ -1,30 +1,29 @@
-/** `fleet login`: makes this person known to a gateway elsewhere, and that gateway to this home. */
+/** `fleet login` and `fleet logout`: which remote gateway this home uses, and as whom. */
 import { existsSync } from 'node:fs';
 import { sanitizeName } from '../../protocol/sanitize-name.ts';
 import { gatewayPaths } from '../../shared/home.ts';
 import { shellQuote } from '../../shared/pasted.ts';
 import { defineCommand } from '../context/command.ts';
-import { EXIT_OK } from '../output/exit-code.ts';
-import { printJson } from '../output/print.ts';
+import { printResult } from '../output/print.ts';
 
-export const loginCommand = defineCommand({
+const login = defineCommand({
   name: 'login',
   usage: '[HOST[:PORT]] [--code CODE]',
   describe: [
-    "Pairs this person's key with a gateway, by a code from `fleet invite --role viewer|operator|admin`. From then on",
-    'commands of this home go there over SSH. Without a code it renews what is there. The key is HOME/person/id_ed25519.',
-  ].join('\n'),
+    'Pairs your key with a gateway, using a code from `fleet invite --role viewer|operator|admin`. From then on the commands of this home',
+    'go there over SSH. Without a code it renews the login. The key is HOME/person/id_ed25519.',
+  ],
   positionals: [
     { name: 'HOST', describe: 'The gateway: host or host:port (--gateway, FLEET_GATEWAY)', optional: true },
   ],
   options: {
     code: { type: 'string', placeholder: 'CODE', describe: 'From `fleet invite` (FLEET_CODE)' },
-    name: { type: 'string', placeholder: 'NAME', describe: 'Your name on the gateway (the one of your account here)' },
+    name: { type: 'string', placeholder: 'NAME', describe: 'Your name on the gateway (your account name)' },
   },
   examples: [
     ['fleet login gw.example.org --code 7k3f-9m2q-x0zt-4hcv', 'the first time'],
-    ['fleet login', 'look whether the default gateway still lets you in'],
-    ['fleet --gateway gw2.example.org:2222 nodes', 'use another one than the default, once logged in there'],
+    ['fleet login', 'check that the default gateway still accepts you'],
+    ['fleet --gateway gw2.example.org:2222 nodes', 'use a gateway other than the default, once logged in'],
   ],
   async execute(context, { options, positionals }) {
     const { home, env, services } = context;
@@ -37,15 +36,36 @@ export const loginCommand = defineCommand({
       suggestedName: account,
       keyComment: `${account}@${context.hostname()} (fleet)`,
     });
-    if (context.json) printJson(context, result);
-    else {
-      context.out.write(`logged in at ${result.gateway} as ${result.name} (${result.role})\n`);
-      if (existsSync(gatewayPaths(home).folder)) {
-        context.err.write(
-          `This home has a gateway of its own; reach this one with --gateway ${shellQuote(result.gateway)}\n`,
-        );
-      }
+    const exitCode = printResult(
+      context,
+      result,
+      ({ gateway, name, role }) => `logged in to ${gateway} as ${name} (${role})\n`,
+    );
+    if (!context.json && existsSync(gatewayPaths(home).folder)) {
+      const flag = `--gateway ${shellQuote(result.gateway)}`;
+      context.err.write(`This home has a gateway of its own; to use the one you logged in to: ${flag}\n`);
     }
-    return EXIT_OK;
+    return exitCode;
   },
 });
+
+const logout = defineCommand({
+  name: 'logout',
+  usage: '[HOST[:PORT]]',
+  describe: [
+    'Removes the token and host key of a gateway from this home. The gateway still knows your key; an admin revokes it there',
+    'with `fleet keys revoke`.',
+  ],
+  positionals: [{ name: 'HOST', describe: 'Which gateway (the default one)', optional: true }],
+  examples: [
+    ['fleet logout', 'the default gateway'],
+    ['fleet logout gw2.example.org:2222', 'another one'],
+  ],
+  async execute(context, { positionals }) {
+    const { home, services } = context;
+    const gateway = await services.logout({ home, gateway: positionals.HOST ?? context.gateway });
+    return printResult(context, { gateway }, () => `logged out of ${gateway}\n`);
+  },
+});
+
+export const commands = [login, logout];

@@ -1,4 +1,4 @@
-/** What a command of the command line is made of: words, options, examples, and what it does. */
+/** What a command consists of: name, options, examples, and what it does; and the options that all commands share. */
 import type { CliContext } from './context.ts';
 
 export interface Option {
@@ -7,10 +7,10 @@ export interface Option {
   /** One letter. */
   readonly alias?: string;
   readonly describe: string;
-  /** What stands for the value in the help, such as `DURATION`. */
+  /** Stands for the value in the help, such as `DURATION`. */
   readonly placeholder?: string;
   readonly choices?: readonly string[];
-  /** Its values may begin with a dash, as one base64url text in 64 does; what follows is the value, whatever it looks like. */
+  /** The value may begin with a dash, as one base64url text in 64 does; the next word is the value, whatever it looks like. */
   readonly dashed?: true;
 }
 
@@ -20,7 +20,7 @@ export interface Positional {
   readonly name: string;
   readonly describe: string;
   readonly optional?: true;
-  /** Takes all that is left, one or more. Only the last can. */
+  /** Takes all remaining words, at least one. Only for the last. */
   readonly many?: true;
   readonly choices?: readonly string[];
 }
@@ -44,35 +44,42 @@ export type PositionalValues<P extends readonly Positional[]> = {
 export interface Invocation<O extends OptionTable, P extends readonly Positional[]> {
   readonly options: OptionValues<O>;
   readonly positionals: PositionalValues<P>;
-  /** The words of the command for a node, when the spec is `passthrough`. */
+  /** With `passthrough`: the words of the command for a node. */
   readonly words: readonly string[];
 }
 
 export interface CommandSpec<O extends OptionTable, P extends readonly Positional[]> {
-  /** As they are typed: `run`, `nodes show`. */
+  /** As typed: `run`, `nodes show`. */
   readonly name: string;
-  /** What follows the name in the usage line. */
-  readonly usage: string;
-  /** What it does, for the help; may have several lines. */
-  readonly describe: string;
-  readonly positionals: P;
-  /** Options end at the first word behind the positionals, as with ssh; from there on everything is a command for a node. */
+  /** What follows the name in the usage line, unless options and positionals say it all. */
+  readonly usage?: string;
+  /** What it does, for the help; several lines if need be. */
+  readonly describe: string | readonly string[];
+  readonly positionals?: P;
+  /** Options end at the first word after the positionals, as with ssh; the rest is a command for a node. */
   readonly passthrough?: true;
-  readonly options: O;
-  /** At least two, each with what it is for. */
+  readonly options?: O;
+  /** At least two, each with its purpose. */
   readonly examples: readonly (readonly [command: string, purpose: string])[];
   /** Resolves with the exit code. */
   execute(context: CliContext, invocation: Invocation<O, P>, registry: CommandRegistry): Promise<number>;
 }
 
-/** What was given to a command whose own types are forgotten. */
+/** The invocation of a command of any type. */
 export interface AnyInvocation {
   readonly options: Readonly<Record<string, boolean | string | readonly string[] | undefined>>;
   readonly positionals: Readonly<Record<string, string | readonly string[] | undefined>>;
   readonly words: readonly string[];
 }
 
-export interface Command extends Omit<CommandSpec<OptionTable, readonly Positional[]>, 'execute'> {
+export interface Command {
+  readonly name: string;
+  readonly usage: string;
+  readonly describe: string;
+  readonly positionals: readonly Positional[];
+  readonly passthrough?: true;
+  readonly options: OptionTable;
+  readonly examples: readonly (readonly [command: string, purpose: string])[];
   execute(context: CliContext, invocation: AnyInvocation, registry: CommandRegistry): Promise<number>;
 }
 
@@ -93,22 +100,33 @@ export interface CommandGroup {
   readonly examples: Command['examples'];
 }
 
-/** Keeps the types of options and positionals inside the command, and forgets them outside. */
-export function defineCommand<const O extends OptionTable, const P extends readonly Positional[]>(
-  spec: CommandSpec<O, P>,
-): Command {
-  return spec as unknown as Command;
+/** Checks the types of options and positionals inside the command, and hides them outside. */
+export function defineCommand<
+  const O extends OptionTable = Record<never, Option>,
+  const P extends readonly Positional[] = readonly [],
+>(spec: CommandSpec<O, P>): Command {
+  const { describe, options = {}, positionals = [], usage = usageOf(options, positionals) } = spec;
+  const text = typeof describe === 'string' ? describe : describe.join('\n');
+  return { ...spec, usage, describe: text, options, positionals } as unknown as Command;
 }
 
+function usageOf(options: OptionTable, positionals: readonly Positional[]): string {
+  const words = positionals.map(({ name, optional }) => (optional ? `[${name}]` : name));
+  return [...(Object.keys(options).length === 0 ? [] : ['[OPTIONS]']), ...words].join(' ');
+}
+
+export const NODE = { name: 'NODE', describe: 'Name, id or unique id prefix' } as const satisfies Positional;
+
+/** Options of every command, before or after its name. */
 export const GLOBAL_OPTIONS = {
-  home: { type: 'string', placeholder: 'DIR', describe: 'Folder that holds everything (FLEET_HOME, ~/.fleet)' },
+  home: { type: 'string', placeholder: 'DIR', describe: 'Folder for all data (FLEET_HOME, ~/.fleet)' },
   config: { type: 'string', placeholder: 'FILE', describe: 'Config file (FLEET_CONFIG, HOME/config.yaml)' },
   gateway: {
     type: 'string',
     placeholder: '[USER@]HOST[:PORT]',
-    describe: 'A gateway elsewhere, after fleet login (FLEET_GATEWAY)',
+    describe: 'A remote gateway, after fleet login (FLEET_GATEWAY)',
   },
   json: { type: 'boolean', describe: 'Print one JSON document' },
-  debug: { type: 'boolean', describe: 'Show the stack of an error' },
+  debug: { type: 'boolean', describe: 'Show stack traces of errors' },
   help: { type: 'boolean', alias: 'h', describe: 'Show this help' },
 } as const satisfies OptionTable;

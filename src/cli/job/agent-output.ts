@@ -1,4 +1,4 @@
-/** What an agent does, for a person: its text on stdout, and on stderr its tools and its troubles. Or as JSON, one event a line. */
+/** An agent's events: for people, its text on stdout, its tools and errors on stderr; or as JSON, one event a line. */
 import { AgentReader } from '../../client/agent-reader.ts';
 import type { AgentEvent } from '../../protocol/agent/agent-events.ts';
 import type { JobEvent } from '../../protocol/job-messages.ts';
@@ -6,7 +6,7 @@ import { harmlessJson, stripControl } from '../../shared/strip-control.ts';
 import type { JobOutput } from '../output/job-output.ts';
 import type { OutputPort } from '../output/output-port.ts';
 
-/** Of a tool's input, in a line for a person; characters. */
+/** A longer tool input is shortened, characters. */
 const MAX_INPUT_LENGTH = 160;
 
 export class AgentJsonlOutput implements JobOutput {
@@ -19,15 +19,15 @@ export class AgentJsonlOutput implements JobOutput {
   }
 
   handle(event: JobEvent): void {
-    for (const told of this.#reader.handle(event)) this.#out.write(`${harmlessJson(told)}\n`);
+    for (const agentEvent of this.#reader.handle(event)) this.#out.write(`${harmlessJson(agentEvent)}\n`);
   }
 }
 
 export class AgentTextOutput implements JobOutput {
   readonly #ports: { out: OutputPort; err: OutputPort };
   readonly #reader: AgentReader;
-  /** Whether the agent has said anything on stdout, and whether that ends within a line. */
-  #spoke = false;
+  #hasOutput = false;
+  /** Whether stdout is in the middle of a line. */
   #inLine = false;
 
   constructor(agent: string, ports: { out: OutputPort; err: OutputPort }) {
@@ -36,14 +36,14 @@ export class AgentTextOutput implements JobOutput {
   }
 
   handle(event: JobEvent): void {
-    for (const told of this.#reader.handle(event)) this.#tell(told);
+    for (const agentEvent of this.#reader.handle(event)) this.#show(agentEvent);
   }
 
-  #tell(event: AgentEvent): void {
+  #show(event: AgentEvent): void {
     switch (event.type) {
       case 'agent-stream':
         if (event.stream === 'stderr') this.#ports.err.write(event.text);
-        else this.#say(event.text);
+        else this.#writeText(event.text);
         break;
       case 'tool-start':
         this.#note(`> ${event.name}${describeInput(event.input)}`);
@@ -52,8 +52,8 @@ export class AgentTextOutput implements JobOutput {
         this.#note(`${event.ok ? '<' : '! failed:'} ${event.name ?? 'tool'}`);
         break;
       case 'agent-complete':
-        // An agent may tell only what came out of it.
-        if (!this.#spoke && event.result !== null) this.#say(`${event.result.replace(/\n$/, '')}\n`);
+        // Some agents report only their result.
+        if (!this.#hasOutput && event.result !== null) this.#writeText(`${event.result.replace(/\n$/, '')}\n`);
         break;
       case 'agent-error':
         if (!event.final || event.state === 'exited') this.#note(`fleet: ${event.node}: ${event.message}`);
@@ -63,9 +63,9 @@ export class AgentTextOutput implements JobOutput {
     }
   }
 
-  #say(text: string): void {
+  #writeText(text: string): void {
     this.#ports.out.write(text);
-    this.#spoke = true;
+    this.#hasOutput = true;
     this.#inLine = !text.endsWith('\n');
   }
 

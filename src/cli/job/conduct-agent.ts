@@ -1,4 +1,4 @@
-/** Leads one prompt to an agent that takes it: another node, or another agent, when the one before has surely never begun. */
+/** Finds an agent for one prompt: tries another node, or another agent, if the previous one certainly never started. */
 import type { GatewayClient } from '../../client/gateway-client.ts';
 import type { RunView, SubmitJobRequest } from '../../protocol/job-messages.ts';
 import { FleetError, toFleetError } from '../../shared/errors.ts';
@@ -17,9 +17,9 @@ export interface AgentRequest extends Omit<SubmitJobRequest, 'target'> {
 export interface ConductAgentOptions<O extends JobOutput> {
   client: GatewayClient;
   request: AgentRequest;
-  /** Tried when `request.agent` was not begun anywhere. */
+  /** Tried if `request.agent` did not start on any node. */
   fallback: string | undefined;
-  /** For one attempt, which is a job of its own. */
+  /** One for each attempt, which is a job of its own. */
   createOutput(agent: string): O;
 }
 
@@ -30,7 +30,7 @@ export interface ConductedAgent<O extends JobOutput> {
   output: O;
 }
 
-/** @throws FleetError as the first attempt did, when none was accepted by the gateway. */
+/** @throws FleetError of the first attempt, if the gateway accepted none. */
 export async function conductAgent<O extends JobOutput>(
   context: CliContext,
   options: ConductAgentOptions<O>,
@@ -40,13 +40,17 @@ export async function conductAgent<O extends JobOutput>(
   let last: ConductedAgent<O> | undefined;
   let refusal: FleetError | undefined;
   let attempts = 0;
-  /** What became of the attempt before, worth telling once there is another. */
+  /** Why the previous attempt failed, to be shown once there is another. */
   let before: string | undefined;
+  const noteFailover = (): void => {
+    if (before !== undefined) context.err.write(formatError({ message: before, hint: undefined }));
+    before = undefined;
+  };
   for (const agent of agents) {
     const tried: string[] = [];
     for (;;) {
       const output = options.createOutput(agent);
-      // Submitted again, each attempt is found again.
+      // So that submitting again finds each attempt again.
       const idempotencyKey = attempts === 0 ? request.idempotencyKey : `${request.idempotencyKey}-${attempts}`;
       const target = 'any' in request.target ? { ...request.target, exclude: tried } : request.target;
       attempts += 1;
@@ -54,13 +58,7 @@ export async function conductAgent<O extends JobOutput>(
         const job = await conductJob(context, {
           client: options.client,
           request: { ...request, agent, target, idempotencyKey },
-          output: {
-            handle: (event) => {
-              if (before !== undefined) context.err.write(formatError({ message: before, hint: undefined }));
-              before = undefined;
-              output.handle(event);
-            },
-          },
+          outputs: [{ handle: noteFailover }, output],
         });
         last = { job, agent, output };
       } catch (error) {
@@ -71,7 +69,7 @@ export async function conductAgent<O extends JobOutput>(
       }
       if (last.job.leave !== 'end') return last;
       const run = onlyRun(last.job);
-      if (!neverBegan(run)) return last;
+      if (!neverStarted(run)) return last;
       tried.push(run.node);
       before = `${run.node}: ${agent} did not start: ${describeRun(run)}; trying another`;
       if (!('any' in request.target)) break;
@@ -81,12 +79,12 @@ export async function conductAgent<O extends JobOutput>(
   throw refusal ?? new FleetError('internal', 'no agent was tried');
 }
 
-/** What `unknown` or `canceled` means may have been at work. */
-function neverBegan({ state }: RunView): boolean {
+/** Not `unknown` or `canceled`: there the agent may have done something. */
+function neverStarted({ state }: RunView): boolean {
   return state === 'rejected' || state === 'expired' || state === 'failed_to_start';
 }
 
-/** Every node with a live tunnel; the gateway leaves out those that take no work. */
+/** Every node with a live tunnel; the gateway skips those that accept no work. */
 const ANYWHERE = '@online,@limited';
 
 export interface AgentAddress {
@@ -96,21 +94,21 @@ export interface AgentAddress {
   prompt: readonly string[];
 }
 
-/** With --any there is no NODE, so that each word has moved by one. @throws FleetError `usage`. */
+/** With --any there is no NODE, so the words shift by one. @throws FleetError `usage`. */
 export function addressAgent(
   { NODE, AGENT }: { NODE: string; AGENT: string },
   words: readonly string[],
   { any = false, on }: { any?: boolean | undefined; on?: string | undefined },
 ): AgentAddress {
   if (on !== undefined && !any) {
-    throw new FleetError('usage', '--on needs --any: an agent runs on one of the nodes', {
+    throw new FleetError('usage', '--on requires --any: an agent runs on one node', {
       hint: "For example: fleet agent run --any --on @all coder 'PROMPT'",
     });
   }
   const prompt = any ? [AGENT, ...words] : words;
   if (prompt.join(' ').trim() === '') {
     throw new FleetError('usage', 'there is no prompt', {
-      hint: "Write it last, for example: fleet agent run node-1 coder 'fix the test'",
+      hint: "Put it last, for example: fleet agent run node-1 coder 'fix the test'",
     });
   }
   return any

@@ -1,4 +1,4 @@
-/** Leads one job from here: submits and follows it, feeds its stdin, and ends it when the person or the reader of stdout leaves. */
+/** Runs one job from this side: submits and follows it, sends stdin, and cancels it when the person or the reader of stdout leaves. */
 
 import { followJob, RECONNECT_BACKOFF } from '../../client/follow-job.ts';
 import type { GatewayClient } from '../../client/gateway-client.ts';
@@ -11,43 +11,44 @@ import type { JobOutput } from '../output/job-output.ts';
 import { formatError } from '../output/print.ts';
 import { WaitingNote } from './waiting-note.ts';
 
-/** After SIGTERM or SIGHUP, for the command's confirmed end, ms: whoever sends them waits for this process. */
+/** Longest wait for the command's confirmed end after SIGTERM or SIGHUP, ms. Their sender waits for this process. */
 const LAST_WAIT_MS = 3_000;
-/** After a second signal, for the gateway to accept the cancel, ms. */
+/** Longest wait for the gateway to accept the cancel after a second signal, ms. */
 const CANCEL_WAIT_MS = 1_000;
-/** On leaving, for readers of stdout and stderr that do not read, ms. */
+/** Longest wait for slow readers of stdout and stderr when leaving, ms. */
 const FLUSH_WAIT_MS = 500;
 
 export interface ConductedJob {
   job: string;
-  /** Runs that have ended, in the order in which they did. */
+  /** Runs that have ended, in that order. */
   ended: RunView[];
-  /** Offline nodes that a job for all connected nodes leaves out. */
+  /** Offline nodes that a job for all connected nodes skips. */
   notTried: string[];
   /**
-   * How it was left: to its end; to its end after a signal; without its end, after a second Ctrl-C or another signal; or because nobody
-   * reads stdout any more.
+   * How it was left: at its end; at its end after a signal; before its end, after a second Ctrl-C or another signal; or because stdout
+   * has lost its reader.
    */
   leave: 'end' | 'interrupted' | 'abandoned' | 'unread';
-  /** The latest signal that ended it. */
+  /** The latest signal received. */
   signal?: SignalName;
 }
 
 export interface ConductOptions {
   client: GatewayClient;
   request: SubmitJobRequest & { idempotencyKey: string };
-  output: JobOutput;
-  /** Take all of the output, also what is not kept: the command waits for a reader of ours that is slow. */
+  /** Each gets every event. */
+  outputs: readonly JobOutput[];
+  /** Receive all output, even beyond what is kept: a slow reader of ours then slows the command. */
   whole?: boolean;
-  /** Send our stdin to the command. */
+  /** Send stdin to the command. */
   stdin?: boolean;
 }
 
 export async function conductJob(context: CliContext, options: ConductOptions): Promise<ConductedJob> {
-  return await new JobConductor(context, options).conduct();
+  return await new JobFollower(context, options).follow();
 }
 
-class JobConductor {
+class JobFollower {
   readonly #context: CliContext;
   readonly #options: ConductOptions;
   readonly #result: ConductedJob = { job: '', ended: [], notTried: [], leave: 'end' };
@@ -63,7 +64,7 @@ class JobConductor {
     this.#waiting = new WaitingNote(context.clock, (text) => this.#note(text));
   }
 
-  async conduct(): Promise<ConductedJob> {
+  async follow(): Promise<ConductedJob> {
     const { out, signals } = this.#context;
     const hangup: SignalName[] = signals.hangupIgnored?.() ? [] : ['SIGHUP'];
     const unlisten = signals.listen(['SIGINT', 'SIGTERM', ...hangup], (name) => this.#interrupt(name));
@@ -73,8 +74,8 @@ class JobConductor {
       this.#stop.signal.addEventListener('abort', () => resolve(), { once: true });
     });
     try {
-      // A reader of stdout that blocks must not keep us from leaving.
-      await Promise.race([this.#follow(), stopped]);
+      // A blocked reader of stdout must not keep us from leaving.
+      await Promise.race([this.#followEvents(), stopped]);
       return this.#result;
     } finally {
       unlisten();
@@ -84,7 +85,7 @@ class JobConductor {
     }
   }
 
-  async #follow(): Promise<void> {
+  async #followEvents(): Promise<void> {
     const { context, options } = { context: this.#context, options: this.#options };
     const events = followJob(
       options.client,
@@ -98,9 +99,9 @@ class JobConductor {
     );
     for await (const event of events) {
       if (event.type === 'job') this.#accepted(event);
-      // Whoever leaves has been told what goes on.
+      // A person who is leaving already knows what is going on.
       if (this.#result.leave === 'end') this.#waiting.see(event);
-      options.output.handle(event);
+      for (const output of options.outputs) output.handle(event);
       if (event.type === 'end') {
         const { type: _type, next: _next, whole: _whole, ...run } = event;
         this.#result.ended.push(run);
@@ -122,13 +123,15 @@ class JobConductor {
     } catch (error) {
       if (this.#stop.signal.aborted) return;
       const { message } = toFleetError(error);
-      this.#context.err.write(formatError({ message: `stdin did not reach the command: ${message}`, hint: undefined }));
-      // The gateway cancels the job when it sees stdin break; of one that broke before the request was out it sees nothing.
+      this.#context.err.write(
+        formatError({ message: `stdin was not delivered to the command: ${message}`, hint: undefined }),
+      );
+      // The gateway cancels a job whose stdin breaks, but does not notice one that broke before the request was sent.
       if (stdin.errored) this.#cancel();
     }
   }
 
-  /** The first Ctrl-C waits for the command's end, any other signal for a moment. */
+  /** The first Ctrl-C waits for the command's end, any other signal only a moment. */
   #interrupt(signal: SignalName): void {
     const { clock } = this.#context;
     const isFirst = this.#result.signal === undefined;
@@ -141,7 +144,7 @@ class JobConductor {
       clock.after(canceled === undefined ? 0 : CANCEL_WAIT_MS, () => this.#abandon());
       void canceled?.then(() => this.#abandon());
     } else if (signal === 'SIGINT') {
-      this.#note('ending the command; once more Ctrl-C leaves without waiting for it');
+      this.#note('canceling the command; press Ctrl-C again to exit without waiting');
     } else {
       clock.after(LAST_WAIT_MS, () => this.#abandon());
     }
@@ -159,16 +162,19 @@ class JobConductor {
   #describeLeaving(): { message: string; hint: string } {
     const { job } = this.#result;
     if (job === '')
-      return { message: 'left before the gateway said whether it took the job', hint: 'Look: fleet jobs' };
+      return { message: 'exiting before the gateway confirmed that it accepted the job', hint: 'Check: fleet jobs' };
     return this.#cancelAccepted
-      ? { message: `left while job ${job} was being ended; that goes on`, hint: `Look: fleet jobs show ${job}` }
+      ? {
+          message: `exiting while job ${job} is being canceled; the cancellation continues`,
+          hint: `Check: fleet jobs show ${job}`,
+        }
       : {
-          message: `left before the gateway accepted the cancel of job ${job}, which may go on`,
+          message: `exiting before the gateway accepted the cancellation of job ${job}, which may continue`,
           hint: `Cancel it: fleet jobs cancel ${job}`,
         };
   }
 
-  /** As with ssh: a command whose output nobody reads is not kept running. */
+  /** As with ssh: a command whose output is not read is canceled. */
   #unread(): void {
     if (this.#result.leave !== 'end') return;
     this.#result.leave = 'unread';
@@ -186,13 +192,13 @@ class JobConductor {
       try {
         await this.#options.client.cancelJob(this.#result.job);
         this.#cancelAccepted = true;
-        // The gateway sees to the rest; nobody here waits for output that cannot be shown.
+        // The gateway does the rest; output can no longer be shown.
         if (this.#result.leave === 'unread') this.#stop.abort();
         return;
       } catch (error) {
         const failure = toFleetError(error);
         if (!failure.retryable) {
-          const message = `job ${this.#result.job} could not be canceled: ${failure.message}`;
+          const message = `cannot cancel job ${this.#result.job}: ${failure.message}`;
           err.write(formatError({ message, hint: failure.hint }));
           if (this.#result.leave === 'unread') this.#stop.abort();
           return;
@@ -209,7 +215,7 @@ class JobConductor {
   }
 }
 
-/** Text that no other submission has. Unique is enough: the submitter is authenticated by other means, and node:crypto costs 5 ms of start. */
+/** Unique, not secret: the submitter is authenticated by other means, and loading node:crypto takes 5 ms. */
 export function randomIdempotencyKey({ clock, random, pid }: Pick<CliContext, 'clock' | 'random' | 'pid'>): string {
   const digits = (): string => random().toString(36).slice(2);
   return ['cli', clock.now().toString(36), pid.toString(36), digits(), digits()].join('-');

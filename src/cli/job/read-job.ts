@@ -1,35 +1,37 @@
-/** Reads the stored output of a job: what there is so far, or on to the end. */
+/** Reads the stored output of a job: what there is so far, or up to its end. */
 import { followJob } from '../../client/follow-job.ts';
 import type { GatewayClient } from '../../client/gateway-client.ts';
 import type { JobView, RunView } from '../../protocol/job-messages.ts';
 import { isTerminal } from '../../protocol/run-state.ts';
+import { decodeData } from '../../protocol/text-data.ts';
 import type { CliContext } from '../context/context.ts';
 import type { JobOutput } from '../output/job-output.ts';
 
-/** An offset behind every log: the run's output is left out. */
+/** An offset after the end of every log: skips the run's output. */
 const NO_OUTPUT = Number.MAX_SAFE_INTEGER;
 
 export interface ReadJobOptions {
   client: GatewayClient;
   job: JobView;
-  /** Those whose events are wanted. */
+  /** Only events of these. */
   runs: readonly RunView[];
-  /** Log offset to begin at. */
+  /** Log offset to start at. */
   from?: number;
-  /** Stay until the last of the runs has ended; else stop when all that was stored at first has come. */
+  /** Stay until all runs have ended, rather than only until what is stored now has arrived. */
   follow: boolean;
-  output: JobOutput;
+  /** Each gets every event. */
+  outputs: readonly JobOutput[];
 }
 
-/** Resolves with those of the runs that have ended. */
+/** Resolves with the runs that have ended. */
 export async function readJob(context: CliContext, options: ReadJobOptions): Promise<RunView[]> {
   const { client, job, runs, follow, from = 0 } = options;
   const wanted = new Map(runs.map((run) => [run.index, run]));
   const missing = new Map(
-    runs.map((run) => [run.index, follow || isTerminal(run.state) ? Infinity : storedBytes(run)]),
+    runs.map((run) => [run.index, follow || isTerminal(run.state) ? Infinity : run.stdoutBytes + run.stderrBytes]),
   );
   const isDone = (): boolean => [...missing.values()].every((bytes) => bytes <= 0);
-  // Bytes can be counted from the beginning only, so a snapshot of a run that goes on begins there.
+  // Bytes can only be counted from the start, so a snapshot of a running run starts there.
   const startOf = (run: RunView): number => (follow || isTerminal(run.state) ? from : 0);
   const ended: RunView[] = [];
   if (isDone()) return ended;
@@ -48,19 +50,13 @@ export async function readJob(context: CliContext, options: ReadJobOptions): Pro
       ended.push(run);
       missing.set(event.index, 0);
     } else if (event.type === 'stdout' || event.type === 'stderr') {
-      missing.set(
-        event.index,
-        (missing.get(event.index) ?? 0) - Buffer.from(event.data, event.encoding ?? 'utf8').length,
-      );
+      missing.set(event.index, (missing.get(event.index) ?? 0) - decodeData(event).length);
     }
-    if (!('next' in event) || event.next > from || event.type === 'end') options.output.handle(event);
+    if (!('next' in event) || event.next > from || event.type === 'end') {
+      for (const output of options.outputs) output.handle(event);
+    }
     await Promise.all([context.out.ready(), context.err.ready()]);
     if (isDone()) break;
   }
   return ended;
-}
-
-/** Before the end of a run, exactly what is stored of its output. */
-function storedBytes(run: RunView): number {
-  return run.stdoutBytes + run.stderrBytes;
 }

@@ -28,13 +28,13 @@ export class RawOutput implements JobOutput {
 
 type DataEvent = Extract<JobEvent, { type: 'stdout' | 'stderr' }>;
 
-/** One stream of one run: what is held back, and the last event of it. */
+/** The state of one stream of one run. */
 interface Carried {
   carry: Utf8Carry;
   last: DataEvent;
 }
 
-/** `next` in a line is the offset for `fleet jobs logs --from`. */
+/** `--jsonl`: one event a line, text kept whole across chunks. `next` is the offset for `fleet jobs logs --from`. */
 export class JsonlOutput implements JobOutput {
   readonly #sink: ByteSink;
   readonly #carried = new Map<string, Carried>();
@@ -81,7 +81,7 @@ export class JsonlOutput implements JobOutput {
 export interface RunResult extends Omit<RunView, 'index' | 'stdoutBytes' | 'stderrBytes'> {
   stdout: string;
   stderr: string;
-  /** Only where the output is not UTF-8. */
+  /** Only if the output is not UTF-8. */
   stdoutEncoding?: 'base64';
   stderrEncoding?: 'base64';
 }
@@ -89,7 +89,7 @@ export interface RunResult extends Omit<RunView, 'index' | 'stdoutBytes' | 'stde
 /** Reason of a run that has no other. */
 const OUTPUT_TRUNCATED = 'output_truncated: some of the output was not kept';
 
-/** Keeps all output of a job, for a document at its end. */
+/** `--json`: keeps all output of a job, for one document at the end. */
 export class ResultCollector implements JobOutput {
   readonly #chunks = new Map<number, { stdout: Buffer[]; stderr: Buffer[] }>();
 
@@ -126,18 +126,19 @@ export class ResultCollector implements JobOutput {
 export interface MissingOutputOptions {
   out: Pick<OutputPort, 'isTerminal'>;
   err: Pick<OutputPort, 'write'>;
-  /** --allow-truncation: incomplete output is no failure. */
+  /** --allow-truncation: incomplete output is not a failure. */
   allowed: boolean;
-  /** --json, --jsonl: the output itself says what is missing. */
+  /** --json, --jsonl: the output itself shows what is missing. */
   machine: boolean;
-  /** The output also goes into files (--outdir), so a person at the terminal does not see that some is missing. */
+  /** --outdir: output also goes to files, where a person at the terminal does not see what is missing. */
   files?: boolean;
 }
 
+/** Notices output that the command wrote but that does not arrive: reports each gap, and fails unless a person watches. */
 export class MissingOutput implements JobOutput {
   readonly #options: MissingOutputOptions;
-  /** Runs of which the person knows all gaps. */
-  readonly #told = new Set<string>();
+  /** Runs whose gaps have all been reported. */
+  readonly #reported = new Set<string>();
   #isMissing = false;
 
   constructor(options: MissingOutputOptions) {
@@ -149,40 +150,40 @@ export class MissingOutput implements JobOutput {
     if (event.type === 'end') {
       const isInDoubt = event.reason !== null && /\boutput_gap\b/.test(event.reason);
       this.#isMissing ||= isInDoubt || (event.truncated && !event.whole);
-      if (event.whole) this.#told.add(event.run);
+      if (event.whole) this.#reported.add(event.run);
     }
     if (event.type !== 'gap') return;
     this.#isMissing = true;
-    this.#told.add(event.run);
+    this.#reported.add(event.run);
     if (machine) return;
     const amounts = `${formatBytes(event.stdoutBytes)} of stdout and ${formatBytes(event.stderrBytes)} of stderr`;
     err.write(formatError({ message: `${event.node}: ${amounts} were not kept`, hint: undefined }));
   }
 
-  /** Whether the person need not be told that the run's output was truncated. */
-  isTold(run: string): boolean {
-    return this.#told.has(run);
+  /** Whether the run's gaps have already been reported. */
+  isReported(run: string): boolean {
+    return this.#reported.has(run);
   }
 
-  /** `exitCode`, or 255 and the reason when output is missing that nobody at a terminal could miss. */
+  /** `exitCode`; or 255, with a note, if output is missing and no person watches. */
   exitCode(exitCode: number): number {
     const { out, err, allowed, machine, files = false } = this.#options;
     if (!this.#isMissing || allowed || (out.isTerminal && !files)) return exitCode;
     const instead = exitCode === EXIT_FLEET_FAILED ? '' : ` instead of ${exitCode}`;
-    const message = `output is missing, so the exit code is ${EXIT_FLEET_FAILED}${instead}`;
+    const message = `output is missing; the exit code is ${EXIT_FLEET_FAILED}${instead}`;
     if (!machine) err.write(formatError({ message, hint: 'To accept incomplete output: --allow-truncation' }));
     return EXIT_FLEET_FAILED;
   }
 }
 
-/** Longest part of a character that can be missing its end, bytes (RFC 3629: a character has at most 4). */
+/** Longest unfinished character, bytes (RFC 3629: a character has at most 4). */
 const MAX_TAIL_BYTES = 3;
 
-/** One stream's memory of the last, unfinished character. */
+/** Keeps UTF-8 characters whole across the chunks of a stream. */
 export class Utf8Carry {
   #tail: Buffer = Buffer.alloc(0);
 
-  /** `chunk` after what was held back, without an unfinished character at its end. May be empty. */
+  /** What was held back and `chunk`, up to an unfinished character at the end. May be empty. */
   push(chunk: Uint8Array): Buffer {
     const bytes = Buffer.concat([this.#tail, chunk]);
     const whole = bytes.length - unfinishedTailBytes(bytes);
@@ -190,7 +191,7 @@ export class Utf8Carry {
     return bytes.subarray(0, whole);
   }
 
-  /** What is still held back, at the end of the stream. */
+  /** The held-back bytes, at the end of the stream. */
   flush(): Buffer {
     const tail = this.#tail;
     this.#tail = Buffer.alloc(0);
@@ -198,7 +199,7 @@ export class Utf8Carry {
   }
 }
 
-/** Bytes at the end that begin a character of UTF-8 without finishing it: 0 to 3. */
+/** Length of an unfinished UTF-8 character at the end: 0 to 3 bytes. */
 export function unfinishedTailBytes(bytes: Uint8Array): number {
   for (let length = 1; length <= Math.min(MAX_TAIL_BYTES, bytes.length); length += 1) {
     const byte = bytes[bytes.length - length] ?? 0;

@@ -1,45 +1,36 @@
-/** Tables for people: aligned columns with a header, as kubectl prints them; on a terminal no wider than that. */
+/** Tables and lists of facts for people: aligned, safe to print, and no wider than the terminal. */
+import stringWidth from 'string-width';
 import { stripControl } from '../../shared/strip-control.ts';
+import type { OutputPort } from './output-port.ts';
 
 const GAP = '  ';
 const CUT_MARK = '…';
-/** Columns of text are shortened to that, the widest first; then the last columns go. */
+/** Text columns shrink down to this, the widest first; after that the last columns are dropped. */
 const MIN_TEXT_WIDTH = 10;
 
-export interface TableColumn {
-  header: string;
-  /** Numbers read better at the right. */
-  align?: 'left' | 'right';
-}
+/** A header; columns of numbers align to the right. */
+export type TableColumn = string | { header: string; align: 'right' };
 
-/** A text, which may come from another machine, and what colours it. */
+/** A text, which may come from another machine, and its colour. */
 export type TableCell = string | { text: string; paint: (text: string) => string };
 
-export interface TableOptions {
-  paintHeader?: (text: string) => string;
-  /** Of the terminal, in columns; undefined for as wide as it needs. */
-  width?: number | undefined;
+export function right(header: string): TableColumn {
+  return { header, align: 'right' };
 }
 
-/** How a table looks on a port: a bold header, and cut to the width of a terminal. */
-export function tableOptions(out: {
-  style: { bold(text: string): string };
-  size(): { columns: number } | undefined;
-}): TableOptions {
-  return { paintHeader: out.style.bold, width: out.size()?.columns };
-}
-
-/** One line for the header and one a row, each with its newline and without trailing blanks. An empty cell reads `-`. */
+/** A header line and one line a row, with newlines and without trailing spaces. An empty cell reads `-`. Fits the terminal of `out`. */
 export function formatTable(
   columns: readonly TableColumn[],
   rows: readonly (readonly TableCell[])[],
-  options: TableOptions = {},
+  out?: { style: { bold(text: string): string }; size: OutputPort['size'] },
 ): string {
-  const paintHeader = options.paintHeader ?? ((text) => text);
-  const header = columns.map((column) => ({ text: stripControl(column.header), paint: paintHeader }));
+  const paint = out?.style.bold ?? ((text) => text);
+  const header = columns.map((column) => ({ text: typeof column === 'string' ? column : column.header, paint }));
   const lines = [header, ...rows.map((row) => columns.map((_, index) => toCell(row[index] ?? '')))];
-  const needed = columns.map((_, index) => Math.max(...lines.map((cells) => textWidth(cells[index]?.text ?? ''))));
-  const width = options.width ?? Number.POSITIVE_INFINITY;
+  const needed = columns.map((_, index) =>
+    lines.reduce((widest, cells) => Math.max(widest, stringWidth(cells[index]?.text ?? '')), 0),
+  );
+  const width = out?.size()?.columns ?? Number.POSITIVE_INFINITY;
   const widths = fitWidths(needed, columns, width);
   return lines.map((cells) => `${formatLine(cells, columns, widths, width)}\n`).join('');
 }
@@ -54,15 +45,19 @@ function toCell(cell: TableCell): PaintedCell {
   return { text: stripControl(text).trim() || '-', paint };
 }
 
-/** Widths that fit into `width` together, if that can be without making a column of text too narrow. */
+function isRight(column: TableColumn | undefined): boolean {
+  return typeof column === 'object';
+}
+
+/** Widths that together fit into `width`, unless that would make a text column too narrow. */
 function fitWidths(needed: readonly number[], columns: readonly TableColumn[], width: number): number[] {
   const widths = [...needed];
   const total = (): number => widths.reduce((sum, each) => sum + each, GAP.length * (widths.length - 1));
   while (total() > width) {
-    const texts = widths.map((each, index) => (columns[index]?.align === 'right' ? 0 : each));
+    const texts = widths.map((each, index) => (isRight(columns[index]) ? 0 : each));
     const widest = Math.max(...texts);
     if (widest <= MIN_TEXT_WIDTH) break;
-    // Of several, the last: names and ids come first.
+    // Of several, the last: names and ids come first and matter most.
     widths[texts.lastIndexOf(widest)] = widest - 1;
   }
   return widths;
@@ -81,34 +76,34 @@ function formatLine(
     const width = Math.min(widths[index] ?? 0, lineWidth - used - gap.length);
     if (width <= 0) break;
     const shown = cutText(text, width, CUT_MARK);
-    const fill = ' '.repeat(width - textWidth(shown));
+    const fill = ' '.repeat(width - stringWidth(shown));
     const isLast = index === cells.length - 1;
-    // Colour goes around the text only, so that the padding can be measured and cut.
-    line += gap + (columns[index]?.align === 'right' ? fill + paint(shown) : paint(shown) + (isLast ? '' : fill));
+    // Paint the text only, so that the padding can be measured and cut.
+    line += gap + (isRight(columns[index]) ? fill + paint(shown) : paint(shown) + (isLast ? '' : fill));
     used += gap.length + width;
   }
   return line.trimEnd();
 }
 
-/** Facts without a value read `-`. Values may come from another machine. */
+/** One name and value a line, the values aligned; a missing value reads `-`. Values may come from another machine. */
 export function formatFacts(facts: readonly (readonly [name: string, value: string])[]): string {
-  const width = Math.max(...facts.map(([name]) => textWidth(name)));
+  const width = Math.max(...facts.map(([name]) => stringWidth(name)));
   return facts
-    .map(([name, value]) => `${name}:${' '.repeat(width - textWidth(name))}  ${stripControl(value) || '-'}\n`)
+    .map(([name, value]) => `${name}:${' '.repeat(width - stringWidth(name))}  ${stripControl(value) || '-'}\n`)
     .join('');
 }
 
-/** At most `columns` wide; what is cut ends in `mark`. */
+/** At most `columns` wide; a shortened text ends in `mark`. */
 export function cutText(text: string, columns: number, mark: string): string {
-  if (textWidth(text) <= columns) return text;
-  const room = columns - textWidth(mark);
+  if (stringWidth(text) <= columns) return text;
+  const room = columns - stringWidth(mark);
   if (room < 0) return cutText(text, columns, '');
   let cut = '';
   let width = 0;
-  for (const character of text) {
-    width += textWidth(character);
+  for (const { segment } of new Intl.Segmenter().segment(text)) {
+    width += stringWidth(segment);
     if (width > room) break;
-    cut += character;
+    cut += segment;
   }
   return cut + mark;
 }
@@ -116,39 +111,6 @@ export function cutText(text: string, columns: number, mark: string): string {
 /** Exactly `columns` wide. */
 export function fitText(text: string, columns: number, mark: string, align: 'left' | 'right' = 'left'): string {
   const cut = cutText(text, columns, mark);
-  const fill = ' '.repeat(Math.max(0, columns - textWidth(cut)));
+  const fill = ' '.repeat(Math.max(0, columns - stringWidth(cut)));
   return align === 'right' ? fill + cut : cut + fill;
-}
-
-const ZERO_WIDTH = /^[\p{Mn}\p{Me}\p{Cf}]$/u;
-
-/** First and last code points of the blocks that terminals draw two columns wide. */
-const WIDE_RANGES: readonly (readonly [number, number])[] = [
-  [0x1100, 0x115f], // Hangul Jamo, leading consonants
-  [0x2e80, 0x303e], // CJK radicals and punctuation
-  [0x3041, 0xa4cf], // kana, CJK ideographs, Yi
-  [0xa960, 0xa97f], // Hangul Jamo extended A
-  [0xac00, 0xd7a3], // Hangul syllables
-  [0xf900, 0xfaff], // CJK compatibility ideographs
-  [0xfe30, 0xfe6f], // CJK compatibility forms
-  [0xff00, 0xff60], // fullwidth forms
-  [0xffe0, 0xffe6], // fullwidth signs
-  [0x1f300, 0x1f64f], // pictographs and emoticons
-  [0x1f680, 0x1f6ff], // transport symbols
-  [0x1f900, 0x1faff], // supplemental pictographs
-  [0x20000, 0x3fffd], // CJK extensions
-];
-
-/** Columns of a text without control characters. */
-export function textWidth(text: string): number {
-  let width = 0;
-  for (const character of text) width += characterWidth(character);
-  return width;
-}
-
-function characterWidth(character: string): number {
-  const codePoint = character.codePointAt(0) ?? 0;
-  if (codePoint < 0x300) return 1;
-  if (ZERO_WIDTH.test(character)) return 0;
-  return WIDE_RANGES.some(([first, last]) => codePoint >= first && codePoint <= last) ? 2 : 1;
 }

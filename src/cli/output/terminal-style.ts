@@ -1,6 +1,6 @@
-/** Colour where a person looks at it, plain text where a program reads it. no-color.org, bixense.com/clicolors. */
+/** Colour for people, plain text for programs. no-color.org, bixense.com/clicolors. */
+import { styleText } from 'node:util';
 import type { NodeStatus } from '../../protocol/node-status.ts';
-import type { TableCell } from './table.ts';
 
 export interface TerminalStyle {
   bold(text: string): string;
@@ -24,16 +24,16 @@ export function wantsColor({ isTTY, env }: TerminalFacts): boolean {
   return isTTY && env.TERM !== 'dumb' && env.CLICOLOR !== '0';
 }
 
-/** The style for one stream; without colour every function gives its text back. */
+/** The style of one stream; without colour, every function returns its text unchanged. */
 export function createTerminalStyle(facts: TerminalFacts): TerminalStyle {
   if (!wantsColor(facts)) return plainStyle;
   return {
-    bold: wrap(1, 22),
-    dim: wrap(2, 22),
-    red: wrap(31, 39),
-    green: wrap(32, 39),
-    yellow: wrap(33, 39),
-    cyan: wrap(36, 39),
+    bold: paint('bold'),
+    dim: paint('dim'),
+    red: paint('red'),
+    green: paint('green'),
+    yellow: paint('yellow'),
+    cyan: paint('cyan'),
   };
 }
 
@@ -41,12 +41,15 @@ const same = (text: string): string => text;
 
 export const plainStyle: TerminalStyle = { bold: same, dim: same, red: same, green: same, yellow: same, cyan: same };
 
-/** SGR sequences of ECMA-48. Painting nothing gives nothing. */
-function wrap(on: number, off: number): (text: string) => string {
-  return (text) => (text === '' ? '' : `\u001b[${on}m${text}\u001b[${off}m`);
+/** Painting nothing gives nothing. */
+function paint(format: keyof TerminalStyle): (text: string) => string {
+  return (text) => (text === '' ? '' : styleText(format, text, { validateStream: false }));
 }
 
-export function paintStatus(status: NodeStatus | 'revoked', style: TerminalStyle): TableCell {
+export function paintStatus(
+  status: NodeStatus | 'revoked',
+  style: TerminalStyle,
+): { text: string; paint: (text: string) => string } {
   return { text: status, paint: paintOfStatus(status, style) };
 }
 

@@ -99,7 +99,7 @@ test('an export that begins in the middle is intact when that was meant', async 
   assert.deepEqual(await verify('--head', headFile), [1, 'cut_begin']);
   assert.deepEqual(await verify('--head', headFile, '--partial'), [0]);
   const { stdout } = await world.run('audit', 'verify', '--file', file, '--head', headFile, '--partial');
-  assert.match(stdout, /^intact: 4 rows, from row 3; what was before is not looked at\n/);
+  assert.match(stdout, /^intact: 4 rows, from row 3; earlier rows were not checked\n/);
 });
 
 test('what is no export is refused, and options that mean nothing are', async (t) => {
@@ -112,10 +112,10 @@ test('what is no export is refused, and options that mean nothing are', async (t
   assert.match(await refused('--file', path.join(folder, 'none')), /cannot read .*none: ENOENT/);
   assert.match(await refused('--file', folder), /cannot read .*: EISDIR/);
   assert.match(await refused('--file', file, '--head', path.join(folder, 'none')), /ENOENT/);
-  assert.match(await refused('--file', file, '--head', file), /is no head of an audit log\n.*audit export/);
-  assert.match(await refused('--file', file, '--head', headFile, '--key', 'abc'), /--key is no public key: "abc"/);
+  assert.match(await refused('--file', file, '--head', file), /is not the head of an audit log\n.*audit export/);
+  assert.match(await refused('--file', file, '--head', headFile, '--key', 'abc'), /--key is not a public key: "abc"/);
   for (const args of [['--head', headFile], ['--key', KEY], ['--partial']]) {
-    assert.match(await refused(...args), /belong to --file/);
+    assert.match(await refused(...args), /require --file/);
   }
   write([]);
   assert.match(await refused('--file', file), /holds no rows/);

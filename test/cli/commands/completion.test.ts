@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import { COMPLETION_SCRIPTS } from '../../../src/cli/completion-scripts.ts';
+import { COMPLETION_SCRIPTS } from '../../../src/cli/commands/completion.ts';
 import { FakeGateway, JOB, jobView, json, nodeView, runView } from '../../client/fake-gateway.ts';
 import { TestWorld } from '../test-world.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import { doubtOf, gatewayAddress } from '../../../src/cli/commands/invite.ts';
+import { doubtOf, gatewayAddress } from '../../../src/cli/commands/invites.ts';
 import type { GatewayView } from '../../../src/protocol/views.ts';
 import { type Answer, FakeGateway, json } from '../../client/fake-gateway.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
@@ -46,7 +46,7 @@ describe('fleet gateway and fleet invite', { timeout: 20_000 }, () => {
     gateway.on('GET /v1/gateway', json({ ...VIEW, config }));
     const { stdout } = await world.run('gateway', 'status');
     const said =
-      'read 5m ago, needs a restart: listen, ssh.loginGrace; WRONG since, and not in force: gateway.alerts: wrong';
+      'read 5m ago, needs a restart: listen, ssh.loginGrace; INVALID since then, and not in effect: gateway.alerts: wrong';
     assert.match(stdout, new RegExp(`config: +${said}\\n`));
   });
 
@@ -62,9 +62,9 @@ describe('fleet gateway and fleet invite', { timeout: 20_000 }, () => {
     );
     assert.equal(
       (await world.run('gateway', 'reload')).stdout,
-      'in force: alerts.rules, alerts.notify\nneeds a restart: listen\n',
+      'in effect: alerts.rules, alerts.notify\nneeds a restart: listen\n',
     );
-    assert.equal((await world.run('gateway', 'reload')).stdout, 'nothing that counts at once has changed\n');
+    assert.equal((await world.run('gateway', 'reload')).stdout, 'no change took effect\n');
     assert.deepEqual(JSON.parse((await world.run('gateway', 'reload', '--json')).stdout), view);
     const { exitCode, stderr } = await world.run('gateway', 'reload');
     assert.deepEqual([exitCode, stderr], [78, 'fleet: the configuration is wrong: gateway.x: no\n']);
@@ -137,7 +137,7 @@ describe('fleet gateway and fleet invite', { timeout: 20_000 }, () => {
       doubtful.stdout,
       /\n {2}fleet node up --gateway '\[::1\]:18790' --code aaaa-bbbb-cccc-dddd --detach\n/,
     );
-    assert.match(doubtful.stderr, /::1 means this machine only\n.*gateway\.advertise/);
+    assert.match(doubtful.stderr, /::1 is only reachable from this machine\n.*gateway\.advertise/);
   });
 
   test('invite prints the code and the whole command', async () => {

@@ -133,19 +133,19 @@ describe('fleet health', { timeout: 20_000 }, () => {
     gateway.on('GET /v1/health', json({ status: 'limited', nodes: [NODE], alerts: [], day }));
     const { stdout } = await world.run('health', 'node-1');
     assert.match(stdout, /^last 24 hours: +uptime 99\.99 %, 1 outage$/m);
-    assert.match(stdout, /^cpu: +▁▅ █ {2}mean 12 %, 95 % below 41 %, most 97 %$/m);
+    assert.match(stdout, /^cpu: +▁▅ █ {2}mean 12 %, 95 % below 41 %, max 97 %$/m);
     assert.match(stdout, /^disk: +-$/m);
-    assert.match(stdout, /^round trip: +▃█ {2}mean 9\.4 ms, 95 % below 20 ms, most 40 ms$/m);
-    assert.match(stdout, /^will be full: +\/ in 6d \(rises 0\.8 % a day\)$/m);
+    assert.match(stdout, /^round trip: +▃█ {2}mean 9\.4 ms, 95 % below 20 ms, max 40 ms$/m);
+    assert.match(stdout, /^will be full: +\/ in 6d \(rising 0\.8 % a day\)$/m);
     assert.match(stdout, /^offline: +2h ago, for 10m$/m);
-    assert.match(stdout, /^limited: +1h ago, still, disk \/ 95%$/m);
+    assert.match(stdout, /^limited: +1h ago, ongoing, disk \/ 95%$/m);
 
     // On a terminal, charts give way to what stands beside them: the latest hours stay.
     const cpuPct = Array.from({ length: 48 }, (_, part) => (part === 47 ? 100 : 1));
     const long = { ...day, series: { ...day.series, cpuPct, onlinePct: cpuPct } };
     gateway.answerWith('GET /v1/health', json({ status: 'limited', nodes: [NODE], alerts: [], day: long }));
     for (const [columns, chart] of [
-      [80, 21],
+      [80, 22],
       [120, 48],
       [40, 8],
     ] as const) {
@@ -155,7 +155,7 @@ describe('fleet health', { timeout: 20_000 }, () => {
       const cpu = lines.find((line) => line.startsWith('cpu:')) ?? '';
       assert.match(
         cpu,
-        new RegExp(`^cpu: +▁{${chart - 1}}█ {2}mean 12 %, 95 % below 41 %, most 97 %$`),
+        new RegExp(`^cpu: +▁{${chart - 1}}█ {2}mean 12 %, 95 % below 41 %, max 97 %$`),
         String(columns),
       );
       if (columns >= 80) for (const line of lines) assert.ok(line.length <= columns, line);

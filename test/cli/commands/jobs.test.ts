@@ -170,6 +170,6 @@ describe('fleet jobs', { timeout: 20_000 }, () => {
   test('cancel says what it began', async () => {
     gateway.on(`POST /v1/jobs/${JOB}/cancel`, json(jobView(runView({ state: 'running' }), runView({ index: 1 }))));
     const { stdout, exitCode } = await world.run('jobs', 'cancel', JOB);
-    assert.deepEqual([stdout, exitCode], [`job ${JOB}: 1 of 2 runs are being ended\n`, 0]);
+    assert.deepEqual([stdout, exitCode], [`job ${JOB}: canceling 1 of 2 runs\n`, 0]);
   });
 });

@@ -92,7 +92,7 @@ describe('fleet node', { timeout: 20_000 }, () => {
     answers.set('/v1/rotate-key', { ...view, state: 'waiting' });
     assert.match((await world.run('node', 'rotate-key')).stdout, /not connected; .* SHA256:z\n/);
     assert.equal(JSON.parse((await world.run('node', 'rotate-key', '--json')).stdout).state, 'waiting');
-    assert.match((await world.run('node', 'status')).stdout, /policy: +none: the gateway may ask for anything\n/);
+    assert.match((await world.run('node', 'status')).stdout, /policy: +none: the gateway may request anything\n/);
     const policy: NodePolicyView = {
       kinds: ['shell'],
       commands: { allow: ['df -h *'], exact: ['a\nb'] },
@@ -107,7 +107,7 @@ describe('fleet node', { timeout: 20_000 }, () => {
     for (const line of [
       /policy: allow: +df -h \*\n/,
       /policy: exact: +"a\\nb"\n/,
-      /policy: users: +its own\n/,
+      /policy: users: +the node's own\n/,
       /policy: folders: +the home folder, \/srv\n/,
       /policy: at once: +2\n/,
       /fault: +all wrong\n/,

@@ -73,10 +73,10 @@ describe('fleet nodes', { timeout: 20_000 }, () => {
     const clone: CloneView = { kind: 'behind', since: '2026-01-01T00:00:00.000Z', count: 3, machines };
     gateway.on('GET /v1/nodes/node-1', json({ ...DETAIL, clone, policy: true }));
     const { stdout } = await world.run('nodes', 'show', 'node-1');
-    assert.match(stdout, /key used twice: +3 times, first 1m ago\n/);
+    assert.match(stdout, /duplicate key: +seen 3 times, first 1m ago\n/);
     assert.match(stdout, /one: +pi, 192\.0\.2\.1, machine 01234567, 1m ago\n/);
     assert.match(stdout, /the other: +evil.*, 192\.0\.2\.9, 30s ago\n/);
-    assert.match(stdout, /policy: +its own/);
+    assert.match(stdout, /policy: +the node's own/);
     assert.ok(!stdout.includes('\u001b'));
     gateway.on('POST /v1/nodes/node-1/reset', json(DETAIL));
     assert.match((await world.run('nodes', 'reset', 'node-1')).stdout, /^node-1 is reset/);
@@ -137,7 +137,7 @@ describe('fleet nodes', { timeout: 20_000 }, () => {
     gateway.on('PATCH /v1/nodes/node-1', json({ ...DETAIL, name: 'web-1' }));
     gateway.on('POST /v1/nodes/node-1/revoke', json({ ...DETAIL, status: 'revoked' }));
     gateway.on('DELETE /v1/nodes/node-1', (response) => void response.writeHead(204).end());
-    assert.match((await world.run('nodes', 'show', 'node-1')).stdout, /clock skew: +-2 ms\n/);
+    assert.match((await world.run('nodes', 'show', 'node-1')).stdout, /clock skew: +-2.0 ms\n/);
     assert.equal((await world.run('nodes', 'rename', 'node-1', 'web-1')).stdout, 'node-1 is now web-1\n');
     const labeled = await world.run('nodes', 'label', 'node-1', 'site=berlin', 'old-', 'empty=');
     assert.equal(labeled.stdout, 'web-1: role=web,site=berlin\n');
@@ -154,7 +154,7 @@ describe('fleet nodes', { timeout: 20_000 }, () => {
     assert.match((await world.run('nodes', 'pending')).stdout, /4831-2290 +pi +192\.0\.2\.2 +linux arm64 +1m ago/);
     const approved = await world.run('nodes', 'approve', '4831-2290', '--name', 'kitchen', '--label', 'a=b');
     assert.equal(approved.stdout, 'kitchen (4831-2290) is approved\n');
-    assert.match((await world.run('nodes', 'reject', '4831-2290')).stdout, /turned away/);
+    assert.match((await world.run('nodes', 'reject', '4831-2290')).stdout, /is rejected/);
     assert.deepEqual(
       gateway.requestsTo('POST /v1/pending/4831-2290').map(({ body }) => body),
       [{ decision: 'approve', name: 'kitchen', labels: { a: 'b' } }, { decision: 'reject' }],
@@ -172,11 +172,11 @@ describe('fleet nodes', { timeout: 20_000 }, () => {
     assert.match(table, /node-1 .* role=db, -site, agent:coder\n/);
     const { stdout } = await world.run('nodes', 'show', 'node-1');
     assert.match(stdout, /waits for approval: +role=db, -site, agent:coder \(fleet nodes approve 1111-2222\)\n/);
-    assert.match(stdout, /turned down: +role=db, -site, agent:coder/);
+    assert.match(stdout, /rejected: +role=db, -site, agent:coder/);
     const approved = await world.run('nodes', 'approve', 'node-1');
     assert.equal(approved.stdout, 'node-1 (4831-2290) is approved: role=db, -site, agent:coder\n');
     const rejected = await world.run('nodes', 'reject', 'node-1');
-    assert.equal(rejected.stdout, 'node-1 (4831-2290) stays as it is: role=db, -site, agent:coder is turned down\n');
+    assert.equal(rejected.stdout, 'node-1 (4831-2290) stays as it is: role=db, -site, agent:coder is rejected\n');
   });
 
   test('a refusal has the exit code of its kind', async () => {

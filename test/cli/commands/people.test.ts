@@ -75,10 +75,10 @@ describe('people, keys and invites', { timeout: 20_000 }, () => {
     gateway.on('GET /v1/invites', json({ invites: [INVITE] }), json({ invites: [] }));
     const { stdout } = await world.run('invites', 'list');
     assert.match(stdout, /^7k3f +node \(ephemeral\) +- +99 +2 +site=berlin +anna +1m ago +2026-01-31 00:00$/m);
-    assert.equal((await world.run('invites', 'list')).stderr, 'No invite is open. Make one: fleet invite\n');
+    assert.equal((await world.run('invites', 'list')).stderr, 'There are no open invites. Create one: fleet invite\n');
     gateway.on('DELETE /v1/invites/7k3f', (response) => void response.writeHead(204).end());
     for (const which of ['7k3f', '7K3F-9m2q-x0zt-4hcv']) {
-      assert.equal((await world.run('invites', 'revoke', which)).stdout, 'invite 7k3f is void\n');
+      assert.equal((await world.run('invites', 'revoke', which)).stdout, 'invite 7k3f is revoked\n');
     }
   });
 
@@ -99,7 +99,7 @@ describe('people, keys and invites', { timeout: 20_000 }, () => {
     };
     world.env.USER = 'Anna Miller';
     const { stdout, stderr } = await world.run('login', 'gw', '--code', 'c');
-    assert.deepEqual([stdout, stderr], ['logged in at gw:18790 as anna (operator)\n', '']);
+    assert.deepEqual([stdout, stderr], ['logged in to gw:18790 as anna (operator)\n', '']);
     assert.deepEqual(asked.at(-1), {
       home: gateway.home,
       gateway: 'gw',

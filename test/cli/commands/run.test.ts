@@ -85,7 +85,7 @@ describe('fleet run', { timeout: 20_000 }, () => {
     gateway.on('POST /v1/jobs', held);
     const running = world.run('run', 'node-1', 'true');
     await held.opened;
-    while (!world.stderr.bytes.includes('still waiting for node-1 to begin; Ctrl-C cancels the job')) {
+    while (!world.stderr.bytes.includes('still waiting for node-1 to start; Ctrl-C cancels the job')) {
       await new Promise((resolve) => setTimeout(resolve, 10));
       await clock.advance(50);
     }
@@ -349,7 +349,7 @@ describe('fleet run', { timeout: 20_000 }, () => {
     world.signal('SIGINT');
     const { exitCode, stderr } = await running;
     assert.equal(exitCode, 130);
-    assert.match(stderr, new RegExp(`left while job ${JOB} was being ended.*\n.*fleet jobs show ${JOB}`));
+    assert.match(stderr, new RegExp(`exiting while job ${JOB} is being canceled.*\n.*fleet jobs show ${JOB}`));
   });
 
   for (const [signal, code] of [
@@ -371,7 +371,7 @@ describe('fleet run', { timeout: 20_000 }, () => {
       await clock.advance(3_000);
       const { exitCode, stderr } = await running;
       assert.equal(exitCode, code);
-      assert.match(stderr, new RegExp(`left while job ${JOB} was being ended.*\n.*fleet jobs show ${JOB}`));
+      assert.match(stderr, new RegExp(`exiting while job ${JOB} is being canceled.*\n.*fleet jobs show ${JOB}`));
     });
 
     test(`${signal} ends the command line, whatever the gateway does`, async () => {
@@ -390,7 +390,10 @@ describe('fleet run', { timeout: 20_000 }, () => {
         await clock.advance(3_000);
         const { exitCode, stderr } = await running;
         assert.equal(exitCode, code);
-        assert.match(stderr, /left before the gateway (said whether it took|accepted the cancel of) (the )?job/);
+        assert.match(
+          stderr,
+          /exiting before the gateway (confirmed that it accepted|accepted the cancellation of) (the )?job/,
+        );
       }
     });
   }
@@ -500,8 +503,8 @@ describe('fleet run', { timeout: 20_000 }, () => {
     const large = 's'.repeat(100_000);
     world.env.FROM_HERE = 's'.repeat(131_072);
     for (const [args, expected] of [
-      [['run', 'node-1', large, large], /a command or prompt may take 122880 bytes, and this one takes 200001/],
-      [['agent', 'run', 'node-1', 'coder', large, large], /takes 200001/],
+      [['run', 'node-1', large, large], /the command or prompt has 200001 bytes; the maximum is 122880/],
+      [['agent', 'run', 'node-1', 'coder', large, large], /has 200001/],
       [
         ['run', '--env', 'FROM_HERE', 'node-1', 'true'],
         /--env: FROM_HERE takes 131081 bytes; a variable may take 122880/,

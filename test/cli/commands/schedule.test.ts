@@ -113,17 +113,17 @@ describe('fleet schedule', { timeout: 60_000 }, () => {
       [['--', 'schedule', 'add', '@daily', 'run', 'n', 'x'], /cannot be scheduled/],
       [['--', 'run', '--help'], /cannot be scheduled/],
       [['--', 'rnu', 'n', 'x'], /no command/i],
-      [['--', 'run', '--stdin', 'n', 'x'], /--stdin means nothing/],
-      [['--', 'broadcast', '--outdir', 'd', 'x'], /--outdir means nothing/],
-      [['--', 'run', '--idempotency-key', 'k', 'n', 'x'], /--idempotency-key means nothing/],
-      [['--', 'run', '--json', 'n', 'x'], /--json means nothing/],
+      [['--', 'run', '--stdin', 'n', 'x'], /--stdin cannot be used/],
+      [['--', 'broadcast', '--outdir', 'd', 'x'], /--outdir cannot be used/],
+      [['--', 'run', '--idempotency-key', 'k', 'n', 'x'], /--idempotency-key cannot be used/],
+      [['--', 'run', '--json', 'n', 'x'], /--json cannot be used/],
       [['--', 'run', 'n'], /no command to run/],
       [['--', 'health', 'report'], /needs --out/],
       [['--', 'agent', 'run', 'n', 'coder'], /no prompt/],
       [['--', 'agent', 'run', '--any', 'coder', ' '], /no prompt/],
-      [['--', 'agent', 'run', '--on', '@all', 'n', 'coder', 'x'], /--on needs --any/],
-      [['--', 'agent', 'run', '--fallback', 'other', 'n', 'coder', 'x'], /--fallback means nothing/],
-      [['--', 'agent', 'run', '--jsonl', 'n', 'coder', 'x'], /--jsonl means nothing/],
+      [['--', 'agent', 'run', '--on', '@all', 'n', 'coder', 'x'], /--on requires --any/],
+      [['--', 'agent', 'run', '--fallback', 'other', 'n', 'coder', 'x'], /--fallback cannot be used/],
+      [['--', 'agent', 'run', '--jsonl', 'n', 'coder', 'x'], /--jsonl cannot be used/],
       [['--', 'health', 'report', '--out', 'x', '--since', 'soon'], /--since/],
       [['--overlap', 'maybe'], /overlap/],
     ];
@@ -141,7 +141,7 @@ describe('fleet schedule', { timeout: 60_000 }, () => {
   test('prints the name for scripts, and when it is due for people', async () => {
     const { stdout, stderr } = await world.run('schedule', 'add', '@daily', 'run', 'n', 'x');
     assert.equal(stdout, 'backup\n');
-    assert.match(stderr, /broadcast @role=db: .*next at 2026-01-02T06:00:00.000Z.*Europe\/Berlin/);
+    assert.match(stderr, /broadcast @role=db: .*next: 2026-01-02T06:00:00.000Z.*Europe\/Berlin/);
     assert.ok(!stderr.includes('\u001b'));
   });
 

@@ -21,7 +21,7 @@ async function said(states: readonly RunState[], ...events: readonly JobEvent[])
 }
 
 test('a run that does not begin is told of once, by its node', async () => {
-  const words = 'still waiting for node-0 to begin; Ctrl-C cancels the job';
+  const words = 'still waiting for node-0 to start; Ctrl-C cancels the job';
   assert.deepEqual(await said(['queued']), [words]);
   assert.deepEqual(await said(['queued'], stateEvent('delivered')), [words]);
 });
@@ -29,7 +29,7 @@ test('a run that does not begin is told of once, by its node', async () => {
 test('of several runs only those count that have not begun', async () => {
   const [first, second] = [stateEvent('running', 0), dataEvent('stdout', 'x', 1, 1)];
   assert.deepEqual(await said(['queued', 'delivered', 'queued', 'running'], first, second), [
-    'still waiting for 1 of 4 nodes to begin; Ctrl-C cancels the job',
+    'still waiting for 1 of 4 nodes to start; Ctrl-C cancels the job',
   ]);
 });
 

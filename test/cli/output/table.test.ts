@@ -2,10 +2,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { stripVTControlCharacters } from 'node:util';
 import fc from 'fast-check';
-import { formatTable, tableOptions, textWidth } from '../../../src/cli/output/table.ts';
-import { createTerminalStyle } from '../../../src/cli/output/terminal-style.ts';
+import stringWidth from 'string-width';
+import { formatTable, right } from '../../../src/cli/output/table.ts';
+import { createTerminalStyle, plainStyle } from '../../../src/cli/output/terminal-style.ts';
 
-const COLUMNS = [{ header: 'NAME' }, { header: 'RTT', align: 'right' as const }, { header: 'LABELS' }];
+const COLUMNS = ['NAME', right('RTT'), 'LABELS'];
+
+function sized(columns?: number, style = plainStyle) {
+  return { style, size: () => (columns === undefined ? undefined : { columns, rows: 24 }) };
+}
 
 test('columns are aligned, without trailing blanks; an empty cell reads -', () => {
   assert.equal(
@@ -23,7 +28,7 @@ test('a table without rows is its header', () => assert.equal(formatTable(COLUMN
 test('wide characters take two columns, combining ones none', () => {
   assert.equal(
     formatTable(
-      [{ header: 'A' }, { header: 'B' }],
+      ['A', 'B'],
       [
         ['日本', 'x'],
         ['e\u0301', 'y'],
@@ -35,8 +40,9 @@ test('wide characters take two columns, combining ones none', () => {
 
 test('colour does not disturb the alignment', () => {
   const { green, bold } = createTerminalStyle({ isTTY: true, env: {} });
-  const text = formatTable([{ header: 'A' }, { header: 'B' }], [[{ text: 'on', paint: green }, 'x']], {
-    paintHeader: bold,
+  const text = formatTable(['A', 'B'], [[{ text: 'on', paint: green }, 'x']], {
+    style: { bold },
+    size: () => undefined,
   });
   assert.equal(text, `${bold('A')}   ${bold('B')}\n${green('on')}  x\n`);
 });
@@ -55,11 +61,11 @@ test('a cell cannot steer the terminal or break the line', () => {
 });
 
 test('text width', () => {
-  assert.equal(textWidth(''), 0);
-  assert.equal(textWidth('größe'), 5);
-  assert.equal(textWidth('한국어'), 6);
-  assert.equal(textWidth('🚀'), 2);
-  assert.equal(textWidth('a\u200bb'), 2);
+  assert.equal(stringWidth(''), 0);
+  assert.equal(stringWidth('größe'), 5);
+  assert.equal(stringWidth('한국어'), 6);
+  assert.equal(stringWidth('🚀'), 2);
+  assert.equal(stringWidth('a\u200bb'), 2);
 });
 
 test('is cut to the width of a terminal: the widest text first, figures last', () => {
@@ -67,7 +73,7 @@ test('is cut to the width of a terminal: the widest text first, figures last', (
     ['node-1', '12 ms', 'a=1,b=2,c=3,d=4'],
     ['a-rather-long-name', '3 ms', 'x'],
   ];
-  const lines = (width?: number) => formatTable(COLUMNS, rows, { width }).trimEnd().split('\n');
+  const lines = (width?: number) => formatTable(COLUMNS, rows, sized(width)).trimEnd().split('\n');
   assert.deepEqual(lines(), lines(42));
   assert.deepEqual(lines(34), [
     'NAME             RTT  LABELS',
@@ -87,17 +93,11 @@ test('no line of a table is wider than the terminal, in colour or not', () => {
       fc.integer({ min: 1, max: 60 }),
       (rows, width) => {
         const painted = rows.map(([a, b, c]) => [a, b, { text: c, paint: style.green }]);
-        const lines = formatTable(COLUMNS, painted, { paintHeader: style.bold, width }).split('\n');
+        const lines = formatTable(COLUMNS, painted, sized(width, style)).split('\n');
         assert.equal(lines.length, rows.length + 2);
-        for (const line of lines) assert.ok(textWidth(stripVTControlCharacters(line)) <= width, JSON.stringify(line));
+        for (const line of lines) assert.ok(stringWidth(stripVTControlCharacters(line)) <= width, JSON.stringify(line));
       },
     ),
     { numRuns: 500 },
   );
-});
-
-test('only a terminal has a width', () => {
-  const style = { bold: (text: string) => text };
-  assert.equal(tableOptions({ style, size: () => undefined }).width, undefined);
-  assert.equal(tableOptions({ style, size: () => ({ columns: 80 }) }).width, 80);
 });

@@ -193,7 +193,7 @@ describe('serving', { timeout: 60_000 }, () => {
     world.signal('SIGTERM');
     assert.match(
       (await running).stderr,
-      /pi waits for approval by gw:18790; its code is 4831-2290\n.*fleet nodes approve 4831-2290/,
+      /pi is waiting for approval by gw:18790; its code is 4831-2290\n.*fleet nodes approve 4831-2290/,
     );
   });
 

@@ -1,18 +1,18 @@
-/** What is to be scheduled, typed as one would type it now: the same parser, and a typed action instead of a line for a shell. */
+/** The command of `fleet schedule add`, read by the same parser as if it ran now, as a typed action instead of a shell line. */
 import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
 import type { ScheduledAction } from '../../protocol/schedule.ts';
 import type { REPORT_FORMATS } from '../../protocol/schedule-words.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { parseCommandLine } from '../args/parse-command-line.ts';
 import { parsePositiveDuration } from '../args/values.ts';
-import { buildFlow, selectorOf } from '../commands/broadcast.ts';
 import type { AnyInvocation, CommandRegistry, OptionValues } from '../context/command.ts';
 import type { CliContext } from '../context/context.ts';
 import { addressAgent } from '../job/conduct-agent.ts';
 import { buildRequest, type JOB_OPTIONS } from '../job/job-options.ts';
+import { buildFlow, selectorOf } from './broadcast.ts';
 
 const HOW_TO_RUN = ['timeout', 'expires', 'cwd', 'env', 'user', 'lane', 'priority'];
-/** Commands that can be scheduled, and their options that mean something when nobody watches. */
+/** Commands that can be scheduled, and those of their options that make sense unattended. */
 const SCHEDULABLE: Readonly<Record<string, readonly string[]>> = {
   run: HOW_TO_RUN,
   broadcast: [...HOW_TO_RUN, 'on', 'all', 'exclude', 'fanout', 'ramp', 'max-errors'],
@@ -34,13 +34,13 @@ export async function parseAction(
   const allowed = Object.hasOwn(SCHEDULABLE, name) ? SCHEDULABLE[name] : undefined;
   if (parsed.kind !== 'command' || allowed === undefined) {
     throw new FleetError('usage', `${JSON.stringify(name)} cannot be scheduled`, {
-      hint: `What can be: ${Object.keys(SCHEDULABLE).join(', ')}`,
+      hint: `These can: ${Object.keys(SCHEDULABLE).join(', ')}`,
     });
   }
   const { invocation } = parsed;
   refuseOthers(name, invocation.options, allowed);
   if (name === 'health report') return reportAction(invocation);
-  // The parser has given each option of this command its own type.
+  // The parser has checked the type of each option.
   const options = invocation.options as OptionValues<typeof JOB_OPTIONS> & Parameters<typeof buildFlow>[0];
   return name === 'agent run'
     ? agentAction(context, invocation, options)
@@ -61,7 +61,7 @@ function shellAction(
   return { kind: 'job', request: { ...request, target, ...(Object.keys(flow).length === 0 ? {} : { flow }) } };
 }
 
-/** A node is picked each time, when any will do. */
+/** With --any, the gateway picks a node each time. */
 function agentAction(context: CliContext, invocation: AnyInvocation, options: JobOptionValues): ScheduledAction {
   const { positionals, words } = invocation;
   const names = { NODE: textOf(positionals.NODE) ?? '', AGENT: textOf(positionals.AGENT) ?? '' };
@@ -77,8 +77,8 @@ function refuseOthers(name: string, options: AnyInvocation['options'], allowed: 
   for (const [option, value] of Object.entries(options)) {
     const isGiven = Array.isArray(value) ? value.length > 0 : value !== undefined && value !== false;
     if (!isGiven || allowed.includes(option)) continue;
-    throw new FleetError('usage', `--${option} means nothing to a ${name} that is scheduled`, {
-      hint: `Options of fleet schedule add stand before its time. Of ${name} it takes: --${allowed.join(', --')}`,
+    throw new FleetError('usage', `--${option} cannot be used with a scheduled ${name}`, {
+      hint: `Options of fleet schedule add come before CRON. Allowed for ${name}: --${allowed.join(', --')}`,
     });
   }
 }
@@ -94,13 +94,13 @@ function targetOf({ options }: AnyInvocation): Exclude<SubmitJobRequest['target'
 function reportAction({ options }: AnyInvocation): ScheduledAction {
   const out = textOf(options.out);
   if (out === undefined) {
-    throw new FleetError('usage', 'health report: a report that is scheduled needs --out FILE', {
-      hint: "On the gateway's machine: an absolute path, or one below HOME/reports.",
+    throw new FleetError('usage', 'health report: a scheduled report needs --out FILE', {
+      hint: "A path on the gateway's machine: absolute, or below HOME/reports.",
     });
   }
   return {
     kind: 'report',
-    // One of its choices, says the parser.
+    // The parser accepts no other.
     format: (textOf(options.format) ?? 'text') as (typeof REPORT_FORMATS)[number],
     sinceMs: parsePositiveDuration(textOf(options.since) ?? '24h', '--since'),
     out,
