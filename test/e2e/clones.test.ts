@@ -54,7 +54,7 @@ describe('clones', () => {
       async () => (await world.fleet(['health', 'pi'])).stdout.includes('key used by two machines'),
       'the warning',
     );
-    assert.match((await world.fleet(['nodes', 'show', 'pi'])).text, /key used twice: +\d+ times/);
+    assert.match((await world.fleet(['nodes', 'show', 'pi'])).text, /duplicate key: +seen \d+ times/);
     assert.match(
       readFileSync(path.join(world.home, 'gateway', 'gateway.log'), 'utf8'),
       /seems to be used by two machines/,

@@ -47,7 +47,7 @@ describe('what hangs', () => {
     node.child.kill('SIGSTOP');
     hung.child.kill('SIGTERM');
     assert.equal((await hung.exited).code, 143);
-    assert.match(hung.stderr(), /left while job .* was being ended/);
+    assert.match(hung.stderr(), /exiting while job .* is being canceled/);
     const { code } = await limited.exited;
     assert.equal(code, 255);
     assert.match(limited.stderr(), /no_answer/);

@@ -118,7 +118,7 @@ test('what is no export is refused, and options that mean nothing are', async (t
     assert.match(await refused(...args), /require --file/);
   }
   write([]);
-  assert.match(await refused('--file', file), /holds no rows/);
+  assert.match(await refused('--file', file), /contains no rows/);
   write(['no json', ...lines]);
   assert.deepEqual(await verify(), [1, 'unreadable']);
   writeFileSync(file, Buffer.from([0xff, 0xfe, 0x00, 0x0a]));
