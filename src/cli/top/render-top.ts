@@ -1,10 +1,9 @@
 /** `fleet top` as lines: a pure function of what is known and of the size of the terminal. */
-import stringWidth from 'string-width';
 import { NODE_STATUSES } from '../../protocol/node-status.ts';
 import type { HealthNodeView } from '../../protocol/views.ts';
 import { formatDuration } from '../../shared/duration.ts';
 import { stripControl } from '../../shared/strip-control.ts';
-import { cutText, fitText } from '../output/table.ts';
+import { cutText, fitText, textWidth } from '../output/table.ts';
 import { paintOfStatus, type TerminalStyle } from '../output/terminal-style.ts';
 import { SORT_LETTERS, type SortKey, type TopState, visibleNodes } from './top-state.ts';
 
@@ -198,7 +197,7 @@ const FIGURES: readonly Omit<TopColumn, 'align'>[] = [
 
 /** All columns that fit into `columns` characters; the name always does, however little is left of it. */
 export function chooseColumns(nodes: readonly HealthNodeView[], columns: number): TopColumn[] {
-  const longest = Math.max('NAME'.length + 1, ...nodes.map(({ name }) => stringWidth(name)));
+  const longest = Math.max('NAME'.length + 1, ...nodes.map(({ name }) => textWidth(name)));
   const room = Math.max(1, columns - MARGIN);
   let nameWidth = Math.min(longest, MAX_NAME_WIDTH, room);
   let left = room - nameWidth;

@@ -2,8 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { stripVTControlCharacters } from 'node:util';
 import fc from 'fast-check';
-import stringWidth from 'string-width';
-import { formatTable, right } from '../../../src/cli/output/table.ts';
+import { formatTable, right, textWidth } from '../../../src/cli/output/table.ts';
 import { createTerminalStyle, plainStyle } from '../../../src/cli/output/terminal-style.ts';
 
 const COLUMNS = ['NAME', right('RTT'), 'LABELS'];
@@ -61,11 +60,11 @@ test('a cell cannot steer the terminal or break the line', () => {
 });
 
 test('text width', () => {
-  assert.equal(stringWidth(''), 0);
-  assert.equal(stringWidth('größe'), 5);
-  assert.equal(stringWidth('한국어'), 6);
-  assert.equal(stringWidth('🚀'), 2);
-  assert.equal(stringWidth('a\u200bb'), 2);
+  assert.equal(textWidth(''), 0);
+  assert.equal(textWidth('größe'), 5);
+  assert.equal(textWidth('한국어'), 6);
+  assert.equal(textWidth('🚀'), 2);
+  assert.equal(textWidth('a\u200bb'), 2);
 });
 
 test('is cut to the width of a terminal: the widest text first, figures last', () => {
@@ -95,7 +94,7 @@ test('no line of a table is wider than the terminal, in colour or not', () => {
         const painted = rows.map(([a, b, c]) => [a, b, { text: c, paint: style.green }]);
         const lines = formatTable(COLUMNS, painted, sized(width, style)).split('\n');
         assert.equal(lines.length, rows.length + 2);
-        for (const line of lines) assert.ok(stringWidth(stripVTControlCharacters(line)) <= width, JSON.stringify(line));
+        for (const line of lines) assert.ok(textWidth(stripVTControlCharacters(line)) <= width, JSON.stringify(line));
       },
     ),
     { numRuns: 500 },

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import stringWidth from 'string-width';
+import { textWidth } from '../../../src/cli/output/table.ts';
 import { createTerminalStyle, plainStyle } from '../../../src/cli/output/terminal-style.ts';
 import { renderFrame, renderTop, type TopFrame } from '../../../src/cli/top/render-top.ts';
 import { FIRST_STATE, type TopState } from '../../../src/cli/top/top-state.ts';
@@ -43,7 +43,7 @@ test('data that is late tells its age; a wrong clock does not make it younger th
 
 test('twenty columns: name and status, and no line is longer', () => {
   const lines = renderTop(STATE, { ...FRAME, columns: 20 });
-  for (const text of lines) assert.ok(stringWidth(text) <= 20, text);
+  for (const text of lines) assert.ok(textWidth(text) <= 20, text);
   assert.match(line(lines, 'web-1'), /web-1 +online/);
 });
 
@@ -68,7 +68,7 @@ test('any size: never more lines, never wider, whatever the names are', () => {
       const lines = renderTop({ ...STATE, nodes, selected: all[0], ...flags }, { ...FRAME, columns, rows });
       assert.ok(lines.length <= rows);
       for (const text of lines) {
-        assert.ok(stringWidth(text) <= columns, JSON.stringify(text));
+        assert.ok(textWidth(text) <= columns, JSON.stringify(text));
         assert.doesNotMatch(text, /\p{Cc}/u);
       }
     },
