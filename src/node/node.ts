@@ -217,8 +217,11 @@ export class FleetNode {
     } catch (error) {
       const { code } = toFleetError(error);
       const mayAsk = code === 'not_paired' || (code === 'key_revoked' && options.invite !== undefined);
-      if (!mayAsk || options.state.current?.pairing === undefined) throw error;
-      const opened = await this.#open({ ...options, pairAgain: true });
+      const { pairing } = options.state.current ?? {};
+      if (!mayAsk || pairing === undefined) throw error;
+      // As it was called, which need not be what its machine is called.
+      const name = options.nameRequired ? options.name : pairing.name;
+      const opened = await this.#open({ ...options, name, pairAgain: true });
       return 'pendingCode' in opened ? { ...opened, forgotten: forgotten() } : opened;
     }
   }

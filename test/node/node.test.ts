@@ -143,12 +143,21 @@ for (const isRestarted of [false, true]) {
   });
 }
 
-test('a node that a new database does not know is let in by approval, as another one', {
+test('a node that a new database does not know is let in by approval, as another one of the same name', {
   timeout: 110_000,
 }, async (t) => {
   const gateway = await new TestGateway(t).start();
   const { node } = await startNode(t, gateway);
   const { id } = node.status();
+  await gateway.api('PATCH', '/v1/nodes/web', { name: 'shop' });
+  await until(
+    () => {
+      node.reconnect();
+      return node.status().name === 'shop';
+    },
+    'the new name',
+    60_000,
+  );
   await gateway.stop();
   renameSync(gateway.paths.database, `${gateway.paths.database}.away`);
   await gateway.start({ newDatabase: true });
@@ -163,7 +172,7 @@ test('a node that a new database does not know is let in by approval, as another
       60_000,
     );
   await state('pending');
-  await gateway.api('POST', '/v1/pending/web', { decision: 'approve' });
+  await gateway.api('POST', '/v1/pending/shop', { decision: 'approve' });
   await state('online');
   assert.notEqual(node.status().id, id);
 });
