@@ -97,6 +97,54 @@ test('imports point one way', () => {
   assert.deepEqual(wrong, []);
 });
 
+/** Layers in which no two files, and no two folders, import each other, not even in a circle; others still have such circles. */
+const ACYCLIC = ['cli'];
+
+test('no circles of files or of folders', () => {
+  const within = ACYCLIC.flatMap((layer) => modules.filter(({ file }) => file.startsWith(`${layer}/`)));
+  const known = new Set(within.map(({ file }) => file));
+  const files = within.map(({ file, imports }) => [file, imports.filter((name) => known.has(name))] as const);
+  const folders = files.map(
+    ([file, imports]) => [path.posix.dirname(file), imports.map((name) => path.posix.dirname(name))] as const,
+  );
+  assert.deepEqual(circle(files), undefined);
+  assert.deepEqual(circle(folders), undefined);
+  assert.deepEqual(
+    circle([
+      ['a', ['b', 'a']],
+      ['b', ['c']],
+      ['c', ['a']],
+    ]),
+    ['a', 'b', 'c', 'a'],
+  );
+});
+
+/** The names along one circle; undefined if there is none. Importing oneself is none. */
+function circle(edges: readonly (readonly [from: string, to: readonly string[]])[]): string[] | undefined {
+  const targets = new Map<string, Set<string>>();
+  for (const [from, to] of edges) {
+    const present = targets.get(from) ?? new Set();
+    for (const name of to) if (name !== from) present.add(name);
+    targets.set(from, present);
+  }
+  const done = new Set<string>();
+  const visit = (name: string, trail: readonly string[]): string[] | undefined => {
+    if (trail.includes(name)) return [...trail.slice(trail.indexOf(name)), name];
+    if (done.has(name)) return undefined;
+    for (const next of targets.get(name) ?? []) {
+      const found = visit(next, [...trail, name]);
+      if (found !== undefined) return found;
+    }
+    done.add(name);
+    return undefined;
+  };
+  for (const name of targets.keys()) {
+    const found = visit(name, []);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
 test('each wrapped package is known in one place, and every package that is used is a dependency', () => {
   const { dependencies } = JSON.parse(readFileSync(path.join(ROOT, '..', 'package.json'), 'utf8')) as {
     dependencies: Record<string, string>;

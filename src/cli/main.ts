@@ -1,4 +1,4 @@
-/** One run of the command line: understands argv, executes the command, and turns whatever happened into words and an exit code. */
+/** One run of the command line: parses argv, executes the command, and turns the result into text and an exit code. */
 import path from 'node:path';
 import type { GatewayTransport } from '../client/gateway-transport.ts';
 import { FleetError } from '../shared/errors.ts';
@@ -15,7 +15,7 @@ import { EXIT_OK, EXIT_STDOUT_CLOSED, EXIT_USAGE, exitCodeOfError } from './outp
 import { openOutputPort } from './output/output-port.ts';
 import { printError } from './output/print.ts';
 
-/** Resolves with the exit code, once everything is written. Never rejects. */
+/** Resolves with the exit code once everything is written. Never rejects. */
 export async function runCli(argv: readonly string[], world: World): Promise<number> {
   const out = openOutputPort(world.stdout, 'stdout', world.env);
   const err = openOutputPort(world.stderr, 'stderr', world.env);
@@ -51,7 +51,7 @@ export async function runCli(argv: readonly string[], world: World): Promise<num
         configFile: textOf(options.config) ?? (world.env.FLEET_CONFIG || undefined),
       };
       exitCode = await parsed.command.execute(context, parsed.invocation, COMMANDS).finally(() => {
-        // A failure to open one was the command's error.
+        // If opening one failed, the command has reported it.
         for (const opened of remotes.values()) {
           void opened.then(
             (transport) => transport.close(),
@@ -80,7 +80,7 @@ export async function runCli(argv: readonly string[], world: World): Promise<num
   return exitCode;
 }
 
-/** Whether --json and --debug were meant, even when the rest cannot be understood. */
+/** Whether --json and --debug are set, even if the rest is invalid. */
 function guessFlags(argv: readonly string[]): { json: boolean; debug: boolean } {
   const { options } = scanArgs(argv, GLOBAL_OPTIONS);
   const has = (wanted: string): boolean => options.some(({ name }) => name === wanted);
@@ -91,13 +91,13 @@ function textOf(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined;
 }
 
-/** The home folder: the flag, else FLEET_HOME, else ~/.fleet. @throws FleetError `usage` when its path is not UTF-8. */
+/** The home folder: the flag, else FLEET_HOME, else ~/.fleet. @throws FleetError `usage` if its path is not UTF-8. */
 export function resolveHome(world: World, flag: string | undefined): string {
   const named = flag ?? (world.env.FLEET_HOME || undefined);
   const home = path.resolve(named ?? path.join(world.userHome(), '.fleet'));
-  // Not from what was named, which is exact: from the current folder or the user's home.
+  // What was named is exact, so it comes from the current folder or the user's home.
   if (home.includes(REPLACEMENT) && !named?.includes(REPLACEMENT)) {
-    throw new FleetError('usage', 'the path of the home folder is not UTF-8', { hint: 'Name another one: --home DIR' });
+    throw new FleetError('usage', 'the path of the home folder is not UTF-8', { hint: 'Choose another: --home DIR' });
   }
   return home;
 }

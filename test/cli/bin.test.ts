@@ -142,7 +142,7 @@ describe('the process', { timeout: 30_000 }, () => {
   test('a wrong command line: 2, at most three lines, and JSON where it was asked for', async () => {
     const plain = start('rnu');
     assert.deepEqual(await plain.exited, [2, null]);
-    assert.equal(await plain.stderr, 'fleet: there is no command fleet rnu\nDid you mean: fleet run\n');
+    assert.equal(await plain.stderr, 'fleet: unknown command: fleet rnu\nDid you mean: fleet run\n');
     const asJson = start('nodes', '--json', '--nope');
     const out = await text(asJson.child.stdout);
     assert.equal(JSON.parse(out).error.code, 'usage');

@@ -45,7 +45,7 @@ describe('homes', () => {
       const result = await world.fleet(['--home', home, ...args], { deadlineMs: 30_000, through: through(user) });
       const what = `${args.join(' ')}: ${result.code} ${result.stderr}`;
       assert.ok(result.code !== 0 || MAY_SUCCEED.has(args.join(' ')), what);
-      assert.doesNotMatch(result.stderr, /defect in fleet/, what);
+      assert.doesNotMatch(result.stderr, /bug in fleet/, what);
       assert.ok(result.stderr.trimEnd().split('\n').length <= 3, what);
       const mustSay = ['up', 'login'].some((word) => args.includes(word));
       if (mustSay) assert.match(result.stderr, expected, what);

@@ -80,7 +80,7 @@ test('in a real terminal: keys, another size, a gateway that goes and comes back
   t.after(() => terminal.child.kill('SIGKILL'));
   await terminal.shows(/web-1 +(online|limited).*\n[\s\S]*q quit/);
   terminal.type('?');
-  await terminal.shows(/Any key goes back/);
+  await terminal.shows(/Press any key to go back/);
   terminal.type('x/nobody\r');
   await terminal.shows(/filter: nobody/);
   assert.doesNotMatch(terminal.frame, /web-1/);

@@ -1,4 +1,4 @@
-/** From argv to the command that is meant and what was given to it. Loads that command only. */
+/** From argv to a command and its arguments. Loads only that command. */
 import { closest } from '../../shared/closest.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { trimPasted } from '../../shared/pasted.ts';
@@ -14,7 +14,7 @@ import { type Scan, scanArgs } from './scan-args.ts';
 
 export type ParsedCommandLine =
   | { kind: 'command'; command: Command; invocation: AnyInvocation }
-  /** Help that was asked for, or, with `isError`, help for who typed no command. */
+  /** Requested help, or with `isError` help because no command was given. */
   | { kind: 'help'; text: string; isError: boolean };
 
 /** @throws FleetError `usage`. */
@@ -41,14 +41,14 @@ export async function parseCommandLine(argv: readonly string[], registry: Comman
   return { kind: 'command', command, invocation: { ...parsed, words: scan.rest } };
 }
 
-/** Values that mean what they are, to the last blank. */
+/** Values that are taken literally, with their whitespace. */
 const EXACT_PLACEHOLDERS: ReadonlySet<string | undefined> = new Set(['DIR', 'FILE', 'TEXT', 'KEY']);
-/** With `--any`, what stands in the place of AGENT is part of the prompt. */
+/** With `--any`, the word in the place of AGENT belongs to the prompt. */
 const EXACT_NAMES: ReadonlySet<string> = new Set(['env', 'AGENT']);
 
 type Value = boolean | string | readonly string[] | undefined;
 
-/** Names, codes, addresses, labels and figures without what came along when they were pasted. */
+/** Strips what pasting adds to names, codes, addresses, labels and numbers. */
 function trimValues(table: OptionTable, { options, positionals }: Omit<AnyInvocation, 'words'>) {
   const trim = <V extends Value>([name, value]: [string, V]): [string, V] => {
     if (EXACT_NAMES.has(name) || EXACT_PLACEHOLDERS.has(table[name]?.placeholder)) return [name, value];
@@ -61,7 +61,7 @@ function trimValues(table: OptionTable, { options, positionals }: Omit<AnyInvoca
   };
 }
 
-/** What an unset variable of a script leaves: there is no node, file or time of that name, and an empty --home would be the current folder. */
+/** Usually an unset variable in a script; an empty --home would mean the current folder. */
 function refuseEmpty(command: Command, { options, positionals }: Omit<AnyInvocation, 'words'>): void {
   const given = [
     ...command.positionals.map(({ name }) => [name, positionals[name]] as const),
@@ -70,20 +70,20 @@ function refuseEmpty(command: Command, { options, positionals }: Omit<AnyInvocat
   const empty = given.find(([, value]) => [value].flat().includes(''));
   if (empty === undefined) return;
   throw new FleetError('usage', `${command.name}: ${empty[0]} is empty`, {
-    hint: 'Was a variable meant that is not set?',
+    hint: 'Is a variable unset?',
   });
 }
 
 interface CommandWords {
-  /** Undefined when none was typed. */
+  /** Undefined if none was typed. */
   words: string | undefined;
-  /** Global options that stood before or between the words. */
+  /** Global options before or between the words. */
   before: string[];
   after: string[];
   wantsHelp: boolean;
 }
 
-/** `--home DIR jobs --json show J` is `jobs show`, with the options kept. */
+/** `--home DIR jobs --json show J` is `jobs show`, and keeps its options. */
 function findCommandWords(argv: readonly string[], registry: CommandRegistry): CommandWords {
   const first = scanArgs(argv, GLOBAL_OPTIONS, 0);
   const wantsHelp = first.options.some(({ name }) => name === 'help');
@@ -105,7 +105,7 @@ function findCommandWords(argv: readonly string[], registry: CommandRegistry): C
   return { words, before: [...options, ...between], after: second.rest.slice(1), wantsHelp };
 }
 
-/** `fleet gateway` is no command by itself: it has subcommands only. */
+/** `fleet gateway` is not a command: it only has subcommands. */
 async function groupAnswer(
   words: string,
   args: readonly string[],
@@ -120,14 +120,14 @@ async function groupAnswer(
   throw unknownSubcommand(words, typed, registry);
 }
 
-/** `fleet nodes shwo x`: a command without arguments of its own, whose first word can only be a mistyped subcommand. */
+/** `fleet nodes shwo x`: the command takes no arguments, so the word must be a mistyped subcommand. */
 function refuseWordForSubcommand(command: Command, words: readonly string[], registry: CommandRegistry): void {
   const [typed] = words;
   if (typed === undefined || command.positionals.length > 0 || registry.subcommands(command.name).length === 0) return;
   throw unknownSubcommand(command.name, typed, registry);
 }
 
-/** What other tools call it; `nodes remove` is nearer to `revoke` by its letters, and means another thing. */
+/** Names from other tools. By its letters, `nodes remove` would be corrected to `revoke`, which is something else. */
 const SYNONYMS: readonly (readonly string[])[] = [
   ['list', 'ls', ''],
   ['rm', 'remove', 'delete', 'del', 'revoke', 'cancel'],
@@ -141,15 +141,15 @@ function unknownSubcommand(group: string, typed: string, registry: CommandRegist
   const words = registry.find(group) === undefined ? known : [...known, ''];
   const meant =
     SYNONYMS.find((row) => row.includes(typed))?.find((word) => words.includes(word)) ?? closest(typed, known);
-  return new FleetError('usage', `there is no command fleet ${group} ${typed}`, {
-    hint: meant === undefined ? `There are: ${known.join(', ')}` : `Did you mean: fleet ${group} ${meant}`.trimEnd(),
+  return new FleetError('usage', `unknown command: fleet ${group} ${typed}`, {
+    hint: meant === undefined ? `Available: ${known.join(', ')}` : `Did you mean: fleet ${group} ${meant}`.trimEnd(),
   });
 }
 
 function unknownCommand(typed: string, registry: CommandRegistry): FleetError {
   const meant = closest(typed, new Set(registry.names().map((name) => name.split(' ')[0] ?? '')));
-  return new FleetError('usage', `there is no command fleet ${typed}`, {
-    hint: meant === undefined ? 'See them all: fleet --help' : `Did you mean: fleet ${meant}`,
+  return new FleetError('usage', `unknown command: fleet ${typed}`, {
+    hint: meant === undefined ? 'List all commands: fleet --help' : `Did you mean: fleet ${meant}`,
   });
 }
 
@@ -157,11 +157,14 @@ function unknownOption(typed: string): FleetError {
   const meant = closest(typed.replace(/^-+/, ''), Object.keys(GLOBAL_OPTIONS));
   return new FleetError('usage', `unknown option ${typed} before the command`, {
     hint:
-      meant === undefined ? 'Options of a command stand behind its name; see fleet --help' : `Did you mean --${meant}?`,
+      meant === undefined ? 'Options of a command come after its name; see fleet --help' : `Did you mean --${meant}?`,
   });
 }
 
-/** The invocation; undefined when yargs should look at it. */
+/**
+ * Reads plain command lines without yargs, which takes longer to load than everything else in `fleet run`. yargs decides about
+ * everything else: what is not plain, is wrong, or asks for help. A property test compares the two. Undefined: ask yargs.
+ */
 export function quickArgs(
   scan: Scan,
   table: OptionTable,

@@ -1,27 +1,27 @@
-/** Walks over arguments by the table of options: tells options, their values and words apart, and knows where to stop. */
+/** Splits arguments into options, their values and words, by the table of options. */
 import type { Option, OptionTable } from '../context/command.ts';
 
 export interface ScannedOption {
-  /** Full name; undefined for one that the table does not have. */
+  /** Full name; undefined if the table has no such option. */
   name: string | undefined;
-  /** As it was typed, without its value. */
+  /** As typed, without its value. */
   typed: string;
   value: string | undefined;
-  /** What stood in the place of the value, and was not taken for it because it begins with a dash. */
+  /** The word in the place of the value, not accepted because it begins with a dash. */
   refused?: string;
 }
 
 export interface Scan {
   options: ScannedOption[];
   words: string[];
-  /** What stands behind the last word, when there was a limit. */
+  /** Everything after the last word, if there was a limit. */
   rest: string[];
-  /** Whether every option is known and has its value, or none if it takes none. */
+  /** Whether every option is known, and has a value exactly if it takes one. */
   sound: boolean;
 }
 
 /**
- * Scans `args`. With `maxWords`, options end at the first word over that number, or at `--`, and the rest is left as it is.
+ * With `maxWords`, options end after that many words, or at `--`, and the rest is left alone.
  * Understands `--name value`, `--name=value`, `-n value`, `-nvalue` and `-abc`, as getopt_long(3) does.
  */
 export function scanArgs(args: readonly string[], table: OptionTable, maxWords?: number): Scan {
@@ -55,11 +55,11 @@ function takeAfterDashes(scan: Scan, after: readonly string[], maxWords: number 
   const missing = maxWords - scan.words.length;
   scan.words.push(...after.slice(0, missing));
   scan.rest = after.slice(missing);
-  // `run -- node-1 -- ls`: the second one means the same as it does without the first.
+  // `run -- node-1 -- ls`: the second `--` means the same as without the first.
   if (missing > 0 && scan.rest[0] === '--') scan.rest = scan.rest.slice(1);
 }
 
-/** How many arguments the option at `index` takes, its value included. */
+/** The number of arguments that the option at `index` takes, including its value. */
 function scanLong(scan: Scan, args: readonly string[], index: number, table: OptionTable): number {
   const arg = args[index] ?? '';
   const equals = arg.indexOf('=');
@@ -107,7 +107,7 @@ function takeValue(
     scan.sound &&= option !== undefined;
     return 1;
   }
-  // An option in the place of a value is more likely a value forgotten; --name=-1 says that it is meant.
+  // An option in the place of a value is more likely a forgotten value; --name=-1 is explicit.
   const refused = next !== undefined && !option.dashed && /^-./.test(next) ? next : undefined;
   const value = refused === undefined ? next : undefined;
   scan.options.push({ name, typed, value, ...(refused === undefined ? {} : { refused }) });

@@ -6,7 +6,7 @@ import { describeBadByte, REPLACEMENT } from '../../shared/os-bytes.ts';
 import { trimPasted } from '../../shared/pasted.ts';
 import type { World } from '../context/context.ts';
 
-/** Only the members that were given a value, for requests whose members are optional. */
+/** The members that have a value, for requests whose members are optional. */
 export function given<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as ReturnType<
     typeof given<T>

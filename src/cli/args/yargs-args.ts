@@ -1,4 +1,4 @@
-/** The authority on arguments: yargs says what is wrong with a command line, and writes the help. Loaded only for that (see quick-args.ts). */
+/** yargs explains what is wrong with a command line, and writes the help. Loaded only for that (parse-command-line.ts). */
 import yargs, { type Argv, type Options } from 'yargs';
 import { closest } from '../../shared/closest.ts';
 import { FleetError } from '../../shared/errors.ts';
@@ -14,7 +14,7 @@ import type { Scan } from './scan-args.ts';
 
 const HELP_WIDTH = 100;
 
-/** @throws FleetError `usage` saying what is wrong, and what may have been meant. */
+/** @throws FleetError `usage` with the mistake and a suggestion. */
 export async function yargsArgs(command: Command, scan: Scan): Promise<Omit<AnyInvocation, 'words'>> {
   refuseFaultyOption(command, scan);
   refuseMissingWord(command, scan);
@@ -91,12 +91,12 @@ function createParser(command: Command): Argv {
     .options(toYargsOptions(globalOptionsBeside(command), 'Everywhere:'));
 }
 
-/** Lines that go on in the next one become one: yargs wraps them by the width of the screen, and would leave their rests on lines of their own. */
+/** Joins lines that continue on the next one: yargs wraps to the screen, and would leave their ends on separate lines. */
 function unwrap(text: string): string {
   return text.replace(/([^.:])\n/g, '$1 ');
 }
 
-/** `node up` has a --gateway of its own. */
+/** `node up` has its own --gateway. */
 function globalOptionsBeside({ options }: Command): OptionTable {
   return Object.fromEntries(Object.entries(GLOBAL_OPTIONS).filter(([name]) => !Object.hasOwn(options, name)));
 }
@@ -124,17 +124,17 @@ function toYargsOptions(table: OptionTable, group: string): Record<string, Optio
   return Object.fromEntries(entries);
 }
 
-/** The same arguments in the one form in which yargs-parser does nothing of its own to them. */
+/** The same arguments in the one form that yargs-parser does not reinterpret. */
 function toTokens(scan: Scan): string[] {
   const options = scan.options.flatMap(({ name, value }) => {
-    // Without =true, yargs-parser would take a next word `true` for the value.
+    // Without =true, yargs-parser would take a following word `true` as the value.
     if (value === undefined) return [`--${name}=true`];
     return value.startsWith('-') ? [`--${name}=${value}`] : [`--${name}`, value];
   });
   return [...options, ...(scan.words.some((word) => word.startsWith('-')) ? ['--'] : []), ...scan.words];
 }
 
-/** In words that name the option as it was typed, and what may have been meant. */
+/** Names the option as typed, with a suggestion. */
 function refuseFaultyOption(command: Command, scan: Scan): void {
   const table: OptionTable = { ...GLOBAL_OPTIONS, ...command.options };
   for (const { name, typed, value, refused } of scan.options) {
@@ -147,7 +147,7 @@ function refuseFaultyOption(command: Command, scan: Scan): void {
     const takesValue = table[name]?.type !== 'boolean';
     if (takesValue && value === undefined) {
       throw new FleetError('usage', `${command.name}: ${typed} needs a value`, {
-        hint: refused === undefined ? undefined : `If ${refused} is meant: --${name}=${refused}`,
+        hint: refused === undefined ? undefined : `To use ${refused} as the value: --${name}=${refused}`,
       });
     }
     if (!takesValue && value !== undefined) throw new FleetError('usage', `${command.name}: ${typed} takes no value`);
@@ -155,11 +155,11 @@ function refuseFaultyOption(command: Command, scan: Scan): void {
   }
 }
 
-/** yargs would say it in words of its own. */
+/** In our words, rather than those of yargs. */
 function refuseOtherChoice(command: Command, what: string, value?: string, choices?: readonly string[]): void {
   if (value === undefined || choices === undefined || choices.includes(value)) return;
-  throw new FleetError('usage', `${command.name}: ${what} cannot be ${JSON.stringify(value)}`, {
-    hint: `It is one of: ${choices.join(', ')}`,
+  throw new FleetError('usage', `${command.name}: invalid ${what}: ${JSON.stringify(value)}`, {
+    hint: `Choose one of: ${choices.join(', ')}`,
   });
 }
 

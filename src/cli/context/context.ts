@@ -9,47 +9,47 @@ import type { GatewayTime } from './gateway-time.ts';
 export type SignalName = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
 
 export interface Signals {
-  /** Takes the signals over from the system's default until the returned function is called. */
+  /** Handles the signals instead of the system's default until the returned function is called. */
   listen(names: readonly SignalName[], listener: (name: SignalName) => void): () => void;
-  /** Whether this process was started with SIGHUP ignored, as nohup(1) does: then nothing may listen to it. */
+  /** Whether this process was started with SIGHUP ignored, as nohup(1) does: then nothing must listen to it. */
   hangupIgnored?(): boolean;
-  /** For a command that changes the terminal. @see {@link JobControl} */
+  /** For commands that change the terminal. */
   jobControl?(terminal: TerminalUse): JobControl;
 }
 
 export interface TerminalUse {
-  /** Gives the terminal back, before this process stops. */
+  /** Restores the terminal before this process is stopped. */
   leave(): void;
-  /** Takes it again, when this process goes on; also when it was stopped without notice. */
+  /** Takes the terminal again when this process continues, even if it was stopped without notice. */
   comeBack(): void;
 }
 
 export interface JobControl {
-  /** Stops the whole job, as Ctrl-Z does where it is no mere character. */
+  /** Stops the whole job, as Ctrl-Z does outside raw mode. */
   stop(): void;
-  /** Leaves signals to the system's default again. */
+  /** Restores the system's default for signals. */
   end(): void;
 }
 
-/** What a process that was started with --detach tells the one that waits for it. */
+/** What a process started with --detach reports to the one that waits for it. */
 export type DetachedMessage =
   | { ready: { readyLine: string; info: object } }
   | { note: string }
-  /** It has not got anywhere, and goes on all the same. */
+  /** It is not up yet, and keeps trying. */
   | { trying: { code: string; message: string; hint?: string } }
   | { failed: { code: string; message: string; hint?: string }; exitCode: number };
 
-/** stdin; one that is a terminal can give each key as it is pressed. */
+/** stdin; a terminal can deliver each key as it is pressed. */
 export type InputStream = Readable & { isTTY?: boolean; setRawMode?(raw: boolean): unknown };
 
 /** The process, as bin.ts hands it over. */
 export interface World {
   env: Readonly<Record<string, string | undefined>>;
-  /** Opened only when asked for: what does not read stdin must not touch it. */
+  /** Opened on demand: a command that does not read stdin must not touch it. */
   openStdin(): InputStream;
-  /** What stdin is, without touching it: an empty file is `other`. */
+  /** The kind of stdin, without touching it; an empty file is `other`. */
   stdinKind?(): 'file' | 'pipe' | 'folder' | 'other';
-  /** The arguments or the environment of this process as the bytes that they are; undefined where the system does not say. */
+  /** The arguments or environment of this process as raw bytes; undefined where the system does not provide them. */
   osBytes(what: 'cmdline' | 'environ'): Buffer | undefined;
   stdout: OutputStream;
   stderr: OutputStream;
@@ -61,54 +61,54 @@ export interface World {
   pid: number;
   userHome(): string;
   hostname(): string;
-  /** How to start this program again. */
+  /** How to start this program. */
   self: { file: string; args: readonly string[] };
-  /** Says something to the process that started this one with --detach, if one did. */
+  /** Reports to the process that started this one with --detach, if any. */
   tellParent: ((message: DetachedMessage) => Promise<void>) | undefined;
   isAlive(pid: number): boolean;
 }
 
 export interface CliContext extends Omit<World, 'stdout' | 'stderr'> {
-  /** Its `now` is the gateway's, once that has answered. */
+  /** Its `now` is the gateway's, once the gateway has answered. */
   clock: GatewayTime;
   /** Absolute. */
   home: string;
   configFile: string | undefined;
-  /** What was given as --gateway. */
+  /** The value of --gateway. */
   gateway: string | undefined;
   /** Opens the way to a remote gateway, one connection however many clients use it. */
   openRemote(gateway: string): Promise<GatewayTransport>;
   json: boolean;
   out: OutputPort;
   err: OutputPort;
-  /** Everything behind the program's name, as it was typed. */
+  /** Everything after the program's name, as typed. */
   argv: readonly string[];
 }
 
 export interface RunningService {
-  /** One line for the person, once everything is usable. */
+  /** One line for the person, once everything is ready. */
   readyLine: string;
-  /** What a person should know about it; in the log already. */
+  /** A note for the person; already in the log. */
   notice?: string | undefined;
   /** For `--json`. */
   info: object;
-  /** Resolves when it stops by itself: with an error, whose code gives the exit code, or without when it was asked to. */
+  /** Resolves when it stops by itself, with an error that gives the exit code; or without one, if it was asked to. */
   readonly ended: Promise<FleetError | undefined>;
-  /** Makes a new connection at once (SIGHUP); where there is such a thing. */
+  /** SIGHUP: reconnects at once. */
   reconnect?(): void;
-  /** Reads the configuration anew (SIGHUP); where there is such a thing. Never throws: what comes of it is in the log. */
+  /** SIGHUP: reloads the configuration. Never throws: the result is logged. */
   reload?(): void;
-  /** Orderly end; idempotent. */
+  /** Clean shutdown; idempotent. */
   close(): Promise<void>;
 }
 
-/** What can be asked of a service that is not up yet. */
+/** A service that is not up yet. */
 export interface BegunService extends Pick<RunningService, 'reconnect'> {
-  /** What keeps it from being up, if it has not just to wait for a person. */
+  /** Why it is not up yet, unless it only waits for a person. */
   trouble?(): FleetError | undefined;
 }
 
-/** Where readable log lines go; undefined for none. */
+/** Takes readable log lines; undefined for none. */
 export type ServiceConsole = { write(text: string): unknown } | undefined;
 
 export interface StartGatewayOptions {
@@ -124,7 +124,7 @@ export interface StartGatewayOptions {
 }
 
 export interface PendingInfo {
-  /** Eight digits that the gateway shows, too. */
+  /** Eight digits, which the gateway shows as well. */
   code: string;
   gateway: string;
   name: string;
@@ -137,16 +137,16 @@ export interface StartNodeOptions {
   /** Take over a home that another machine has used. */
   adoptHome?: boolean;
   console: ServiceConsole;
-  /** The gateway makes it wait until an operator approves it. */
+  /** Called when the node has to wait until an operator approves it. */
   onPending(info: PendingInfo): void;
-  /** Called at the beginning of the start, which may wait for the gateway for ever: a SIGHUP is meant for the node also then. */
+  /** Called first: starting can wait for the gateway indefinitely, and SIGHUP must work meanwhile. */
   onBegun(node: BegunService): void;
   signal: AbortSignal;
 }
 
 export interface LoginOptions {
   home: string;
-  /** `[user@]host[:port]`; undefined for the default one. */
+  /** `[user@]host[:port]`; undefined for the default gateway. */
   gateway: string | undefined;
   code: string | undefined;
   name: string | undefined;
@@ -168,9 +168,9 @@ export interface Services {
   startGateway(options: StartGatewayOptions): Promise<RunningService>;
   /** Resolves when the first heartbeat was accepted. */
   startNode(options: StartNodeOptions): Promise<RunningService>;
-  /** The way to `[user@]host[:port]`. */
+  /** Connects to `[user@]host[:port]`. */
   openRemote(options: { home: string; gateway: string }): Promise<GatewayTransport>;
   login(options: LoginOptions): Promise<LoginResult>;
-  /** Resolves with the gateway that was forgotten. */
+  /** Resolves with the gateway that was removed. */
   logout(options: { home: string; gateway: string | undefined }): Promise<string>;
 }

@@ -1,10 +1,10 @@
-/** The clock of the command line: what it shows is told by the gateway's time, because a laptop's may be days off. */
+/** The clock of the command line. Shows the gateway's time, because a laptop's clock may be days off. */
 import type { Clock, Timer } from '../../shared/clock.ts';
 
-/** Differences that the way of an answer and a busy machine explain, ms: within them, the own clock is as good. */
+/** Smaller differences are ignored, ms: latency and a busy machine explain them. */
 const NEAR_MS = 2_000;
 
-/** What a Date can hold (ECMA-262, 21.4.1.1), ms. */
+/** Largest value of a Date (ECMA-262, 21.4.1.1), ms. */
 const MAX_DATE_MS = 8.64e15;
 
 export class GatewayTime implements Clock {
@@ -15,14 +15,14 @@ export class GatewayTime implements Clock {
     this.#own = own;
   }
 
-  /** The gateway has just said what time it is, ms since the epoch; not a number when it has not. */
+  /** Takes the gateway's time from its answer, ms since the epoch; NaN if it sent none. */
   learn(gatewayMs: number): void {
     if (!(Math.abs(gatewayMs) <= MAX_DATE_MS)) return;
     const aheadMs = gatewayMs - this.#own.now();
     this.#aheadMs = Math.abs(aheadMs) < NEAR_MS ? 0 : aheadMs;
   }
 
-  /** This machine's own, by which times are counted back before the gateway was asked anything. */
+  /** This machine's time, for times counted back before the gateway has answered. */
   own(): number {
     return this.#own.now();
   }

@@ -7,11 +7,11 @@ import { gatewayPaths, personPaths } from '../../shared/home.ts';
 import { trimPasted } from '../../shared/pasted.ts';
 import type { CliContext } from './context.ts';
 
-/** The remote gateway that is meant, as it was typed or remembered; undefined for that of this home. */
+/** The remote gateway, as typed or remembered; undefined for this home's own. */
 export function chooseRemote({ home, gateway, env }: Pick<CliContext, 'home' | 'gateway' | 'env'>): string | undefined {
   const named = gateway ?? (trimPasted(env.FLEET_GATEWAY ?? '') || undefined);
   if (named !== undefined) return named;
-  // A home with a gateway of its own means that one, whether it runs or not.
+  // A home with its own gateway uses that one, running or not.
   if (existsSync(gatewayPaths(home).folder)) return undefined;
   const file = personPaths(home).defaultGateway;
   try {
@@ -22,21 +22,21 @@ export function chooseRemote({ home, gateway, env }: Pick<CliContext, 'home' | '
   }
 }
 
-/** A client of the gateway of this home, for what has no meaning elsewhere. @throws FleetError `usage` when another one is named. */
+/** A client of this home's own gateway, for commands that only make sense there. @throws FleetError `usage` if another one is named. */
 export function openOwnGateway(context: CliContext, command: string): GatewayClient {
   assertOwnGateway(context, command);
   return clientOfHome(context);
 }
 
-/** FLEET_GATEWAY does not count: it is there for all commands, and so for none in particular. @throws FleetError `usage`. */
+/** Ignores FLEET_GATEWAY, which is not aimed at any one command. @throws FleetError `usage`. */
 export function assertOwnGateway({ gateway }: CliContext, command: string): void {
   if (gateway === undefined) return;
-  throw new FleetError('usage', `fleet ${command} is for the gateway of this home, not for ${gateway}`, {
-    hint: 'Run it on the machine of the gateway, without --gateway.',
+  throw new FleetError('usage', `fleet ${command} controls the gateway of this home, not ${gateway}`, {
+    hint: "Run it on the gateway's machine, without --gateway.",
   });
 }
 
-/** A client of the gateway that is meant: one elsewhere, or that of this home. */
+/** A client of the chosen gateway: a remote one, or this home's own. */
 export function openGateway(context: CliContext): GatewayClient {
   const remote = chooseRemote(context);
   if (remote === undefined) return clientOfHome(context);

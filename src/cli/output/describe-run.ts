@@ -1,4 +1,4 @@
-/** The last words of a broadcast: who failed and how, under folded names, and how many in all. */
+/** Runs and jobs in words: their state, why one did not simply exit, and the summary of a broadcast. */
 
 import type { JobView, RunView } from '../../protocol/job-messages.ts';
 import { compareNatural } from '../../protocol/natural-order.ts';
@@ -14,7 +14,7 @@ export interface SummarizedRun extends EndedRun {
   node: string;
 }
 
-/** `counts` of `fleet broadcast --json`. Every run is in exactly one. */
+/** `counts` of `fleet broadcast --json`. Every run is counted once. */
 export interface OutcomeCounts {
   exited0: number;
   exitedNonZero: number;
@@ -47,8 +47,8 @@ export function countOutcomes(runs: Iterable<EndedRun>): OutcomeCounts {
 }
 
 /**
- * Lines for stderr, without newlines: one for each way to fail, the most frequent first, and then the total, with the offline nodes
- * that were left out.
+ * Lines for stderr, without newlines: one for each kind of failure, most frequent first, then the total with the offline nodes that were
+ * skipped.
  */
 export function summarizeRuns(runs: readonly SummarizedRun[], notTried: readonly string[] = []): string[] {
   const failed = runs.filter((run) => !succeeded(run));
@@ -69,18 +69,18 @@ export function summarizeRuns(runs: readonly SummarizedRun[], notTried: readonly
   ];
 }
 
-/** One failed run in words, for a person: `exited with code 3`, `timed out`, `rejected by the node (not_allowed)`. */
+/** One failed run: `exited with code 3`, `timed out`, `rejected by the node (not_allowed)`. */
 export function describeFailure(run: Omit<SummarizedRun, 'node'>): string {
   if (run.state === 'exited' && run.exitCode !== null) return `exited with code ${run.exitCode}${addition(run)}`;
   const words = describeBriefly(run);
   if (run.state === 'timed_out') return `${words}${addition(run)}`;
-  // `canceled (canceled)` would say it twice.
+  // Not `canceled (canceled)`.
   if (run.reason === null || run.reason === run.state) return words;
   const detail = run.reason.startsWith(`${run.state}: `) ? run.reason.slice(run.state.length + 2) : run.reason;
   return `${words} (${stripControl(detail)})`;
 }
 
-/** What a reason says besides the state or the exit code, in parentheses. */
+/** What a reason adds to the state or exit code, in parentheses. */
 export function addition({ reason }: Pick<SummarizedRun, 'reason'>): string {
   const more = /\b(?:left_behind|oom_killed): [^;]*/.exec(reason ?? '')?.[0];
   return more === undefined ? '' : ` (${stripControl(more)})`;
@@ -126,7 +126,7 @@ function countedAs(run: EndedRun): keyof OutcomeCounts {
   return COUNTED_AS[run.state];
 }
 
-/** The largest groups first, then by name of what they share. */
+/** Largest groups first, then by key. */
 function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): [string, T[]][] {
   const groups = new Map<string, T[]>();
   for (const item of items) {
@@ -146,14 +146,14 @@ export function describeRun(run: RunView): string {
   return describeFailure(run);
 }
 
-/** A command that is over, while its output is not. */
+/** A command that has exited while its output is still open. */
 export function describeHeld({ exitCode, signal, holders }: RunExited): string {
   const names = holders.map(({ pid, name }) => `${stripControl(name)} (${pid})`);
   const end = exitCode === null ? `was killed by ${stripControl(signal ?? 'a signal')}` : `exited with ${exitCode}`;
   return `${end}; ${names.join(', ') || 'something'} still ${names.length > 1 ? 'hold' : 'holds'} its output`;
 }
 
-/** That of its only run, or counts: `37 exited 0, 1 exited non-zero, 2 running`. */
+/** The state of its only run, or counts: `37 exited 0, 1 exited non-zero, 2 running`. */
 export function describeJob(job: JobView): string {
   const [only, second] = job.runs;
   if (only !== undefined && second === undefined) return describeRun(only);
@@ -183,12 +183,12 @@ export interface Explanation {
 }
 
 /**
- * One explanation each for the end and for output that was not kept; none for a run that exited and surely kept all, whatever its code.
- * `gapTold`: the person knows already how much was not kept.
+ * One explanation each for the end and for output that was not kept; none for a run that exited with complete output, whatever its code.
+ * `isGapReported`: how much was not kept has been shown already.
  */
-export function explainEnd(run: RunView, timeoutMs?: number, gapTold = false): Explanation[] {
+export function explainEnd(run: RunView, timeoutMs?: number, isGapReported = false): Explanation[] {
   const explanations: Explanation[] = [];
-  if (run.truncated && !gapTold) {
+  if (run.truncated && !isGapReported) {
     const written = formatBytes(run.stdoutBytes + run.stderrBytes);
     explanations.push({ message: `${run.node}: its output was truncated; it wrote ${written}`, hint: undefined });
   }
@@ -206,16 +206,16 @@ function explainState(run: RunView, timeoutMs: number | undefined): Explanation 
   if (run.state === 'expired' && run.reason === 'node_offline') {
     return {
       message: `${run.node} is offline; the command was not delivered`,
-      hint: 'To wait for the node, give a limit: --expires 1h',
+      hint: 'To wait for the node: --expires 1h',
     };
   }
   if (run.state === 'expired') {
-    return { message: `${run.node}: the command was not delivered in time and never will be`, hint: undefined };
+    return { message: `${run.node}: the command was not delivered in time and has been dropped`, hint: undefined };
   }
   if (run.state === 'unknown') {
     return {
       message: `${run.node}: ${describeFailure(run)}`,
-      hint: 'It may have run, wholly or in part. Look on the node before you repeat it.',
+      hint: 'It may have run completely or partially. Check the node before you repeat it.',
     };
   }
   return { message: `${run.node}: ${describeFailure(run)}`, hint: undefined };

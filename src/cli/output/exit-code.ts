@@ -5,11 +5,11 @@ import type { ErrorCode } from '../../shared/errors.ts';
 
 export const EXIT_OK = 0;
 export const EXIT_USAGE = 2;
-/** Refused for good; 77 is EX_NOPERM of sysexits.h. */
+/** Refused permanently; 77 is EX_NOPERM of sysexits.h. */
 export const EXIT_REFUSED = 77;
 /** Configuration wrong; 78 is EX_CONFIG of sysexits.h. */
 export const EXIT_CONFIG = 78;
-/** Nobody reads stdout any more: 128 + SIGPIPE, as every program that does not handle it ends. */
+/** stdout lost its reader: 128 + SIGPIPE, as with every program that does not handle it. */
 export const EXIT_STDOUT_CLOSED = 141;
 /** Ended by a signal: 128 and its number, signal(7). */
 export const EXIT_OF_SIGNAL = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
@@ -36,7 +36,7 @@ const EXIT_CODES: Partial<Record<ErrorCode, number>> = {
   name_taken: EXIT_CONFIG,
 };
 
-/** 255 for whatever may pass by itself or is nobody's mistake. */
+/** 255 for anything temporary, or not the caller's mistake. */
 export function exitCodeOfError(code: ErrorCode): number {
   return EXIT_CODES[code] ?? EXIT_FLEET_FAILED;
 }
@@ -48,11 +48,11 @@ export interface EndedRun {
   exitCode: number | null;
   /** `SIGKILL`, …; null unless `signaled`. */
   signal: string | null;
-  /** A stable word, and perhaps prose after a colon; null when there is nothing to say. */
+  /** A stable code, possibly with prose after a colon; null for none. */
   reason: string | null;
 }
 
-/** Whether it was canceled before it began, because other runs of its job had failed. */
+/** Whether it was canceled before it started, because other runs of its job had failed. */
 export function isNotStarted({ state, reason }: Pick<EndedRun, 'state' | 'reason'>): boolean {
   return state === 'canceled' && reason === 'max_errors';
 }
@@ -64,7 +64,7 @@ export const EXIT_REJECTED = 126;
 export const EXIT_CANCELED = 130;
 const EXIT_SIGNAL_BASE = 128;
 
-/** Signals 1 to 31 of Linux, signal(7). The node's own numbers count, and those of this machine may be others. */
+/** Signals 1 to 31 of Linux, signal(7): the node's numbers, which may differ from this machine's. */
 const SIGNALS = (
   'SIGHUP SIGINT SIGQUIT SIGILL SIGTRAP SIGABRT SIGBUS SIGFPE SIGKILL SIGUSR1 SIGSEGV SIGUSR2 SIGPIPE SIGALRM SIGTERM ' +
   'SIGSTKFLT SIGCHLD SIGCONT SIGSTOP SIGTSTP SIGTTIN SIGTTOU SIGURG SIGXCPU SIGXFSZ SIGVTALRM SIGPROF SIGWINCH SIGIO SIGPWR SIGSYS'
@@ -83,7 +83,7 @@ export function exitCodeOfRun(run: EndedRun): number {
       return EXIT_CANCELED;
     case 'rejected':
       return EXIT_REJECTED;
-    // Not the command's doing: a shell that does not find it exits with 127 by itself.
+    // Not caused by the command: a shell that cannot find it exits with 127 itself.
     case 'failed_to_start':
     case 'expired':
     case 'unknown':
@@ -94,14 +94,14 @@ export function exitCodeOfRun(run: EndedRun): number {
   }
 }
 
-/** Exit code of `fleet broadcast`: the largest of its runs, 0 if there is none. Runs that `--max-errors` held back do not count. */
+/** Exit code of `fleet broadcast`: the largest of its runs, 0 without runs. Runs held back by `--max-errors` do not count. */
 export function exitCodeOfBroadcast(runs: Iterable<EndedRun>): number {
   let largest = 0;
   for (const run of runs) if (!isNotStarted(run)) largest = Math.max(largest, exitCodeOfRun(run));
   return largest;
 }
 
-/** process.exit(256) would be success: what does not fit in a byte is a failure of ours. */
+/** process.exit(256) would mean success: what does not fit into a byte counts as our failure. */
 function exitCodeOfCommand(exitCode: number | null): number {
   if (exitCode === null || !Number.isInteger(exitCode) || exitCode < 0) return EXIT_FLEET_FAILED;
   return Math.min(exitCode, EXIT_FLEET_FAILED);

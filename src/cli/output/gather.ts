@@ -1,4 +1,4 @@
-/** `-b` and `--diff`: output that is the same on many nodes is shown once, at the end. */
+/** `-b` and `--diff`: identical output of many nodes is shown once at the end, as clush(1) does, or compared. */
 
 import { isUtf8 } from 'node:buffer';
 import type { JobEvent } from '../../protocol/job-messages.ts';
@@ -23,7 +23,7 @@ export interface OutputGroup {
   content: Buffer;
 }
 
-/** What one stream of a node that still writes has said so far. */
+/** What a stream of a running node has written so far. */
 class Collected {
   readonly chunks: Buffer[] = [];
   bytes = 0;
@@ -58,7 +58,7 @@ export class GatheredOutput implements JobOutput {
     this.#open.set(node, streams);
   }
 
-  /** The node writes no more. Call it for a node without output too, if its silence shall count in {@link groups}. */
+  /** The node has finished. Also needed for a node without output, to count it in {@link groups}. */
   finish(node: string): void {
     const streams = this.#open.get(node) ?? { stdout: new Collected(), stderr: new Collected() };
     this.#open.delete(node);
@@ -71,13 +71,13 @@ export class GatheredOutput implements JobOutput {
     for (const node of [...this.#open.keys()]) this.finish(node);
   }
 
-  /** Groups of the finished nodes, the largest first, then by name. A node that wrote nothing is in a group of empty content. */
+  /** Groups of the finished nodes, largest first, then by name. Nodes that wrote nothing form a group with empty content. */
   groups(stream: StreamName): OutputGroup[] {
     return this.#finished[stream].groups();
   }
 }
 
-/** Every group that has content: those of stdout to stdout, those of stderr to stderr. */
+/** Prints the groups that have content: those of stdout to stdout, those of stderr to stderr. */
 export function printGroups(
   gathered: GatheredOutput,
   sinks: OutputSinks,
@@ -95,13 +95,13 @@ export function printGroups(
   }
 }
 
-/** Whether a comparison of lines says nothing about it, and a terminal may misbehave: as for git, a NUL makes it binary. */
+/** Whether lines cannot be compared, and a terminal may misbehave. As with git, a NUL makes content binary. */
 export function isBinary(content: Buffer): boolean {
   return !isUtf8(content) || content.includes(0);
 }
 
 function describeBinary(content: Buffer): Buffer {
-  // Loaded late, as it takes 5 ms.
+  // Loaded on demand: it takes 5 ms.
   const digest = process.getBuiltinModule('node:crypto').createHash('sha256').update(content).digest('hex');
   return Buffer.from(`binary output, ${content.length} bytes, sha256 ${digest}\n`);
 }
@@ -112,7 +112,7 @@ export function describeGroup(group: OutputGroup, stream: StreamName = 'stdout')
   return `${stripControl(foldNodeNames(group.nodes))}${count}${stream === 'stderr' ? ': stderr' : ''}`;
 }
 
-/** Finds equal contents by length and hash, and believes it only after a comparison. */
+/** Finds equal contents by length and hash, then compares them. */
 class DistinctContents {
   readonly #byKey = new Map<string, OutputGroup[]>();
 
@@ -143,14 +143,14 @@ function equalsChunks(content: Buffer, chunks: readonly Buffer[]): boolean {
   });
 }
 
-/** FNV-1a in 32 bits, continued from `hash`: enough to tell groups apart, and without loading node:crypto at start. */
+/** 32-bit FNV-1a, continued from `hash`: enough to tell groups apart without loading node:crypto. */
 function hashBytes(bytes: Uint8Array, hash: number): number {
   let result = hash;
   for (let index = 0; index < bytes.length; index += 1) result = Math.imul(result ^ (bytes[index] ?? 0), FNV_PRIME);
   return result;
 }
 
-/** Lines that may differ between two outputs before the search is given up; it takes time in the square of this. */
+/** Maximum number of differing lines; the search takes time quadratic in it. */
 const MAX_EDITS = 4_000;
 const CONTEXT_LINES = 3;
 
@@ -163,7 +163,7 @@ export async function printDiff(gathered: GatheredOutput, { out, err }: Pick<Pri
 }
 
 /**
- * Unified diffs of every other group against the first one, which is the largest; empty when there is one group or none.
+ * Unified diffs of every other group against the first, largest one; empty for one group or none.
  * Binary outputs, and those that differ too much, get one line that says so.
  */
 export async function diffOutputs(
@@ -172,7 +172,7 @@ export async function diffOutputs(
 ): Promise<string> {
   const [reference, ...others] = groups;
   if (reference === undefined || others.length === 0) return '';
-  // Loaded late: it takes longer than the whole start of the CLI may.
+  // Loaded on demand: it takes longer than the CLI may take to start.
   const { structuredPatch, formatPatch, FILE_HEADERS_ONLY } = await import('diff');
   const referenceName = labelOf(reference);
   const patches = others.map((other) => {
@@ -200,7 +200,7 @@ function paintPatch(patch: string, style: Pick<TerminalStyle, 'red' | 'green' | 
   return patch
     .split('\n')
     .map((line, index) => {
-      // The two lines of the file header come first; later ones that look like them are content.
+      // Only the first two lines are the file header; later ones that look like it are content.
       if (index < 2) return style.bold(line);
       if (line.startsWith('@@')) return style.cyan(line);
       if (line.startsWith('-')) return style.red(line);

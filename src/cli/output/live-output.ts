@@ -1,4 +1,4 @@
-/** The default output of a job on many nodes: every line behind the name of its node, as it comes. */
+/** The default output of a job on many nodes: whole lines as they arrive, each after the name of its node. */
 import type { JobEvent } from '../../protocol/job-messages.ts';
 import { decodeData } from '../../protocol/text-data.ts';
 import type { Clock, Timer } from '../../shared/clock.ts';
@@ -16,7 +16,7 @@ export interface LiveOutputOptions {
 export class LiveOutput implements JobOutput {
   readonly #options: LiveOutputOptions;
   readonly #screens: Record<StreamName, LineScreen>;
-  /** Of the runs that still write. */
+  /** By run and stream, while it is open. */
   readonly #prefixers = new Map<string, LinePrefixer>();
 
   constructor(options: LiveOutputOptions) {
@@ -31,13 +31,13 @@ export class LiveOutput implements JobOutput {
     if (event.type === 'stdout' || event.type === 'stderr') {
       this.#prefixerOf(event.run, event.node, event.type).write(decodeData(event));
     } else if (event.type === 'gap' || event.type === 'end') {
-      // What stands on the two sides of a gap must not look like one line.
+      // Text before and after a gap must not look like one line.
       this.#end(event.run);
       if (event.type === 'gap') this.#makeRoom();
     }
   }
 
-  /** Writes the unfinished lines of runs that go on elsewhere. */
+  /** Writes the unfinished lines of runs that are still in progress. */
   close(): void {
     for (const prefixer of this.#prefixers.values()) prefixer.end();
     this.#prefixers.clear();
@@ -56,7 +56,7 @@ export class LiveOutput implements JobOutput {
     return created;
   }
 
-  /** A note about the gap follows on stderr: it must not stand behind an unfinished line. */
+  /** A note about the gap follows on stderr: it must not continue an unfinished line. */
   #makeRoom(): void {
     if (this.#screens.stderr.open !== undefined) this.#options.ports.stderr.write('\n');
     this.#screens.stderr.open = undefined;
@@ -75,35 +75,34 @@ const LINE_FEED = 10;
 const CARRIAGE_RETURN = 13;
 const NEWLINE = Buffer.from('\n');
 
-/** Longest line that is held back for its end, bytes. Many nodes have one each, and two streams. */
+/** Longest line that is held back until its end, bytes. Each stream of each node can hold one. */
 export const MAX_HELD_LINE_BYTES = 64 * 1024;
-/** An unfinished line is shown after this time: it may be a prompt, ms. */
+/** Delay before an unfinished line is shown, which may be a prompt, ms. */
 const IDLE_FLUSH_MS = 300;
 
-/** What several writers write to. At most one of them has an unfinished line there. */
+/** A place that several writers share. At most one of them has an unfinished line there. */
 export class LineScreen {
-  /** Whose line is unfinished. */
+  /** The writer whose line is unfinished. */
   open: LinePrefixer | undefined;
 }
 
 export interface LinePrefixerOptions {
-  /** What stands before `: `; undefined (-N) for nothing. */
+  /** The text before `: `; undefined (-N) for none. */
   label: string | undefined;
   paint?: (label: string) => string;
   sink: ByteSink;
   /** Shared with other writers to the same place. */
   screen?: LineScreen;
-  /** Without it an unfinished line waits for its end. */
+  /** Without it, an unfinished line waits for its end. */
   clock?: Clock;
 }
 
 /**
- * One stream of one node as lines, each in one `write` to the sink. A bare `\r` ends a piece, too: progress bars write no line ends.
+ * One stream of one node as lines, each in one `write` to the sink. A bare `\r` also ends a piece: progress bars write no line ends.
  *
- * The label stands at the beginning of each piece: also after a bare `\r`, since a terminal goes on over it, and when another writer's
- * line stands between two parts of one. A line over {@link MAX_HELD_LINE_BYTES} comes in pieces: with a label each on a line of its own,
- * without one just as they are. Otherwise nothing is added, and no byte is ever lost, but that the end of a line which another writer has
- * ended already is not written again.
+ * Each piece starts with the label: also after a bare `\r`, because a terminal overwrites the line, and after another writer's line in the
+ * middle of one. A line over {@link MAX_HELD_LINE_BYTES} is written in pieces: with a label, each on its own line; without one, as they
+ * are. Nothing else is added, and no byte is lost, except a line end that another writer has already caused.
  */
 export class LinePrefixer {
   readonly #prefix: Buffer;
@@ -112,7 +111,7 @@ export class LinePrefixer {
   readonly #clock: Clock | undefined;
   #held: Buffer[] = [];
   #heldBytes = 0;
-  /** What was written last: a whole line or nothing, a part of one, or one that the next piece overwrites. */
+  /** The last piece: a whole line or nothing, a part of a line, or one that the next piece overwrites. */
   #written: 'line' | 'part' | 'overwritable' = 'line';
   #timer: Timer | undefined;
 
@@ -133,13 +132,13 @@ export class LinePrefixer {
       this.#put(this.#takeHeld(), out);
       start = end;
     }
-    // A copy, so that a few held bytes do not keep a large chunk alive.
+    // Copied, so that a few held bytes do not keep a large chunk in memory.
     if (start < bytes.length) this.#hold(Buffer.from(bytes.subarray(start)), out);
     this.#send(out);
     if (this.#heldBytes > 0) this.#timer ??= this.#clock?.after(IDLE_FLUSH_MS, () => this.#flush(), { unref: true });
   }
 
-  /** Writes a last line that has no newline, with one. */
+  /** Ends an unfinished last line. */
   end(): void {
     const out: Buffer[] = [];
     this.#put(this.#takeHeld(), out);
@@ -147,7 +146,7 @@ export class LinePrefixer {
     this.#send(out);
   }
 
-  /** What there is of an unfinished line, but for an unfinished character. */
+  /** Shows an unfinished line, up to an unfinished character. */
   #flush(): void {
     const line = this.#takeHeld();
     const whole = line.length - unfinishedTailBytes(line);
@@ -179,7 +178,7 @@ export class LinePrefixer {
     return line;
   }
 
-  /** A line, or a part of one: up to a bare `\r`, or up to anywhere. */
+  /** Adds a line, or any part of one, to `out`. */
   #put(piece: Buffer, out: Buffer[]): void {
     if (piece.length === 0) return;
     const screen = this.#screen;
@@ -201,7 +200,7 @@ export class LinePrefixer {
   }
 }
 
-/** Behind each `\n`, and each bare `\r` with all that follow it. */
+/** The offsets after each `\n`, and after each run of bare `\r`. */
 function* pieceEnds(bytes: Buffer): Generator<number> {
   let lineFeed = -1;
   let carriageReturn = -1;
@@ -221,7 +220,7 @@ function indexOrEnd(bytes: Buffer, byte: number, from: number): number {
   return index < 0 ? bytes.length : index;
 }
 
-/** How much of a long line goes out at once: no character and no `\r\n` is cut. */
+/** The size of the next piece of a long line: cuts no character and no `\r\n`. */
 function pieceBytes(line: Buffer): number {
   const piece = line.subarray(0, MAX_HELD_LINE_BYTES);
   const whole = piece.length - unfinishedTailBytes(piece);

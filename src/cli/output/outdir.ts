@@ -1,4 +1,4 @@
-/** `--outdir DIR`: the exact bytes of every node in files of its own, DIR/NODE.out and DIR/NODE.err. */
+/** `--outdir DIR`: the exact bytes of each node in DIR/NODE.out and DIR/NODE.err. */
 import { appendFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { JobEvent } from '../../protocol/job-messages.ts';
@@ -10,8 +10,8 @@ import type { StreamName } from './output-port.ts';
 const EXTENSION: Readonly<Record<StreamName, string>> = { stdout: '.out', stderr: '.err' };
 
 /**
- * Files are opened for each write and not kept open: a broadcast may go to more nodes than a process may have files.
- * Every method throws FleetError `storage_failed` when the disk refuses.
+ * Files are opened for each write: a broadcast can go to more nodes than a process can have open files.
+ * Every method throws FleetError `storage_failed` if writing fails.
  */
 export class FolderOutput implements JobOutput {
   readonly #path: string;
@@ -21,7 +21,7 @@ export class FolderOutput implements JobOutput {
     this.#path = path;
   }
 
-  /** Makes the folder, so that a wrong one is known before any command runs. */
+  /** Creates the folder, so that an invalid one is noticed before any command runs. */
   open(): void {
     attempt(this.#path, () => mkdirSync(this.#path, { recursive: true }));
   }
@@ -35,7 +35,7 @@ export class FolderOutput implements JobOutput {
     attempt(path, () => appendFileSync(path, decodeData(event)));
   }
 
-  /** Files of an earlier broadcast into the same folder must not be taken for this one's. */
+  /** Replaces the files of an earlier broadcast. */
   #begin(node: string): void {
     if (this.#begun.has(node)) return;
     const path = this.#pathOf(node, 'stdout');
@@ -51,7 +51,7 @@ export class FolderOutput implements JobOutput {
   }
 }
 
-/** The node's name where it is a plain one; else with %XX for every other byte, which can leave no folder and clash with no name. */
+/** The node's name, with %XX for every unusual byte: it cannot leave the folder or collide with another name. */
 export function safeFileName(node: string): string {
   const name = [...Buffer.from(node)]
     .map((byte) => {
@@ -59,7 +59,7 @@ export function safeFileName(node: string): string {
       return /[A-Za-z0-9._-]/.test(character) ? character : escapeByte(byte);
     })
     .join('');
-  // No hidden files, no `..`, nothing that a command takes for an option; and an empty name is one too.
+  // No hidden files, no `..`, nothing that looks like an option, no empty name.
   return name === '' ? '%' : name.replace(/^[.-]/, (first) => escapeByte(first.charCodeAt(0)));
 }
 
@@ -73,7 +73,7 @@ function attempt(path: string, act: () => void): void {
   } catch (error) {
     throw new FleetError('storage_failed', `cannot write ${path}: ${systemErrorCode(error) ?? String(error)}`, {
       cause: error,
-      hint: 'Free some space, or name another folder with --outdir.',
+      hint: 'Free some space, or choose another folder with --outdir.',
       facts: { path },
     });
   }

@@ -1,33 +1,33 @@
-/** stdout and stderr as the commands see them: bytes in order, back-pressure on request, and a reader that may walk away. */
+/** stdout and stderr as commands see them: bytes in order, back-pressure on request, and a reader that may go away. */
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError, systemErrorCode } from '../../shared/errors.ts';
 import { createTerminalStyle, type TerminalStyle } from './terminal-style.ts';
 
-/** What of a stream tells whether it is a terminal, and how large. */
+/** A stream that may be a terminal, with its size. */
 export type OutputStream = Writable & { isTTY?: boolean; columns?: number; rows?: number };
 
 export interface OutputPort extends ByteSink {
-  /** What is written after the reader has gone is dropped. */
+  /** Drops data once the reader has gone. */
   write(data: Uint8Array | string): void;
-  /** Resolves when the reader has caught up, or is gone. */
+  /** Resolves when the reader has caught up, or has gone. */
   ready(): Promise<void>;
-  /** Resolves when everything is written, or the reader is gone. */
+  /** Resolves when everything is written, or the reader has gone. */
   flush(): Promise<void>;
-  /** Drops what the reader has not taken by then: nobody waits for it any longer. */
+  /** Drops what the reader has not taken by then. */
   giveUp(clock: Clock, afterMs: number): void;
-  /** Aborts when nothing can be written any more. Its reason is a FleetError, or {@link READER_GONE} for a closed pipe. */
+  /** Aborts once writing is impossible. Its reason is a FleetError, or {@link READER_GONE} for a closed pipe. */
   readonly gone: AbortSignal;
   readonly isTerminal: boolean;
-  /** In characters; undefined when it is no terminal. */
+  /** In characters; undefined if it is not a terminal. */
   size(): { columns: number; rows: number } | undefined;
-  /** Calls `listener` whenever the terminal has another size (SIGWINCH), until the returned function is called. */
+  /** Calls `listener` when the terminal is resized (SIGWINCH), until the returned function is called. */
   onResize(listener: () => void): () => void;
   readonly style: TerminalStyle;
 }
 
-/** The reader closed the pipe, as `head` does: no failure. */
+/** The reader closed the pipe, as `head` does: not a failure. */
 export const READER_GONE = Symbol('reader gone');
 
 export function openOutputPort(
@@ -46,7 +46,7 @@ export function openOutputPort(
     isTerminal,
     style: createTerminalStyle({ isTTY: isTerminal, env }),
     gone: gone.signal,
-    // A terminal that was never told its size says 0.
+    // 0: the terminal's size was never set.
     size: () => (stream.columns && stream.rows ? { columns: stream.columns, rows: stream.rows } : undefined),
     onResize(listener) {
       stream.on('resize', listener);
@@ -58,7 +58,7 @@ export function openOutputPort(
     async ready() {
       if (!stream.writableNeedDrain || gone.signal.aborted) return;
       await Promise.race([once(stream, 'drain'), aborted(gone.signal)]).catch(() => {
-        // An error of the stream: the listener above has noted it.
+        // Stream errors are handled by the listener above.
       });
     },
     giveUp(clock, afterMs) {

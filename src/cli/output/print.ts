@@ -5,7 +5,7 @@ import { EXIT_OK } from './exit-code.ts';
 import type { OutputPort } from './output-port.ts';
 
 export interface PrintErrorOptions extends Printer {
-  /** Show the stack, with all causes. */
+  /** Show the stack trace with all causes. */
   debug: boolean;
 }
 
@@ -13,10 +13,10 @@ export function printError(error: FleetError, { out, err, json, debug }: PrintEr
   if (json) out.write(`${harmlessJson({ error })}\n`);
   else err.write(formatError(error));
   if (debug) err.write(`${describeStack(error)}\n`);
-  else if (error.code === 'internal' && !json) err.write('This is a defect in fleet; --debug shows where.\n');
+  else if (error.code === 'internal' && !json) err.write('This is a bug in fleet; --debug shows where.\n');
 }
 
-/** The message behind `fleet: `, and the hint on its own line. What other machines sent cannot break out of its line. */
+/** The message after `fleet: `, and the hint on its own line. Text from other machines cannot break out of its line. */
 export function formatError({ message, hint }: Pick<FleetError, 'message' | 'hint'>): string {
   const lines = [`fleet: ${message}`, ...(hint === undefined ? [] : [hint])];
   return lines.map((line) => `${stripControl(line.replace(/\s*\n\s*/g, ' '))}\n`).join('');
@@ -59,7 +59,7 @@ export function printJson({ out }: Pick<Printer, 'out'>, value: unknown): void {
   out.write(`${harmlessJson(value, out.isTerminal ? 2 : undefined)}\n`);
 }
 
-/** Prints a list as one JSON document, part by part: all of it may be longer than any string can be. */
+/** Prints a list as one JSON document, part by part: the whole may exceed the longest possible string. */
 export async function printJsonList(
   { out }: Pick<Printer, 'out'>,
   parts: AsyncIterable<readonly unknown[]>,
@@ -69,7 +69,7 @@ export async function printJsonList(
   let isEmpty = true;
   for await (const part of parts) {
     for (const item of part) {
-      // Between the brackets of a list of its own, so that it has the same indentation.
+      // Taken from a list of one item, for the same indentation.
       const text = harmlessJson([item], indent).slice(open.length, 1 - close.length);
       out.write(`${isEmpty ? open : comma}${text}`);
       isEmpty = false;

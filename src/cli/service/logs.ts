@@ -1,4 +1,4 @@
-/** Reads the end of a log file, and follows it through rotation (FILE becomes FILE.1, and a new FILE is begun). */
+/** Prints the end of a log file, and follows it through rotation (FILE becomes FILE.1, and a new FILE starts). */
 import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { type Clock, sleep } from '../../shared/clock.ts';
 import { FleetError, systemErrorCode } from '../../shared/errors.ts';
@@ -19,11 +19,11 @@ export interface LogPosition {
   offset: number;
 }
 
-/** The last `count` whole lines of the file and, where it has fewer, of its predecessor; and where they end. @throws FleetError `not_found`, `storage_failed`. */
+/** The last `count` whole lines of the file, and of its predecessor if it has fewer; and where they end. @throws FleetError `not_found`, `storage_failed`. */
 export function readLastLines(file: string, count: number): { lines: string[]; end: LogPosition } {
   const descriptor = openLog(file);
   if (descriptor === undefined) {
-    throw new FleetError('not_found', `there is no log yet: ${file}`, { hint: 'It is begun at the first start.' });
+    throw new FleetError('not_found', `there is no log yet: ${file}`, { hint: 'It is created at the first start.' });
   }
   try {
     const { lines, offset } = lastLinesOf(descriptor, count);
@@ -41,7 +41,7 @@ export function readLastLines(file: string, count: number): { lines: string[]; e
   }
 }
 
-/** Every whole line that comes after `start`, until `signal` aborts. */
+/** Every whole line after `start`, until `signal` aborts. */
 export async function* followLines(
   file: string,
   start: LogPosition,
@@ -57,7 +57,7 @@ export async function* followLines(
   let pending = Buffer.alloc(0);
   try {
     while (!signal.aborted) {
-      // Looked for before the read: so what is written into the old file until its end is not missed.
+      // Checked before the read, so that the last lines of the old file are not missed.
       const isRotated = descriptor === undefined || !isSameFile(descriptor, file);
       if (descriptor !== undefined) {
         for (let chunk = read(descriptor, position); chunk.length > 0; chunk = read(descriptor, position)) {
@@ -94,11 +94,11 @@ function openLog(file: string): number | undefined {
 
 function isSameFile(descriptor: number, file: string): boolean {
   const stats = statSync(file, { throwIfNoEntry: false });
-  // In the moment between rename and the new file there is none; then the old one still counts.
+  // Between the rename and the new file there is none; then the old one still counts.
   return stats === undefined || stats.ino === fstatSync(descriptor).ino;
 }
 
-/** An unfinished line at the end is left for later. */
+/** Leaves an unfinished line at the end for later. */
 function lastLinesOf(descriptor: number, count: number): { lines: string[]; offset: number } {
   let start = fstatSync(descriptor).size;
   let text = Buffer.alloc(0);
@@ -123,9 +123,9 @@ function read(descriptor: number, position: number, length = CHUNK_BYTES): Buffe
 const DEFAULT_LINES = 50;
 
 export const LOG_OPTIONS = {
-  follow: { type: 'boolean', alias: 'f', describe: 'Go on with what comes, until Ctrl-C' },
-  lines: { type: 'string', alias: 'n', placeholder: 'N', describe: 'How many lines from the end (50)' },
-  jsonl: { type: 'boolean', describe: 'Print the JSON lines as they are; --json does the same' },
+  follow: { type: 'boolean', alias: 'f', describe: 'Follow the log until Ctrl-C' },
+  lines: { type: 'string', alias: 'n', placeholder: 'N', describe: 'Number of lines from the end (50)' },
+  jsonl: { type: 'boolean', describe: 'Print the raw JSON lines; same as --json' },
 } as const satisfies OptionTable;
 
 export async function showLog(

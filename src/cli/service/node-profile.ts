@@ -1,4 +1,4 @@
-/** Finds out which of the nodes on this machine is meant. */
+/** Finds a node on this machine by name. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { FleetError, systemErrorCode } from '../../shared/errors.ts';
 import { type NodePaths, nodePaths, nodesFolder } from '../../shared/home.ts';
@@ -6,14 +6,14 @@ import { type NodePaths, nodePaths, nodesFolder } from '../../shared/home.ts';
 export interface NodeProfile {
   /** Name of its folder. */
   profile: string;
-  /** As the gateway calls it, once paired. */
+  /** Its name on the gateway, once paired. */
   name: string | undefined;
   paths: NodePaths;
 }
 
 /**
- * The one with that name (of its folder, or given by the gateway); without a name, the only one, or the only one that is paired.
- * @throws FleetError `not_found` when there is none, `usage` when there are several and no name.
+ * The node with that folder name or name on the gateway; without a name, the only node, or the only paired one.
+ * @throws FleetError `not_found` if there is none, `usage` if there are several and no name.
  */
 export function findNodeProfile(home: string, name: string | undefined): NodeProfile {
   const profiles = listNodeProfiles(home);
@@ -22,15 +22,15 @@ export function findNodeProfile(home: string, name: string | undefined): NodePro
     const [found, another] = profiles.filter((one) => one.profile === name || one.name === name);
     if (found === undefined) {
       throw new FleetError('not_found', `there is no node ${name} in ${home}`, {
-        hint: profiles.length === 0 ? 'Start one: fleet node up --gateway HOST --code CODE' : `There are: ${known}`,
+        hint: profiles.length === 0 ? 'Start one: fleet node up --gateway HOST --code CODE' : `Available: ${known}`,
       });
     }
     if (another !== undefined) {
       const [folder, paired] = found.profile === name ? [found, another] : [another, found];
-      // It was never let in, and has no other name.
+      // Never paired, so it has no other name.
       if (folder.name === undefined) return folder;
       throw new FleetError('ambiguous', `${name} is the folder of one node in ${home} and the name of another`, {
-        hint: `Say --name ${folder.name ?? folder.profile} or --name ${paired.profile}, or rename one of them: fleet nodes rename`,
+        hint: `Use --name ${folder.name ?? folder.profile} or --name ${paired.profile}, or rename one of them: fleet nodes rename`,
       });
     }
     return found;
@@ -44,7 +44,7 @@ export function findNodeProfile(home: string, name: string | undefined): NodePro
   const [paired, second] = profiles.filter((found) => found.name !== undefined);
   if (profiles.length > 1 && paired !== undefined && second === undefined) return paired;
   if (profiles.length > 1) {
-    throw new FleetError('usage', `there are several nodes in ${home}: ${known}`, { hint: 'Say which: --name NAME' });
+    throw new FleetError('usage', `there are several nodes in ${home}: ${known}`, { hint: 'Choose one: --name NAME' });
   }
   return only;
 }

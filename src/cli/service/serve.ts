@@ -1,4 +1,4 @@
-/** Runs a long-lived part of fleet in the foreground: says when it is ready, and ends it in order when asked to. */
+/** Runs the gateway or a node: in the foreground until it is asked to stop, or in the background with --detach. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { sleep } from '../../shared/clock.ts';
@@ -8,20 +8,20 @@ import type { BegunService, CliContext, DetachedMessage, RunningService, Service
 import { EXIT_OF_SIGNAL, EXIT_OK, exitCodeOfError } from '../output/exit-code.ts';
 import { printJson } from '../output/print.ts';
 
-/** A service that is not up after this time says why to the one who waits for it with --detach, ms. */
-const TELL_TROUBLE_AFTER_MS = 10_000;
+/** After this time, a service that is not up reports why to the process waiting with --detach, ms. */
+const REPORT_TROUBLE_AFTER_MS = 10_000;
 
 export interface ServeOptions {
-  /** `begun` tells, if it can be told before it is up, of the one that a SIGHUP is meant for. */
+  /** Calls `begun` once the service can handle SIGHUP, which may be before it is up. */
   start(signal: AbortSignal, console: ServiceConsole, begun: (service: BegunService) => void): Promise<RunningService>;
   /**
-   * What SIGHUP means: a new connection, or to read the configuration anew. The latter not for who was started in a terminal: it has
-   * gone, and so does the service, as at SIGTERM.
+   * The effect of SIGHUP: reconnect, or reload the configuration. A service started in a terminal does not reload: its terminal has
+   * closed, so it stops as on SIGTERM.
    */
   onHangup: 'reconnect' | 'reload';
 }
 
-/** Resolves with the exit code once the service has ended. @throws FleetError why it could not start, or stopped by itself. */
+/** Resolves with the exit code once the service has ended. @throws FleetError if it cannot start, or stops by itself. */
 export async function serve(context: CliContext, options: ServeOptions): Promise<number> {
   const abort = new AbortController();
   const started = new AbortController();
@@ -29,12 +29,12 @@ export async function serve(context: CliContext, options: ServeOptions): Promise
   const forced = Promise.withResolvers<number>();
   let begun: BegunService | undefined;
   let service: RunningService | undefined;
-  let toReload = false;
+  let shouldReload = false;
   const unlisten = context.signals.listen(['SIGINT', 'SIGTERM', 'SIGHUP'], (name) => {
     if (name === 'SIGHUP' && options.onHangup === 'reconnect') return (service ?? begun)?.reconnect?.();
     if (name === 'SIGHUP' && !context.err.isTerminal) {
-      // It may have read the configuration already, and cannot do so again before it is up.
-      toReload = service === undefined;
+      // It may have read the configuration already, and cannot reload before it is up.
+      shouldReload = service === undefined;
       return service?.reload?.();
     }
     if (abort.signal.aborted) return forced.resolve(EXIT_OF_SIGNAL[name]);
@@ -43,11 +43,11 @@ export async function serve(context: CliContext, options: ServeOptions): Promise
   });
   const run = async (): Promise<number> => {
     try {
-      // Whoever waits for a detached process reads its log file, and has closed its terminal.
+      // A detached process has no terminal, only its log file.
       const console = context.tellParent === undefined ? context.err : undefined;
       service = await options.start(abort.signal, console, (early) => {
         begun = early;
-        void tellTrouble(context, early, started.signal);
+        void reportTrouble(context, early, started.signal);
       });
       started.abort();
     } catch (error) {
@@ -55,7 +55,7 @@ export async function serve(context: CliContext, options: ServeOptions): Promise
       if (abort.signal.aborted) return EXIT_OK;
       throw error;
     }
-    if (toReload) service.reload?.();
+    if (shouldReload) service.reload?.();
     if (!abort.signal.aborted) await announce(context, service);
     const end = await Promise.race([service.ended, asked.promise]);
     await service.close();
@@ -73,9 +73,9 @@ export async function serve(context: CliContext, options: ServeOptions): Promise
   }
 }
 
-async function tellTrouble(context: CliContext, service: BegunService, started: AbortSignal): Promise<void> {
+async function reportTrouble(context: CliContext, service: BegunService, started: AbortSignal): Promise<void> {
   if (context.tellParent === undefined) return;
-  await sleep(context.clock, TELL_TROUBLE_AFTER_MS, started);
+  await sleep(context.clock, REPORT_TROUBLE_AFTER_MS, started);
   const trouble = started.aborted ? undefined : service.trouble?.();
   if (trouble !== undefined) await context.tellParent({ trying: trouble.toJSON() });
 }
@@ -89,8 +89,8 @@ async function announce(context: CliContext, { readyLine, info, notice }: Runnin
 }
 
 /**
- * Resolves when the other process is ready, or has been ended by Ctrl-C. @throws FleetError why it is not; `logFile` is where a person
- * looks then. A process that has not got anywhere yet, and says so, is left alone: it goes on trying.
+ * Starts the same command in the background. Resolves when it is ready, or was stopped by Ctrl-C. @throws FleetError if it is not; the hint
+ * names `logFile`. A process that reports that it is still trying is left running.
  */
 export async function detach(context: CliContext, logFile: string): Promise<number> {
   const { self, argv } = context;
@@ -129,16 +129,16 @@ function readiness(
       const how = signal === null ? `exit code ${code}` : signal;
       reject(
         new FleetError('internal', `the process ended before it was ready (${how})`, {
-          hint: `Look into ${logFile}`,
+          hint: `See ${logFile}`,
         }),
       );
     });
     child.on('message', (message) => {
-      const told = message as DetachedMessage;
-      if ('ready' in told) return resolve(told.ready);
-      if ('note' in told) return context.err.write(told.note);
-      const { code, message: text, hint } = 'trying' in told ? told.trying : told.failed;
-      const goesOn = 'trying' in told ? '; still trying in the background (stop: fleet node down)' : '';
+      const report = message as DetachedMessage;
+      if ('ready' in report) return resolve(report.ready);
+      if ('note' in report) return context.err.write(report.note);
+      const { code, message: text, hint } = 'trying' in report ? report.trying : report.failed;
+      const goesOn = 'trying' in report ? '; still trying in the background (stop: fleet node down)' : '';
       reject(new FleetError(code as ErrorCode, `${text}${goesOn}`, { hint }));
     });
   });

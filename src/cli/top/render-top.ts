@@ -1,4 +1,4 @@
-/** `fleet top` as lines: a pure function of what is known and of the size of the terminal. */
+/** `fleet top` as lines: a pure function of the state and the size of the terminal. */
 import { NODE_STATUSES } from '../../protocol/node-status.ts';
 import type { HealthNodeView } from '../../protocol/views.ts';
 import { formatDuration } from '../../shared/duration.ts';
@@ -9,19 +9,19 @@ import { SORT_LETTERS, type SortKey, type TopState, visibleNodes } from './top-s
 
 export interface TopFrame {
   columns: number;
-  /** Infinity for as many as there are nodes. */
+  /** Infinity for all nodes. */
   rows: number;
   /** Now, ms since the epoch. */
   now: number;
   style: TerminalStyle;
-  /** Whether the terminal draws more than ASCII. */
+  /** Whether the terminal shows more than ASCII. */
   unicode: boolean;
 }
 
-/** Title, header of the table, and the line for keys. */
+/** Title, table header, and the footer with the keys. */
 const FIXED_ROWS = 3;
 
-/** How many nodes fit at once. */
+/** How many nodes fit on the screen. */
 export function pageRows({ rows }: Pick<TopFrame, 'rows'>): number {
   return Math.max(1, rows - FIXED_ROWS);
 }
@@ -33,12 +33,12 @@ export function renderTop(state: TopState, frame: TopFrame): string[] {
   return lines.slice(0, frame.rows);
 }
 
-/** All nodes, and no line for keys: a frame for paper. */
+/** All nodes without the footer, for a file. */
 export function renderFrame(state: TopState, frame: Omit<TopFrame, 'rows'>): string[] {
   return renderTop(state, { ...frame, rows: Number.POSITIVE_INFINITY }).slice(0, -1);
 }
 
-/** Makes text safe for this terminal, and exactly as wide as it may be. */
+/** Makes text safe for this terminal, and as wide as its place. */
 class Painter {
   readonly #frame: TopFrame;
   readonly mark: string;
@@ -57,7 +57,7 @@ class Painter {
     return this.#frame.unicode ? clean : clean.replace(/[^ -~]/gu, '?');
   }
 
-  /** One line that is cut where the terminal ends. */
+  /** One line, cut at the width of the terminal. */
   line(text: string): string {
     return cutText(this.clean(text), this.#frame.columns, this.mark);
   }
@@ -86,7 +86,7 @@ function tableLines(state: TopState, frame: TopFrame, painter: Painter): string[
   ];
 }
 
-/** Keeps the selected node in the middle of what is shown, as far as there are nodes around it. */
+/** Keeps the selected node in the middle where possible. */
 function firstShown(nodes: readonly HealthNodeView[], selected: string | undefined, room: number): number {
   const index = nodes.findIndex(({ name }) => name === selected);
   return Math.max(0, Math.min(index - Math.floor(room / 2), nodes.length - room));
@@ -102,7 +102,7 @@ function titleOf({ nodes = [], receivedAt }: TopState, { now }: TopFrame): strin
 }
 
 function lostOf({ lost = '', receivedAt }: TopState, { now }: TopFrame): string {
-  return `gateway lost, shown is what was ${ageOf(receivedAt, now)}: ${lost}`;
+  return `gateway lost, data from ${ageOf(receivedAt, now)}: ${lost}`;
 }
 
 function ageOf(receivedAt: number, now: number): string {
@@ -135,7 +135,7 @@ function rowLine(
 
 function detailLines(nodes: readonly HealthNodeView[], { selected }: TopState, painter: Painter): string[] {
   const node = nodes.find(({ name }) => name === selected);
-  if (node === undefined) return [painter.line('  no node is selected: move with the arrows')];
+  if (node === undefined) return [painter.line('  no node selected: use the arrow keys')];
   const up = node.uptimeS === null ? '' : `, up ${formatDuration(node.uptimeS * 1_000)}`;
   const skew = node.skewMs === null ? '' : `, clock ${node.skewMs} ms off`;
   return [
@@ -157,12 +157,12 @@ function helpLines(painter: Painter): string[] {
     'fleet top: keys',
     `  sort by      ${sorts.slice(0, 4).join(', ')},`,
     `               ${sorts.slice(4).join(', ')}`,
-    '  r            turn the order around',
-    '  /            filter by name or status; Enter keeps it, Esc drops it',
+    '  r            reverse the order',
+    '  /            filter by name or status; Enter keeps it, Esc clears it',
     '  up, down     select a node (j, k, PgUp, PgDn, Home, End)',
-    '  Enter        all about the selected node',
+    '  Enter        details of the selected node',
     '  q, Ctrl-C    quit',
-    'Any key goes back.',
+    'Press any key to go back.',
   ];
   return lines.map((text) => painter.line(text));
 }
@@ -177,14 +177,14 @@ export interface TopColumn {
 
 /** Between two columns. */
 export const GAP = 2;
-/** In front of the first, for the mark of the selected node. */
+/** Before the first column, for the mark of the selected node. */
 export const MARGIN = 2;
 const MAX_NAME_WIDTH = 32;
 const MIN_NAME_WIDTH = 4;
-/** Narrower than this, reasons say nothing. */
+/** Narrower than this, reasons are useless. */
 const MIN_REASON_WIDTH = 10;
 
-/** The most important first: a narrow terminal drops from the end. */
+/** Most important first: a narrow terminal drops columns from the end. */
 const FIGURES: readonly Omit<TopColumn, 'align'>[] = [
   { header: 'STATUS', sort: 'status', width: 7, text: ({ status }) => status },
   { header: 'CPU', sort: 'cpu', width: 5, text: ({ cpuPct }) => percent(cpuPct) },
@@ -195,7 +195,7 @@ const FIGURES: readonly Omit<TopColumn, 'align'>[] = [
   { header: 'RUNS', sort: 'runs', width: 5, text: ({ runsActive }) => String(runsActive ?? '-') },
 ];
 
-/** All columns that fit into `columns` characters; the name always does, however little is left of it. */
+/** The columns that fit into `columns` characters; the name always does, however short it gets. */
 export function chooseColumns(nodes: readonly HealthNodeView[], columns: number): TopColumn[] {
   const longest = Math.max('NAME'.length + 1, ...nodes.map(({ name }) => textWidth(name)));
   const room = Math.max(1, columns - MARGIN);
@@ -203,7 +203,7 @@ export function chooseColumns(nodes: readonly HealthNodeView[], columns: number)
   let left = room - nameWidth;
   const chosen: TopColumn[] = [];
   for (const figure of FIGURES) {
-    // The status is worth more than the rest of a long name.
+    // The status matters more than the end of a long name.
     const spare = chosen.length === 0 ? Math.max(0, nameWidth - MIN_NAME_WIDTH) : 0;
     if (left + spare < figure.width + GAP) break;
     left -= figure.width + GAP;

@@ -1,4 +1,4 @@
-/** The terminal while `fleet top` has it: another screen without a cursor, keys as they are pressed; and as it was before, whatever happens. */
+/** The terminal of `fleet top`: the alternate screen without a cursor, single key presses; and its state restored, whatever happens. */
 import type { CliContext, InputStream } from '../context/context.ts';
 
 /** Alternate screen buffer and cursor off (xterm: DECSET 1049, DECTCEM). */
@@ -11,7 +11,7 @@ const CLEAR_BELOW = '\u001b[J';
 export interface ScreenEvents {
   key(key: Key): void;
   resize(): void;
-  /** The keyboard is gone: the terminal was closed. */
+  /** The terminal was closed. */
   hangUp(): void;
 }
 
@@ -29,11 +29,11 @@ export class Screen {
   enter(): void {
     const { out } = this.#context;
     const input = this.#context.openStdin();
-    // First: in the background it stops the process, before anything is on the screen of whoever is in front.
+    // First: in the background this stops the process before it writes to the terminal of the foreground job.
     if (input.isTTY === true) input.setRawMode?.(true);
     out.write(ENTER);
     this.#stopResize = out.onResize(() => this.#events.resize());
-    // Without a keyboard it still shows; Ctrl-C ends it.
+    // Works without a keyboard; Ctrl-C ends it.
     if (input.isTTY !== true) return;
     this.#input = input;
     input.on('data', this.#onData);
@@ -42,13 +42,13 @@ export class Screen {
     input.resume();
   }
 
-  /** Lines from the top; nothing of the frame before stays, and nothing flickers. */
+  /** Replaces the previous frame without flicker. */
   show(lines: readonly string[]): void {
     const frame = lines.map((line) => line + CLEAR_TO_END_OF_LINE).join('\r\n');
     this.#context.out.write(`${HOME}${frame}${CLEAR_BELOW}`);
   }
 
-  /** Gives the terminal back. Idempotent. */
+  /** Restores the terminal. Idempotent. */
   leave(): void {
     if (this.#stopResize === undefined) return;
     this.#stopResize();
@@ -58,7 +58,7 @@ export class Screen {
       input.off('data', this.#onData);
       input.off('end', this.#onEnd);
       input.off('error', this.#onEnd);
-      // A terminal that was closed cannot be set any more.
+      // A closed terminal cannot be changed.
       if (!input.destroyed) input.setRawMode?.(false);
       input.pause();
     }
@@ -97,14 +97,13 @@ const CONTROL: Readonly<Record<string, Extract<Key, { name: string }>['name']>> 
   '\n': 'enter',
   '\u007f': 'erase',
   '\b': 'erase',
-  // In raw mode Ctrl-C and Ctrl-D are characters like others.
+  // In raw mode, Ctrl-C, Ctrl-D and Ctrl-Z are ordinary characters.
   '\u0003': 'quit',
   '\u0004': 'quit',
-  // And so is Ctrl-Z.
   '\u001a': 'stop',
 };
 
-/** The keys of one chunk from a terminal in raw mode, in order. What is not known is dropped. */
+/** The keys of one chunk from a terminal in raw mode, in order (ECMA-48, xterm's "PC-Style Function Keys"). Drops unknown ones. */
 export function decodeKeys(chunk: string): Key[] {
   const keys: Key[] = [];
   // biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences begin with one

@@ -1,4 +1,4 @@
-/** One live `fleet top`: asks the gateway again and again, shows what it knows, and follows the keys until somebody ends it. */
+/** One live `fleet top`: polls the gateway, draws, and handles keys until the end. */
 import type { GatewayClient } from '../../client/gateway-client.ts';
 import { sleep } from '../../shared/clock.ts';
 import { toFleetError } from '../../shared/errors.ts';
@@ -8,9 +8,9 @@ import { pageRows, renderTop, type TopFrame } from './render-top.ts';
 import { type Key, Screen } from './screen.ts';
 import { FIRST_STATE, pressKey, type TopState } from './top-state.ts';
 
-/** The age of the data is shown in seconds, so it is drawn anew this often, ms. */
+/** How often to redraw, ms: the age of the data is shown in seconds. */
 const TICK_MS = 1_000;
-/** Of a terminal that does not tell its size: that of the VT100. */
+/** For a terminal of unknown size: that of the VT100. */
 const DEFAULT_SIZE = { columns: 80, rows: 24 };
 export interface TopSessionOptions {
   client: Pick<GatewayClient, 'health'>;
@@ -40,7 +40,7 @@ export class TopSession {
     });
   }
 
-  /** Resolves with the exit code once the terminal is as it was. @throws FleetError when the first question finds no gateway. */
+  /** Resolves with the exit code once the terminal is restored. @throws FleetError if the first poll reaches no gateway. */
   async run(): Promise<number> {
     const { out, signals } = this.#context;
     await this.#ask();
@@ -50,7 +50,7 @@ export class TopSession {
     this.#jobControl = signals.jobControl?.({
       leave: () => this.#screen.leave(),
       comeBack: () => {
-        // The shell, or another program, may have changed the terminal since.
+        // The shell or another program may have changed the terminal meanwhile.
         this.#screen.leave();
         this.#screen.enter();
         this.#draw();
@@ -63,7 +63,7 @@ export class TopSession {
         this.#stop.signal.addEventListener('abort', () => resolve(), { once: true });
       });
       const work = Promise.all([this.#poll(), this.#tick()]);
-      // A gateway that keeps us waiting must not keep anybody from leaving.
+      // A slow gateway must not delay leaving.
       await Promise.race([ended, work]);
     } finally {
       this.#stop.abort();
@@ -115,7 +115,7 @@ export class TopSession {
     this.#draw();
   }
 
-  /** Draws now, or, while a slow terminal takes the frame before, once it has. */
+  /** Draws now, or once a slow terminal has taken the previous frame. */
   #draw(): void {
     this.#stale = true;
     if (this.#drawing || this.#stop.signal.aborted) return;
@@ -138,7 +138,7 @@ export class TopSession {
     return { ...(out.size() ?? DEFAULT_SIZE), now: clock.now(), style: out.style, unicode: this.#options.unicode };
   }
 
-  /** A defect must not leave the terminal as it is: it is told once the terminal is given back. */
+  /** A bug must not leave the terminal in this state: it is reported once the terminal is restored. */
   #guard(work: () => void): void {
     try {
       work();

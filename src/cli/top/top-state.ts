@@ -1,4 +1,4 @@
-/** What `fleet top` knows and how keys change it; pure, so that every key is a line in a test. */
+/** The state of `fleet top` and how keys change it; pure, so that every key is a line in a test. */
 import { type NodeStatus, worstFirst } from '../../protocol/node-status.ts';
 import type { HealthNodeView } from '../../protocol/views.ts';
 import type { Key } from './screen.ts';
@@ -6,7 +6,7 @@ import type { Key } from './screen.ts';
 export const SORT_KEYS = ['status', 'name', 'cpu', 'mem', 'disk', 'load', 'rtt', 'runs'] as const;
 export type SortKey = (typeof SORT_KEYS)[number];
 
-/** What is pressed for each order. */
+/** The key for each order. */
 export const SORT_LETTERS: Readonly<Record<string, SortKey>> = {
   s: 'status',
   n: 'name',
@@ -21,14 +21,14 @@ export const SORT_LETTERS: Readonly<Record<string, SortKey>> = {
 export interface TopState {
   /** Undefined until the first answer. */
   readonly nodes: readonly HealthNodeView[] | undefined;
-  /** When they came, ms since the epoch. */
+  /** When the nodes were received, ms since the epoch. */
   readonly receivedAt: number;
-  /** Why the gateway does not answer, while it does not. */
+  /** Why the gateway does not answer; undefined while it does. */
   readonly lost: string | undefined;
   readonly sort: SortKey;
   readonly reversed: boolean;
   readonly filter: string;
-  /** Whether keys go into the filter. */
+  /** Whether keys edit the filter. */
   readonly typing: boolean;
   readonly selected: string | undefined;
   readonly details: boolean;
@@ -48,7 +48,7 @@ export const FIRST_STATE: TopState = {
   help: false,
 };
 
-/** The nodes that are shown, in their order. */
+/** The nodes to show, in order. */
 export function visibleNodes({ nodes = [], filter, sort, reversed }: TopState): HealthNodeView[] {
   const words = filter.toLowerCase().split(/\s+/);
   const shown = nodes.filter(({ name, status }) =>
@@ -57,7 +57,7 @@ export function visibleNodes({ nodes = [], filter, sort, reversed }: TopState): 
   return shown.sort((a, b) => compare(a, b, sort, reversed) || (a.name < b.name ? -1 : 1));
 }
 
-/** The state after a key; undefined when it ends the program. `pageRows` is how many nodes fit. */
+/** The state after a key; undefined to quit. `pageRows` nodes fit on a page. */
 export function pressKey(state: TopState, key: Key, pageRows: number): TopState | undefined {
   if ('name' in key && key.name === 'quit') return undefined;
   if (state.typing) return typeFilter(state, key);
@@ -89,7 +89,7 @@ export function pressKey(state: TopState, key: Key, pageRows: number): TopState 
 
 function pressLetter(state: TopState, text: string): TopState | undefined {
   const sort = Object.hasOwn(SORT_LETTERS, text) ? SORT_LETTERS[text] : undefined;
-  // The same once more turns the order around, as a click on the header does elsewhere.
+  // Pressing it again reverses the order, like clicking a header.
   if (sort !== undefined) return { ...state, sort, reversed: state.sort === sort && !state.reversed };
   switch (text) {
     case 'q':
@@ -118,7 +118,7 @@ function typeFilter(state: TopState, key: Key): TopState {
   return state;
 }
 
-/** Without a selection, down takes the first and up the last. */
+/** Without a selection, down selects the first and up the last. */
 function moveSelection(state: TopState, by: number): TopState {
   const shown = visibleNodes(state);
   const present = shown.findIndex(({ name }) => name === state.selected);
@@ -136,7 +136,7 @@ const FIGURES: Readonly<Record<Exclude<SortKey, 'status' | 'name'>, (node: Healt
   runs: (node) => node.runsActive ?? null,
 };
 
-/** Largest and worst first; names from a to z. Who has no figure comes last either way. */
+/** Largest and worst first; names from a to z. Nodes without a figure always come last. */
 function compare(a: HealthNodeView, b: HealthNodeView, sort: SortKey, reversed: boolean): number {
   const turn = reversed ? -1 : 1;
   if (sort === 'name') return turn * (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);

@@ -66,7 +66,7 @@ test('--version is a command', async () => {
 });
 
 test('asks whether another word was meant', async () => {
-  assert.match(await usageError('rnu', 'n', 'ls'), /no command fleet rnu \| Did you mean: fleet run/);
+  assert.match(await usageError('rnu', 'n', 'ls'), /unknown command: fleet rnu \| Did you mean: fleet run/);
   assert.match(await usageError('nodes', 'shwo'), /fleet nodes shwo \| Did you mean: fleet nodes show/);
   const synonyms = [
     ['nodes', 'list', 'fleet nodes'],
@@ -86,7 +86,7 @@ test('asks whether another word was meant', async () => {
   for (const [group, typed, meant] of synonyms) {
     assert.ok((await usageError(group, typed)).endsWith(` | Did you mean: ${meant}`), `${group} ${typed}`);
   }
-  assert.match(await usageError('gateway', 'xyz'), /There are: up, down, status, logs/);
+  assert.match(await usageError('gateway', 'xyz'), /Available: up, down, status, logs/);
   assert.match(
     await usageError('run', '--timout', '3', 'n', 'ls'),
     /unknown option --timout \| Did you mean --timeout/,
@@ -107,7 +107,7 @@ test('names what is missing or too much', async () => {
   assert.match(await usageError('run', '--timeout'), /--timeout needs a value \| $/);
   assert.match(
     await usageError('run', '--timeout', '-5', 'n', 'ls'),
-    /--timeout needs a value \| If -5 is meant: --timeout=-5$/,
+    /--timeout needs a value \| To use -5 as the value: --timeout=-5$/,
   );
   assert.match(await usageError('jobs', 'show', 'a', 'b'), /Unknown argument: b/);
   assert.match(await usageError('health', 'report', '--format', 'pdf'), /"pdf" .* html,/);
@@ -116,8 +116,8 @@ test('names what is missing or too much', async () => {
 
 test('a value that is not one of the choices is told with the choices', async () => {
   const said = await usageError('health', 'report', '--format', 'xml');
-  assert.equal(said, 'health report: --format cannot be "xml" | It is one of: text, json, md, html, csv');
-  assert.match(await usageError('completion', 'ksh'), /^completion: SHELL cannot be "ksh" \| .*bash, zsh, fish/);
+  assert.equal(said, 'health report: invalid --format: "xml" | Choose one of: text, json, md, html, csv');
+  assert.match(await usageError('completion', 'ksh'), /^completion: invalid SHELL: "ksh" \| .*bash, zsh, fish/);
 });
 
 test('an empty word is told as that, as an unset variable of a script leaves it', async () => {
@@ -130,6 +130,6 @@ test('an empty word is told as that, as an unset variable of a script leaves it'
 });
 
 test('a word of the prototype is no command and no option', async () => {
-  assert.match(await usageError('toString'), /no command fleet toString/);
+  assert.match(await usageError('toString'), /unknown command: fleet toString/);
   assert.match(await usageError('nodes', '--constructor', 'x'), /unknown option --constructor/);
 });

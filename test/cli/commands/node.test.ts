@@ -74,12 +74,12 @@ describe('fleet node', { timeout: 20_000 }, () => {
     addProfile('other', 'web-1');
     const several = await world.run('node', 'status');
     assert.equal(several.exitCode, 2);
-    assert.match(several.stderr, /several nodes .*: default, other, refused\nSay which: --name NAME/);
+    assert.match(several.stderr, /several nodes .*: default, other, refused\nChoose one: --name NAME/);
     assert.deepEqual(JSON.parse((await world.run('node', 'status', '--json', '--name', 'default')).stdout), STATUS);
     assert.equal((await world.run('node', 'status', '--name', 'pi-7')).exitCode, 0);
     const unknown = await world.run('node', 'status', '--name', 'nope');
     assert.equal(unknown.exitCode, 255);
-    assert.match(unknown.stderr, /There are: default, other, refused/);
+    assert.match(unknown.stderr, /Available: default, other, refused/);
   });
 
   test('rotate-key: done, and for later; the policy in its status', async () => {

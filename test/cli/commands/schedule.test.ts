@@ -112,7 +112,7 @@ describe('fleet schedule', { timeout: 60_000 }, () => {
       [['--', 'nodes', 'rm', 'x'], /"nodes rm" cannot be scheduled[\s\S]*run, broadcast, agent run, health report/],
       [['--', 'schedule', 'add', '@daily', 'run', 'n', 'x'], /cannot be scheduled/],
       [['--', 'run', '--help'], /cannot be scheduled/],
-      [['--', 'rnu', 'n', 'x'], /no command/i],
+      [['--', 'rnu', 'n', 'x'], /unknown command/],
       [['--', 'run', '--stdin', 'n', 'x'], /--stdin cannot be used/],
       [['--', 'broadcast', '--outdir', 'd', 'x'], /--outdir cannot be used/],
       [['--', 'run', '--idempotency-key', 'k', 'n', 'x'], /--idempotency-key cannot be used/],

@@ -143,7 +143,7 @@ describe('fleet top', { timeout: 60_000 }, () => {
     const { exitCode, stdout, stderr } = await running;
     assert.equal(exitCode, 255);
     assert.ok(stdout.endsWith(LEAVE));
-    assert.match(stderr, /defect in fleet/);
+    assert.match(stderr, /bug in fleet/);
     assert.deepEqual(keyboard.modes, [true, false]);
   });
 

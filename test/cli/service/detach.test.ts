@@ -78,6 +78,6 @@ describe('--detach', { timeout: 30_000 }, () => {
   test('a process that dies before it is ready is told, with the place of its log', async () => {
     const { exitCode, stderr } = await worldFor('die').run('node', 'up', '--detach');
     assert.equal(exitCode, 255);
-    assert.match(stderr, /ended before it was ready \(exit code 9\)\nLook into .*node\.log/);
+    assert.match(stderr, /ended before it was ready \(exit code 9\)\nSee .*node\.log/);
   });
 });
