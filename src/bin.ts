@@ -86,7 +86,7 @@ function createWorld(): World {
     hostname: os.hostname,
     self: { file: process.execPath, args: [...process.execArgv, process.argv[1] ?? ''] },
     isAlive: isProcessAlive,
-    tellParent:
+    reportToParent:
       process.send === undefined
         ? undefined
         : (message) =>

@@ -42,7 +42,7 @@ export class TestWorld implements World {
   clock = systemClock;
   pid = 4242;
   self = { file: process.execPath, args: [] as string[] };
-  tellParent: World['tellParent'];
+  reportToParent: World['reportToParent'];
   readonly told: DetachedMessage[] = [];
   services: Services = {
     startGateway: noService,

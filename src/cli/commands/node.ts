@@ -64,7 +64,7 @@ function reportPending(context: CliContext, { code, gateway, name }: PendingInfo
     hint: `On the gateway, compare the code and run: fleet nodes approve ${code}`,
   });
   context.err.write(text);
-  void context.tellParent?.({ note: text });
+  void context.reportToParent?.({ note: text });
 }
 
 const down = defineCommand({

@@ -64,7 +64,7 @@ export interface World {
   /** How to start this program. */
   self: { file: string; args: readonly string[] };
   /** Reports to the process that started this one with --detach, if any. */
-  tellParent: ((message: DetachedMessage) => Promise<void>) | undefined;
+  reportToParent: ((message: DetachedMessage) => Promise<void>) | undefined;
   isAlive(pid: number): boolean;
 }
 

@@ -15,7 +15,7 @@ const EXTENSION: Readonly<Record<StreamName, string>> = { stdout: '.out', stderr
  */
 export class FolderOutput implements JobOutput {
   readonly #path: string;
-  readonly #begun = new Set<string>();
+  readonly #started = new Set<string>();
 
   constructor(path: string) {
     this.#path = path;
@@ -37,13 +37,13 @@ export class FolderOutput implements JobOutput {
 
   /** Replaces the files of an earlier broadcast. */
   #begin(node: string): void {
-    if (this.#begun.has(node)) return;
+    if (this.#started.has(node)) return;
     const path = this.#pathOf(node, 'stdout');
     attempt(path, () => {
       writeFileSync(path, '');
       rmSync(this.#pathOf(node, 'stderr'), { force: true });
     });
-    this.#begun.add(node);
+    this.#started.add(node);
   }
 
   #pathOf(node: string, stream: StreamName): string {

@@ -44,7 +44,7 @@ export async function serve(context: CliContext, options: ServeOptions): Promise
   const run = async (): Promise<number> => {
     try {
       // A detached process has no terminal, only its log file.
-      const console = context.tellParent === undefined ? context.err : undefined;
+      const console = context.reportToParent === undefined ? context.err : undefined;
       service = await options.start(abort.signal, console, (early) => {
         begun = early;
         void reportTrouble(context, early, started.signal);
@@ -66,7 +66,7 @@ export async function serve(context: CliContext, options: ServeOptions): Promise
     return await Promise.race([run(), forced.promise]);
   } catch (error) {
     const failure = explainHomeFault(error, context.home);
-    await context.tellParent?.({ failed: failure.toJSON(), exitCode: exitCodeOfError(failure.code) });
+    await context.reportToParent?.({ failed: failure.toJSON(), exitCode: exitCodeOfError(failure.code) });
     throw failure;
   } finally {
     unlisten();
@@ -74,16 +74,16 @@ export async function serve(context: CliContext, options: ServeOptions): Promise
 }
 
 async function reportTrouble(context: CliContext, service: BegunService, started: AbortSignal): Promise<void> {
-  if (context.tellParent === undefined) return;
+  if (context.reportToParent === undefined) return;
   await sleep(context.clock, REPORT_TROUBLE_AFTER_MS, started);
   const trouble = started.aborted ? undefined : service.trouble?.();
-  if (trouble !== undefined) await context.tellParent({ trying: trouble.toJSON() });
+  if (trouble !== undefined) await context.reportToParent({ trying: trouble.toJSON() });
 }
 
 async function announce(context: CliContext, { readyLine, info, notice }: RunningService): Promise<void> {
-  if (notice !== undefined) await context.tellParent?.({ note: `${notice}\n` });
+  if (notice !== undefined) await context.reportToParent?.({ note: `${notice}\n` });
   const message: DetachedMessage = { ready: { readyLine, info: { pid: context.pid, ...info } } };
-  await context.tellParent?.(message);
+  await context.reportToParent?.(message);
   if (context.json) printJson(context, { pid: context.pid, ...info });
   else context.out.write(`${readyLine}\n`);
 }

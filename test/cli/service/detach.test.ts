@@ -34,7 +34,7 @@ describe('--detach', { timeout: 30_000 }, () => {
 
   test('passes on what a person must do before it is ready', async () => {
     const world = worldFor('pending');
-    world.tellParent = undefined;
+    world.reportToParent = undefined;
     const { stdout, stderr } = await world.run('node', 'up', '--name', 'pi', '--detach');
     assert.equal(stdout, 'pi is online\n');
     assert.match(stderr, /1234-5678/);

@@ -4,7 +4,7 @@ import { TestWorld } from '../test-world.ts';
 
 const world = new TestWorld('/nonexistent');
 world.pid = process.pid;
-world.tellParent = (message) => new Promise((resolve) => void process.send?.(message, () => resolve()));
+world.reportToParent = (message) => new Promise((resolve) => void process.send?.(message, () => resolve()));
 const { SCENARIO } = process.env;
 world.services.startNode = async ({ onPending, onBegun, flags, signal }) => {
   if (SCENARIO === 'die') process.exit(9);

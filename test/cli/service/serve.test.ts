@@ -200,7 +200,7 @@ describe('serving', { timeout: 60_000 }, () => {
   test('tells the parent of a detached process, and shows no log', async () => {
     const { world, started } = setUp();
     const told: object[] = [];
-    world.tellParent = async (message) => void told.push(message);
+    world.reportToParent = async (message) => void told.push(message);
     const running = world.run('node', 'up');
     assert.equal((await started).console, undefined);
     await untilReady(world);

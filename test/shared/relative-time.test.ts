@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { formatRelativeTime } from '../../../src/shared/duration.ts';
+import { formatRelativeTime } from '../../src/shared/duration.ts';
 
 const NOW = Date.UTC(2026, 0, 1);
 const SECOND = 1_000;
