@@ -98,7 +98,7 @@ function parseEnvironment(pairs: readonly string[], own: Pick<CliContext, 'env' 
   return result;
 }
 
-/** Notes that input apparently meant for the command was not sent. A pipe may be inherited, so only people are told about one. */
+/** Notes that input apparently meant for the command was not sent. A pipe may be inherited, so it is reported on a terminal only. */
 export function noteUnsentStdin({ stdinKind, err }: CliContext, advice: string): void {
   const kind = stdinKind?.();
   if (kind === 'file' || (kind === 'pipe' && err.isTerminal)) {

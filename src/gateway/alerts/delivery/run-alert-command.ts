@@ -10,7 +10,7 @@ import { harmlessJson, stripControl } from '../../../shared/strip-control.ts';
 import { type AlertMessage, detailOf, titleOf } from './alert-message.ts';
 import type { Attempt } from './attempt.ts';
 
-/** How much of the end of the command's stderr goes to the log and to whoever tests it, characters. Viewers see none: it may hold secrets. */
+/** How much of the end of the command's stderr goes to the log and to the caller of `alerts test`, characters. Viewers see none: it may hold secrets. */
 const KEPT_STDERR = 200;
 
 export interface CommandOptions {
