@@ -41,12 +41,13 @@ const modules = readModules();
 /** For each layer, the layers that it may import besides itself. */
 const LAYERS: Record<string, readonly string[]> = {
   shared: [],
-  protocol: ['shared'],
-  client: ['protocol', 'shared'],
-  cli: ['client', 'protocol', 'shared'],
-  gateway: ['protocol', 'shared'],
-  node: ['protocol', 'shared'],
-  remote: ['protocol', 'shared'],
+  domain: ['shared'],
+  protocol: ['domain', 'shared'],
+  client: ['protocol', 'domain', 'shared'],
+  cli: ['client', 'protocol', 'domain', 'shared'],
+  gateway: ['protocol', 'domain', 'shared'],
+  node: ['protocol', 'domain', 'shared'],
+  remote: ['protocol', 'domain', 'shared'],
 };
 
 /** Where a process begins. */
@@ -56,7 +57,7 @@ const ENTRIES = ['bin.ts', 'node/shim/main.ts'];
 const WRAPPED: Record<string, readonly string[]> = {
   ssh2: ['shared/ssh/', 'gateway/ssh/'],
   'better-sqlite3': ['gateway/store/', 'node/runner/journal.ts', 'shared/process-lock.ts', 'shared/sqlite-error.ts'],
-  execa: ['node/runner/', 'node/shim/spawn.ts'],
+  execa: ['node/process/', 'node/runner/', 'node/shim/spawn.ts'],
   systeminformation: ['node/metrics/'],
   'p-queue': ['gateway/bus/'],
   tweetnacl: ['shared/identity.ts'],
@@ -66,7 +67,7 @@ const WRAPPED: Record<string, readonly string[]> = {
   yargs: ['cli/'],
   diff: ['cli/output/'],
   croner: ['gateway/schedule/cron.ts'],
-  'prom-client': ['gateway/metrics/'],
+  'prom-client': ['gateway/monitoring/metrics/'],
 };
 
 test('the reader of imports sees every kind of them', () => {

@@ -1,6 +1,7 @@
 /** Follows a job to its end across every loss of the connection: each event comes once, and output goes on from the byte it was at. */
+
+import type { RunState } from '../domain/run-state.ts';
 import type { JobEvent, SubmitJobRequest } from '../protocol/job-messages.ts';
-import type { RunState } from '../protocol/run-state.ts';
 import { Backoff } from '../shared/backoff.ts';
 import { type Clock, sleep } from '../shared/clock.ts';
 import { FleetError, systemErrorCode, toFleetError } from '../shared/errors.ts';

@@ -1,12 +1,12 @@
 /** The gateway's API as typed calls: what the command line uses is what a script can import. */
 import type http from 'node:http';
 import type { Readable } from 'node:stream';
+import type { AuditHeadView, AuditPage, AuditQuery } from '../domain/audit.ts';
+import { TIME_HEADER } from '../domain/limits.ts';
 import type { SilenceRequest } from '../protocol/alert-requests.ts';
 import type { AlertTestView, AlertView, SilenceView } from '../protocol/alert-views.ts';
 import type { Answers } from '../protocol/answers.ts';
-import type { AuditHeadView, AuditPage, AuditQuery } from '../protocol/audit.ts';
 import type { InvitationRequest, JobPage, JobView, SubmitJobRequest } from '../protocol/job-messages.ts';
-import { TIME_HEADER } from '../protocol/limits.ts';
 import type { ProcessesQuery, ProcessesView } from '../protocol/processes.ts';
 import type { AddScheduleRequest, FiringView, ScheduleView } from '../protocol/schedule.ts';
 import type {

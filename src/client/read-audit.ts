@@ -1,6 +1,6 @@
 /** Reads the audit log of a gateway from end to end, and checks it here: the gateway is not asked whether its own log is whole. */
-import type { AuditHeadView, AuditPage, AuditPosition, AuditQuery } from '../protocol/audit.ts';
-import { AuditCheck, type AuditVerdict, parseRow } from '../protocol/audit-check.ts';
+import type { AuditHeadView, AuditPage, AuditPosition, AuditQuery } from '../domain/audit.ts';
+import { AuditCheck, type AuditVerdict, parseRow } from '../domain/audit-check.ts';
 import type { GatewayClient } from './gateway-client.ts';
 
 type AuditSource = Pick<GatewayClient, 'auditPage' | 'auditHead'>;

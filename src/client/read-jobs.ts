@@ -1,6 +1,7 @@
 /** Reads the list of jobs in parts of some megabytes: all of it may be longer than any string can be. */
+
+import { DEFAULT_JOB_LIST } from '../domain/limits.ts';
 import type { JobView } from '../protocol/job-messages.ts';
-import { DEFAULT_JOB_LIST } from '../protocol/limits.ts';
 import type { GatewayClient } from './gateway-client.ts';
 
 export interface ListJobsQuery {

@@ -7,8 +7,8 @@ import { type Clock, StepDetector, type Timer } from '../shared/clock.ts';
 import { formatDuration } from '../shared/duration.ts';
 import type { Logger } from '../shared/logger.ts';
 import { GATEWAY_ACTOR } from './audit/act.ts';
-import type { ClockNote } from './store/clock-table.ts';
-import type { Store } from './store/store.ts';
+import type { ClockNote } from './clock-table.ts';
+import type { Store } from './store.ts';
 
 /** Between two notes of the time, ms. */
 const NOTE_INTERVAL_MS = 30_000;

@@ -4,10 +4,10 @@ import type { ConfigStateView, ReloadView } from '../protocol/views.ts';
 import type { Clock } from '../shared/clock.ts';
 import { toFleetError } from '../shared/errors.ts';
 import type { Logger } from '../shared/logger.ts';
-import { alertSettingsOf } from './alerts/alert-settings.ts';
-import type { Alerts } from './alerts/alerts.ts';
 import type { AuditLog } from './audit/audit-log.ts';
 import type { GatewayConfig } from './config.ts';
+import { alertSettingsOf } from './monitoring/alerts/alert-settings.ts';
+import type { Alerts } from './monitoring/alerts/alerts.ts';
 
 /** Sections that can change while the gateway runs. */
 const RELOADABLE_SECTIONS = ['alerts'] as const;

@@ -9,7 +9,7 @@ import {
   DEFAULT_RETENTION_MS,
   HEARTBEATS_UNTIL_OFFLINE,
   LEAST_MAX_OUTPUT_BYTES,
-} from '../protocol/limits.ts';
+} from '../domain/limits.ts';
 import {
   addressSchema,
   dialAddressTextSchema,
@@ -18,9 +18,13 @@ import {
   intervalUpTo,
   parseConfigSection,
 } from '../shared/config.ts';
-import { alertsConfigSchema } from './alerts/alert-config.ts';
-import { DEFAULT_HEALTH_THRESHOLDS, type HealthThresholds, SETTLE_HEARTBEATS } from './health/derive-status.ts';
-import type { HistoryRetention } from './history/history-keeper.ts';
+import { alertsConfigSchema } from './monitoring/alerts/alert-config.ts';
+import type { HistoryRetention } from './monitoring/history/history-keeper.ts';
+import {
+  DEFAULT_HEALTH_THRESHOLDS,
+  type HealthThresholds,
+  SETTLE_HEARTBEATS,
+} from './monitoring/judge/derive-status.ts';
 import { sshConfigSchema } from './ssh/ssh-config.ts';
 
 const LEAST_KEY_GRACE_MS = 10 * 60_000;

@@ -6,14 +6,14 @@ import {
   DEFAULT_MAX_OUTPUT_BYTES,
   DEFAULT_RETENTION_MS,
   LEAST_MAX_OUTPUT_BYTES,
-} from '../protocol/limits.ts';
-import { labelsSchema, nodeNameSchema } from '../protocol/names.ts';
+} from '../domain/limits.ts';
+import { labelsSchema, nodeNameSchema } from '../domain/names.ts';
 import { environmentSchema } from '../protocol/run-spec.ts';
 import { dialAddressSchema, durationUpTo, intervalSchema, parseConfigSection } from '../shared/config.ts';
 import { keepaliveIntervalSchema } from '../shared/ssh/keepalive-config.ts';
 import { SSH_LIMITS } from '../shared/ssh/limits.ts';
-import { agentsConfigSchema } from './agent-config.ts';
 import { policyConfigSchema } from './policy/policy-config.ts';
+import { agentsConfigSchema } from './runner/agent-config.ts';
 
 /** Disk that the logs of runs may take on a node, bytes. */
 const DEFAULT_SPOOL_BYTES = 1024 * 1024 * 1024;

@@ -1,11 +1,11 @@
 /** Facts about this machine that do not change while it is up. */
 import os from 'node:os';
-import { agentCapability } from '../protocol/agent/agent-capability.ts';
+import { agentCapability } from '../domain/agent/agent-capability.ts';
 import type { NodeFacts } from '../protocol/node-messages.ts';
 import type { RunSpec } from '../protocol/run-spec.ts';
 import { FLEET_VERSION } from '../protocol/version.ts';
 import { hashedMachineId } from '../shared/home-machine.ts';
-import type { AgentConfig } from './agent-config.ts';
+import type { AgentConfig } from './runner/agent-config.ts';
 
 /** `agents` are those of the node's config, `kinds` what its policy lets it do. */
 export function readMachineFacts(

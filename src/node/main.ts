@@ -21,11 +21,11 @@ import { assertPrivateContents, ensurePrivateFolder } from '../shared/private-fi
 import { acquireProcessLock } from '../shared/process-lock.ts';
 import { type NodeConfig, resolveNodeConfig } from './config.ts';
 import { FleetNode } from './node.ts';
-import { NodeStateFile } from './node-state.ts';
 import { PolicyFile, requirePolicy } from './policy/policy-file.ts';
+import { runTool } from './process/run-tool.ts';
 import { chooseProfile } from './profiles.ts';
-import { runTool } from './runner/run-tool.ts';
 import { warnOfKillMode } from './service-unit.ts';
+import { NodeStateFile } from './tunnel/node-state.ts';
 
 export interface StartNodeOptions {
   home: string;

@@ -16,18 +16,18 @@ import { loginEnvironment, loginShell, ownAccount } from '../shared/login-enviro
 import { openControlApi } from './api/control-api.ts';
 import { createNodeApi } from './api/node-api.ts';
 import type { NodeConfig } from './config.ts';
-import { GatewayClock } from './gateway-clock.ts';
 import { readMachineFacts } from './machine-facts.ts';
 import { createMetrics, type Metrics } from './metrics/metrics.ts';
 import { createReadProcesses } from './metrics/processes.ts';
-import { NodeKeys } from './node-keys.ts';
-import { NodeStateFile } from './node-state.ts';
 import { POLICY_KINDS } from './policy/policy-config.ts';
 import type { PolicyFile } from './policy/policy-file.ts';
 import { Runner } from './runner/runner.ts';
 import { type ConnectOptions, forgotten, type Pending, renewToken } from './tunnel/connect-once.ts';
+import { GatewayClock } from './tunnel/gateway-clock.ts';
 import { Heartbeats } from './tunnel/heartbeats.ts';
 import { KeyedConnector } from './tunnel/keyed-connector.ts';
+import { NodeKeys } from './tunnel/node-keys.ts';
+import { NodeStateFile } from './tunnel/node-state.ts';
 import { Tunnel, type UsableTunnel } from './tunnel/tunnel.ts';
 
 interface AttemptOptions extends Omit<ConnectOptions, 'identity'> {

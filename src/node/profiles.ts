@@ -4,7 +4,7 @@ import { sanitizeName } from '../protocol/sanitize-name.ts';
 import { FleetError, systemErrorCode } from '../shared/errors.ts';
 import { nodePaths, nodesFolder } from '../shared/home.ts';
 import { hashedMachineId, otherMachine } from '../shared/home-machine.ts';
-import { NodeStateFile } from './node-state.ts';
+import { NodeStateFile } from './tunnel/node-state.ts';
 
 /** The folder names of all nodes of the home. */
 export function listProfiles(home: string): string[] {

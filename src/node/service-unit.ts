@@ -1,5 +1,5 @@
 /** Whether the service manager would end the commands together with the node: they are to outlive it. systemd.kill(5) */
-import type { ToolResult } from './runner/run-tool.ts';
+import type { ToolResult } from './process/run-tool.ts';
 
 /** `mixed` sends SIGTERM to the node alone, and then SIGKILL to everything. */
 const ENDS_COMMANDS = /^(control-group|mixed)$/;

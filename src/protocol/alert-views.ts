@@ -1,6 +1,6 @@
 /** Alerts as the API and `--json` show them. Times are ISO 8601 UTC. docs/alerts.md */
 import { z } from 'zod';
-import { figure, MAX_WORDS, shown, told } from './bounded.ts';
+import { figure, MAX_WORDS, shown, told } from '../domain/bounded.ts';
 
 export const SEVERITIES = ['warning', 'critical'] as const;
 export type Severity = (typeof SEVERITIES)[number];

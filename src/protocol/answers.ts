@@ -1,7 +1,7 @@
 /** Schemas of what the gateway and a node's control socket answer. A bundle of its own: the command line loads it once an answer has come. */
 import { z } from 'zod';
+import { count, MAX_NODES, shown } from '../domain/bounded.ts';
 import { alertTestViewSchema, alertViewSchema, silenceViewSchema } from './alert-views.ts';
-import { count, MAX_NODES, shown } from './bounded.ts';
 import { jobPageSchema, jobViewSchema } from './job-messages.ts';
 import { nodeStatusViewSchema, rotateKeyViewSchema, shutdownAnswerSchema } from './node-control.ts';
 import { processesViewSchema } from './processes.ts';

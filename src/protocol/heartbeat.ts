@@ -6,8 +6,8 @@
  * (`at`, `agent.version`, `runsActive`, `faults`, `accepting`) has to be right, or the heartbeat is refused.
  */
 import { z } from 'zod';
+import { amount, milliseconds, timeMs, word } from '../domain/bounded.ts';
 import { cutText, stripControl } from '../shared/strip-control.ts';
-import { amount, milliseconds, timeMs, word } from './bounded.ts';
 
 /** Most filesystems in one heartbeat; a node with more sends the fullest. */
 export const MAX_HEARTBEAT_DISKS = 64;

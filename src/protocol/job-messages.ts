@@ -1,12 +1,12 @@
 /** Jobs as the API speaks of them: what is asked, what is told, and the events of a followed job. */
 import { z } from 'zod';
-import { agentNameSchema, type StartedAgent } from './agent/agent-spec.ts';
-import { boundedRecord, count, figure, positiveMs, shown, told } from './bounded.ts';
-import { MAX_BODY_BYTES } from './limits.ts';
-import { labelsSchema } from './names.ts';
+import { agentNameSchema, type StartedAgent } from '../domain/agent/agent-spec.ts';
+import { boundedRecord, count, figure, positiveMs, shown, told } from '../domain/bounded.ts';
+import { MAX_BODY_BYTES } from '../domain/limits.ts';
+import { labelsSchema } from '../domain/names.ts';
+import { RUN_STATES, type RunState } from '../domain/run-state.ts';
 import { PRIORITIES } from './priority.ts';
 import { commandSchema, type RunExited, runExitedSchema, runOptionsSchema } from './run-spec.ts';
-import { RUN_STATES, type RunState } from './run-state.ts';
 
 /** Longest selector, UTF-16 units: some thousand names of nodes. */
 const MAX_SELECTOR_LENGTH = 256 * 1024;

@@ -1,6 +1,6 @@
 /** What a node signs, with both keys, to put a new key in the place of its old one. */
 import { z } from 'zod';
-import { timeMs } from './bounded.ts';
+import { timeMs } from '../domain/bounded.ts';
 import { lengthPrefixed } from './length-prefixed.ts';
 import { publicKeySchema, signatureSchema } from './node-messages.ts';
 

@@ -1,7 +1,7 @@
 /** What a running node tells people on its own machine, over its control socket (nodes/PROFILE/node.sock). Times are ISO 8601 UTC. */
 import { z } from 'zod';
-import { figure, MAX_WORDS, shown, told, toldList } from './bounded.ts';
-import { MAX_BODY_BYTES } from './limits.ts';
+import { figure, MAX_WORDS, shown, told, toldList } from '../domain/bounded.ts';
+import { MAX_BODY_BYTES } from '../domain/limits.ts';
 
 /** Rules of a policy, as they stand in the config. */
 const rules = z.array(z.string().max(MAX_BODY_BYTES)).max(MAX_WORDS).readonly();

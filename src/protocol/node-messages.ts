@@ -1,9 +1,9 @@
 /** What a node says to the gateway's API, and what it hears: pairing (people, too), hello, heartbeat. Binary fields are base64url. */
 import { z } from 'zod';
+import { boundedRecord, milliseconds, timeMs, word } from '../domain/bounded.ts';
+import { labelsSchema, nodeNameSchema } from '../domain/names.ts';
 import { stripControl } from '../shared/strip-control.ts';
-import { boundedRecord, milliseconds, timeMs, word } from './bounded.ts';
 import { heartbeatSchema } from './heartbeat.ts';
-import { labelsSchema, nodeNameSchema } from './names.ts';
 import { NONCE_BYTES } from './pairing.ts';
 import { ROLES } from './roles.ts';
 

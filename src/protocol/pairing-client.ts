@@ -1,8 +1,8 @@
 /** The newcomer's part of the handshake: a node or a person pairs by invite, waits for approval, or renews its token. docs/pairing.md tells the why. */
 import { randomBytes } from 'node:crypto';
+import type { Labels } from '../domain/names.ts';
 import { FleetError } from '../shared/errors.ts';
 import type { OwnIdentity } from '../shared/identity.ts';
-import type { Labels } from './names.ts';
 import type {
   NodeFacts,
   PairChallengeAnswer,

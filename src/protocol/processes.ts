@@ -1,6 +1,6 @@
 /** What a node says of its processes when somebody looks: never their arguments, which may hold secrets. */
 import { z } from 'zod';
-import { amount, word } from './bounded.ts';
+import { amount, word } from '../domain/bounded.ts';
 
 /** Most processes in one answer. */
 export const MOST_PROCESSES = 50;

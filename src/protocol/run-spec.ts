@@ -1,14 +1,14 @@
 /** What the gateway hands to a node for one run, and what the node says about it. */
 import { z } from 'zod';
-import { agentNameSchema, startedAgentSchema } from './agent/agent-spec.ts';
-import { boundedRecord, count, positiveMs, sentence, timeMs, word } from './bounded.ts';
+import { agentNameSchema, startedAgentSchema } from '../domain/agent/agent-spec.ts';
+import { boundedRecord, count, positiveMs, sentence, timeMs, word } from '../domain/bounded.ts';
 import {
   environmentFault,
   MAX_COMMAND_BYTES,
   MAX_HOLDERS,
   MAX_VARIABLE_BYTES,
   MAX_VARIABLE_NAME_LENGTH,
-} from './limits.ts';
+} from '../domain/limits.ts';
 
 /** `JOB.INDEX`: the job's id and the run's place in it. */
 export const runIdSchema = z

@@ -1,8 +1,8 @@
 /** Schedules as the API speaks of them: when something is to be done, what, and what became of it. */
 import { z } from 'zod';
-import { figure, positiveMs, shown, shownList, told } from './bounded.ts';
+import { figure, positiveMs, shown, shownList, told } from '../domain/bounded.ts';
+import { nodeNameSchema } from '../domain/names.ts';
 import { submitJobFields } from './job-messages.ts';
-import { nodeNameSchema } from './names.ts';
 import { CATCH_UPS, FIRING_CAUSES, FIRING_STATES, OVERLAPS, REPORT_FORMATS } from './schedule-words.ts';
 
 /** Longest path of a report, bytes: PATH_MAX of Linux, less its NUL. */

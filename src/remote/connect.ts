@@ -1,6 +1,6 @@
 /** One SSH connection of a person to a gateway, and the HTTP agent whose connections are its channels. */
 import type http from 'node:http';
-import { GATEWAY_API } from '../protocol/limits.ts';
+import { GATEWAY_API } from '../domain/limits.ts';
 import { formatAddress } from '../shared/address.ts';
 import type { Clock } from '../shared/clock.ts';
 import { FleetError, toFleetError } from '../shared/errors.ts';

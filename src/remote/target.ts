@@ -1,5 +1,5 @@
 /** A remote gateway as people name it: `[user@]host[:port]`, as with ssh. */
-import { DEFAULT_GATEWAY_PORT } from '../protocol/limits.ts';
+import { DEFAULT_GATEWAY_PORT } from '../domain/limits.ts';
 import { type Address, parseDialAddress } from '../shared/address.ts';
 import { FleetError } from '../shared/errors.ts';
 import { describeForeign, trimPasted } from '../shared/pasted.ts';

@@ -3,9 +3,9 @@ import { test } from 'node:test';
 import { parseCommandLine } from '../../src/cli/args/parse-command-line.ts';
 import { parsePairs } from '../../src/cli/args/values.ts';
 import { COMMANDS } from '../../src/cli/commands.ts';
-import { nodeNameSchema } from '../../src/protocol/names.ts';
+import { nodeNameSchema } from '../../src/domain/names.ts';
+import { parseSelector } from '../../src/domain/selector.ts';
 import { parseInviteCode } from '../../src/protocol/pairing.ts';
-import { parseSelector } from '../../src/protocol/selector.ts';
 import { parseTarget } from '../../src/remote/target.ts';
 
 /** As clipboards, chats and files of other systems leave a text. */

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import Database from 'better-sqlite3';
 import type { CheckedAudit } from '../../src/client/read-audit.ts';
-import type { AuditRow } from '../../src/protocol/audit.ts';
+import type { AuditRow } from '../../src/domain/audit.ts';
 import { FleetWorld, kill9, type Result, type Service } from '../support/fleet-processes.ts';
 
 const DEBUG = 'logLevel: debug';

@@ -7,7 +7,7 @@ import { hostname, release } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
-import { ProcTable } from '../../src/node/runner/process-table.ts';
+import { ProcTable } from '../../src/node/process/process-table.ts';
 import { FleetWorld } from '../support/fleet-processes.ts';
 
 interface RunJson {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { AlertSettings } from '../../src/gateway/alerts/alert-settings.ts';
 import { type GatewayConfig, resolveGatewayConfig } from '../../src/gateway/config.ts';
 import { ConfigReload, changedOptions } from '../../src/gateway/config-reload.ts';
+import type { AlertSettings } from '../../src/gateway/monitoring/alerts/alert-settings.ts';
 import { FleetError } from '../../src/shared/errors.ts';
 import { silentLogger } from '../../src/shared/logger.ts';
 import { FakeClock } from '../support/fake-clock.ts';

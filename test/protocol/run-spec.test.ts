@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { environmentFault, MAX_COMMAND_BYTES, MAX_VARIABLE_BYTES } from '../../src/domain/limits.ts';
 import { submitJobRequest } from '../../src/protocol/job-messages.ts';
-import { environmentFault, MAX_COMMAND_BYTES, MAX_VARIABLE_BYTES } from '../../src/protocol/limits.ts';
 import { runOutcomeSchema, runSpecSchema, runStartedSchema } from '../../src/protocol/run-spec.ts';
 import { bodyDigest } from '../../src/protocol/ticket.ts';
 

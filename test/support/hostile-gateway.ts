@@ -2,7 +2,7 @@
 import http from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { TestContext } from 'node:test';
-import { NODE_FORWARD } from '../../src/protocol/limits.ts';
+import { NODE_FORWARD } from '../../src/domain/limits.ts';
 import type { RequestOptions } from '../../src/shared/http/request.ts';
 import { openRequest } from '../../src/shared/http/request.ts';
 import { createStreamAgent } from '../../src/shared/http/stream-agent.ts';

@@ -1,8 +1,8 @@
 /** A paired node whose tunnel is real and whose API answers what a test wants: give it an `answer`, or say anything with `client`. */
 import http from 'node:http';
 import type { TestContext } from 'node:test';
+import { GATEWAY_API } from '../../src/domain/limits.ts';
 import type { OpenTunnel } from '../../src/node/tunnel/connect-once.ts';
-import { GATEWAY_API } from '../../src/protocol/limits.ts';
 import { requestJson } from '../../src/shared/http/request.ts';
 import { createStreamAgent } from '../../src/shared/http/stream-agent.ts';
 import { beat, type TestGateway, TestMachine } from '../node/tunnel/real-gateway.ts';

@@ -2,8 +2,8 @@
 import { createReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { CheckedAudit } from '../../client/read-audit.ts';
-import type { AuditHead, AuditPosition } from '../../protocol/audit.ts';
-import { AuditCheck } from '../../protocol/audit-check.ts';
+import type { AuditHead, AuditPosition } from '../../domain/audit.ts';
+import { AuditCheck } from '../../domain/audit-check.ts';
 import { FleetError, systemErrorCode } from '../../shared/errors.ts';
 
 /** Longest line, characters. A row holds at most one command, which is far shorter. */

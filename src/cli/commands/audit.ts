@@ -9,8 +9,8 @@ import {
   readLatestAudit,
   WHOLE,
 } from '../../client/read-audit.ts';
-import type { AuditHead, AuditPosition, AuditRow } from '../../protocol/audit.ts';
-import { parseRow } from '../../protocol/audit-check.ts';
+import type { AuditHead, AuditPosition, AuditRow } from '../../domain/audit.ts';
+import { parseRow } from '../../domain/audit-check.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { escapeJson, isTooDeep } from '../../shared/strip-control.ts';
 import { writeAtomically } from '../../shared/write-atomically.ts';

@@ -1,7 +1,8 @@
 /** `fleet broadcast`: one command on many nodes at once. */
+
+import { foldNodeNames } from '../../domain/node-set.ts';
+import { ALL, ALL_CONNECTED } from '../../domain/selector.ts';
 import type { Flow, SubmitJobRequest } from '../../protocol/job-messages.ts';
-import { foldNodeNames } from '../../protocol/node-set.ts';
-import { ALL, ALL_CONNECTED } from '../../protocol/selector.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { given, parseCount } from '../args/values.ts';
 import { defineCommand, type OptionValues } from '../context/command.ts';

@@ -1,6 +1,6 @@
 /** `fleet invite` and `fleet invites …`: codes with which a machine or a person joins. */
 import { isIP } from 'node:net';
-import { DEFAULT_GATEWAY_PORT } from '../../protocol/limits.ts';
+import { DEFAULT_GATEWAY_PORT } from '../../domain/limits.ts';
 import { INVITE_LENGTHS, parseInviteCode } from '../../protocol/pairing.ts';
 import { ROLES, type Role } from '../../protocol/roles.ts';
 import type { GatewayView } from '../../protocol/views.ts';

@@ -1,7 +1,7 @@
 /** `fleet jobs …`: current and past jobs, and their output. */
 import { readJobs } from '../../client/read-jobs.ts';
+import { isTerminal, RUN_STATES } from '../../domain/run-state.ts';
 import type { JobView, RunView } from '../../protocol/job-messages.ts';
-import { isTerminal, RUN_STATES } from '../../protocol/run-state.ts';
 import { closest } from '../../shared/closest.ts';
 import { formatDuration, formatRelativeTime } from '../../shared/duration.ts';
 import { FleetError } from '../../shared/errors.ts';

@@ -1,5 +1,5 @@
 /** `fleet nodes …`: which nodes there are, and who may become one. */
-import { NODE_STATUSES } from '../../protocol/node-status.ts';
+import { NODE_STATUSES } from '../../domain/node-status.ts';
 import type { ClaimView, CloneView, NodeDetailView, PendingView } from '../../protocol/views.ts';
 import { formatRelativeTime } from '../../shared/duration.ts';
 import { FleetError } from '../../shared/errors.ts';

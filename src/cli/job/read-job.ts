@@ -1,8 +1,8 @@
 /** Reads the stored output of a job: what there is so far, or up to its end. */
 import { followJob } from '../../client/follow-job.ts';
 import type { GatewayClient } from '../../client/gateway-client.ts';
+import { isTerminal } from '../../domain/run-state.ts';
 import type { JobView, RunView } from '../../protocol/job-messages.ts';
-import { isTerminal } from '../../protocol/run-state.ts';
 import { decodeData } from '../../protocol/text-data.ts';
 import type { CliContext } from '../context/context.ts';
 import type { JobOutput } from '../output/job-output.ts';

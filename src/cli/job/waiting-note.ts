@@ -1,6 +1,7 @@
 /** Tells a person, once each, why nothing happens: a node has not started, or something holds the output of a finished command. */
+
+import type { RunState } from '../../domain/run-state.ts';
 import type { JobEvent } from '../../protocol/job-messages.ts';
-import type { RunState } from '../../protocol/run-state.ts';
 import type { Clock, Timer } from '../../shared/clock.ts';
 import { describeHeld } from '../output/describe-run.ts';
 

@@ -1,10 +1,10 @@
 /** Runs and jobs in words: their state, why one did not simply exit, and the summary of a broadcast. */
 
+import { compareNatural } from '../../domain/natural-order.ts';
+import { foldNodeNames } from '../../domain/node-set.ts';
+import { RUN_STATES, type RunState } from '../../domain/run-state.ts';
 import type { JobView, RunView } from '../../protocol/job-messages.ts';
-import { compareNatural } from '../../protocol/natural-order.ts';
-import { foldNodeNames } from '../../protocol/node-set.ts';
 import type { RunExited } from '../../protocol/run-spec.ts';
-import { RUN_STATES, type RunState } from '../../protocol/run-state.ts';
 import { formatDuration } from '../../shared/duration.ts';
 import { stripControl } from '../../shared/strip-control.ts';
 import { type EndedRun, isNotStarted } from './exit-code.ts';

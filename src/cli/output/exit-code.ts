@@ -1,6 +1,6 @@
 /** Exit codes of errors, of runs and of signals. CLI.md: "Exit codes". */
 
-import type { RunState } from '../../protocol/run-state.ts';
+import type { RunState } from '../../domain/run-state.ts';
 import type { ErrorCode } from '../../shared/errors.ts';
 
 export const EXIT_OK = 0;

@@ -1,9 +1,9 @@
 /** `-b` and `--diff`: identical output of many nodes is shown once at the end, as clush(1) does, or compared. */
 
 import { isUtf8 } from 'node:buffer';
+import { compareNatural } from '../../domain/natural-order.ts';
+import { foldNodeNames } from '../../domain/node-set.ts';
 import type { JobEvent } from '../../protocol/job-messages.ts';
-import { compareNatural } from '../../protocol/natural-order.ts';
-import { foldNodeNames } from '../../protocol/node-set.ts';
 import { decodeData } from '../../protocol/text-data.ts';
 import { stripControl } from '../../shared/strip-control.ts';
 import type { JobOutput } from './job-output.ts';

@@ -1,6 +1,6 @@
 /** Colour for people, plain text for programs. no-color.org, bixense.com/clicolors. */
 import { styleText } from 'node:util';
-import type { NodeStatus } from '../../protocol/node-status.ts';
+import type { NodeStatus } from '../../domain/node-status.ts';
 
 export interface TerminalStyle {
   bold(text: string): string;

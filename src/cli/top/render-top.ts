@@ -1,5 +1,5 @@
 /** `fleet top` as lines: a pure function of the state and the size of the terminal. */
-import { NODE_STATUSES } from '../../protocol/node-status.ts';
+import { NODE_STATUSES } from '../../domain/node-status.ts';
 import type { HealthNodeView } from '../../protocol/views.ts';
 import { formatDuration } from '../../shared/duration.ts';
 import { stripControl } from '../../shared/strip-control.ts';

@@ -1,5 +1,5 @@
 /** The state of `fleet top` and how keys change it; pure, so that every key is a line in a test. */
-import { type NodeStatus, worstFirst } from '../../protocol/node-status.ts';
+import { type NodeStatus, worstFirst } from '../../domain/node-status.ts';
 import type { HealthNodeView } from '../../protocol/views.ts';
 import type { Key } from './screen.ts';
 

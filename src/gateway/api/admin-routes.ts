@@ -1,8 +1,8 @@
 /** Nodes and the gateway itself, as people see and manage them. */
 
 import { z } from 'zod';
-import { boundedRecord } from '../../protocol/bounded.ts';
-import { labelKeySchema, labelsSchema, labelValueSchema, MAX_LABELS, nodeNameSchema } from '../../protocol/names.ts';
+import { boundedRecord } from '../../domain/bounded.ts';
+import { labelKeySchema, labelsSchema, labelValueSchema, MAX_LABELS, nodeNameSchema } from '../../domain/names.ts';
 import { COMPARISON_CODE } from '../../protocol/pairing.ts';
 import type { GatewayView, ReloadView, RotatedKeyView } from '../../protocol/views.ts';
 import type { Clock } from '../../shared/clock.ts';
@@ -21,12 +21,12 @@ import {
   pendingChanges,
   refusedChange,
 } from '../identity/node-claims.ts';
-import type { PendingNodes } from '../identity/pending-nodes.ts';
-import { removeNode, revokeNode } from '../node-removal.ts';
+import { removeNode, revokeNode } from '../nodes/node-removal.ts';
+import type { NodeRecord } from '../nodes/nodes-table.ts';
+import type { PendingNodes } from '../nodes/pending-nodes.ts';
 import type { KeyConnections } from '../ssh/key-connections.ts';
 import { lookUp } from '../store/look-up.ts';
-import type { NodeRecord } from '../store/nodes-table.ts';
-import type { Store } from '../store/store.ts';
+import type { Store } from '../store.ts';
 import { findNode } from './find.ts';
 import { resolveTarget } from './resolve-target.ts';
 import { changeView, nodeDetailView, nodeView, pendingView, type ViewSources } from './views.ts';

@@ -2,8 +2,8 @@
 import { alertTestRequest, silenceRequest, unsilenceRequest } from '../../protocol/alert-requests.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { type App, parseInput, queryInteger, queryText } from '../../shared/http/fastify-app.ts';
-import type { Alerts } from '../alerts/alerts.ts';
-import { silenceView } from '../alerts/silences.ts';
+import type { Alerts } from '../monitoring/alerts/alerts.ts';
+import { silenceView } from '../monitoring/alerts/silences.ts';
 
 const DEFAULT_LIMIT = 100;
 const MAX_LIMIT = 10_000;

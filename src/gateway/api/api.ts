@@ -1,6 +1,6 @@
 /** The gateway's API: one app for the Unix socket, the TCP port and SSH channels, and the check that stands before every route. */
 import type { FastifyRequest } from 'fastify';
-import { MAX_BODY_BYTES, TIME_HEADER } from '../../protocol/limits.ts';
+import { MAX_BODY_BYTES, TIME_HEADER } from '../../domain/limits.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { type App, createApp } from '../../shared/http/fastify-app.ts';

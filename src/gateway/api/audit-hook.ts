@@ -1,6 +1,6 @@
 /** Stands around every route: whoever does something that changes the fleet leaves a row in the audit log, and so does who was refused. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { AuditActor } from '../../protocol/audit.ts';
+import type { AuditActor } from '../../domain/audit.ts';
 import { INVITE_LENGTHS } from '../../protocol/pairing.ts';
 import { type App, toApiError } from '../../shared/http/fastify-app.ts';
 import { Act, type ActDetails } from '../audit/act.ts';

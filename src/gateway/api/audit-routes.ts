@@ -1,10 +1,10 @@
 /** The audit log, page by page: bounded work for each request, however long the log is. */
-import type { AuditHeadView, AuditPage, AuditRow } from '../../protocol/audit.ts';
-import { parseRow } from '../../protocol/audit-check.ts';
+import type { AuditHeadView, AuditPage, AuditRow } from '../../domain/audit.ts';
+import { parseRow } from '../../domain/audit-check.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { type App, queryInteger, queryText } from '../../shared/http/fastify-app.ts';
-import type { AuditTable, StoredLine } from '../store/audit-table.ts';
-import type { Store } from '../store/store.ts';
+import type { AuditTable, StoredLine } from '../audit/audit-table.ts';
+import type { Store } from '../store.ts';
 
 /** Rows that one request looks at; its page has those of them that were asked for. */
 const PAGE_ROWS = 500;

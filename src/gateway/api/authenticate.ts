@@ -5,7 +5,7 @@ import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts
 import { findKey, type KnownKey, keyRetired, keyRevoked } from '../identity/known-key.ts';
 import type { Action } from '../identity/permissions.ts';
 import type { Tokens } from '../identity/tokens.ts';
-import type { Store } from '../store/store.ts';
+import type { Store } from '../store.ts';
 import type { ApiPeer, Caller, Origin } from './caller.ts';
 
 export interface AuthenticatorOptions {

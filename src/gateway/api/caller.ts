@@ -1,7 +1,7 @@
 /** Who speaks on a connection: found out once when it is opened, judged anew on every request. */
 import type { Duplex } from 'node:stream';
 import type { CallerRole } from '../identity/permissions.ts';
-import type { SessionPeer } from '../sessions.ts';
+import type { SessionPeer } from '../nodes/sessions.ts';
 
 /** An authenticated SSH connection as the API sees it. */
 export interface ApiPeer extends SessionPeer {

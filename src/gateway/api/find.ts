@@ -3,11 +3,11 @@
 import { closest } from '../../shared/closest.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { describeForeign } from '../../shared/pasted.ts';
-import type { JobRecord } from '../store/jobs-table.ts';
+import type { JobRecord } from '../bus/jobs-table.ts';
+import type { NodeRecord } from '../nodes/nodes-table.ts';
+import type { ScheduleRecord } from '../schedule/schedules-table.ts';
 import { lookUp } from '../store/look-up.ts';
-import type { NodeRecord } from '../store/nodes-table.ts';
-import type { ScheduleRecord } from '../store/schedules-table.ts';
-import type { Store } from '../store/store.ts';
+import type { Store } from '../store.ts';
 
 /** @throws FleetError `not_found`, `ambiguous`. */
 export function findNode(store: Store, which: string): NodeRecord {

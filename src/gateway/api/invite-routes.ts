@@ -1,12 +1,13 @@
 /** Invites: made, listed and taken back. */
+
+import { nodeNameSchema } from '../../domain/names.ts';
 import { invitationRequest } from '../../protocol/job-messages.ts';
-import { nodeNameSchema } from '../../protocol/names.ts';
 import type { InviteView, OpenInviteView } from '../../protocol/views.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { type App, parseInput } from '../../shared/http/fastify-app.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Invites } from '../identity/invites.ts';
-import type { InviteRecord } from '../store/invites-table.ts';
+import type { InviteRecord } from '../identity/invites-table.ts';
 
 const MAX_INVITE_TTL_MS = 365 * 24 * 3_600_000;
 

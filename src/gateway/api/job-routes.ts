@@ -1,6 +1,8 @@
 /** Jobs: submit, follow, list, cancel, feed. */
 import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { DEFAULT_JOB_LIST } from '../../domain/limits.ts';
+import { isTerminal, RUN_STATES, type RunState } from '../../domain/run-state.ts';
 import {
   followJobRequest,
   type JobEvent,
@@ -9,17 +11,15 @@ import {
   type SubmitJobRequest,
   submitJobRequest,
 } from '../../protocol/job-messages.ts';
-import { DEFAULT_JOB_LIST } from '../../protocol/limits.ts';
-import { isTerminal, RUN_STATES, type RunState } from '../../protocol/run-state.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { type App, parseInput, queryInteger, queryText } from '../../shared/http/fastify-app.ts';
 import type { WhenBlocked } from '../../shared/http/send-stream.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Bus } from '../bus/bus.ts';
+import type { JobFilter, JobRecord } from '../bus/jobs-table.ts';
 import { isAllowed } from '../identity/permissions.ts';
-import type { JobFilter, JobRecord } from '../store/jobs-table.ts';
-import type { Store } from '../store/store.ts';
+import type { Store } from '../store.ts';
 import { findJob, findNode } from './find.ts';
 import { checkOffsets, followJob } from './job-stream.ts';
 import { describeTarget, offlineNotTried, resolveTarget } from './resolve-target.ts';

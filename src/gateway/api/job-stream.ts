@@ -1,13 +1,14 @@
 /** Follows a job from the store: a slow reader waits for nobody but itself, and one that comes back goes on where it was. */
+
+import { isTerminal, type RunState } from '../../domain/run-state.ts';
 import { FRAME_TYPE } from '../../protocol/frames.ts';
 import type { JobEvent } from '../../protocol/job-messages.ts';
 import { runGapSchema, runStartedSchema } from '../../protocol/run-spec.ts';
-import { isTerminal, type RunState } from '../../protocol/run-state.ts';
 import { encodeData } from '../../protocol/text-data.ts';
 import type { WhenBlocked } from '../../shared/http/send-stream.ts';
 import type { RunFeed } from '../bus/run-feed.ts';
-import type { RunRecord } from '../store/runs-table.ts';
-import type { Store } from '../store/store.ts';
+import type { RunRecord } from '../bus/runs-table.ts';
+import type { Store } from '../store.ts';
 import { LogCursor, type LogPiece } from './log-cursor.ts';
 import { runView } from './views.ts';
 

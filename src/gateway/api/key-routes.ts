@@ -1,17 +1,17 @@
 /** The keys of people and nodes: who may come in, and who no longer. */
-import { MIN_ID_PREFIX } from '../../protocol/selector.ts';
+import { MIN_ID_PREFIX } from '../../domain/selector.ts';
 import type { KeyView } from '../../protocol/views.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { App } from '../../shared/http/fastify-app.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
-import { type NodeRemovalOptions, revokeNode } from '../node-removal.ts';
-import type { PeopleConnections } from '../people-connections.ts';
-import type { Sessions } from '../sessions.ts';
-import type { NodeRecord } from '../store/nodes-table.ts';
-import type { PersonRecord } from '../store/people-table.ts';
-import type { Store } from '../store/store.ts';
+import type { PersonRecord } from '../identity/people-table.ts';
+import { type NodeRemovalOptions, revokeNode } from '../nodes/node-removal.ts';
+import type { NodeRecord } from '../nodes/nodes-table.ts';
+import type { PeopleConnections } from '../nodes/people-connections.ts';
+import type { Sessions } from '../nodes/sessions.ts';
+import type { Store } from '../store.ts';
 import { cutKey } from './cut-key.ts';
 import { didYouMean } from './find.ts';
 

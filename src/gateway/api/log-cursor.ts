@@ -1,8 +1,8 @@
 /** A place in a run's log, from which it is read in small pieces: whoever does not take them holds one, and nothing of the log. */
 import { FRAME_HEADER_BYTES, FRAME_TYPE } from '../../protocol/frames.ts';
 import { FleetError } from '../../shared/errors.ts';
-import type { RunRecord } from '../store/runs-table.ts';
-import type { Store } from '../store/store.ts';
+import type { RunRecord } from '../bus/runs-table.ts';
+import type { Store } from '../store.ts';
 
 /** Most output in one event, bytes: as JSON up to six times that, of which each follower may have one on its way. */
 export const PIECE_BYTES = 32 * 1024;

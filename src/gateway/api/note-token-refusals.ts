@@ -2,8 +2,8 @@
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { App } from '../../shared/http/fastify-app.ts';
-import type { NodeSignals } from '../alerts/node-signals.ts';
-import type { Store } from '../store/store.ts';
+import type { NodeSignals } from '../monitoring/alerts/node-signals.ts';
+import type { Store } from '../store.ts';
 import type { Origins } from './caller.ts';
 
 export interface TokenRefusalOptions {

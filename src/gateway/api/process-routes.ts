@@ -4,8 +4,8 @@ import { FleetError, toFleetError } from '../../shared/errors.ts';
 import { type App, parseInput } from '../../shared/http/fastify-app.ts';
 import { requestJson } from '../../shared/http/request.ts';
 import { nodePeer } from '../bus/node-client.ts';
-import type { Sessions } from '../sessions.ts';
-import type { Store } from '../store/store.ts';
+import type { Sessions } from '../nodes/sessions.ts';
+import type { Store } from '../store.ts';
 import { findNode } from './find.ts';
 
 export interface ProcessRouteOptions {

@@ -1,6 +1,6 @@
 /** What requests may take: of one key, over all its connections, a bounded number at once with bounded bodies; and a body must arrive in time. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { MAX_BODY_BYTES } from '../../protocol/limits.ts';
+import { MAX_BODY_BYTES } from '../../domain/limits.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { App } from '../../shared/http/fastify-app.ts';

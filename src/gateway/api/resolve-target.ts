@@ -1,12 +1,13 @@
 /** From the target of a request to the nodes that it means. */
+
+import { ALL_CONNECTED, parseSelector, selectNodes } from '../../domain/selector.ts';
 import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
-import { ALL_CONNECTED, parseSelector, selectNodes } from '../../protocol/selector.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { pickNode } from '../bus/pick-node.ts';
 import { keyRevoked } from '../identity/known-key.ts';
+import type { NodeRecord } from '../nodes/nodes-table.ts';
 import { lookUp } from '../store/look-up.ts';
-import type { NodeRecord } from '../store/nodes-table.ts';
-import type { Store } from '../store/store.ts';
+import type { Store } from '../store.ts';
 import { ambiguous, findNode, noSuchNode } from './find.ts';
 import { nodeDetailView, nodeView, type ViewSources } from './views.ts';
 

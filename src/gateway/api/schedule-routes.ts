@@ -15,9 +15,9 @@ import type { Logger } from '../../shared/logger.ts';
 import { newId } from '../identity/free-names.ts';
 import { type ReportPlaces, resolveReportPath } from '../schedule/report-file.ts';
 import type { Scheduler } from '../schedule/scheduler.ts';
+import { type FiringRecord, MAX_HISTORY, type ScheduleRecord } from '../schedule/schedules-table.ts';
 import { lookUp } from '../store/look-up.ts';
-import { type FiringRecord, MAX_HISTORY, type ScheduleRecord } from '../store/schedules-table.ts';
-import type { Store } from '../store/store.ts';
+import type { Store } from '../store.ts';
 import { findSchedule } from './find.ts';
 
 const DEFAULT_HISTORY = 20;

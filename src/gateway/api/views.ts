@@ -1,10 +1,10 @@
 /** Makes the API's views out of what store, sessions and monitor know. */
 
+import { type NodeStatus, worstFirst, worstStatus } from '../../domain/node-status.ts';
+import { isTerminal } from '../../domain/run-state.ts';
 import { fullestDiskPct, memUsedPct } from '../../protocol/heartbeat.ts';
 import type { JobView, RunView } from '../../protocol/job-messages.ts';
-import { type NodeStatus, worstFirst, worstStatus } from '../../protocol/node-status.ts';
 import type { RunExited } from '../../protocol/run-spec.ts';
-import { isTerminal } from '../../protocol/run-state.ts';
 import type {
   ClaimView,
   CloneView,
@@ -17,16 +17,16 @@ import type {
   SightingView,
 } from '../../protocol/views.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
-import { type HealthMonitor, lastSeen } from '../health/monitor.ts';
-import type { NodeReport } from '../health/report-types.ts';
+import type { JobRecord } from '../bus/jobs-table.ts';
+import type { RunRecord } from '../bus/runs-table.ts';
 import type { ConnectEpochs } from '../identity/connect-epochs.ts';
+import type { CloneSuspicion, Sighting } from '../identity/epochs-table.ts';
 import { type PendingChange, pendingChange, refusedChange } from '../identity/node-claims.ts';
-import type { PendingNode } from '../identity/pending-nodes.ts';
-import type { Sessions } from '../sessions.ts';
-import type { CloneSuspicion, Sighting } from '../store/epochs-table.ts';
-import type { JobRecord } from '../store/jobs-table.ts';
-import { type NodeRecord, usableCapabilities, withoutNulls } from '../store/nodes-table.ts';
-import type { RunRecord } from '../store/runs-table.ts';
+import { type HealthMonitor, lastSeen } from '../monitoring/judge/monitor.ts';
+import type { NodeReport } from '../monitoring/report/report-types.ts';
+import { type NodeRecord, usableCapabilities, withoutNulls } from '../nodes/nodes-table.ts';
+import type { PendingNode } from '../nodes/pending-nodes.ts';
+import type { Sessions } from '../nodes/sessions.ts';
 
 export interface ViewSources {
   sessions: Sessions;

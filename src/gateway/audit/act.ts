@@ -1,5 +1,5 @@
 /** One thing that somebody asks the gateway to do, from the request until its row is in the audit log. */
-import type { AuditActor } from '../../protocol/audit.ts';
+import type { AuditActor } from '../../domain/audit.ts';
 
 export type ActDetails = Record<string, unknown>;
 

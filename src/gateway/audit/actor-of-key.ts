@@ -1,5 +1,5 @@
 /** Whoever came over SSH, as the audit log names them. */
-import type { AuditActor } from '../../protocol/audit.ts';
+import type { AuditActor } from '../../domain/audit.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
 
 export interface KeyHolder {

@@ -15,13 +15,13 @@ import {
   PRUNE_ACTION,
   sealLine,
   type UnchainedRow,
-} from '../../protocol/audit.ts';
-import { isSigned } from '../../protocol/audit-check.ts';
+} from '../../domain/audit.ts';
+import { isSigned } from '../../domain/audit-check.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { harmlessJson } from '../../shared/strip-control.ts';
-import type { AuditTable } from '../store/audit-table.ts';
 import type { TransactionGuest } from '../store/group-commit.ts';
 import { type Act, type ActDetails, GATEWAY_ACTOR } from './act.ts';
+import type { AuditTable } from './audit-table.ts';
 import type { HeadSigner } from './head-signer.ts';
 
 export interface AuditLogOptions {

@@ -3,7 +3,7 @@ import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { Periodic } from '../../shared/periodic.ts';
 import type { Ages } from '../clock-guard.ts';
-import type { Store } from '../store/store.ts';
+import type { Store } from '../store.ts';
 
 /** Between two looks for old rows, ms. */
 const LOOK_INTERVAL_MS = 3_600_000;

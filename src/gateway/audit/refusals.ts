@@ -1,8 +1,8 @@
 /** What was refused, in the audit log: the first of its kind at once, the others as a count, so that nobody can fill the disk with them. */
-import type { AuditActor } from '../../protocol/audit.ts';
+import type { AuditActor } from '../../domain/audit.ts';
 import type { Clock, Timer } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
-import type { Store } from '../store/store.ts';
+import type { Store } from '../store.ts';
 import type { ActDetails } from './act.ts';
 
 /** Refusals of one kind are counted for so long, and then told in one row, ms. */

@@ -1,10 +1,10 @@
 /** What the audit log says of jobs: all that was asked, word for word, but of the environment the names only. */
 
-import type { UnchainedRow } from '../../protocol/audit.ts';
+import type { UnchainedRow } from '../../domain/audit.ts';
+import { foldNodeNames } from '../../domain/node-set.ts';
 import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
-import { foldNodeNames } from '../../protocol/node-set.ts';
-import type { NodeRecord } from '../store/nodes-table.ts';
-import type { RunRecord } from '../store/runs-table.ts';
+import type { RunRecord } from '../bus/runs-table.ts';
+import type { NodeRecord } from '../nodes/nodes-table.ts';
 import { type ActDetails, GATEWAY_ACTOR } from './act.ts';
 
 /** Of a job that was accepted. The command may contain secrets: it is recorded all the same, because it is what happened. */

@@ -1,12 +1,12 @@
 /** Deadlines for nodes to report the end of a run: a node that is gone or does not answer must not keep everybody waiting for ever. */
-import { DEFAULT_KILL_GRACE_MS } from '../../protocol/limits.ts';
-import { isTerminal } from '../../protocol/run-state.ts';
+import { DEFAULT_KILL_GRACE_MS } from '../../domain/limits.ts';
+import { isTerminal } from '../../domain/run-state.ts';
 import type { Clock, Timer } from '../../shared/clock.ts';
 import { formatDuration } from '../../shared/duration.ts';
-import type { RunRecord } from '../store/runs-table.ts';
-import type { Store } from '../store/store.ts';
+import type { Store } from '../store.ts';
 import type { NodeClient } from './node-client.ts';
 import { notBegun } from './run-facts.ts';
+import type { RunRecord } from './runs-table.ts';
 
 /** For a hand-over and a report that take their time, or a tunnel that has to come back, ms; on top of the node's own grace. */
 const MARGIN_MS = 20_000;

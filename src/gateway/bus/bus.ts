@@ -1,24 +1,24 @@
 /** The command bus: accepts jobs durably, lets each node's queue carry them, and picks up where a former process stopped. */
 import type { Readable } from 'node:stream';
+import { isTerminal } from '../../domain/run-state.ts';
 import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
-import { isTerminal } from '../../protocol/run-state.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
-import type { Session, Sessions } from '../sessions.ts';
-import type { JobRecord } from '../store/jobs-table.ts';
-import type { NodeRecord } from '../store/nodes-table.ts';
-import type { RunRecord } from '../store/runs-table.ts';
-import type { Store } from '../store/store.ts';
+import type { NodeRecord } from '../nodes/nodes-table.ts';
+import type { Session, Sessions } from '../nodes/sessions.ts';
+import type { Store } from '../store.ts';
 import { Acknowledger } from './acknowledger.ts';
 import { AnswerDeadlines } from './answer-deadlines.ts';
 import { Carriers, type Submission } from './carriers.ts';
 import { Deadlines } from './deadlines.ts';
 import { Endings } from './endings.ts';
 import { runFlow } from './job-flow.ts';
+import type { JobRecord } from './jobs-table.ts';
 import { NodeClient } from './node-client.ts';
 import { NodeQueue, placeOf } from './node-queue.ts';
 import { agentLimit, groupByJob, hasFlow, isOver, notBegun, succeeded } from './run-facts.ts';
 import { RunFeed } from './run-feed.ts';
+import type { RunRecord } from './runs-table.ts';
 import { forwardStdin, type StdinOutcome } from './stdin-forward.ts';
 import { storeJob } from './store-job.ts';
 

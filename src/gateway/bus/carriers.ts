@@ -1,6 +1,6 @@
 /** Everything that is being carried: who carries what, the places for that, and the wait for absent nodes. */
-import type { Session, Sessions } from '../sessions.ts';
-import type { JobRecord } from '../store/jobs-table.ts';
+import type { Session, Sessions } from '../nodes/sessions.ts';
+import type { JobRecord } from './jobs-table.ts';
 import { LiveOutput } from './live-output.ts';
 import { OnlineWaiters } from './online-waiters.ts';
 import { Places } from './places.ts';

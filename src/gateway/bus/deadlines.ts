@@ -1,6 +1,6 @@
 /** The deadlines of runs that wait in the queue: each is looked at when its time has come. */
 import type { Clock, Timer } from '../../shared/clock.ts';
-import type { RunRecord } from '../store/runs-table.ts';
+import type { RunRecord } from './runs-table.ts';
 
 /** After a failure to store the end of a run, ms. */
 const RETRY_MS = 5_000;

@@ -1,9 +1,9 @@
 /** The ends of runs that their nodes have no part in: canceled, expired or given up before any node had them. */
-import { isTerminal } from '../../protocol/run-state.ts';
+import { isTerminal } from '../../domain/run-state.ts';
 import type { Clock } from '../../shared/clock.ts';
-import type { RunRecord } from '../store/runs-table.ts';
-import type { Store } from '../store/store.ts';
+import type { Store } from '../store.ts';
 import { EXPIRED, notBegun } from './run-facts.ts';
+import type { RunRecord } from './runs-table.ts';
 
 export interface EndingsOptions {
   store: Store;

@@ -3,18 +3,18 @@
  * across cuts of the tunnel. Nothing of it is stored here.
  */
 import type { Readable } from 'node:stream';
+import { isTerminal } from '../../domain/run-state.ts';
 import { FRAME_TYPE, type Frame, FrameDecoder } from '../../protocol/frames.ts';
 import type { JobEvent } from '../../protocol/job-messages.ts';
-import { isTerminal } from '../../protocol/run-state.ts';
 import { Backoff } from '../../shared/backoff.ts';
 import { type Clock, sleep, type Timer } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { connectionError } from '../../shared/http/request.ts';
-import type { Session, Sessions } from '../sessions.ts';
-import type { RunRecord } from '../store/runs-table.ts';
-import type { Store } from '../store/store.ts';
+import type { Session, Sessions } from '../nodes/sessions.ts';
+import type { Store } from '../store.ts';
 import type { NodeClient } from './node-client.ts';
 import type { RunFeed } from './run-feed.ts';
+import type { RunRecord } from './runs-table.ts';
 
 /** Pauses between attempts while the tunnel stands, ms. */
 const RETRY = { initialMs: 100, maxMs: 2_000 } as const;

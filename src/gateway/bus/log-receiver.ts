@@ -4,8 +4,8 @@ import { encodeFrame, FRAME_TYPE, type Frame, FrameDecoder } from '../../protoco
 import { type RunOutcome, runGapSchema, runOutcomeSchema, runStartedSchema } from '../../protocol/run-spec.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { discardRest } from '../../shared/http/request.ts';
-import type { RunRecord } from '../store/runs-table.ts';
-import type { Store } from '../store/store.ts';
+import type { Store } from '../store.ts';
+import type { RunRecord } from './runs-table.ts';
 
 /** Log bytes that may wait for the next commit; beyond it the channel's window closes. */
 const MAX_WAITING_BYTES = 1024 * 1024;

@@ -5,9 +5,9 @@
 import PQueue from 'p-queue';
 import type { NodeFacts } from '../../protocol/node-messages.ts';
 import type { Priority } from '../../protocol/priority.ts';
-import type { JobRecord } from '../store/jobs-table.ts';
-import type { RunRecord } from '../store/runs-table.ts';
+import type { JobRecord } from './jobs-table.ts';
 import { agentLimit } from './run-facts.ts';
+import type { RunRecord } from './runs-table.ts';
 
 /** Of a queue before that one, that holds prompts of this agent back. */
 const AGENT_GATE = 'agent ';

@@ -1,5 +1,5 @@
 /** Runs that have begun and wait for their node to come back. */
-import type { Session } from '../sessions.ts';
+import type { Session } from '../nodes/sessions.ts';
 
 export class OnlineWaiters {
   readonly #waiters = new Map<string, Set<(session?: Session) => void>>();

@@ -1,7 +1,7 @@
 /** Picks, of many nodes, the one that a job for any of them goes to. */
-import { agentCapability } from '../../protocol/agent/agent-capability.ts';
-import { compareNatural } from '../../protocol/natural-order.ts';
-import type { NodeStatus } from '../../protocol/node-status.ts';
+import { agentCapability } from '../../domain/agent/agent-capability.ts';
+import { compareNatural } from '../../domain/natural-order.ts';
+import type { NodeStatus } from '../../domain/node-status.ts';
 
 export interface PickableNode {
   name: string;

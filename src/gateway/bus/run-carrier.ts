@@ -5,19 +5,19 @@
  * journal then decides. Only a node that has lost its journal, or says that it does not know how a run ended, makes it `unknown`.
  */
 import type { Readable } from 'node:stream';
-import { maxLogBytes } from '../../protocol/limits.ts';
+import { maxLogBytes } from '../../domain/limits.ts';
+import { isTerminal } from '../../domain/run-state.ts';
 import type { RunSpec } from '../../protocol/run-spec.ts';
-import { isTerminal } from '../../protocol/run-state.ts';
 import { Backoff } from '../../shared/backoff.ts';
 import { type Clock, sleep } from '../../shared/clock.ts';
 import { type ErrorCode, FleetError, toFleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
-import type { Session } from '../sessions.ts';
-import type { RunRecord } from '../store/runs-table.ts';
-import type { Store } from '../store/store.ts';
+import type { Session } from '../nodes/sessions.ts';
+import type { Store } from '../store.ts';
 import { LogTooLong, receiveLog } from './log-receiver.ts';
 import type { NodeClient } from './node-client.ts';
 import { EXPIRED, isOver, takesPlace } from './run-facts.ts';
+import type { RunRecord } from './runs-table.ts';
 
 interface HandedOver {
   /** The run's log from its beginning, unless the node did not send it along. */

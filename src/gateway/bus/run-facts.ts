@@ -1,8 +1,9 @@
 /** What the bus wants to know of runs and jobs, in one word each. */
+
+import { isTerminal } from '../../domain/run-state.ts';
 import type { NodeFacts } from '../../protocol/node-messages.ts';
-import { isTerminal } from '../../protocol/run-state.ts';
-import type { JobRecord } from '../store/jobs-table.ts';
-import type { RunRecord } from '../store/runs-table.ts';
+import type { JobRecord } from './jobs-table.ts';
+import type { RunRecord } from './runs-table.ts';
 
 /** Reason of a run whose deadline passed in the queue. */
 export const EXPIRED = 'expired: not delivered in time';

@@ -1,8 +1,8 @@
 /** The spec that is handed to a node, made of what the store holds, so that a repeated hand-over is byte for byte the same. */
-import { DEFAULT_MAX_OUTPUT_BYTES } from '../../protocol/limits.ts';
+import { DEFAULT_MAX_OUTPUT_BYTES } from '../../domain/limits.ts';
 import type { RunSpec } from '../../protocol/run-spec.ts';
-import type { JobRecord } from '../store/jobs-table.ts';
-import type { RunRecord } from '../store/runs-table.ts';
+import type { JobRecord } from './jobs-table.ts';
+import type { RunRecord } from './runs-table.ts';
 
 export function buildRunSpec(job: JobRecord, run: RunRecord): RunSpec {
   const { cwd, env, user, timeoutMs } = job.options;

@@ -1,17 +1,17 @@
 /** Writes a submission down: the job, one run for each node, and the end of those that may not wait for an absent node. */
-import { agentCapability } from '../../protocol/agent/agent-capability.ts';
+import { agentCapability } from '../../domain/agent/agent-capability.ts';
 import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
 import { randomBase32 } from '../../shared/base32.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { pooledRandomBytes } from '../../shared/random-pool.ts';
 import { jobDetails } from '../audit/run-rows.ts';
-import type { Sessions } from '../sessions.ts';
-import type { JobRecord } from '../store/jobs-table.ts';
-import type { NodeRecord } from '../store/nodes-table.ts';
-import type { RunRecord } from '../store/runs-table.ts';
-import type { Store } from '../store/store.ts';
+import type { NodeRecord } from '../nodes/nodes-table.ts';
+import type { Sessions } from '../nodes/sessions.ts';
+import type { Store } from '../store.ts';
 import { jobOptions } from './job-options.ts';
+import type { JobRecord } from './jobs-table.ts';
+import type { RunRecord } from './runs-table.ts';
 
 /** How long a run that was accepted while its node was online may wait for its turn, ms: a day. */
 const DEFAULT_QUEUE_LIFETIME_MS = 24 * 3_600_000;

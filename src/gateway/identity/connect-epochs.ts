@@ -7,9 +7,9 @@
 import { randomBase32 } from '../../shared/base32.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
-import { RateByKey } from '../rate-by-key.ts';
-import type { CloneSuspicion, EpochRecord, Sighting } from '../store/epochs-table.ts';
-import type { Store } from '../store/store.ts';
+import { RateByKey } from '../nodes/rate-by-key.ts';
+import type { Store } from '../store.ts';
+import type { CloneSuspicion, EpochRecord, Sighting } from './epochs-table.ts';
 
 /** 80 bits. */
 const RANDOM_LENGTH = 16;

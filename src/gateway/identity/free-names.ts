@@ -1,11 +1,11 @@
 /** Names, ids and beginnings of ids are one namespace: no newcomer gets a name or an id that could be taken for somebody else's. */
 
+import { MIN_ID_PREFIX } from '../../domain/selector.ts';
 import type { Role } from '../../protocol/roles.ts';
-import { MIN_ID_PREFIX } from '../../protocol/selector.ts';
 import { normalizeBase32, randomBase32 } from '../../shared/base32.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { LookUpTable } from '../store/look-up.ts';
-import type { Store } from '../store/store.ts';
+import type { Store } from '../store.ts';
 
 /** `createdBy` of jobs and log lines say these of callers without a key of their own. */
 const RESERVED_FOR_PEOPLE: ReadonlySet<string> = new Set(['local', 'api', 'unknown', 'gateway']);

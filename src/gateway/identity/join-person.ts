@@ -4,10 +4,10 @@ import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { actorOfKey } from '../audit/actor-of-key.ts';
-import type { InviteRecord } from '../store/invites-table.ts';
-import type { Store } from '../store/store.ts';
+import type { Store } from '../store.ts';
 import { chooseName, newId } from './free-names.ts';
 import { inviteInvalid } from './invites.ts';
+import type { InviteRecord } from './invites-table.ts';
 import type { KnownKey } from './known-key.ts';
 import { knownAs } from './pairing-refusals.ts';
 

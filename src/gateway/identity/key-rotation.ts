@@ -5,7 +5,7 @@ import { FleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
 import { actorOfKey, type KeyHolder } from '../audit/actor-of-key.ts';
-import type { Store } from '../store/store.ts';
+import type { Store } from '../store.ts';
 import type { ConnectEpochs } from './connect-epochs.ts';
 import { findKey } from './known-key.ts';
 import { verifyEd25519 } from './verify-ed25519.ts';

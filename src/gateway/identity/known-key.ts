@@ -1,8 +1,8 @@
 /** Whose key that is: the one place that looks it up among nodes and people. */
 import type { Role } from '../../protocol/roles.ts';
 import { FleetError } from '../../shared/errors.ts';
-import type { FormerKey } from '../store/nodes-table.ts';
-import type { Store } from '../store/store.ts';
+import type { FormerKey } from '../nodes/nodes-table.ts';
+import type { Store } from '../store.ts';
 
 /** A key that the gateway knows, also one that it refuses. */
 export interface KnownKey {

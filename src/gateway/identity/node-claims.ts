@@ -4,15 +4,15 @@
  */
 import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import type { Labels } from '../../protocol/names.ts';
+import type { Labels } from '../../domain/names.ts';
 import type { NodeFacts } from '../../protocol/node-messages.ts';
 import { eightDigits } from '../../protocol/pairing.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { actorOfKey, type KeyHolder } from '../audit/actor-of-key.ts';
-import { type LabelOverrides, type NodeClaim, type NodeRecord, withoutNulls } from '../store/nodes-table.ts';
-import type { Store } from '../store/store.ts';
+import { type LabelOverrides, type NodeClaim, type NodeRecord, withoutNulls } from '../nodes/nodes-table.ts';
+import type { Store } from '../store.ts';
 
 /** Changes of one node within {@link CHANGE_WINDOW_MS}: each leaves a row in the audit log, which no node may fill. */
 const MAX_CHANGES = 20;

@@ -1,6 +1,6 @@
 /** In which words a key is told that it may not pair as what it wants to be. */
 import { FleetError } from '../../shared/errors.ts';
-import type { Store } from '../store/store.ts';
+import type { Store } from '../store.ts';
 import { findKey, type KnownKey, keyRetired, keyRevoked } from './known-key.ts';
 
 /**

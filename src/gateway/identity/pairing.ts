@@ -3,7 +3,7 @@
  *
  * Two messages, both over the SSH connection of the key in question: a challenge, and its proof. docs/pairing.md tells the why.
  */
-import type { Labels } from '../../protocol/names.ts';
+import type { Labels } from '../../domain/names.ts';
 import type {
   NodeFacts,
   PairChallengeAnswer,
@@ -26,15 +26,15 @@ import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { actorOfKey } from '../audit/actor-of-key.ts';
-import { type InviteRecord, MAX_INVITE_FAILURES } from '../store/invites-table.ts';
-import type { Store } from '../store/store.ts';
+import type { PendingNodes } from '../nodes/pending-nodes.ts';
+import type { Store } from '../store.ts';
 import { chooseName, newId } from './free-names.ts';
 import { GuessLimit } from './guess-limit.ts';
 import { type Invites, inviteInvalid } from './invites.ts';
+import { type InviteRecord, MAX_INVITE_FAILURES } from './invites-table.ts';
 import { joinPerson } from './join-person.ts';
 import { findKey, type KnownKey, keyRevoked } from './known-key.ts';
 import { knownAs, personUnknown, wrongKind } from './pairing-refusals.ts';
-import type { PendingNodes } from './pending-nodes.ts';
 import type { KeyRing } from './signing-keys.ts';
 import type { Tokens } from './tokens.ts';
 import { verifyEd25519 } from './verify-ed25519.ts';

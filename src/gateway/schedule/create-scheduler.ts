@@ -5,7 +5,7 @@ import type { Logger } from '../../shared/logger.ts';
 import { describeTarget, resolveTarget } from '../api/resolve-target.ts';
 import type { ViewSources } from '../api/views.ts';
 import type { Bus } from '../bus/bus.ts';
-import type { Store } from '../store/store.ts';
+import type { Store } from '../store.ts';
 import { FiringRunner } from './firing-runner.ts';
 import { type ReportPlaces, writeReportFile } from './report-file.ts';
 import { Scheduler } from './scheduler.ts';

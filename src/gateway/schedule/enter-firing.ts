@@ -1,7 +1,7 @@
 /** The overlap policies: whether a time that has come is to be done while the one before still goes on. To be called inside a write. */
 import type { FiringCause } from '../../protocol/schedule-words.ts';
-import type { FiringRecord, ScheduleRecord } from '../store/schedules-table.ts';
-import type { Store } from '../store/store.ts';
+import type { Store } from '../store.ts';
+import type { FiringRecord, ScheduleRecord } from './schedules-table.ts';
 
 /** Most times of one schedule that wait for the one before; more would only grow. */
 export const MAX_WAITING = 10;

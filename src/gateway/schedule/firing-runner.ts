@@ -1,13 +1,13 @@
 /** Does what schedules have decided, one firing of a schedule at a time, and notes how it ended. Goes on after a crash where it was. */
-import { isTerminal } from '../../protocol/run-state.ts';
+import { isTerminal } from '../../domain/run-state.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { toFleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Bus } from '../bus/bus.ts';
 import { succeeded } from '../bus/run-facts.ts';
-import type { RunRecord } from '../store/runs-table.ts';
-import type { FiringRecord, ScheduleRecord } from '../store/schedules-table.ts';
-import type { Store } from '../store/store.ts';
+import type { RunRecord } from '../bus/runs-table.ts';
+import type { Store } from '../store.ts';
+import type { FiringRecord, ScheduleRecord } from './schedules-table.ts';
 
 type JobAction = Extract<ScheduleRecord['action'], { kind: 'job' }>;
 type ReportAction = Extract<ScheduleRecord['action'], { kind: 'report' }>;

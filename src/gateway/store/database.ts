@@ -4,7 +4,7 @@ import Database from 'better-sqlite3';
 import { FleetError } from '../../shared/errors.ts';
 import { createPrivateFile } from '../../shared/private-file.ts';
 import { sqliteFailure } from '../../shared/sqlite-error.ts';
-import { MIGRATIONS } from './migrations.ts';
+import { MIGRATIONS } from '../migrations.ts';
 
 export type Sqlite = Database.Database;
 

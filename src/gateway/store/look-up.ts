@@ -1,5 +1,5 @@
 /** What a person means by a text: names, ids and beginnings of ids are one namespace, in which nothing is ever guessed. */
-import { MIN_ID_PREFIX } from '../../protocol/selector.ts';
+import { MIN_ID_PREFIX } from '../../domain/selector.ts';
 
 /** Most entries that an answer needs: more than one is ambiguous, and a person is shown a few. */
 export const MAX_MEANT = 6;

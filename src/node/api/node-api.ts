@@ -2,8 +2,8 @@
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { MAX_BODY_BYTES } from '../../domain/limits.ts';
 import { LOG_CONTENT_TYPE } from '../../protocol/frames.ts';
-import { MAX_BODY_BYTES } from '../../protocol/limits.ts';
 import { processesQuery } from '../../protocol/processes.ts';
 import { acknowledgeRequest, attendRequest, runSpecSchema } from '../../protocol/run-spec.ts';
 import { TICKET_HEADER } from '../../protocol/ticket.ts';

@@ -1,8 +1,9 @@
 /** Finds the process of a run that a former shim has started, or perhaps started, before it was killed. */
+
+import { runCgroupOf } from '../process/cgroup.ts';
+import type { ProcessTable } from '../process/process-table.ts';
 import type { OutputPast, StartedCommand } from '../shim/messages.ts';
-import { runCgroupOf } from './cgroup.ts';
 import type { JournalRow } from './journal-row.ts';
-import type { ProcessTable } from './process-table.ts';
 
 /** What is left of a run that no shim knows any more. */
 export interface Inheritance {

@@ -3,8 +3,8 @@ import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import type { AgentSpec } from '../../protocol/run-spec.ts';
-import type { AgentConfig } from '../agent-config.ts';
 import { StartFailure } from '../shim/start-failure.ts';
+import type { AgentConfig } from './agent-config.ts';
 
 export interface AgentPlan {
   argv: readonly [string, ...string[]];

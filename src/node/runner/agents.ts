@@ -1,9 +1,9 @@
 /** The agents of this node, as its runs need them: who is there, how a prompt reaches it, and how many may work at once. */
-import type { StartedAgent } from '../../protocol/agent/agent-spec.ts';
+import type { StartedAgent } from '../../domain/agent/agent-spec.ts';
 import type { AgentSpec, RunSpec } from '../../protocol/run-spec.ts';
 import { FleetError } from '../../shared/errors.ts';
-import type { AgentConfig, AgentsConfig } from '../agent-config.ts';
 import { StartFailure } from '../shim/start-failure.ts';
+import type { AgentConfig, AgentsConfig } from './agent-config.ts';
 import { type AgentPlan, planAgent } from './agent-plan.ts';
 import { AgentSlots } from './agent-slots.ts';
 

@@ -1,8 +1,9 @@
 /** What the planning of commands knows of this machine. */
+
+import { runTool } from '../process/run-tool.ts';
+import { findUser } from '../process/user-lookup.ts';
 import type { Agents } from './agents.ts';
 import type { PlanHost } from './command-plan.ts';
-import { runTool } from './run-tool.ts';
-import { findUser } from './user-lookup.ts';
 
 export interface PlanHostOptions {
   shell: string;

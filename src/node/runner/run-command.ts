@@ -1,6 +1,8 @@
 /** The command of one run, as the node's process sees it: the shim has it, this tells the shim what to do, and keeps what it says. */
 import type { RunSpec } from '../../protocol/run-spec.ts';
 import { type Clock, sleep } from '../../shared/clock.ts';
+import { ProcessGroup, signalThrough, terminateGroup } from '../process/process-group.ts';
+import type { ProcessFacts, ProcessTable } from '../process/process-table.ts';
 import type {
   CommandEnd,
   CommandExit,
@@ -16,8 +18,6 @@ import type { Agents } from './agents.ts';
 import type { CommandPlan } from './command-plan.ts';
 import type { FifoPool } from './fifo-pool.ts';
 import type { JournalRow, RunPlace } from './journal-row.ts';
-import { ProcessGroup, signalThrough, terminateGroup } from './process-group.ts';
-import type { ProcessFacts, ProcessTable } from './process-table.ts';
 import type { RunLog } from './run-log.ts';
 import type { RunRecord } from './run-record.ts';
 import type { ShimLink } from './shim-link.ts';

@@ -2,7 +2,7 @@
 import { unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { FleetError, systemErrorCode } from '../../shared/errors.ts';
-import { DiskReserve, isLow } from './disk-reserve.ts';
+import { DiskReserve, isLow } from '../shim/disk-reserve.ts';
 import type { Journal } from './journal.ts';
 import type { JournalRow } from './journal-row.ts';
 

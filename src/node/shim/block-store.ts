@@ -1,7 +1,7 @@
 /** Where the blocks of a rolling tail lie: in memory if that is little, else in a file that nobody else can see. */
 import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { requireDisk } from '../runner/disk-reserve.ts';
+import { requireDisk } from './disk-reserve.ts';
 import { BLOCK_BYTES } from './frame-block.ts';
 
 export interface BlockStore {

@@ -5,7 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import os from 'node:os';
-import type { ToolResult } from '../runner/run-tool.ts';
+import type { ToolResult } from '../process/run-tool.ts';
 
 /** Open files that a login may have, as systems come; Node.js raises its own limit to the hard one, and with it that of its children. */
 const OPEN_FILES = 1024;

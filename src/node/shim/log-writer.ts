@@ -3,7 +3,7 @@
 import { closeSync, constants, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { requireDisk } from '../runner/disk-reserve.ts';
+import { requireDisk } from './disk-reserve.ts';
 
 /** Written with one system call at most, bytes. */
 const BATCH_BYTES = 1024 * 1024;

@@ -2,7 +2,7 @@
  * What the node's process and its shim tell each other: one JSON object a line, over a Unix socket that only this account can open.
  * Both come from the same installation, or from two neighbouring versions of it: fields may be added, and none may change its meaning.
  */
-import type { StartedAgent } from '../../protocol/agent/agent-spec.ts';
+import type { StartedAgent } from '../../domain/agent/agent-spec.ts';
 import type { StreamBytes } from './stream-bytes.ts';
 
 /** What is known once a command is gone: one of the two is set. */

@@ -8,7 +8,7 @@ import { rmdirSync, writeFileSync } from 'node:fs';
 import { mkdir, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from '../../shared/logger.ts';
-import { CGROUP_PREFIX, groupsIn } from '../runner/cgroup.ts';
+import { CGROUP_PREFIX, groupsIn } from '../process/cgroup.ts';
 
 /** Another shim beside this one may sweep up a new group before anybody is in it. */
 const ATTEMPTS = 3;

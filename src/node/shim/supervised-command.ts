@@ -1,12 +1,11 @@
 /** One command under the shim: started or adopted, its output taken into its log, its exit seen. */
 import { closeSync } from 'node:fs';
+import { MAX_HOLDERS } from '../../domain/limits.ts';
 import { encodeFrame, FRAME_TYPE } from '../../protocol/frames.ts';
-import { MAX_HOLDERS } from '../../protocol/limits.ts';
 import type { Clock, Timer } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
-import { printable } from '../runner/outcome.ts';
-import { leaderGone, ProcessGroup } from '../runner/process-group.ts';
-import type { ProcessTable } from '../runner/process-table.ts';
+import { leaderGone, ProcessGroup } from '../process/process-group.ts';
+import type { ProcessTable } from '../process/process-table.ts';
 import { launch, openPipes, reopenPipes } from './launch.ts';
 import type { LiveWindow } from './live-window.ts';
 import type {
@@ -22,6 +21,7 @@ import type {
   StartOrder,
 } from './messages.ts';
 import { countOomKills, spawnAsFirstVictim, wasOomKilled } from './out-of-memory.ts';
+import { printable } from './outcome.ts';
 import type { RunCgroups } from './run-cgroups.ts';
 import { RunOutput } from './run-output.ts';
 

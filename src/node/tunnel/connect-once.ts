@@ -1,7 +1,7 @@
 /** One attempt: connect, pair or renew when it must, offer the forward, say hello, and have the first heartbeat accepted. */
 import type { Duplex } from 'node:stream';
-import { NODE_FORWARD } from '../../protocol/limits.ts';
-import type { Labels } from '../../protocol/names.ts';
+import { NODE_FORWARD } from '../../domain/limits.ts';
+import type { Labels } from '../../domain/names.ts';
 import type { NodeFacts, NodeHelloAnswer } from '../../protocol/node-messages.ts';
 import type { InviteCode } from '../../protocol/pairing.ts';
 import { pair } from '../../protocol/pairing-client.ts';
@@ -12,9 +12,9 @@ import { FleetError, toFleetError } from '../../shared/errors.ts';
 import type { OwnIdentity } from '../../shared/identity.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { connectSsh, type SshConnection } from '../../shared/ssh/ssh-connection.ts';
-import type { GatewayClock } from '../gateway-clock.ts';
-import type { NodeState, NodeStateFile } from '../node-state.ts';
 import { GatewayClient } from './gateway-client.ts';
+import type { GatewayClock } from './gateway-clock.ts';
+import type { NodeState, NodeStateFile } from './node-state.ts';
 import { checkHostKey } from './pin-host-key.ts';
 
 /** Questions to be let in whose answers may be lost in a row, and the gateway is still believed: each adds a code out of 10^8. */

@@ -1,10 +1,10 @@
 /** The node's side of the gateway's API, over channels of the one SSH connection. Every answer is checked and sets the clock. */
 import type http from 'node:http';
 import type { z } from 'zod';
+import { GATEWAY_API } from '../../domain/limits.ts';
 import { GATEWAY_PEER } from '../../protocol/gateway-peer.ts';
 import type { Heartbeat } from '../../protocol/heartbeat.ts';
 import { type RotateKeyAnswer, type RotateKeyRequest, rotateKeyAnswer } from '../../protocol/key-rotation.ts';
-import { GATEWAY_API } from '../../protocol/limits.ts';
 import {
   type NodeHeartbeatAnswer,
   type NodeHelloAnswer,
@@ -23,7 +23,7 @@ import type { Clock } from '../../shared/clock.ts';
 import { requestJson } from '../../shared/http/request.ts';
 import { createStreamAgent } from '../../shared/http/stream-agent.ts';
 import type { SshConnection } from '../../shared/ssh/ssh-connection.ts';
-import type { GatewayClock } from '../gateway-clock.ts';
+import type { GatewayClock } from './gateway-clock.ts';
 
 export class GatewayClient {
   readonly #agent: http.Agent;

@@ -3,9 +3,9 @@ import type { RotateKeyView } from '../../protocol/node-control.ts';
 import { FleetError, toFleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
-import type { NodeKeys } from '../node-keys.ts';
-import type { NodeStateFile } from '../node-state.ts';
 import { type ConnectOptions, connectOnce, type OpenTunnel, type Pending } from './connect-once.ts';
+import type { NodeKeys } from './node-keys.ts';
+import type { NodeStateFile } from './node-state.ts';
 import { rotateKey } from './rotate-key.ts';
 import type { UsableTunnel } from './tunnel.ts';
 

@@ -3,7 +3,7 @@ import type { Address } from '../../shared/address.ts';
 import { formatAddress } from '../../shared/address.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { formatFingerprint } from '../../shared/ssh/ssh-key.ts';
-import type { NodeState } from '../node-state.ts';
+import type { NodeState } from './node-state.ts';
 
 /**
  * Before the first contact every key is taken, for then the invite's proof or the comparison code vouches for it.

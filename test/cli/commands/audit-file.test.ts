@@ -3,7 +3,7 @@ import { generateKeyPairSync, sign } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { GENESIS_HASH, headBytes, sealLine } from '../../../src/protocol/audit.ts';
+import { GENESIS_HASH, headBytes, sealLine } from '../../../src/domain/audit.ts';
 import { FakeGateway, json } from '../../client/fake-gateway.ts';
 import { cleanUp, tempFolder } from '../../support/temp-folder.ts';
 import { TestWorld } from '../test-world.ts';

@@ -3,7 +3,7 @@ import { generateKeyPairSync, sign } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import { GENESIS_HASH, headBytes, sealLine } from '../../../src/protocol/audit.ts';
+import { GENESIS_HASH, headBytes, sealLine } from '../../../src/domain/audit.ts';
 import { type Answer, FakeGateway, json } from '../../client/fake-gateway.ts';
 import { TestWorld } from '../test-world.ts';
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { WaitingNote } from '../../../src/cli/job/waiting-note.ts';
+import type { RunState } from '../../../src/domain/run-state.ts';
 import type { JobEvent } from '../../../src/protocol/job-messages.ts';
-import type { RunState } from '../../../src/protocol/run-state.ts';
 import { dataEvent, endEvent, stateEvent } from '../../client/fake-gateway.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 

@@ -5,7 +5,7 @@ import { encodeFrame, FRAME_TYPE } from '../../../src/protocol/frames.ts';
 import type { JobEvent, JobView } from '../../../src/protocol/job-messages.ts';
 import { until, within } from '../../support/deadline.ts';
 import { refuse, stdoutFrame } from '../bus/fake-node.ts';
-import { HEALTHY } from '../health/healthy-heartbeat.ts';
+import { HEALTHY } from '../monitoring/judge/healthy-heartbeat.ts';
 import { type TestApi, testApi } from './harness.ts';
 
 const ask = (changes: object = {}) => ({

@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
+import { GATEWAY_API } from '../../../src/domain/limits.ts';
 import { type CallerRole, isAllowed, PERMISSIONS } from '../../../src/gateway/identity/permissions.ts';
-import { GATEWAY_API } from '../../../src/protocol/limits.ts';
 import { systemClock } from '../../../src/shared/clock.ts';
 import type { FleetError } from '../../../src/shared/errors.ts';
 import { openRequest, type RequestOptions } from '../../../src/shared/http/request.ts';

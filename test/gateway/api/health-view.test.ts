@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { NodeStatus } from '../../../src/domain/node-status.ts';
 import { healthView } from '../../../src/gateway/api/views.ts';
-import type { HealthMonitor } from '../../../src/gateway/health/monitor.ts';
-import type { NodeRecord } from '../../../src/gateway/store/nodes-table.ts';
-import type { NodeStatus } from '../../../src/protocol/node-status.ts';
+import type { HealthMonitor } from '../../../src/gateway/monitoring/judge/monitor.ts';
+import type { NodeRecord } from '../../../src/gateway/nodes/nodes-table.ts';
 
 const BEAT = {
   ...{ cpuPct: 71, load1: 3, memTotalBytes: 100, memUsedBytes: 40, rttMs: 12, runsActive: 2, uptimeS: 9 },

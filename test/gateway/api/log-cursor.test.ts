@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { LogCursor, type LogPiece, PIECE_BYTES } from '../../../src/gateway/api/log-cursor.ts';
-import type { Store } from '../../../src/gateway/store/store.ts';
+import type { Store } from '../../../src/gateway/store.ts';
 import { encodeFrame, FRAME_TYPE } from '../../../src/protocol/frames.ts';
 import { encodeData } from '../../../src/protocol/text-data.ts';
 

@@ -4,11 +4,11 @@ import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { negotiateFormat } from '../../../src/gateway/api/metrics-routes.ts';
-import { MAX_DISKS_PER_NODE } from '../../../src/gateway/metrics/node-metrics.ts';
+import { MAX_DISKS_PER_NODE } from '../../../src/gateway/monitoring/metrics/node-metrics.ts';
 import type { DiskUsage, Heartbeat } from '../../../src/protocol/heartbeat.ts';
 import { until } from '../../support/deadline.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
-import { promtool } from '../metrics/promtool.ts';
+import { promtool } from '../monitoring/metrics/promtool.ts';
 import { API_TOKEN, type Client, type TestApi, testApi } from './harness.ts';
 
 const OPENMETRICS = 'application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1';

@@ -2,10 +2,10 @@
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import Database from 'better-sqlite3';
+import type { AuditRow } from '../../../src/domain/audit.ts';
+import { AuditCheck, type AuditVerdict } from '../../../src/domain/audit-check.ts';
 import { createTemporarySigner, type HeadSigner } from '../../../src/gateway/audit/head-signer.ts';
-import { Store } from '../../../src/gateway/store/store.ts';
-import type { AuditRow } from '../../../src/protocol/audit.ts';
-import { AuditCheck, type AuditVerdict } from '../../../src/protocol/audit-check.ts';
+import { Store } from '../../../src/gateway/store.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { cleanUp, tempFolder } from '../../support/temp-folder.ts';
 

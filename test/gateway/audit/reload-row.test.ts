@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { AuditRow } from '../../../src/domain/audit.ts';
 import { resolveGatewayConfig } from '../../../src/gateway/config.ts';
-import type { AuditRow } from '../../../src/protocol/audit.ts';
 import { TestGateway } from '../../node/tunnel/real-gateway.ts';
 
 const SECRET = 'https://example.org/very-secret';

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import http from 'node:http';
 import type { Duplex } from 'node:stream';
-import type { Session, SessionPeer, Sessions } from '../../../src/gateway/sessions.ts';
+import type { Session, SessionPeer, Sessions } from '../../../src/gateway/nodes/sessions.ts';
 import { encodeFrame, FRAME_TYPE, LOG_CONTENT_TYPE } from '../../../src/protocol/frames.ts';
 import type { RunOutcome, RunSpec } from '../../../src/protocol/run-spec.ts';
 import { FleetError } from '../../../src/shared/errors.ts';

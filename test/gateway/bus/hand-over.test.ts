@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { maxLogBytes } from '../../../src/domain/limits.ts';
 import { encodeFrame, FRAME_TYPE, LOG_CONTENT_TYPE } from '../../../src/protocol/frames.ts';
-import { maxLogBytes } from '../../../src/protocol/limits.ts';
 import { FleetError } from '../../../src/shared/errors.ts';
 import { settle, until } from '../../support/deadline.ts';
 import { endFrame, readJson, refuse, startedFrame, stdoutFrame } from './fake-node.ts';

@@ -4,7 +4,7 @@ import { PassThrough, Readable } from 'node:stream';
 import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
 import { LogTooLong, receiveLog } from '../../../src/gateway/bus/log-receiver.ts';
-import { Store } from '../../../src/gateway/store/store.ts';
+import { Store } from '../../../src/gateway/store.ts';
 import { encodeFrame, FRAME_TYPE } from '../../../src/protocol/frames.ts';
 import { settle, until, within } from '../../support/deadline.ts';
 import { cleanUp, tempFolder } from '../../support/temp-folder.ts';

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
 import { ConnectEpochs, describeSuspicion } from '../../../src/gateway/identity/connect-epochs.ts';
-import { Store } from '../../../src/gateway/store/store.ts';
+import { Store } from '../../../src/gateway/store.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { cleanUp, tempFolder } from '../../support/temp-folder.ts';

@@ -7,10 +7,10 @@ import { ConnectEpochs } from '../../../src/gateway/identity/connect-epochs.ts';
 import { Invites } from '../../../src/gateway/identity/invites.ts';
 import { NodeKeyRotation } from '../../../src/gateway/identity/key-rotation.ts';
 import { Pairing } from '../../../src/gateway/identity/pairing.ts';
-import { PendingNodes } from '../../../src/gateway/identity/pending-nodes.ts';
 import { SigningKeys } from '../../../src/gateway/identity/signing-keys.ts';
 import { Tokens } from '../../../src/gateway/identity/tokens.ts';
-import { Store } from '../../../src/gateway/store/store.ts';
+import { PendingNodes } from '../../../src/gateway/nodes/pending-nodes.ts';
+import { Store } from '../../../src/gateway/store.ts';
 import {
   type PairChallengeAnswer,
   type PairChallengeRequest,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
-import { PendingNodes } from '../../../src/gateway/identity/pending-nodes.ts';
+import { PendingNodes } from '../../../src/gateway/nodes/pending-nodes.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { FACTS, TestNode, testGateway } from './fixtures.ts';
 

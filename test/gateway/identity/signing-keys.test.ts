@@ -6,7 +6,7 @@ import { type TestContext, test } from 'node:test';
 import { SigningKeys } from '../../../src/gateway/identity/signing-keys.ts';
 import { issueTicket } from '../../../src/gateway/identity/tickets.ts';
 import { Tokens } from '../../../src/gateway/identity/tokens.ts';
-import { ToldKeys } from '../../../src/gateway/identity/told-keys.ts';
+import { ToldKeys } from '../../../src/gateway/nodes/announced-keys.ts';
 import { verifyTicket } from '../../../src/node/api/verify-ticket.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
 import { FakeClock } from '../../support/fake-clock.ts';

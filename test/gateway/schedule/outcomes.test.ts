@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { MAX_WAITING } from '../../../src/gateway/schedule/enter-firing.ts';
 import { until } from '../../support/deadline.ts';
 import type { TestApi } from '../api/harness.ts';
-import { HEALTHY } from '../health/healthy-heartbeat.ts';
+import { HEALTHY } from '../monitoring/judge/healthy-heartbeat.ts';
 import { restarted, world } from './world.ts';
 
 const MINUTE = 60_000;

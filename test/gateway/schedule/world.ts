@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { createScheduler } from '../../../src/gateway/schedule/create-scheduler.ts';
-import { type FiringRecord, MAX_HISTORY, type ScheduleRecord } from '../../../src/gateway/store/schedules-table.ts';
+import { type FiringRecord, MAX_HISTORY, type ScheduleRecord } from '../../../src/gateway/schedule/schedules-table.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
 import { until } from '../../support/deadline.ts';
 import { type TestApi, testApi } from '../api/harness.ts';

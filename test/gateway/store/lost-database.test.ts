@@ -4,7 +4,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import Database from 'better-sqlite3';
 import { DatabaseWatch } from '../../../src/gateway/store/database-watch.ts';
-import { Store } from '../../../src/gateway/store/store.ts';
+import { Store } from '../../../src/gateway/store.ts';
 import type { GatewayView, HealthView } from '../../../src/protocol/views.ts';
 import { TestGateway } from '../../node/tunnel/real-gateway.ts';
 import { FakeClock } from '../../support/fake-clock.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { openStore } from '../history/history-store.ts';
+import { openStore } from '../monitoring/history/history-store.ts';
 
 test('sessions and incidents of many nodes are those of each', (t) => {
   const { store } = openStore(t);

@@ -4,11 +4,11 @@ import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import Database from 'better-sqlite3';
 import fc from 'fast-check';
-import { FIGURES, type Figures } from '../../../src/gateway/history/figures.ts';
-import { MIGRATIONS } from '../../../src/gateway/store/migrations.ts';
-import { usableCapabilities } from '../../../src/gateway/store/nodes-table.ts';
-import { Store } from '../../../src/gateway/store/store.ts';
-import { canTransition, isTerminal, RUN_STATES, type RunState } from '../../../src/protocol/run-state.ts';
+import { canTransition, isTerminal, RUN_STATES, type RunState } from '../../../src/domain/run-state.ts';
+import { MIGRATIONS } from '../../../src/gateway/migrations.ts';
+import { FIGURES, type Figures } from '../../../src/gateway/monitoring/history/figures.ts';
+import { usableCapabilities } from '../../../src/gateway/nodes/nodes-table.ts';
+import { Store } from '../../../src/gateway/store.ts';
 import { cleanUp, tempFolder } from '../../support/temp-folder.ts';
 
 function openStore(t: TestContext): Store {

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { closeSync, fstatSync, openSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { Store } from '../../../src/gateway/store/store.ts';
 import { WalSync } from '../../../src/gateway/store/wal-sync.ts';
+import { Store } from '../../../src/gateway/store.ts';
 import { settle, within } from '../../support/deadline.ts';
 import { cleanUp, tempFolder } from '../../support/temp-folder.ts';
 

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { AgentsConfig } from '../../../src/node/agent-config.ts';
+import { MAX_COMMAND_BYTES } from '../../../src/domain/limits.ts';
+import type { AgentsConfig } from '../../../src/node/runner/agent-config.ts';
 import { Runner } from '../../../src/node/runner/runner.ts';
 import { FRAME_TYPE, FrameDecoder } from '../../../src/protocol/frames.ts';
-import { MAX_COMMAND_BYTES } from '../../../src/protocol/limits.ts';
 import { type AgentSpec, runStartedSchema } from '../../../src/protocol/run-spec.ts';
 import {
   cleanUp,

@@ -6,7 +6,7 @@ import { chmod, copyFile, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { cgroupOf } from '../../../src/node/runner/cgroup.ts';
+import { cgroupOf } from '../../../src/node/process/cgroup.ts';
 import {
   cleanUp,
   DEADLINE_MS,

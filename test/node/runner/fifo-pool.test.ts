@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { statSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { test } from 'node:test';
+import { runTool } from '../../../src/node/process/run-tool.ts';
 import { FifoPool } from '../../../src/node/runner/fifo-pool.ts';
-import { runTool } from '../../../src/node/runner/run-tool.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
 import { DEADLINE_MS, temporaryFolder } from './support/harness.ts';
 

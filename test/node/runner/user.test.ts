@@ -3,10 +3,10 @@ import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { environmentFault, MAX_VARIABLE_BYTES } from '../../../src/domain/limits.ts';
+import { runTool } from '../../../src/node/process/run-tool.ts';
+import { findUser, parsePasswd } from '../../../src/node/process/user-lookup.ts';
 import { type PlanHost, planCommand } from '../../../src/node/runner/command-plan.ts';
-import { runTool } from '../../../src/node/runner/run-tool.ts';
-import { findUser, parsePasswd } from '../../../src/node/runner/user-lookup.ts';
-import { environmentFault, MAX_VARIABLE_BYTES } from '../../../src/protocol/limits.ts';
 import { loginEnvironment } from '../../../src/shared/login-environment.ts';
 import {
   DEADLINE_MS,

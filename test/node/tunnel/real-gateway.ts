@@ -6,16 +6,16 @@ import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { type GatewayConfig, resolveGatewayConfig } from '../../../src/gateway/config.ts';
 import { Gateway } from '../../../src/gateway/gateway.ts';
-import { GatewayClock } from '../../../src/node/gateway-clock.ts';
-import { NodeKeys } from '../../../src/node/node-keys.ts';
-import { NodeStateFile } from '../../../src/node/node-state.ts';
 import {
   type ConnectOptions,
   connectOnce,
   type OpenTunnel,
   type Pending,
 } from '../../../src/node/tunnel/connect-once.ts';
+import { GatewayClock } from '../../../src/node/tunnel/gateway-clock.ts';
 import { KeyedConnector } from '../../../src/node/tunnel/keyed-connector.ts';
+import { NodeKeys } from '../../../src/node/tunnel/node-keys.ts';
+import { NodeStateFile } from '../../../src/node/tunnel/node-state.ts';
 import { parseInviteCode } from '../../../src/protocol/pairing.ts';
 import { type Clock, systemClock } from '../../../src/shared/clock.ts';
 import { gatewayPaths } from '../../../src/shared/home.ts';

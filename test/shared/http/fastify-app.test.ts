@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import Database from 'better-sqlite3';
 import { z } from 'zod';
-import { labelsSchema } from '../../../src/protocol/names.ts';
+import { labelsSchema } from '../../../src/domain/names.ts';
 import { FleetError } from '../../../src/shared/errors.ts';
 import { createApp, parseInput, queryInteger } from '../../../src/shared/http/fastify-app.ts';
 import { type Logger, silentLogger } from '../../../src/shared/logger.ts';

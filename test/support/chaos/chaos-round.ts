@@ -2,8 +2,8 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import PQueue from 'p-queue';
+import { isTerminal, type RunState } from '../../../src/domain/run-state.ts';
 import type { JobView } from '../../../src/protocol/job-messages.ts';
-import { isTerminal, type RunState } from '../../../src/protocol/run-state.ts';
 import { ChaosFleet, type FaultCounts, pause } from './chaos-fleet.ts';
 import { planJobs } from './job-plan.ts';
 import { judgeRound } from './judge-round.ts';

@@ -2,8 +2,8 @@
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import PQueue from 'p-queue';
+import { isTerminal } from '../../../src/domain/run-state.ts';
 import type { JobView, RunView } from '../../../src/protocol/job-messages.ts';
-import { isTerminal } from '../../../src/protocol/run-state.ts';
 import type { FleetWorld } from '../fleet-processes.ts';
 import type { JobPlan } from './job-plan.ts';
 import { CHAOS_VARIABLE, type SubmittedJob } from './submit-job.ts';

@@ -4,7 +4,7 @@ import http from 'node:http';
 import path from 'node:path';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { GATEWAY_API } from '../../../src/protocol/limits.ts';
+import { GATEWAY_API } from '../../../src/domain/limits.ts';
 import { personPaths } from '../../../src/shared/home.ts';
 import { connectPeer, newKeyText, within } from '../../gateway/ssh/fixtures.ts';
 import { FleetWorld } from '../fleet-processes.ts';

@@ -1,0 +1,83 @@
+/** The rows of the audit log and its signed head. Rows are inserted and, when they are old, deleted; nothing here changes one. */
+import type { AuditHead, AuditPosition } from '../../domain/audit.ts';
+import type { Sqlite } from '../store/database.ts';
+
+export interface StoredLine {
+  seq: number;
+  line: string;
+}
+
+export class AuditTable {
+  readonly #statements;
+
+  constructor(database: Sqlite) {
+    this.#statements = {
+      insert: database.prepare('INSERT INTO audit (seq, line) VALUES (?, ?)'),
+      last: database.prepare('SELECT seq, line FROM audit ORDER BY seq DESC LIMIT 1'),
+      after: database.prepare('SELECT seq, line FROM audit WHERE seq > ? ORDER BY seq LIMIT ?'),
+      before: database.prepare('SELECT seq, line FROM audit WHERE seq < ? ORDER BY seq DESC LIMIT ?'),
+      firstSince: database.prepare('SELECT min(seq) FROM audit WHERE at >= ?').pluck(),
+      head: database.prepare('SELECT seq, hash, key, signature FROM audit_head'),
+      setHead: database.prepare(
+        'INSERT OR REPLACE INTO audit_head (id, seq, hash, key, signature) VALUES (1, @seq, @hash, @key, @signature)',
+      ),
+      // The end of the line has the hash; the whole may be long.
+      oldest: database.prepare('SELECT seq, substr(line, -100) AS line, at FROM audit ORDER BY seq LIMIT ?'),
+      deleteThrough: database.prepare('DELETE FROM audit WHERE seq <= ?'),
+    };
+  }
+
+  insert(seq: number, line: string): void {
+    this.#statements.insert.run(seq, line);
+  }
+
+  last(): StoredLine | undefined {
+    return this.#statements.last.get() as StoredLine | undefined;
+  }
+
+  /** In order. At most `limit`, and no more once they are longer than `maxLength` together, UTF-16 units; here and below. */
+  after(seq: number, limit: number, maxLength?: number): StoredLine[] {
+    return take(this.#statements.after.iterate(seq, limit) as Iterable<StoredLine>, maxLength);
+  }
+
+  /** The last one first. */
+  before(seq: number, limit: number, maxLength?: number): StoredLine[] {
+    return take(this.#statements.before.iterate(seq, limit) as Iterable<StoredLine>, maxLength);
+  }
+
+  /** The first row at or after the time, ISO 8601 UTC. */
+  firstSince(at: string): number | undefined {
+    return (this.#statements.firstSince.get(at) as number | null) ?? undefined;
+  }
+
+  head(): AuditHead | undefined {
+    return this.#statements.head.get() as AuditHead | undefined;
+  }
+
+  setHead(head: AuditHead): void {
+    this.#statements.setHead.run(head);
+  }
+
+  /** The ends of the lines of the oldest rows of before `at` (ISO 8601 UTC) that stand together at the beginning, at most `limit`; the last row of all stays. */
+  oldest(at: string, limit: number): StoredLine[] {
+    const rows = this.#statements.oldest.all(limit + 1) as (StoredLine & { at: string })[];
+    const young = rows.findIndex((row) => row.at >= at);
+    return rows.slice(0, young < 0 ? rows.length - 1 : young).slice(0, limit);
+  }
+
+  deleteThrough({ seq }: Pick<AuditPosition, 'seq'>): void {
+    this.#statements.deleteThrough.run(seq);
+  }
+}
+
+/** One at least. */
+function take(rows: Iterable<StoredLine>, maxLength = Number.POSITIVE_INFINITY): StoredLine[] {
+  const taken: StoredLine[] = [];
+  let length = 0;
+  for (const row of rows) {
+    taken.push(row);
+    length += row.line.length;
+    if (length >= maxLength) break;
+  }
+  return taken;
+}

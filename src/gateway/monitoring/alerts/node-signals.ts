@@ -1,0 +1,71 @@
+/** What no heartbeat tells of a node: that its disks will be full, that two machines use its key, that its token is refused. */
+
+import type { ConnectEpochs } from '../../identity/connect-epochs.ts';
+import type { Store } from '../../store.ts';
+import { forecastDisk } from '../judge/forecast-disk.ts';
+import type { HealthMonitor } from '../judge/monitor.ts';
+import type { DiskFull, Signals } from './node-facts.ts';
+
+/** Of a disk's history, ms. */
+const DISK_HISTORY_MS = 14 * 86_400_000;
+/** Disks go into the history once an hour, so a forecast is good for a while, ms. */
+const FORECAST_MS = 15 * 60_000;
+
+export interface NodeSignalsOptions {
+  store: Pick<Store, 'history'>;
+  monitor: Pick<HealthMonitor, 'healthOf'>;
+  epochs: Pick<ConnectEpochs, 'suspicionOf'>;
+}
+
+export class NodeSignals {
+  readonly #options: NodeSignalsOptions;
+  readonly #forecasts = new Map<string, { at: number; diskFull: DiskFull | null }>();
+  readonly #tokenRefusedAt = new Map<string, number>();
+
+  constructor(options: NodeSignalsOptions) {
+    this.#options = options;
+  }
+
+  /** Notes that the gateway refused the token of the node at that time, ms. */
+  tokenRefused(nodeId: string, at: number): void {
+    this.#tokenRefusedAt.set(nodeId, at);
+  }
+
+  of(nodeId: string, now: number): Signals {
+    return {
+      diskFull: this.#diskFull(nodeId, now),
+      hasClone: this.#options.epochs.suspicionOf(nodeId) !== undefined,
+      hasTokenProblem: this.#hasTokenProblem(nodeId),
+    };
+  }
+
+  /** Forgets nodes that are not among these. */
+  retain(nodeIds: ReadonlySet<string>): void {
+    for (const known of [this.#forecasts, this.#tokenRefusedAt]) {
+      for (const nodeId of known.keys()) if (!nodeIds.has(nodeId)) known.delete(nodeId);
+    }
+  }
+
+  #hasTokenProblem(nodeId: string): boolean {
+    const refusedAt = this.#tokenRefusedAt.get(nodeId);
+    if (refusedAt === undefined) return false;
+    const acceptedAt = this.#options.monitor.healthOf({ id: nodeId }).latest?.at ?? Number.NEGATIVE_INFINITY;
+    return refusedAt >= acceptedAt;
+  }
+
+  #diskFull(nodeId: string, now: number): DiskFull | null {
+    const known = this.#forecasts.get(nodeId);
+    // A clock that was set back makes it old, too.
+    if (known !== undefined && Math.abs(now - known.at) < FORECAST_MS) return known.diskFull;
+    const from = now - DISK_HISTORY_MS;
+    const [first = null] = this.#options.store.history
+      .diskTrends(nodeId, from)
+      .flatMap(({ mount, ...trend }) => {
+        const forecast = forecastDisk(trend, from, now);
+        return forecast === null ? [] : [{ mount, fullAt: forecast.fullAt }];
+      })
+      .sort((a, b) => a.fullAt - b.fullAt);
+    this.#forecasts.set(nodeId, { at: now, diskFull: first });
+    return first;
+  }
+}

@@ -1,0 +1,118 @@
+/** Keeps the history of the nodes' health small: rolls it up and forgets what is too old, in small steps with pauses in between. */
+import type { Clock } from '../../../shared/clock.ts';
+import type { Logger } from '../../../shared/logger.ts';
+import { Periodic } from '../../../shared/periodic.ts';
+import type { Ages } from '../../clock-guard.ts';
+import type { Store } from '../../store.ts';
+import { gapsWithin, totalMs, unknownTimes } from '../judge/intervals.ts';
+import { RESOLUTIONS } from './resolutions.ts';
+
+/** Between two looks for something to do, ms. */
+const LOOK_INTERVAL_MS = 15_000;
+/** Between two steps, in which everybody else goes on, ms. */
+const STEP_PAUSE_MS = 25;
+/** Rows deleted at once. */
+const PRUNE_ROWS = 2_000;
+/** Between two rounds in which the sessions and incidents of all nodes are looked through, ms. */
+const TIDY_INTERVAL_MS = 3_600_000;
+/** Sessions and short incidents are kept one by one for so long, ms. */
+export const DETAILED_MS = 30 * 86_400_000;
+/** Older sessions that follow each other within this become one row, ms; older incidents that are shorter than 10 min go. */
+export const JOIN_GAP_MS = 3_600_000;
+export const BRIEF_INCIDENT_MS = 10 * 60_000;
+
+/** How long each resolution is kept, ms. Days, sessions and incidents stay as long as the hours. */
+export interface HistoryRetention {
+  raw: number;
+  '5m': number;
+  '1h': number;
+  disks: number;
+}
+
+export interface HistoryKeeperOptions {
+  store: Pick<Store, 'write' | 'history' | 'health' | 'incidents' | 'nodes' | 'gatewayUptime'>;
+  clock: Clock;
+  logger: Logger;
+  ages: Ages;
+  retention: HistoryRetention;
+}
+
+export class HistoryKeeper {
+  readonly #options: HistoryKeeperOptions;
+  readonly #work: Periodic;
+  #tidiedAt: number | undefined;
+  /** Nodes that are still to be tidied in this round, and where in the sessions of the first of them. */
+  #untidy: string[] = [];
+  #joinFrom = 0;
+
+  constructor(options: HistoryKeeperOptions) {
+    this.#options = options;
+    const { clock, logger } = options;
+    this.#work = new Periodic({
+      step: async () => ((await this.#step()) ? STEP_PAUSE_MS : LOOK_INTERVAL_MS),
+      onFailure: (error) => logger.error({ err: error }, 'could not roll up or delete old health history'),
+      retryMs: LOOK_INTERVAL_MS,
+      clock,
+    });
+  }
+
+  start(): void {
+    this.#work.start(LOOK_INTERVAL_MS);
+  }
+
+  /** Resolves when a step under way has ended. */
+  close(): Promise<void> {
+    return this.#work.close();
+  }
+
+  /** One piece; whether there is more to do at once. */
+  async #step(): Promise<boolean> {
+    const { store, ages, clock, retention } = this.#options;
+    const now = clock.now();
+    const isMore = await store.write(() => {
+      store.gatewayUptime.noteSeen(now);
+      return store.history.rollUpStep(now);
+    });
+    if (isMore) return true;
+    const pruned = await store.write(() => {
+      for (const resolution of RESOLUTIONS) {
+        const keptMs = retention[resolution === '1d' ? '1h' : resolution];
+        const rows = store.history.prune(resolution, ages.cutoff(keptMs), PRUNE_ROWS);
+        if (rows > 0) return rows;
+      }
+      return 0;
+    });
+    if (pruned === PRUNE_ROWS) return true;
+    return await this.#tidyStep();
+  }
+
+  async #tidyStep(): Promise<boolean> {
+    const { store, clock } = this.#options;
+    if (this.#untidy.length === 0) {
+      const isDue = this.#tidiedAt === undefined || clock.monotonic() - this.#tidiedAt >= TIDY_INTERVAL_MS;
+      if (!isDue) return false;
+      this.#tidiedAt = clock.monotonic();
+      this.#untidy = store.nodes.all().map(({ id }) => id);
+    }
+    const [nodeId] = this.#untidy;
+    if (nodeId === undefined) return false;
+    const next = await store.write(() => this.#tidy(nodeId));
+    this.#joinFrom = next ?? 0;
+    if (next === null) this.#untidy.shift();
+    return true;
+  }
+
+  /** Where in the node's sessions to go on; null when it is done. */
+  #tidy(nodeId: string): number | null {
+    const { store, ages, retention } = this.#options;
+    const before = ages.cutoff(retention['1h']);
+    store.gatewayUptime.forget(before);
+    const detailedFrom = ages.cutoff(DETAILED_MS);
+    store.incidents.forget(nodeId, { before, briefBefore: detailedFrom, briefMs: BRIEF_INCIDENT_MS });
+    store.health.forgetSessions(nodeId, before);
+    store.history.pruneDisks(nodeId, ages.cutoff(retention.disks));
+    return store.health.joinSessions(nodeId, this.#joinFrom, detailedFrom, JOIN_GAP_MS, (gap) =>
+      totalMs(gapsWithin(unknownTimes(store.gatewayUptime.downtimes(gap.from, gap.to), [], gap), gap)),
+    );
+  }
+}

@@ -1,0 +1,52 @@
+/** The live connections of people: who is here, and when they were seen. */
+import type { Clock } from '../../shared/clock.ts';
+import type { Logger } from '../../shared/logger.ts';
+import type { Store } from '../store.ts';
+import type { SessionPeer } from './sessions.ts';
+
+/** What is needed of an SSH connection here. */
+export type PersonPeer = Pick<SessionPeer, 'id' | 'remoteAddress' | 'closed'>;
+
+export interface PeopleConnectionsOptions {
+  store: Store;
+  clock: Clock;
+  logger: Logger;
+}
+
+export class PeopleConnections {
+  readonly #options: PeopleConnectionsOptions;
+  readonly #peers = new Map<string, Set<PersonPeer>>();
+
+  constructor(options: PeopleConnectionsOptions) {
+    this.#options = options;
+  }
+
+  /** Notes a connection until it ends; its beginning and its end are when the person was seen. */
+  open(person: { id: string; name: string }, peer: PersonPeer): void {
+    const peers = this.#peers.get(person.id) ?? new Set();
+    this.#peers.set(person.id, peers.add(peer));
+    this.#noteSeen(person);
+    this.#options.logger.info(
+      { person: person.name, address: peer.remoteAddress, connection: peer.id },
+      'person connected',
+    );
+    void peer.closed.then((reason) => {
+      peers.delete(peer);
+      if (peers.size === 0) this.#peers.delete(person.id);
+      this.#noteSeen(person);
+      this.#options.logger.info({ person: person.name, connection: peer.id, reason }, 'person disconnected');
+    });
+  }
+
+  has(personId: string): boolean {
+    return this.#peers.has(personId);
+  }
+
+  #noteSeen({ id, name }: { id: string; name: string }): void {
+    const { store, clock, logger } = this.#options;
+    const at = clock.now();
+    store
+      .write(() => store.people.setSeen(id, at))
+      .catch((error: unknown) => logger.error({ err: error, person: name }, 'could not store when a person was seen'));
+  }
+}

@@ -1,0 +1,47 @@
+/** How often each key may do something: some at once, and then one in a while. Counted by key, since a key may open many connections. */
+import type { Clock } from '../../shared/clock.ts';
+
+/** Keys that are remembered before those that have done nothing for long are forgotten. */
+const MAX_KEYS = 1_000;
+
+export interface RateOptions {
+  clock: Pick<Clock, 'monotonic'>;
+  /** How often at once. */
+  burst: number;
+  /** Time after which it may happen once more, ms. */
+  refillMs: number;
+}
+
+interface Bucket {
+  left: number;
+  at: number;
+  refused: number;
+}
+
+export class RateByKey {
+  readonly #options: RateOptions;
+  readonly #buckets = new Map<string, Bucket>();
+
+  constructor(options: RateOptions) {
+    this.#options = options;
+  }
+
+  /** How often the key was refused since it was last let through; undefined when it is refused now. */
+  take(key: string): number | undefined {
+    const { clock, burst, refillMs } = this.#options;
+    const now = clock.monotonic();
+    const { left, at, refused } = this.#buckets.get(key) ?? { left: burst, at: now, refused: 0 };
+    const filled = Math.min(burst, left + (now - at) / refillMs);
+    const isTaken = filled >= 1;
+    if (this.#buckets.size >= MAX_KEYS) this.#forgetFull(now);
+    this.#buckets.set(key, { left: isTaken ? filled - 1 : filled, at: now, refused: isTaken ? 0 : refused + 1 });
+    return isTaken ? refused : undefined;
+  }
+
+  #forgetFull(now: number): void {
+    const { burst, refillMs } = this.#options;
+    for (const [key, { left, at }] of this.#buckets) {
+      if (left + (now - at) / refillMs >= burst) this.#buckets.delete(key);
+    }
+  }
+}

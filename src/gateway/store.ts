@@ -1,0 +1,139 @@
+/** The gateway's truth: every table behind one durable write path. Reads are direct; writes go through {@link Store.write}. */
+import { type Clock, systemClock } from '../shared/clock.ts';
+import { AuditLog } from './audit/audit-log.ts';
+import { AuditTable } from './audit/audit-table.ts';
+import { createTemporarySigner, type HeadSigner } from './audit/head-signer.ts';
+import { runEndRow } from './audit/run-rows.ts';
+import { JobsTable } from './bus/jobs-table.ts';
+import { RetentionTable } from './bus/retention-table.ts';
+import { RunsTable } from './bus/runs-table.ts';
+import { ClockTable } from './clock-table.ts';
+import { EpochsTable } from './identity/epochs-table.ts';
+import { InvitesTable } from './identity/invites-table.ts';
+import { PeopleTable } from './identity/people-table.ts';
+import { AlertsTable } from './monitoring/alerts/alerts-table.ts';
+import { DeliveriesTable } from './monitoring/alerts/delivery/deliveries-table.ts';
+import { SilencesTable } from './monitoring/alerts/silences-table.ts';
+import { HistoryTable } from './monitoring/history/history-table.ts';
+import { GatewayUptimeTable } from './monitoring/judge/gateway-uptime-table.ts';
+import { HealthTable } from './monitoring/judge/health-table.ts';
+import { IncidentsTable } from './monitoring/judge/incidents-table.ts';
+import { NodesTable } from './nodes/nodes-table.ts';
+import { SchedulesTable } from './schedule/schedules-table.ts';
+import { openDatabase, type Sqlite } from './store/database.ts';
+import { GroupCommit } from './store/group-commit.ts';
+import { WalSync } from './store/wal-sync.ts';
+
+export interface StoreOptions {
+  clock?: Clock;
+  /** Signs the audit log. Without it a key of this process does, so that the log of a store that is no gateway's is one, too. */
+  signer?: HeadSigner;
+  /** Whether a missing or empty file becomes a new database; true if left out. */
+  mayBeNew?: boolean;
+}
+
+export class Store {
+  readonly nodes: NodesTable;
+  readonly epochs: EpochsTable;
+  readonly people: PeopleTable;
+  readonly invites: InvitesTable;
+  readonly jobs: JobsTable;
+  readonly runs: RunsTable;
+  readonly health: HealthTable;
+  readonly gatewayUptime: GatewayUptimeTable;
+  readonly history: HistoryTable;
+  readonly incidents: IncidentsTable;
+  readonly retention: RetentionTable;
+  readonly audit: AuditLog;
+  readonly auditRows: AuditTable;
+  readonly schedules: SchedulesTable;
+  readonly alerts: AlertsTable;
+  readonly deliveries: DeliveriesTable;
+  readonly silences: SilencesTable;
+  readonly clock: ClockTable;
+  readonly #database: Sqlite;
+  readonly #commits: GroupCommit;
+  readonly #wal: WalSync;
+  #closed = false;
+
+  /** Opens the file at once. @throws FleetError `storage_failed`, `config_invalid`. */
+  constructor(file: string, options: StoreOptions = {}) {
+    this.#database = openDatabase(file, options.mayBeNew);
+    this.auditRows = new AuditTable(this.#database);
+    this.audit = new AuditLog({
+      table: this.auditRows,
+      clock: options.clock ?? systemClock,
+      signer: options.signer ?? createTemporarySigner(),
+      write: (work) => this.write(work),
+    });
+    this.#wal = new WalSync(file);
+    this.#commits = new GroupCommit(this.#database, this.audit, () => this.#wal.committedSoon());
+    this.nodes = new NodesTable(this.#database);
+    this.epochs = new EpochsTable(this.#database);
+    this.people = new PeopleTable(this.#database);
+    this.invites = new InvitesTable(this.#database);
+    this.jobs = new JobsTable(this.#database);
+    this.runs = new RunsTable(this.#database, (run) => this.audit.append(runEndRow(run)));
+    this.health = new HealthTable(this.#database);
+    this.gatewayUptime = new GatewayUptimeTable(this.#database);
+    this.history = new HistoryTable(this.#database);
+    this.incidents = new IncidentsTable(this.#database);
+    this.retention = new RetentionTable(this.#database);
+    this.schedules = new SchedulesTable(this.#database);
+    this.alerts = new AlertsTable(this.#database);
+    this.deliveries = new DeliveriesTable(this.#database);
+    this.silences = new SilencesTable(this.#database);
+    this.clock = new ClockTable(this.#database);
+  }
+
+  /**
+   * Runs `work` in the next group of writes and resolves with its result once it is on disk. The first write of a request that
+   * changes something also stores the request's row of the audit log.
+   */
+  write<T>(work: () => T): Promise<T> {
+    return this.audit.writeWithAct(work, (whole) => this.#commits.write(whole));
+  }
+
+  /**
+   * Does something outside of the database in the transaction that stores the request's row: what throws leaves no row that says that it was
+   * done, and what cannot be recorded is undone. `alsoStore` writes in the same transaction.
+   */
+  async perform<T>(deed: () => { value: T; undo(): void }, alsoStore: (value: T) => void = () => {}): Promise<T> {
+    let done: { value: T; undo(): void } | undefined;
+    try {
+      return await this.write(() => {
+        done = deed();
+        alsoStore(done.value);
+        return done.value;
+      });
+    } catch (error) {
+      done?.undo();
+      throw error;
+    }
+  }
+
+  /**
+   * {@link write} without the wait for the disk: kept if this process is killed, but a power cut may take it until {@link sync}.
+   * For what somebody else keeps until then, as a node does with the log of a run.
+   */
+  writeSoon<T>(work: () => T): Promise<T> {
+    return this.#commits.writeSoon(work);
+  }
+
+  /** Resolves when all that was written survives a power cut. @throws FleetError `storage_failed`. */
+  sync(): Promise<void> {
+    return this.#wal.sync();
+  }
+
+  /** Flushes what waits and closes the file. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    try {
+      this.#commits.close();
+      this.#wal.close();
+    } finally {
+      this.#database.close();
+    }
+  }
+}

@@ -1,0 +1,126 @@
+/** Puts the end of a run into the words that the gateway stores. */
+import type { RunOutcome } from '../../protocol/run-spec.ts';
+import type { ProcessFacts } from '../process/process-table.ts';
+import type { KillCause } from '../runner/journal-row.ts';
+import type { CommandExit, OutputCounters } from './messages.ts';
+
+/** Processes that are named in a reason. */
+const MOST_NAMED = 5;
+const OOM_KILLED = 'oom_killed: out of memory, the kernel ended a process of the command';
+const OUTPUT_GAP = 'output_gap: some output may be missing where the shim was killed';
+
+export type RunEnding =
+  /** The command came to its own end. */
+  | { kind: 'exit'; exit: CommandExit }
+  /**
+   * The runner ended it, and all of it is confirmed dead but what is `left`. `exit` is set when the command itself had exited before, and
+   * only held its output open.
+   */
+  | {
+      kind: 'killed';
+      cause: KillCause;
+      left: readonly Pick<ProcessFacts, 'pid' | 'name'>[];
+      exit: CommandExit | null;
+    }
+  /** It never ran; `reason` is a stable word, a colon, and prose. */
+  | { kind: 'failed_to_start'; reason: string }
+  /** It may have run; what became of it nobody saw. */
+  | { kind: 'unknown'; reason: string };
+
+export interface OutcomeFacts {
+  /** Gateway's time, ms; null if it never started. */
+  startedAt: number | null;
+  endedAt: number;
+  timeoutMs: number | undefined;
+  counters: OutputCounters;
+  /** Whether output may be missing that a killed process of the node had read, or that nobody was there to read. */
+  outputInDoubt: boolean;
+  /** Why output could not be stored. */
+  spoolError: string | null;
+}
+
+export function composeOutcome(ending: RunEnding, facts: OutcomeFacts): RunOutcome {
+  const { state, exitCode, signal, reason } = verdict(ending, facts);
+  const spoolFull =
+    facts.spoolError === null
+      ? null
+      : `spool_full: ${facts.counters.droppedBytes} bytes of output are lost: ${facts.spoolError}`;
+  return {
+    state,
+    exitCode,
+    signal,
+    reason:
+      [reason, facts.outputInDoubt ? OUTPUT_GAP : null, spoolFull].filter((part) => part !== null).join('; ') || null,
+    startedAt: facts.startedAt,
+    endedAt: facts.endedAt,
+    ...facts.counters,
+  };
+}
+
+type Verdict = Pick<RunOutcome, 'state' | 'exitCode' | 'signal' | 'reason'>;
+
+function verdict(ending: RunEnding, facts: OutcomeFacts): Verdict {
+  switch (ending.kind) {
+    case 'exit':
+      return exitVerdict(ending.exit);
+    case 'killed': {
+      const verdict = ending.exit === null ? killVerdict(ending.cause, facts) : heldVerdict(ending.cause, ending.exit);
+      return { ...verdict, reason: [verdict.reason, ...describeLeft(ending.left)].join('; ') };
+    }
+    case 'failed_to_start':
+    case 'unknown':
+      return { state: ending.kind, exitCode: null, signal: null, reason: ending.reason };
+  }
+}
+
+function describeLeft(left: readonly Pick<ProcessFacts, 'pid' | 'name'>[]): string[] {
+  if (left.length === 0) return [];
+  const named = left.slice(0, MOST_NAMED).map(({ pid, name }) => `pid ${pid} ${printable(name)}`);
+  const more = left.length - named.length;
+  return [`left_behind: ${[...named, ...(more > 0 ? [`and ${more} more`] : [])].join(', ')}`];
+}
+
+/** The name of a program, which may call itself whatever it likes. */
+export function printable(name: string): string {
+  return name.replace(/[^\x20-\x7e]|[;,]/g, '?');
+}
+
+function exitVerdict({ exitCode, signal, oomKilled }: CommandExit): Verdict {
+  const reason = oomKilled ? OOM_KILLED : null;
+  if (signal !== null) return { state: 'signaled', exitCode: null, signal, reason };
+  if (exitCode !== null) return { state: 'exited', exitCode, signal: null, reason };
+  return {
+    state: 'unknown',
+    exitCode,
+    signal,
+    reason: 'not_observed: the system told neither an exit code nor a signal',
+  };
+}
+
+/** The command had exited by itself, and only what held its output was ended. Whoever cancels a run that goes on has canceled it. */
+function heldVerdict(cause: KillCause, exit: CommandExit): Verdict {
+  if (cause === 'canceled') {
+    const reason = `canceled: on request; the command had ended (${exit.signal ?? exit.exitCode}), and its output was held`;
+    return { state: 'canceled', exitCode: null, signal: null, reason };
+  }
+  const what = cause === 'timeout' ? 'at the timeout' : 'with its stdin';
+  const { reason, ...verdict } = exitVerdict(exit);
+  const held = `output_held: what held its output after its exit was ended ${what}`;
+  return { ...verdict, reason: reason === null ? held : `${reason}; ${held}` };
+}
+
+function killVerdict(cause: KillCause, { startedAt, timeoutMs }: OutcomeFacts): Verdict {
+  const none = { exitCode: null, signal: null };
+  switch (cause) {
+    case 'timeout':
+      return { state: 'timed_out', ...none, reason: `timeout: not done after ${timeoutMs} ms` };
+    case 'stdin_lost':
+      return { state: 'canceled', ...none, reason: 'stdin_lost: the sender of stdin broke off before its end' };
+    case 'canceled':
+      return {
+        state: 'canceled',
+        ...none,
+        reason: startedAt === null ? 'canceled: before it started' : 'canceled: on request',
+      };
+  }
+}
