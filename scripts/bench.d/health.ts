@@ -191,7 +191,7 @@ function insertNode(id: string, index: number): void {
     facts: null,
     createdAt: now - DAYS * DAY_MS,
   });
-  store.health.openSession(id, '192.0.2.1', now - DAYS * DAY_MS);
+  store.sessions.openSession(id, '192.0.2.1', now - DAYS * DAY_MS);
 }
 
 function insertHour(store: Store, ids: readonly string[], hour: number): void {

@@ -8,6 +8,7 @@ import { formatDuration } from '../shared/duration.ts';
 import type { Logger } from '../shared/logger.ts';
 import { GATEWAY_ACTOR } from './audit/act.ts';
 import type { ClockNote } from './clock-table.ts';
+import type { Ages } from './store/durable-store.ts';
 import type { Store } from './store.ts';
 
 /** Between two notes of the time, ms. */
@@ -29,12 +30,6 @@ export interface ClockGuardOptions {
   onStep(byMs: number): void;
   /** Changes with each start of the machine. */
   bootId?: string;
-}
-
-/** What is to be deleted for its age asks here. */
-export interface Ages {
-  /** What is older than this time, ms, was kept for `keptMs` by any clock. */
-  cutoff(keptMs: number): number;
 }
 
 export class ClockGuard implements Ages {

@@ -14,6 +14,7 @@ import { StreamAcceptor } from '../shared/http/stream-server.ts';
 import { Lifecycle } from '../shared/lifecycle.ts';
 import type { Logger } from '../shared/logger.ts';
 import { readPrivateFile, writePrivateFile } from '../shared/private-file.ts';
+import { KeyConnections } from '../shared/ssh/key-connections.ts';
 import { formatFingerprint, parseOpenSshPrivateKey, sshPublicKeyBlob } from '../shared/ssh/ssh-key.ts';
 import { addAdminRoutes } from './api/admin-routes.ts';
 import { addAlertRoutes } from './api/alert-routes.ts';
@@ -43,22 +44,22 @@ import { Invites } from './identity/invites.ts';
 import { NodeKeyRotation } from './identity/key-rotation.ts';
 import { pendingChanges } from './identity/node-claims.ts';
 import { Pairing } from './identity/pairing.ts';
+import { PeopleConnections } from './identity/people-connections.ts';
 import { loadOrCreateKeyFile } from './identity/signing-key.ts';
 import { SigningKeys } from './identity/signing-keys.ts';
 import { issueTicket } from './identity/tickets.ts';
 import { Tokens } from './identity/tokens.ts';
+import { MIGRATIONS } from './migrations.ts';
 import { createAlerts } from './monitoring/alerts/create-alerts.ts';
 import { HistoryKeeper } from './monitoring/history/history-keeper.ts';
 import { HealthMonitor } from './monitoring/judge/monitor.ts';
 import { GatewayMetrics } from './monitoring/metrics/gateway-metrics.ts';
 import { EphemeralNodes } from './nodes/ephemeral-nodes.ts';
 import { PendingNodes } from './nodes/pending-nodes.ts';
-import { PeopleConnections } from './nodes/people-connections.ts';
 import { Sessions } from './nodes/sessions.ts';
 import { createScheduler } from './schedule/create-scheduler.ts';
 import { localTimeZone } from './schedule/time-zone.ts';
 import { handlersFor } from './ssh/access.ts';
-import { KeyConnections } from './ssh/key-connections.ts';
 import { affordableSshLimits } from './ssh/ssh-config.ts';
 import { SshServer } from './ssh/ssh-server.ts';
 import { openDatabase } from './store/database.ts';
@@ -117,7 +118,7 @@ export class Gateway {
     const config = this.#config;
     const hasKeys = [paths.hostKey, paths.signingKey].some((file) => existsSync(file));
     // Before the keys: then keys without a database mean that it was lost, wherever a first start was cut short.
-    if (!hasKeys) openDatabase(paths.database).close();
+    if (!hasKeys) openDatabase(paths.database, MIGRATIONS).close();
     const hostKeyText = loadOrCreateKeyFile(paths.hostKey, 'fleet gateway host key');
     const keys = new SigningKeys({
       file: paths.signingKey,
@@ -152,7 +153,7 @@ export class Gateway {
     const refusals = new Refusals({ store, clock, logger });
     this.#life.opened(() => refusals.close());
     await store.write(() => {
-      store.health.closeStaleSessions(store.gatewayUptime.lastSeenAt() ?? 0);
+      store.sessions.closeStaleSessions(store.gatewayUptime.lastSeenAt() ?? 0);
       store.gatewayUptime.noteStart(clock.now());
       store.incidents.endStale();
     });

@@ -11,6 +11,7 @@ import { ClockTable } from './clock-table.ts';
 import { EpochsTable } from './identity/epochs-table.ts';
 import { InvitesTable } from './identity/invites-table.ts';
 import { PeopleTable } from './identity/people-table.ts';
+import { MIGRATIONS } from './migrations.ts';
 import { AlertsTable } from './monitoring/alerts/alerts-table.ts';
 import { DeliveriesTable } from './monitoring/alerts/delivery/deliveries-table.ts';
 import { SilencesTable } from './monitoring/alerts/silences-table.ts';
@@ -19,8 +20,10 @@ import { GatewayUptimeTable } from './monitoring/judge/gateway-uptime-table.ts';
 import { HealthTable } from './monitoring/judge/health-table.ts';
 import { IncidentsTable } from './monitoring/judge/incidents-table.ts';
 import { NodesTable } from './nodes/nodes-table.ts';
+import { SessionsTable } from './nodes/sessions-table.ts';
 import { SchedulesTable } from './schedule/schedules-table.ts';
 import { openDatabase, type Sqlite } from './store/database.ts';
+import type { DurableStore } from './store/durable-store.ts';
 import { GroupCommit } from './store/group-commit.ts';
 import { WalSync } from './store/wal-sync.ts';
 
@@ -32,13 +35,14 @@ export interface StoreOptions {
   mayBeNew?: boolean;
 }
 
-export class Store {
+export class Store implements DurableStore {
   readonly nodes: NodesTable;
   readonly epochs: EpochsTable;
   readonly people: PeopleTable;
   readonly invites: InvitesTable;
   readonly jobs: JobsTable;
   readonly runs: RunsTable;
+  readonly sessions: SessionsTable;
   readonly health: HealthTable;
   readonly gatewayUptime: GatewayUptimeTable;
   readonly history: HistoryTable;
@@ -58,7 +62,7 @@ export class Store {
 
   /** Opens the file at once. @throws FleetError `storage_failed`, `config_invalid`. */
   constructor(file: string, options: StoreOptions = {}) {
-    this.#database = openDatabase(file, options.mayBeNew);
+    this.#database = openDatabase(file, MIGRATIONS, options.mayBeNew);
     this.auditRows = new AuditTable(this.#database);
     this.audit = new AuditLog({
       table: this.auditRows,
@@ -74,6 +78,7 @@ export class Store {
     this.invites = new InvitesTable(this.#database);
     this.jobs = new JobsTable(this.#database);
     this.runs = new RunsTable(this.#database, (run) => this.audit.append(runEndRow(run)));
+    this.sessions = new SessionsTable(this.#database);
     this.health = new HealthTable(this.#database);
     this.gatewayUptime = new GatewayUptimeTable(this.#database);
     this.history = new HistoryTable(this.#database);

@@ -46,3 +46,18 @@ function notAnAddress(text: string, why?: string, hint = 'Write it as host, host
 export function formatAddress({ host, port }: Address): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
+
+/** What limits per address count as one: an IPv6 customer has a whole /64 (RFC 4291, 2.5.4). */
+export function addressKey(address: string): string {
+  const [bare = ''] = address.split('%');
+  if (!isIPv6(bare) || bare.includes('.')) return address;
+  const [head = '', tail] = bare.split('::');
+  const before = head === '' ? [] : head.split(':');
+  const after = tail === undefined || tail === '' ? [] : tail.split(':');
+  const zeros = tail === undefined ? 0 : 8 - before.length - after.length;
+  const groups = [...before, ...Array.from({ length: zeros }, () => '0'), ...after];
+  return groups
+    .slice(0, 4)
+    .map((group) => Number.parseInt(group, 16).toString(16))
+    .join(':');
+}

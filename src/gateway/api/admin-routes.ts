@@ -9,6 +9,7 @@ import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { type App, parseInput, queryText } from '../../shared/http/fastify-app.ts';
 import type { Logger } from '../../shared/logger.ts';
+import type { KeyConnections } from '../../shared/ssh/key-connections.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
 import { type ActDetails, GATEWAY_ACTOR } from '../audit/act.ts';
 import type { Bus } from '../bus/bus.ts';
@@ -24,10 +25,8 @@ import {
 import { removeNode, revokeNode } from '../nodes/node-removal.ts';
 import type { NodeRecord } from '../nodes/nodes-table.ts';
 import type { PendingNodes } from '../nodes/pending-nodes.ts';
-import type { KeyConnections } from '../ssh/key-connections.ts';
 import { lookUp } from '../store/look-up.ts';
-import type { Store } from '../store.ts';
-import { findNode } from './find.ts';
+import { type ApiStore, findNode } from './find.ts';
 import { resolveTarget } from './resolve-target.ts';
 import { changeView, nodeDetailView, nodeView, pendingView, type ViewSources } from './views.ts';
 
@@ -47,7 +46,7 @@ const decideRequest = z.strictObject({
 });
 
 export interface AdminRoutesOptions extends ViewSources {
-  store: Store;
+  store: ApiStore;
   connections: Pick<KeyConnections, 'cut'>;
   bus: Pick<Bus, 'abandon'>;
   epochs: ConnectEpochs;
@@ -217,7 +216,7 @@ export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
 
 /** The change that is meant, unless a waiting machine is. @throws FleetError `ambiguous`. */
 function findChange(
-  store: Store,
+  store: ApiStore,
   pending: PendingNodes,
   which: string,
   decision: 'approve' | 'reject',

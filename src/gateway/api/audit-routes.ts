@@ -1,10 +1,11 @@
 /** The audit log, page by page: bounded work for each request, however long the log is. */
+
 import type { AuditHeadView, AuditPage, AuditRow } from '../../domain/audit.ts';
 import { parseRow } from '../../domain/audit-check.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { type App, queryInteger, queryText } from '../../shared/http/fastify-app.ts';
 import type { AuditTable, StoredLine } from '../audit/audit-table.ts';
-import type { Store } from '../store.ts';
+import type { ApiStore } from './find.ts';
 
 /** Rows that one request looks at; its page has those of them that were asked for. */
 const PAGE_ROWS = 500;
@@ -12,7 +13,7 @@ const PAGE_ROWS = 500;
 const PAGE_LENGTH = 4 * 1024 * 1024;
 const MAX_LINE_LENGTH = 1024 * 1024;
 
-export function addAuditRoutes(app: App, { store }: { store: Store }): void {
+export function addAuditRoutes(app: App, { store }: { store: ApiStore }): void {
   const read = { config: { action: 'audit.read' as const } };
 
   app.get('/v1/audit/head', read, (): AuditHeadView => store.audit.head());

@@ -1,15 +1,16 @@
 /** Turns a request into a caller: the socket is the admin's, TCP needs the API token, SSH needs a known key and its JWT. */
+
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { FleetError } from '../../shared/errors.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
 import { findKey, type KnownKey, keyRetired, keyRevoked } from '../identity/known-key.ts';
 import type { Action } from '../identity/permissions.ts';
 import type { Tokens } from '../identity/tokens.ts';
-import type { Store } from '../store.ts';
 import type { ApiPeer, Caller, Origin } from './caller.ts';
+import type { ApiStore } from './find.ts';
 
 export interface AuthenticatorOptions {
-  store: Store;
+  store: ApiStore;
   tokens: Tokens;
   /** Bearer token of the TCP listener. */
   apiToken: string;

@@ -4,13 +4,13 @@ import { closest } from '../../shared/closest.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { describeForeign } from '../../shared/pasted.ts';
 import type { JobRecord } from '../bus/jobs-table.ts';
-import type { NodeRecord } from '../nodes/nodes-table.ts';
-import type { ScheduleRecord } from '../schedule/schedules-table.ts';
+import type { AlertsStore } from '../monitoring/alerts/alerts-table.ts';
+import type { NodeRecord, NodesStore } from '../nodes/nodes-table.ts';
+import type { ScheduleRecord, ScheduleStore } from '../schedule/schedules-table.ts';
 import { lookUp } from '../store/look-up.ts';
-import type { Store } from '../store.ts';
 
 /** @throws FleetError `not_found`, `ambiguous`. */
-export function findNode(store: Store, which: string): NodeRecord {
+export function findNode(store: NodesStore, which: string): NodeRecord {
   const [node, ...others] = lookUp(store.nodes, which);
   if (node === undefined) throw noSuchNode(store, [which]);
   if (others.length > 0) throw ambiguous('node', which, [node, ...others]);
@@ -18,7 +18,7 @@ export function findNode(store: Store, which: string): NodeRecord {
 }
 
 /** @throws FleetError `not_found`, `ambiguous`. */
-export function findSchedule(store: Store, which: string): ScheduleRecord {
+export function findSchedule(store: ScheduleStore, which: string): ScheduleRecord {
   const [schedule, ...others] = lookUp(store.schedules, which);
   if (schedule === undefined) {
     const names = store.schedules.all().map(({ name }) => name);
@@ -31,7 +31,7 @@ export function findSchedule(store: Store, which: string): ScheduleRecord {
 }
 
 /** Takes a job's id, its beginning, or either with a point and the index of a run. @throws FleetError `not_found`, `ambiguous`. */
-export function findJob(store: Store, which: string): JobRecord {
+export function findJob(store: ScheduleStore, which: string): JobRecord {
   const point = which.indexOf('.');
   const prefix = point < 0 ? which : which.slice(0, point);
   const matching = prefix === '' ? [] : store.jobs.byPrefix(prefix);
@@ -48,7 +48,7 @@ export function findJob(store: Store, which: string): JobRecord {
 }
 
 /** For names that no node has. */
-export function noSuchNode(store: Store, names: readonly string[]): FleetError {
+export function noSuchNode(store: NodesStore, names: readonly string[]): FleetError {
   return new FleetError('not_found', `there is no node called ${names.slice(0, 5).join(', ')}`, {
     hint: `${didYouMean(names[0] ?? '', store.nodes.names())}See them all: fleet nodes`,
   });
@@ -70,3 +70,6 @@ export function ambiguous(what: string, which: string, meant: readonly { id: str
     { hint: known.length === 0 ? 'Write more of it.' : `Use what only one of them has: ${known.join(', ')}` },
   );
 }
+
+/** The whole store, as the routes see it. */
+export interface ApiStore extends ScheduleStore, AlertsStore {}

@@ -15,8 +15,7 @@ import { reportTextPieces } from '../monitoring/report/render-report-text.ts';
 import type { HealthReport, ReportLimits } from '../monitoring/report/report-types.ts';
 import type { NodeRecord } from '../nodes/nodes-table.ts';
 import type { Sessions } from '../nodes/sessions.ts';
-import type { Store } from '../store.ts';
-import { findNode } from './find.ts';
+import { type ApiStore, findNode } from './find.ts';
 import { addProcessRoute } from './process-routes.ts';
 import { dayView, healthView } from './views.ts';
 
@@ -37,7 +36,7 @@ const FORMATS: Record<string, ReportFormat> = {
 };
 
 export interface HealthRoutesOptions {
-  store: Store;
+  store: ApiStore;
   monitor: HealthMonitor;
   sessions: Pick<Sessions, 'online'>;
   alerts: Pick<Alerts, 'firingOf'>;
@@ -99,6 +98,6 @@ export async function renderReport(
   return { status: report.status ?? 'unknown', contentType: format.contentType, text };
 }
 
-function livingNodes(store: Store): NodeRecord[] {
+function livingNodes(store: ApiStore): NodeRecord[] {
   return store.nodes.all().filter((node) => node.revokedAt === null);
 }

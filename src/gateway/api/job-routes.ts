@@ -19,8 +19,7 @@ import type { Logger } from '../../shared/logger.ts';
 import type { Bus } from '../bus/bus.ts';
 import type { JobFilter, JobRecord } from '../bus/jobs-table.ts';
 import { isAllowed } from '../identity/permissions.ts';
-import type { Store } from '../store.ts';
-import { findJob, findNode } from './find.ts';
+import { type ApiStore, findJob, findNode } from './find.ts';
 import { checkOffsets, followJob } from './job-stream.ts';
 import { describeTarget, offlineNotTried, resolveTarget } from './resolve-target.ts';
 import { sendEvents } from './send-events.ts';
@@ -35,7 +34,7 @@ const RUN_BYTES = 500;
 
 export interface JobRoutesOptions extends ViewSources {
   bus: Bus;
-  store: Store;
+  store: ApiStore;
   clock: Clock;
   logger: Logger;
 }

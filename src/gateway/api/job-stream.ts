@@ -8,12 +8,12 @@ import { encodeData } from '../../protocol/text-data.ts';
 import type { WhenBlocked } from '../../shared/http/send-stream.ts';
 import type { RunFeed } from '../bus/run-feed.ts';
 import type { RunRecord } from '../bus/runs-table.ts';
-import type { Store } from '../store.ts';
+import type { ApiStore } from './find.ts';
 import { LogCursor, type LogPiece } from './log-cursor.ts';
 import { runView } from './views.ts';
 
 export interface JobStreamOptions {
-  store: Store;
+  store: ApiStore;
   feed: RunFeed;
   jobId: string;
   /** Log offset to begin at, by index of the run. */
@@ -87,7 +87,7 @@ export async function* followJob(options: JobStreamOptions): AsyncGenerator<JobE
 }
 
 /** What is new about one run, at most {@link MOST_PIECES} of its log; whether there may be more already. */
-async function* step(store: Store, runId: string, cursor: Cursor): AsyncGenerator<JobEvent, boolean> {
+async function* step(store: ApiStore, runId: string, cursor: Cursor): AsyncGenerator<JobEvent, boolean> {
   const run = store.runs.byId(runId);
   if (run === undefined) {
     cursor.ended = true;
@@ -109,7 +109,7 @@ async function* step(store: Store, runId: string, cursor: Cursor): AsyncGenerato
 }
 
 /** @throws FleetError `bad_request` when no event begins at an offset */
-export function checkOffsets(store: Store, runs: readonly RunRecord[], from: Record<string, number>): void {
+export function checkOffsets(store: ApiStore, runs: readonly RunRecord[], from: Record<string, number>): void {
   for (const run of runs) new LogCursor(store.runs, run, from[run.index] ?? 0).read(run.logBytes);
 }
 

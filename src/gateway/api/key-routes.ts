@@ -6,17 +6,16 @@ import { FleetError } from '../../shared/errors.ts';
 import type { App } from '../../shared/http/fastify-app.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
+import type { PeopleConnections } from '../identity/people-connections.ts';
 import type { PersonRecord } from '../identity/people-table.ts';
 import { type NodeRemovalOptions, revokeNode } from '../nodes/node-removal.ts';
 import type { NodeRecord } from '../nodes/nodes-table.ts';
-import type { PeopleConnections } from '../nodes/people-connections.ts';
 import type { Sessions } from '../nodes/sessions.ts';
-import type { Store } from '../store.ts';
 import { cutKey } from './cut-key.ts';
-import { didYouMean } from './find.ts';
+import { type ApiStore, didYouMean } from './find.ts';
 
 export interface KeyRoutesOptions extends NodeRemovalOptions {
-  store: Store;
+  store: ApiStore;
   sessions: Sessions;
   people: PeopleConnections;
   clock: Clock;

@@ -1,8 +1,9 @@
 /** A place in a run's log, from which it is read in small pieces: whoever does not take them holds one, and nothing of the log. */
+
 import { FRAME_HEADER_BYTES, FRAME_TYPE } from '../../protocol/frames.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { RunRecord } from '../bus/runs-table.ts';
-import type { Store } from '../store.ts';
+import type { ApiStore } from './find.ts';
 
 /** Most output in one event, bytes: as JSON up to six times that, of which each follower may have one on its way. */
 export const PIECE_BYTES = 32 * 1024;
@@ -23,7 +24,7 @@ interface Frame {
 }
 
 export class LogCursor {
-  readonly #runs: Store['runs'];
+  readonly #runs: ApiStore['runs'];
   readonly #run: Pick<RunRecord, 'seq' | 'id'>;
   #offset: number;
   /** Where the frame begins that the offset is in; undefined until somebody looked. */
@@ -31,7 +32,7 @@ export class LogCursor {
   /** Stored bytes from that offset on. */
   #stored: { at: number; bytes: Buffer } | undefined;
 
-  constructor(runs: Store['runs'], run: Pick<RunRecord, 'seq' | 'id'>, offset: number) {
+  constructor(runs: ApiStore['runs'], run: Pick<RunRecord, 'seq' | 'id'>, offset: number) {
     this.#runs = runs;
     this.#run = run;
     this.#offset = offset;

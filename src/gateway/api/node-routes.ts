@@ -1,4 +1,5 @@
 /** What nodes call: pairing, hello, heartbeat, leave. A node speaks only for itself: who it is comes from its key, never from the body. */
+
 import { type RotateKeyAnswer, rotateKeyRequest } from '../../protocol/key-rotation.ts';
 import {
   type NodeHeartbeatAnswer,
@@ -22,9 +23,9 @@ import type { HealthMonitor } from '../monitoring/judge/monitor.ts';
 import { endRemoved, type NodeRemovalOptions } from '../nodes/node-removal.ts';
 import { RateByKey } from '../nodes/rate-by-key.ts';
 import type { Session, Sessions } from '../nodes/sessions.ts';
-import type { Store } from '../store.ts';
 import type { Caller } from './caller.ts';
 import { cutKey } from './cut-key.ts';
+import type { ApiStore } from './find.ts';
 
 /** Hellos of one node at once, and the time after which it may say one more, ms: a node says one per connection. */
 const HELLO_RATE = { burst: 20, refillMs: 1_000 } as const;
@@ -39,7 +40,7 @@ export interface NodeRoutesOptions extends NodeRemovalOptions {
   keys: KeyRing;
   sessions: Sessions;
   monitor: HealthMonitor;
-  store: Store;
+  store: ApiStore;
   clock: Clock;
   logger: Logger;
   heartbeatIntervalMs: number;

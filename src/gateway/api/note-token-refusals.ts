@@ -1,13 +1,14 @@
 /** Tells the alerts of nodes whose token was refused: such a node keeps its tunnel, and nothing that it says is heard. */
+
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { App } from '../../shared/http/fastify-app.ts';
 import type { NodeSignals } from '../monitoring/alerts/node-signals.ts';
-import type { Store } from '../store.ts';
 import type { Origins } from './caller.ts';
+import type { ApiStore } from './find.ts';
 
 export interface TokenRefusalOptions {
-  store: Pick<Store, 'nodes'>;
+  store: Pick<ApiStore, 'nodes'>;
   origins: Origins;
   clock: Clock;
   signals: Pick<NodeSignals, 'tokenRefused'>;

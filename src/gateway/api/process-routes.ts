@@ -5,11 +5,10 @@ import { type App, parseInput } from '../../shared/http/fastify-app.ts';
 import { requestJson } from '../../shared/http/request.ts';
 import { nodePeer } from '../bus/node-client.ts';
 import type { Sessions } from '../nodes/sessions.ts';
-import type { Store } from '../store.ts';
-import { findNode } from './find.ts';
+import { type ApiStore, findNode } from './find.ts';
 
 export interface ProcessRouteOptions {
-  store: Store;
+  store: ApiStore;
   sessions: Pick<Sessions, 'online'>;
 }
 

@@ -6,12 +6,12 @@ import { FleetError } from '../../shared/errors.ts';
 import { pickNode } from '../bus/pick-node.ts';
 import { keyRevoked } from '../identity/known-key.ts';
 import type { NodeRecord } from '../nodes/nodes-table.ts';
+import type { ScheduleStore } from '../schedule/schedules-table.ts';
 import { lookUp } from '../store/look-up.ts';
-import type { Store } from '../store.ts';
 import { ambiguous, findNode, noSuchNode } from './find.ts';
 import { nodeDetailView, nodeView, type ViewSources } from './views.ts';
 
-export type TargetSources = ViewSources & { store: Store };
+export type TargetSources = ViewSources & { store: ScheduleStore };
 type Asked = Pick<SubmitJobRequest, 'target' | 'agent'>;
 
 /** At least one. @throws FleetError `not_found`, `ambiguous`, `bad_selector`, `key_revoked`; `node_offline` when there is none to pick. */

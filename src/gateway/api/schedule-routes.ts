@@ -17,13 +17,12 @@ import { type ReportPlaces, resolveReportPath } from '../schedule/report-file.ts
 import type { Scheduler } from '../schedule/scheduler.ts';
 import { type FiringRecord, MAX_HISTORY, type ScheduleRecord } from '../schedule/schedules-table.ts';
 import { lookUp } from '../store/look-up.ts';
-import type { Store } from '../store.ts';
-import { findSchedule } from './find.ts';
+import { type ApiStore, findSchedule } from './find.ts';
 
 const DEFAULT_HISTORY = 20;
 
 export interface ScheduleRoutesOptions {
-  store: Store;
+  store: ApiStore;
   scheduler: Scheduler;
   clock: Clock;
   logger: Logger;

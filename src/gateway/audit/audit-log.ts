@@ -19,6 +19,7 @@ import {
 import { isSigned } from '../../domain/audit-check.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { harmlessJson } from '../../shared/strip-control.ts';
+import type { DurableStore } from '../store/durable-store.ts';
 import type { TransactionGuest } from '../store/group-commit.ts';
 import { type Act, type ActDetails, GATEWAY_ACTOR } from './act.ts';
 import type { AuditTable } from './audit-table.ts';
@@ -192,4 +193,10 @@ function findEnd({ table, signer }: AuditLogOptions): { position: AuditPosition;
     : 'the head is missing or not signed by this gateway';
   const damage = `${fault} (head: row ${head?.seq ?? 'none'}, last row: ${last?.seq ?? 'none'})`;
   return { position: { seq: position?.seq ?? 0, hash: position?.hash ?? GENESIS_HASH }, damage };
+}
+
+/** The store as this folder, and those above it, see it. */
+export interface AuditStore extends DurableStore {
+  readonly audit: AuditLog;
+  readonly auditRows: AuditTable;
 }

@@ -1,9 +1,10 @@
 /** Deletes rows of the audit log that are older than its retention, a piece at a time; the log itself says which. */
+
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { Periodic } from '../../shared/periodic.ts';
-import type { Ages } from '../clock-guard.ts';
-import type { Store } from '../store.ts';
+import type { Ages } from '../store/durable-store.ts';
+import type { AuditStore } from './audit-log.ts';
 
 /** Between two looks for old rows, ms. */
 const LOOK_INTERVAL_MS = 3_600_000;
@@ -14,7 +15,7 @@ export const STEP_ROWS = 2_000;
 const STEP_PAUSE_MS = 25;
 
 export interface AuditRetentionOptions {
-  store: Pick<Store, 'write' | 'audit'>;
+  store: Pick<AuditStore, 'write' | 'audit'>;
   clock: Clock;
   logger: Logger;
   ages: Ages;

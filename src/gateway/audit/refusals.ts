@@ -1,9 +1,10 @@
 /** What was refused, in the audit log: the first of its kind at once, the others as a count, so that nobody can fill the disk with them. */
+
 import type { AuditActor } from '../../domain/audit.ts';
 import type { Clock, Timer } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
-import type { Store } from '../store.ts';
 import type { ActDetails } from './act.ts';
+import type { AuditStore } from './audit-log.ts';
 
 /** Refusals of one kind are counted for so long, and then told in one row, ms. */
 export const COUNTING_MS = 10 * 60_000;
@@ -26,7 +27,7 @@ interface Kind {
 }
 
 export interface RefusalsOptions {
-  store: Pick<Store, 'write' | 'audit'>;
+  store: Pick<AuditStore, 'write' | 'audit'>;
   clock: Clock;
   logger: Logger;
 }

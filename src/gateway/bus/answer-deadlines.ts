@@ -3,10 +3,9 @@ import { DEFAULT_KILL_GRACE_MS } from '../../domain/limits.ts';
 import { isTerminal } from '../../domain/run-state.ts';
 import type { Clock, Timer } from '../../shared/clock.ts';
 import { formatDuration } from '../../shared/duration.ts';
-import type { Store } from '../store.ts';
 import type { NodeClient } from './node-client.ts';
 import { notBegun } from './run-facts.ts';
-import type { RunRecord } from './runs-table.ts';
+import type { BusStore, RunRecord } from './runs-table.ts';
 
 /** For a hand-over and a report that take their time, or a tunnel that has to come back, ms; on top of the node's own grace. */
 const MARGIN_MS = 20_000;
@@ -18,7 +17,7 @@ const ASK_AGAIN_MS = 15_000;
 const MAX_KILL_GRACE_MS = 86_400_000;
 
 export interface AnswerDeadlinesOptions {
-  store: Store;
+  store: BusStore;
   clock: Clock;
   /** Undefined when the node is away. */
   clientOf(nodeId: string): NodeClient | undefined;

@@ -6,7 +6,6 @@ import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { NodeRecord } from '../nodes/nodes-table.ts';
 import type { Session, Sessions } from '../nodes/sessions.ts';
-import type { Store } from '../store.ts';
 import { Acknowledger } from './acknowledger.ts';
 import { AnswerDeadlines } from './answer-deadlines.ts';
 import { Carriers, type Submission } from './carriers.ts';
@@ -18,12 +17,12 @@ import { NodeClient } from './node-client.ts';
 import { NodeQueue, placeOf } from './node-queue.ts';
 import { agentLimit, groupByJob, hasFlow, isOver, notBegun, succeeded } from './run-facts.ts';
 import { RunFeed } from './run-feed.ts';
-import type { RunRecord } from './runs-table.ts';
+import type { BusStore, RunRecord } from './runs-table.ts';
 import { forwardStdin, type StdinOutcome } from './stdin-forward.ts';
 import { storeJob } from './store-job.ts';
 
 export interface BusOptions {
-  store: Store;
+  store: BusStore;
   sessions: Sessions;
   clock: Clock;
   logger: Logger;

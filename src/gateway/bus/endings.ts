@@ -1,12 +1,11 @@
 /** The ends of runs that their nodes have no part in: canceled, expired or given up before any node had them. */
 import { isTerminal } from '../../domain/run-state.ts';
 import type { Clock } from '../../shared/clock.ts';
-import type { Store } from '../store.ts';
 import { EXPIRED, notBegun } from './run-facts.ts';
-import type { RunRecord } from './runs-table.ts';
+import type { BusStore, RunRecord } from './runs-table.ts';
 
 export interface EndingsOptions {
-  store: Store;
+  store: BusStore;
   clock: Clock;
   /** A run has ended so: tells whoever waits for that. */
   settle(run: RunRecord): void;

@@ -11,10 +11,9 @@ import { type Clock, sleep, type Timer } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { connectionError } from '../../shared/http/request.ts';
 import type { Session, Sessions } from '../nodes/sessions.ts';
-import type { Store } from '../store.ts';
 import type { NodeClient } from './node-client.ts';
 import type { RunFeed } from './run-feed.ts';
-import type { RunRecord } from './runs-table.ts';
+import type { BusStore, RunRecord } from './runs-table.ts';
 
 /** Pauses between attempts while the tunnel stands, ms. */
 const RETRY = { initialMs: 100, maxMs: 2_000 } as const;
@@ -32,7 +31,7 @@ export interface LiveOutputOptions {
   feed: RunFeed;
   clock: Clock;
   random: () => number;
-  store: Store;
+  store: BusStore;
   sessions: Sessions;
   /** Resolves once the node is online, with its session; undefined when `signal` aborts first. */
   whenOnline(nodeId: string, signal: AbortSignal): Promise<Session | undefined>;

@@ -4,8 +4,7 @@ import { encodeFrame, FRAME_TYPE, type Frame, FrameDecoder } from '../../protoco
 import { type RunOutcome, runGapSchema, runOutcomeSchema, runStartedSchema } from '../../protocol/run-spec.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { discardRest } from '../../shared/http/request.ts';
-import type { Store } from '../store.ts';
-import type { RunRecord } from './runs-table.ts';
+import type { BusStore, RunRecord } from './runs-table.ts';
 
 /** Log bytes that may wait for the next commit; beyond it the channel's window closes. */
 const MAX_WAITING_BYTES = 1024 * 1024;
@@ -16,7 +15,7 @@ const SMALL_BYTES = 16 * 1024;
 const MAX_NOTES = 1_000;
 
 export interface LogReceiverOptions {
-  store: Store;
+  store: BusStore;
   run: RunRecord;
   /** Longest log that is taken, bytes. */
   maxLogBytes: number;

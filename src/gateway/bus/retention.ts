@@ -1,9 +1,10 @@
 /** Forgets jobs that ended long ago: now and then, in small steps, with pauses in which everybody else goes on. */
+
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { Periodic } from '../../shared/periodic.ts';
-import type { Ages } from '../clock-guard.ts';
-import type { Store } from '../store.ts';
+import type { Ages } from '../store/durable-store.ts';
+import type { BusStore } from './runs-table.ts';
 
 /** Between two looks for jobs that are too old, ms. */
 const LOOK_INTERVAL_MS = 10 * 60_000;
@@ -13,7 +14,7 @@ const FIRST_LOOK_MS = 60_000;
 const STEP_PAUSE_MS = 25;
 
 export interface RetentionOptions {
-  store: Pick<Store, 'write' | 'retention'>;
+  store: Pick<BusStore, 'write' | 'retention'>;
   clock: Clock;
   logger: Logger;
   ages: Ages;

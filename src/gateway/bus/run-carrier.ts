@@ -13,11 +13,10 @@ import { type Clock, sleep } from '../../shared/clock.ts';
 import { type ErrorCode, FleetError, toFleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Session } from '../nodes/sessions.ts';
-import type { Store } from '../store.ts';
 import { LogTooLong, receiveLog } from './log-receiver.ts';
 import type { NodeClient } from './node-client.ts';
 import { EXPIRED, isOver, takesPlace } from './run-facts.ts';
-import type { RunRecord } from './runs-table.ts';
+import type { BusStore, RunRecord } from './runs-table.ts';
 
 interface HandedOver {
   /** The run's log from its beginning, unless the node did not send it along. */
@@ -32,7 +31,7 @@ const RETRY = { initialMs: 100, maxMs: 5_000 } as const;
 const REJECTIONS: ReadonlySet<ErrorCode> = new Set(['forbidden', 'policy_denied', 'no_such_agent']);
 
 export interface RunCarrierOptions {
-  store: Store;
+  store: BusStore;
   clock: Clock;
   logger: Logger;
   random: () => number;

@@ -4,7 +4,10 @@ import { canTransition, isTerminal, type RunState } from '../../domain/run-state
 import type { RunExited } from '../../protocol/run-spec.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { cutText, MAX_MESSAGE_LENGTH } from '../../shared/strip-control.ts';
+import type { IdentityStore } from '../identity/people-table.ts';
 import type { Sqlite } from '../store/database.ts';
+import type { JobsTable } from './jobs-table.ts';
+import type { RetentionTable } from './retention-table.ts';
 
 export interface RunRecord {
   seq: number;
@@ -288,4 +291,11 @@ export class RunsTable {
     });
     return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
   }
+}
+
+/** The store as this folder, and those above it, see it. */
+export interface BusStore extends IdentityStore {
+  readonly jobs: JobsTable;
+  readonly runs: RunsTable;
+  readonly retention: RetentionTable;
 }

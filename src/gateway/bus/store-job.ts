@@ -8,16 +8,15 @@ import { pooledRandomBytes } from '../../shared/random-pool.ts';
 import { jobDetails } from '../audit/run-rows.ts';
 import type { NodeRecord } from '../nodes/nodes-table.ts';
 import type { Sessions } from '../nodes/sessions.ts';
-import type { Store } from '../store.ts';
 import { jobOptions } from './job-options.ts';
 import type { JobRecord } from './jobs-table.ts';
-import type { RunRecord } from './runs-table.ts';
+import type { BusStore, RunRecord } from './runs-table.ts';
 
 /** How long a run that was accepted while its node was online may wait for its turn, ms: a day. */
 const DEFAULT_QUEUE_LIFETIME_MS = 24 * 3_600_000;
 
 export interface StoreJobOptions {
-  store: Store;
+  store: BusStore;
   sessions: Sessions;
   clock: Clock;
   maxOutputBytes: number;

@@ -4,12 +4,13 @@
  * Of two copies only one can have the latest, so the other shows itself when it connects, whichever comes first. The value is a
  * counter, for people, and a random part, so that a copy cannot guess what the other was given. ADR 0017 says why nobody is locked out.
  */
+
 import { randomBase32 } from '../../shared/base32.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { RateByKey } from '../nodes/rate-by-key.ts';
-import type { Store } from '../store.ts';
 import type { CloneSuspicion, EpochRecord, Sighting } from './epochs-table.ts';
+import type { IdentityStore } from './people-table.ts';
 
 /** 80 bits. */
 const RANDOM_LENGTH = 16;
@@ -17,7 +18,7 @@ const RANDOM_LENGTH = 16;
 const WARNING_RATE = { burst: 5, refillMs: 60_000 } as const;
 
 export interface ConnectEpochsOptions {
-  store: Store;
+  store: IdentityStore;
   clock: Clock;
   logger: Logger;
   randomBytes: (size: number) => Uint8Array;

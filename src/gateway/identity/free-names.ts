@@ -5,7 +5,7 @@ import type { Role } from '../../protocol/roles.ts';
 import { normalizeBase32, randomBase32 } from '../../shared/base32.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { LookUpTable } from '../store/look-up.ts';
-import type { Store } from '../store.ts';
+import type { IdentityStore } from './people-table.ts';
 
 /** `createdBy` of jobs and log lines say these of callers without a key of their own. */
 const RESERVED_FOR_PEOPLE: ReadonlySet<string> = new Set(['local', 'api', 'unknown', 'gateway']);
@@ -14,13 +14,13 @@ const MAX_STEM_LENGTH = 56;
 const ID_LENGTH = 12;
 
 /** @param ownId Of who is renamed. @throws FleetError `name_taken`. */
-export function assertNameFree(store: Store, role: Role, name: string, ownId?: string): void {
+export function assertNameFree(store: IdentityStore, role: Role, name: string, ownId?: string): void {
   const obstacle = obstacleTo(store, role, name, ownId);
   if (obstacle !== undefined) throw new FleetError('name_taken', ...obstacle);
 }
 
 /** `wanted` itself, or with a number behind it when it is taken and was only a suggestion. @throws FleetError `name_taken`. */
-export function chooseName(store: Store, role: Role, wanted: string, required: boolean): string {
+export function chooseName(store: IdentityStore, role: Role, wanted: string, required: boolean): string {
   if (required) assertNameFree(store, role, wanted);
   let name = wanted;
   for (let suffix = 2; obstacleTo(store, role, name) !== undefined; suffix += 1) {
@@ -43,7 +43,7 @@ export function newId(tables: readonly LookUpTable<unknown>[], randomBytes: (siz
 
 /** Why nobody of that role may get the name: message and options of the error. */
 function obstacleTo(
-  store: Store,
+  store: IdentityStore,
   role: Role,
   name: string,
   ownId?: string,
@@ -70,7 +70,7 @@ function obstacleTo(
 }
 
 /** Who has an id that is, begins with, or reads like that name: `0` and `o`, `1` and `l` are the same to whoever types it. */
-function ownerOfId(store: Store, name: string, ownId: string | undefined): string | undefined {
+function ownerOfId(store: IdentityStore, name: string, ownId: string | undefined): string | undefined {
   for (const text of new Set([name, normalizeBase32(name) ?? name])) {
     if (text.length < MIN_ID_PREFIX) continue;
     const node = store.nodes.byIdPrefix(text).find(({ id }) => id !== ownId);

@@ -2,9 +2,10 @@
  * Slows down whoever tries ids of invites. An id has 20 bits, enough to tell invites apart and few enough to be found by trying;
  * who has found one can burn it with five wrong proofs, though never use it. So an address gets a few wrong ids a minute.
  */
+
+import { addressKey } from '../../shared/address.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
-import { addressKey } from '../ssh/admission.ts';
 
 /** Wrong ids of one address in {@link WINDOW_MS}: a room of people may mistype behind one NAT. */
 const MAX_MISSES = 20;

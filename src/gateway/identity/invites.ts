@@ -1,14 +1,15 @@
 /** Invites: made by an admin, proven by a newcomer, used up by pairing. */
+
 import type { Labels } from '../../domain/names.ts';
 import { formatInviteCode, INVITE_LENGTHS, LONG_INVITE_FROM_MS } from '../../protocol/pairing.ts';
 import type { Role } from '../../protocol/roles.ts';
 import { randomBase32 } from '../../shared/base32.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
-import type { Ages } from '../clock-guard.ts';
-import type { Store } from '../store.ts';
+import type { Ages } from '../store/durable-store.ts';
 import { assertNameFree } from './free-names.ts';
 import { type InviteRecord, MAX_INVITE_FAILURES } from './invites-table.ts';
+import type { IdentityStore } from './people-table.ts';
 
 /** After an invite has expired, whoever paired by it may repeat the code for so long, ms: as long as a run is kept by default. */
 const REPEATABLE_MS = 30 * 86_400_000;
@@ -25,7 +26,7 @@ export interface NewInvite {
 }
 
 export interface InvitesOptions {
-  store: Store;
+  store: IdentityStore;
   ages: Ages;
   clock: Clock;
   randomBytes: (size: number) => Uint8Array;

@@ -1,18 +1,19 @@
 /** What an invite for a person does with a key: a newcomer gets a name and a role, somebody known another role. */
+
 import type { PersonRole } from '../../protocol/roles.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { actorOfKey } from '../audit/actor-of-key.ts';
-import type { Store } from '../store.ts';
 import { chooseName, newId } from './free-names.ts';
 import { inviteInvalid } from './invites.ts';
 import type { InviteRecord } from './invites-table.ts';
 import type { KnownKey } from './known-key.ts';
 import { knownAs } from './pairing-refusals.ts';
+import type { IdentityStore } from './people-table.ts';
 
 export interface JoinPersonOptions {
-  store: Store;
+  store: IdentityStore;
   clock: Clock;
   logger: Logger;
   randomBytes: (size: number) => Uint8Array;

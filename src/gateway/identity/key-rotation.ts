@@ -1,17 +1,18 @@
 /** Puts a new key in the place of a node's old one: proven by both, in one transaction, so that a crash leaves exactly one of them good. */
+
 import { encodeKeyRotation, type RotateKeyRequest } from '../../protocol/key-rotation.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
 import { actorOfKey, type KeyHolder } from '../audit/actor-of-key.ts';
-import type { Store } from '../store.ts';
 import type { ConnectEpochs } from './connect-epochs.ts';
 import { findKey } from './known-key.ts';
+import type { IdentityStore } from './people-table.ts';
 import { verifyEd25519 } from './verify-ed25519.ts';
 
 export interface KeyRotationOptions {
-  store: Store;
+  store: IdentityStore;
   epochs: Pick<ConnectEpochs, 'suspicionOf'>;
   /** SSH host key, wire format. */
   hostKey: Buffer;

@@ -1,8 +1,9 @@
 /** Whose key that is: the one place that looks it up among nodes and people. */
+
 import type { Role } from '../../protocol/roles.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { FormerKey } from '../nodes/nodes-table.ts';
-import type { Store } from '../store.ts';
+import type { IdentityStore } from './people-table.ts';
 
 /** A key that the gateway knows, also one that it refuses. */
 export interface KnownKey {
@@ -13,7 +14,7 @@ export interface KnownKey {
   revokedAt: number | null;
 }
 
-export function findKey(store: Store, publicKey: Uint8Array): KnownKey | undefined {
+export function findKey(store: IdentityStore, publicKey: Uint8Array): KnownKey | undefined {
   const node = store.nodes.byPublicKey(publicKey);
   if (node !== undefined)
     return { kind: 'node', id: node.id, name: node.name, role: 'node', revokedAt: node.revokedAt };

@@ -2,6 +2,7 @@
  * What a node says of itself after it was let in. Labels decide which commands and secrets a node receives, and agents which prompts, so
  * changes wait for an admin and count for nothing until then; new capabilities only if the gateway is configured to ask.
  */
+
 import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import type { Labels } from '../../domain/names.ts';
@@ -12,7 +13,7 @@ import { FleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { actorOfKey, type KeyHolder } from '../audit/actor-of-key.ts';
 import { type LabelOverrides, type NodeClaim, type NodeRecord, withoutNulls } from '../nodes/nodes-table.ts';
-import type { Store } from '../store.ts';
+import type { IdentityStore } from './people-table.ts';
 
 /** Changes of one node within {@link CHANGE_WINDOW_MS}: each leaves a row in the audit log, which no node may fill. */
 const MAX_CHANGES = 20;
@@ -31,7 +32,7 @@ export interface PendingChange {
 }
 
 export interface NodeClaimsOptions {
-  store: Store;
+  store: IdentityStore;
   clock: Clock;
   logger: Logger;
   /** Whether new capabilities wait for an admin, too. */
@@ -95,12 +96,12 @@ export class NodeClaims {
 }
 
 /** By name of the node. */
-export function pendingChanges(store: Store): PendingChange[] {
+export function pendingChanges(store: IdentityStore): PendingChange[] {
   return store.nodes.claiming().flatMap((node) => pendingChange(node) ?? []);
 }
 
 /** To be called within a write. */
-export function decideChange(store: Store, change: PendingChange, decision: 'approve' | 'reject'): void {
+export function decideChange(store: IdentityStore, change: PendingChange, decision: 'approve' | 'reject'): void {
   const { node, capabilities } = change;
   const { refusedClaim, claim } = node;
   if (decision === 'approve') {

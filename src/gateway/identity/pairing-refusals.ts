@@ -1,7 +1,8 @@
 /** In which words a key is told that it may not pair as what it wants to be. */
+
 import { FleetError } from '../../shared/errors.ts';
-import type { Store } from '../store.ts';
 import { findKey, type KnownKey, keyRetired, keyRevoked } from './known-key.ts';
+import type { IdentityStore } from './people-table.ts';
 
 /**
  * Who the key already is; undefined for a newcomer. One key is one thing: a node that could also speak as its operator would be worth
@@ -10,7 +11,7 @@ import { findKey, type KnownKey, keyRetired, keyRevoked } from './known-key.ts';
  * @throws FleetError `key_revoked`, also for a node's former key; `conflict` when it is of the other kind.
  */
 export function knownAs(
-  store: Store,
+  store: IdentityStore,
   publicKey: Uint8Array,
   as: KnownKey['kind'],
   isInvited: boolean,

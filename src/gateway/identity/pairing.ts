@@ -3,6 +3,7 @@
  *
  * Two messages, both over the SSH connection of the key in question: a challenge, and its proof. docs/pairing.md tells the why.
  */
+
 import type { Labels } from '../../domain/names.ts';
 import type {
   NodeFacts,
@@ -27,7 +28,6 @@ import { FleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { actorOfKey } from '../audit/actor-of-key.ts';
 import type { PendingNodes } from '../nodes/pending-nodes.ts';
-import type { Store } from '../store.ts';
 import { chooseName, newId } from './free-names.ts';
 import { GuessLimit } from './guess-limit.ts';
 import { type Invites, inviteInvalid } from './invites.ts';
@@ -35,6 +35,7 @@ import { type InviteRecord, MAX_INVITE_FAILURES } from './invites-table.ts';
 import { joinPerson } from './join-person.ts';
 import { findKey, type KnownKey, keyRevoked } from './known-key.ts';
 import { knownAs, personUnknown, wrongKind } from './pairing-refusals.ts';
+import type { IdentityStore } from './people-table.ts';
 import type { KeyRing } from './signing-keys.ts';
 import type { Tokens } from './tokens.ts';
 import { verifyEd25519 } from './verify-ed25519.ts';
@@ -63,7 +64,7 @@ interface Challenge {
 }
 
 export interface PairingOptions {
-  store: Store;
+  store: IdentityStore;
   invites: Invites;
   pending: PendingNodes;
   tokens: Tokens;

@@ -1,7 +1,11 @@
 /** People whose keys may come in: name, role, and when they were last here. A revoked one stays, so that its key stays refused. */
+
 import type { PersonRole } from '../../protocol/roles.ts';
+import type { NodesStore } from '../nodes/nodes-table.ts';
 import type { Sqlite } from '../store/database.ts';
 import { MAX_MEANT, prefixBounds } from '../store/look-up.ts';
+import type { EpochsTable } from './epochs-table.ts';
+import type { InvitesTable } from './invites-table.ts';
 
 export interface PersonRecord {
   id: string;
@@ -95,4 +99,11 @@ function toRecord(row: Row): PersonRecord {
     lastSeenAt: row.last_seen_at,
     revokedAt: row.revoked_at,
   };
+}
+
+/** The store as this folder, and those above it, see it. */
+export interface IdentityStore extends NodesStore {
+  readonly epochs: EpochsTable;
+  readonly people: PeopleTable;
+  readonly invites: InvitesTable;
 }

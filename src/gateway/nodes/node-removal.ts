@@ -1,16 +1,15 @@
 /** Ends a node's membership: revoked or forgotten, its connections are cut and its open runs are given up. */
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
+import type { KeyConnections } from '../../shared/ssh/key-connections.ts';
 import type { Bus } from '../bus/bus.ts';
 import type { ConnectEpochs } from '../identity/connect-epochs.ts';
 import type { HealthMonitor } from '../monitoring/judge/monitor.ts';
-import type { KeyConnections } from '../ssh/key-connections.ts';
-import type { Store } from '../store.ts';
-import type { NodeRecord } from './nodes-table.ts';
+import type { NodeRecord, NodesStore } from './nodes-table.ts';
 import type { Sessions } from './sessions.ts';
 
 export interface NodeRemovalOptions {
-  store: Store;
+  store: NodesStore;
   sessions: Sessions;
   connections: Pick<KeyConnections, 'cut'>;
   bus: Pick<Bus, 'abandon'>;

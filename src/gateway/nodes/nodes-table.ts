@@ -2,8 +2,10 @@
 
 import type { Labels } from '../../domain/names.ts';
 import { type NodeFacts, nodeFactsSchema } from '../../protocol/node-messages.ts';
+import type { AuditStore } from '../audit/audit-log.ts';
 import type { Sqlite } from '../store/database.ts';
 import { MAX_MEANT, prefixBounds } from '../store/look-up.ts';
+import type { SessionsTable } from './sessions-table.ts';
 
 /** How long a removed node's key is remembered, ms; after that it is an unknown key. */
 const TOMBSTONE_MAX_AGE_MS = 365 * 86_400_000;
@@ -280,4 +282,10 @@ export function usableCapabilities({ facts, approvedCapabilities }: NodeRecord):
 
 export function withoutNulls(labels: LabelOverrides): Labels {
   return Object.fromEntries(Object.entries(labels).filter((entry): entry is [string, string] => entry[1] !== null));
+}
+
+/** The store as this folder, and those above it, see it. */
+export interface NodesStore extends AuditStore {
+  readonly nodes: NodesTable;
+  readonly sessions: SessionsTable;
 }

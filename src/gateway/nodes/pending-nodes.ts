@@ -4,9 +4,9 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Labels } from '../../domain/names.ts';
 import type { NodeFacts } from '../../protocol/node-messages.ts';
 import { COMPARISON_CODE } from '../../protocol/pairing.ts';
+import { addressKey } from '../../shared/address.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
-import { addressKey } from '../ssh/admission.ts';
 
 /** Machines that may wait at once; the port is public and anybody can knock. */
 const MAX_PENDING = 48;

@@ -1,4 +1,5 @@
 /** The live tunnels, one a node: who is connected, who is online, and the only way to a node — {@link Sessions.dial}. */
+
 import type http from 'node:http';
 import type { Duplex } from 'node:stream';
 import { NODE_FORWARD } from '../../domain/limits.ts';
@@ -6,8 +7,8 @@ import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { createStreamAgent } from '../../shared/http/stream-agent.ts';
 import type { Logger } from '../../shared/logger.ts';
-import type { Store } from '../store.ts';
 import { ToldKeys } from './announced-keys.ts';
+import type { NodesStore } from './nodes-table.ts';
 import { RateByKey } from './rate-by-key.ts';
 
 /** Sessions of one node that the log reports at once, and the time after which there may be one more, ms. */
@@ -53,7 +54,7 @@ export interface SessionEvents {
 }
 
 export interface SessionsOptions {
-  store: Store;
+  store: NodesStore;
   clock: Clock;
   logger: Logger;
 }
@@ -100,7 +101,7 @@ export class Sessions {
     void peer.closed.then((reason) => this.#end(session, reason));
     // Inside the write: a session that ends in the same tick is ended by the write after this one, which needs the row.
     await store.write(() => {
-      session.row = store.health.openSession(node.id, peer.remoteAddress, connectedAt);
+      session.row = store.sessions.openSession(node.id, peer.remoteAddress, connectedAt);
     });
     const unreported = this.#reports.take(node.id);
     session.isReported = unreported !== undefined;
@@ -171,7 +172,7 @@ export class Sessions {
     const at = clock.now();
     const stored = store
       .write(() => {
-        store.health.endSession(session.row, at, reason);
+        store.sessions.endSession(session.row, at, reason);
         store.nodes.setSeen(session.nodeId, at);
       })
       .catch((error: unknown) =>

@@ -1,7 +1,6 @@
 /** The overlap policies: whether a time that has come is to be done while the one before still goes on. To be called inside a write. */
 import type { FiringCause } from '../../protocol/schedule-words.ts';
-import type { Store } from '../store.ts';
-import type { FiringRecord, ScheduleRecord } from './schedules-table.ts';
+import type { FiringRecord, ScheduleRecord, ScheduleStore } from './schedules-table.ts';
 
 /** Most times of one schedule that wait for the one before; more would only grow. */
 export const MAX_WAITING = 10;
@@ -24,7 +23,7 @@ export interface Entered {
 }
 
 export function enterFiring(
-  schedules: Store['schedules'],
+  schedules: ScheduleStore['schedules'],
   schedule: ScheduleRecord,
   { plannedAt, cause, now, inLine }: EnterOptions,
 ): Entered {

@@ -6,14 +6,13 @@ import type { Logger } from '../../shared/logger.ts';
 import type { Bus } from '../bus/bus.ts';
 import { succeeded } from '../bus/run-facts.ts';
 import type { RunRecord } from '../bus/runs-table.ts';
-import type { Store } from '../store.ts';
-import type { FiringRecord, ScheduleRecord } from './schedules-table.ts';
+import type { FiringRecord, ScheduleRecord, ScheduleStore } from './schedules-table.ts';
 
 type JobAction = Extract<ScheduleRecord['action'], { kind: 'job' }>;
 type ReportAction = Extract<ScheduleRecord['action'], { kind: 'report' }>;
 
 export interface FiringRunnerOptions {
-  store: Store;
+  store: ScheduleStore;
   bus: Pick<Bus, 'cancel' | 'feed'>;
   clock: Clock;
   logger: Logger;

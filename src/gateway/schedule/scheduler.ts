@@ -4,12 +4,11 @@ import { FleetError, toFleetError } from '../../shared/errors.ts';
 import { closeAll } from '../../shared/lifecycle.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { lookUp } from '../store/look-up.ts';
-import type { Store } from '../store.ts';
 import { type CronTimes, parseCron } from './cron.ts';
 import { enterFiring } from './enter-firing.ts';
 import type { FiringRunner } from './firing-runner.ts';
 import { isFarAhead, type Plan, planFirings } from './plan-firings.ts';
-import type { FiringRecord, ScheduleRecord } from './schedules-table.ts';
+import type { FiringRecord, ScheduleRecord, ScheduleStore } from './schedules-table.ts';
 
 /** Timers do not see that the wall clock jumped: a look at it this often, ms. */
 const LONGEST_SLEEP_MS = 15_000;
@@ -19,7 +18,7 @@ const RETRY_MS = 1_000;
 const MAX_SCHEDULES = 1_000;
 
 export interface SchedulerOptions {
-  store: Store;
+  store: ScheduleStore;
   runner: Pick<FiringRunner, 'advance' | 'replace' | 'resume' | 'close'>;
   clock: Clock;
   logger: Logger;

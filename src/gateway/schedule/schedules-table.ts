@@ -1,6 +1,8 @@
 /** Schedules and what became of their times. A time of a schedule has one row at most: that is what keeps it from being done twice. */
+
 import type { ScheduledAction } from '../../protocol/schedule.ts';
 import type { CatchUp, FiringCause, FiringState, Overlap } from '../../protocol/schedule-words.ts';
+import type { BusStore } from '../bus/runs-table.ts';
 import type { Sqlite } from '../store/database.ts';
 import { MAX_MEANT, prefixBounds } from '../store/look-up.ts';
 
@@ -162,4 +164,9 @@ function toOptional(row: unknown): ScheduleRecord | undefined {
 
 function toRecord(row: Row): ScheduleRecord {
   return { ...row, action: JSON.parse(row.action) as ScheduledAction };
+}
+
+/** The store as this folder, and those above it, see it. */
+export interface ScheduleStore extends BusStore {
+  readonly schedules: SchedulesTable;
 }

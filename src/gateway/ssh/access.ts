@@ -1,4 +1,5 @@
 /** What each authenticated SSH connection may open: decided by its key, in one place. */
+
 import type { Duplex } from 'node:stream';
 import { GATEWAY_API, NODE_FORWARD } from '../../domain/limits.ts';
 import type { Logger } from '../../shared/logger.ts';
@@ -6,9 +7,9 @@ import { NODE_MAX_CHANNELS, NODE_MAX_CONNECTIONS, PERSON_MAX_CHANNELS } from '..
 import { actorOfKey } from '../audit/actor-of-key.ts';
 import type { Refusals } from '../audit/refusals.ts';
 import { findKey } from '../identity/known-key.ts';
-import type { PeopleConnections } from '../nodes/people-connections.ts';
+import type { PeopleConnections } from '../identity/people-connections.ts';
+import type { IdentityStore } from '../identity/people-table.ts';
 import type { Sessions } from '../nodes/sessions.ts';
-import type { Store } from '../store.ts';
 import type { PeerHandlers, SshPeer } from './ssh-peer.ts';
 
 /** Time in which an unknown key must have paired or asked to, ms. */
@@ -17,7 +18,7 @@ const UNKNOWN_KEY_LIFETIME_MS = 30_000;
 const UNKNOWN_KEY_MAX_CHANNELS = 2;
 
 export interface AccessOptions {
-  store: Store;
+  store: IdentityStore;
   sessions: Sessions;
   people: PeopleConnections;
   logger: Logger;

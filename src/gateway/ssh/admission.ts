@@ -1,5 +1,5 @@
 /** How many connections the public port holds, in total and for strangers; decided before ssh2 sees a socket. docs/adr/0016. */
-import { isIPv6 } from 'node:net';
+import { addressKey } from '../../shared/address.ts';
 import type { SshLimits } from '../../shared/ssh/limits.ts';
 
 /** One admitted connection. Both calls are idempotent. */
@@ -97,21 +97,6 @@ export class AdmissionControl {
     this.#unauthenticated -= 1;
     if (strangers.size === 0) this.#strangers.delete(key);
   }
-}
-
-/** An IPv6 customer has a whole /64 to dial from, so that is one address; RFC 4291, 2.5.4. */
-export function addressKey(address: string): string {
-  const [bare = ''] = address.split('%');
-  if (!isIPv6(bare) || bare.includes('.')) return address;
-  const [head = '', tail] = bare.split('::');
-  const before = head === '' ? [] : head.split(':');
-  const after = tail === undefined || tail === '' ? [] : tail.split(':');
-  const zeros = tail === undefined ? 0 : 8 - before.length - after.length;
-  const groups = [...before, ...Array.from({ length: zeros }, () => '0'), ...after];
-  return groups
-    .slice(0, 4)
-    .map((group) => Number.parseInt(group, 16).toString(16))
-    .join(':');
 }
 
 function once(act: () => void): () => void {

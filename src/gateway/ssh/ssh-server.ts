@@ -7,12 +7,12 @@ import type { Clock, Timer } from '../../shared/clock.ts';
 import { FleetError, systemErrorCode } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { SERVER_ALGORITHMS, SSH_IDENT } from '../../shared/ssh/algorithms.ts';
+import { KeyConnections } from '../../shared/ssh/key-connections.ts';
 import { resolveLimits, type SshLimits } from '../../shared/ssh/limits.ts';
 import { parseOpenSshPrivateKey } from '../../shared/ssh/ssh-key.ts';
 import { Server } from '../../shared/ssh/ssh2.ts';
 import { internalsOf } from '../../shared/ssh/ssh2-internals.ts';
 import { type Admission, AdmissionControl } from './admission.ts';
-import { KeyConnections } from './key-connections.ts';
 import type { PeerHandlers, SshPeer } from './ssh-peer.ts';
 import { SshSession } from './ssh-session.ts';
 

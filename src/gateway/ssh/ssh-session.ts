@@ -6,11 +6,11 @@ import { FleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { OPEN_FAILURE, type OpenFailure } from '../../shared/ssh/guard-handlers.ts';
 import { type ConnectionEnd, type GuardedConnection, hardenConnection } from '../../shared/ssh/harden-connection.ts';
+import type { KeyConnection, KeyConnections } from '../../shared/ssh/key-connections.ts';
 import type { SshLimits } from '../../shared/ssh/limits.ts';
 import { openChannel } from '../../shared/ssh/open-channel.ts';
 import type { RawChannel } from '../../shared/ssh/ssh2-internals.ts';
 import { decideAuthentication, type Identity } from './authenticate.ts';
-import type { KeyConnection, KeyConnections } from './key-connections.ts';
 import type { PeerHandlers, SshPeer } from './ssh-peer.ts';
 
 export interface SshSessionOptions {

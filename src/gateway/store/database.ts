@@ -4,18 +4,18 @@ import Database from 'better-sqlite3';
 import { FleetError } from '../../shared/errors.ts';
 import { createPrivateFile } from '../../shared/private-file.ts';
 import { sqliteFailure } from '../../shared/sqlite-error.ts';
-import { MIGRATIONS } from '../migrations.ts';
 
 export type Sqlite = Database.Database;
 
 /**
  * Opens `file`, creating it if need be, with WAL and synchronous=FULL (sqlite.org/pragma.html#pragma_synchronous: in WAL
  * mode only FULL survives a power cut).
+ * @param steps The schema: step N brings `user_version` from N to N+1.
  * @param mayBeNew Whether a missing or empty file becomes a new database.
  * @throws FleetError `storage_failed` when it cannot be opened, `storage_corrupt` when it is damaged, `config_invalid` when a newer fleet made it,
  * `database_missing` when there is none and there may be no new one.
  */
-export function openDatabase(file: string, mayBeNew = true): Sqlite {
+export function openDatabase(file: string, steps: readonly string[], mayBeNew = true): Sqlite {
   let database: Sqlite | undefined;
   // Before SQLite sees the file: of an empty one it would throw away what is left of its log.
   if (!mayBeNew && (statSync(file, { throwIfNoEntry: false })?.size ?? 0) === 0) throw databaseMissing(file);
@@ -40,7 +40,7 @@ export function openDatabase(file: string, mayBeNew = true): Sqlite {
     // A step that makes a table anew drops the old one, which must not delete what refers to it (sqlite.org/lang_altertable.html, 7).
     database.pragma('foreign_keys = OFF');
     if (!mayBeNew && schemaVersion(database) === 0) throw databaseMissing(file);
-    migrate(database, file);
+    migrate(database, file, steps);
     database.pragma('foreign_keys = ON');
   } catch (error) {
     database.close();
@@ -59,20 +59,20 @@ function schemaVersion(database: Sqlite): number {
   return database.pragma('user_version', { simple: true }) as number;
 }
 
-function migrate(database: Sqlite, file: string): void {
+function migrate(database: Sqlite, file: string, steps: readonly string[]): void {
   const present = schemaVersion(database);
-  if (present > MIGRATIONS.length) {
+  if (present > steps.length) {
     throw new FleetError(
       'config_invalid',
-      `${file} was written by a newer fleet (schema ${present}, known ${MIGRATIONS.length})`,
+      `${file} was written by a newer fleet (schema ${present}, known ${steps.length})`,
       {
         hint: 'Install that newer fleet again, or restore a backup of the database.',
       },
     );
   }
-  for (let version = present; version < MIGRATIONS.length; version += 1) {
+  for (let version = present; version < steps.length; version += 1) {
     database.transaction(() => {
-      database.exec(MIGRATIONS[version] ?? '');
+      database.exec(steps[version] ?? '');
       assertReferences(database);
       database.pragma(`user_version = ${version + 1}`);
     })();

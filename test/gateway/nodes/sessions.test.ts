@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { GATEWAY_API, NODE_FORWARD } from '../../../src/domain/limits.ts';
-import { PeopleConnections } from '../../../src/gateway/nodes/people-connections.ts';
+import { PeopleConnections } from '../../../src/gateway/identity/people-connections.ts';
 import { type SessionPeer, Sessions } from '../../../src/gateway/nodes/sessions.ts';
 import { type AccessOptions, handlersFor } from '../../../src/gateway/ssh/access.ts';
 import type { SshPeer } from '../../../src/gateway/ssh/ssh-peer.ts';
@@ -48,7 +48,7 @@ test('online with the first heartbeat, offline with the end, each told once', as
   sessions.close('n1', 'never heard');
   await settle();
   assert.deepEqual(events, ['online n1', 'offline n1 gone']);
-  const [row] = store.health.sessions('n1', 0, Number.MAX_SAFE_INTEGER);
+  const [row] = store.sessions.sessions('n1', 0, Number.MAX_SAFE_INTEGER);
   assert.deepEqual([row?.endedAt, store.nodes.byId('n1')?.lastSeenAt], [clock.now(), clock.now()]);
   assert.equal(sessions.size, 0);
 });
@@ -65,7 +65,7 @@ test('a new session of the key ends the old one, of which nobody hears that the 
   assert.ok(sessions.ofPeer('n1', two.id));
   assert.deepEqual(events, []);
   assert.deepEqual(
-    store.health
+    store.sessions
       .sessions('n1', 0, 1e15)
       .map(({ endedAt }) => endedAt === null)
       .sort(),
@@ -81,7 +81,7 @@ test('a session that ends in the tick in which it began is ended in the store to
   await opening;
   await settle();
   assert.deepEqual(
-    store.health.sessions('n1', 0, 1e15).map(({ endedAt }) => endedAt !== null),
+    store.sessions.sessions('n1', 0, 1e15).map(({ endedAt }) => endedAt !== null),
     [true],
   );
 });
@@ -125,7 +125,7 @@ test('closing all waits until it is stored, and leaves nobody', async (t) => {
   await sessions.open(node, peer());
   await sessions.closeAll('stopping');
   assert.equal(sessions.size, 0);
-  assert.ok(store.health.sessions('n1', 0, 1e15).every(({ endedAt }) => endedAt !== null));
+  assert.ok(store.sessions.sessions('n1', 0, 1e15).every(({ endedAt }) => endedAt !== null));
 });
 
 /** What handlersFor needs besides. */
@@ -222,7 +222,7 @@ test('a session that cannot be stored is not kept', async (t) => {
   const { sessions, store, publicKey } = setUp(t);
   const peer: SshPeer & { endings: string[] } = { ...peerOf(publicKey), user: 'node', bytesIn: 0, bytesOut: 0 };
   const handlers = handlersFor(peer, { ...accessOptions({ store, sessions }), serveApi: () => {} });
-  store.health.openSession = () => {
+  store.sessions.openSession = () => {
     throw new FleetError('storage_failed', 'full');
   };
   assert.equal(handlers.onForward?.({ ...NODE_FORWARD }), true);

@@ -14,7 +14,7 @@ import { cleanUp, tempFolder } from '../../support/temp-folder.ts';
 test('migrations run once, in a file for its owner only, with full durability', (t) => {
   const folder = tempFolder(t);
   const file = path.join(folder, 'fleet.db');
-  const first = openDatabase(file);
+  const first = openDatabase(file, MIGRATIONS);
   assert.equal(first.pragma('user_version', { simple: true }), MIGRATIONS.length);
   assert.equal(first.pragma('journal_mode', { simple: true }), 'wal');
   assert.equal(first.pragma('synchronous', { simple: true }), 2);
@@ -26,7 +26,7 @@ test('migrations run once, in a file for its owner only, with full durability', 
   assert.ok(names.includes('fleet.db-wal'));
   for (const name of names) assert.equal(statSync(path.join(folder, name)).mode & 0o777, 0o600, name);
   first.close();
-  const second = openDatabase(file);
+  const second = openDatabase(file, MIGRATIONS);
   assert.deepEqual(second.prepare('SELECT count(*) AS n FROM jobs').get(), { n: 1 });
   second.close();
 });
@@ -37,20 +37,20 @@ test('a database of a newer fleet, or none at all, is refused and not touched', 
   const database = new Database(newer);
   database.pragma(`user_version = ${MIGRATIONS.length + 1}`);
   database.close();
-  assert.throws(() => openDatabase(newer), { code: 'config_invalid' });
+  assert.throws(() => openDatabase(newer, MIGRATIONS), { code: 'config_invalid' });
   const garbage = path.join(folder, 'garbage.db');
   writeFileSync(garbage, 'no database '.repeat(1000));
-  assert.throws(() => openDatabase(garbage), {
+  assert.throws(() => openDatabase(garbage, MIGRATIONS), {
     code: 'storage_corrupt',
     retryable: false,
     hint: /^The file is damaged: restore/,
   });
-  assert.throws(() => openDatabase(path.join(folder, 'missing', 'x.db')), { code: 'storage_failed' });
-  assert.throws(() => openDatabase(folder), { code: 'storage_failed' });
+  assert.throws(() => openDatabase(path.join(folder, 'missing', 'x.db'), MIGRATIONS), { code: 'storage_failed' });
+  assert.throws(() => openDatabase(folder, MIGRATIONS), { code: 'storage_failed' });
 });
 
 function table(file: string) {
-  const database = openDatabase(file);
+  const database = openDatabase(file, MIGRATIONS);
   database.exec('CREATE TABLE IF NOT EXISTS t (n INTEGER PRIMARY KEY, filler BLOB) STRICT');
   const insert = database.prepare('INSERT INTO t (n, filler) VALUES (?, ?)');
   return {
@@ -189,7 +189,7 @@ test('what did not wait for the disk outlives a process that is killed', async (
   const script = `
     const { openDatabase } = await import(${JSON.stringify(path.join(source, 'database.ts'))});
     const { GroupCommit } = await import(${JSON.stringify(path.join(source, 'group-commit.ts'))});
-    const database = openDatabase(${JSON.stringify(file)});
+    const database = openDatabase(${JSON.stringify(file)}, []);
     await new GroupCommit(database).writeSoon(() => database.exec('INSERT INTO t (n) VALUES (9)'));
     process.kill(process.pid, 'SIGKILL');`;
   const killed = spawnSync(process.execPath, ['--input-type=module', '-e', script], { timeout: 60_000 });

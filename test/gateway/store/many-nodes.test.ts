@@ -9,7 +9,7 @@ test('sessions and incidents of many nodes are those of each', (t) => {
     ['b', 200],
     ['a', 900],
   ] as const) {
-    store.health.endSession(store.health.openSession(id, 'x', at), at + 50, 'cut');
+    store.sessions.endSession(store.sessions.openSession(id, 'x', at), at + 50, 'cut');
     store.incidents.change(id, at, { status: 'limited', reasons: [id] });
     store.incidents.change(id, at + 10, null);
   }
@@ -18,13 +18,13 @@ test('sessions and incidents of many nodes are those of each', (t) => {
     [120, 210],
     [149, 900],
   ] as const) {
-    const sessions = store.health.sessionsOf(['a', 'b', 'nobody'], from, to);
+    const sessions = store.sessions.sessionsOf(['a', 'b', 'nobody'], from, to);
     const incidents = store.incidents.betweenOf(['a', 'b'], from, to);
     for (const id of ['a', 'b']) {
-      assert.deepEqual(sessions.get(id) ?? [], store.health.sessions(id, from, to));
+      assert.deepEqual(sessions.get(id) ?? [], store.sessions.sessions(id, from, to));
       assert.deepEqual(incidents.get(id) ?? [], store.incidents.between(id, from, to));
     }
   }
-  assert.equal(store.health.sessionsOf(['a'], 0, 1_000).get('a')?.length, 2);
+  assert.equal(store.sessions.sessionsOf(['a'], 0, 1_000).get('a')?.length, 2);
   assert.equal(store.incidents.betweenOf(['b'], 0, 1_000).get('b')?.length, 1);
 });

@@ -216,28 +216,28 @@ test('names and keys are unique; heartbeats and sessions go with their node, run
   store.history.insert('a', 1, { ...NO_FIGURES, cpuPct: 1 });
   store.history.insertDisks('a', 1, [{ mount: '/', usedPct: 1 }]);
   store.incidents.change('a', 1, { status: 'limited', reasons: [] });
-  const session = store.health.openSession('a', '1.2.3.4', 1);
+  const session = store.sessions.openSession('a', '1.2.3.4', 1);
   const run = insertRun(store, { nodeId: 'a' });
   store.nodes.remove('a', 1);
   assert.equal(store.health.lastHeartbeat('a'), undefined);
   assert.equal(store.history.numberOf('a'), undefined);
   assert.deepEqual([...store.history.diskTrends('a', 0), ...store.incidents.between('a', 0, 10)], []);
-  assert.deepEqual(store.health.sessions('a', 0, 10), []);
-  store.health.endSession(session, 2, 'late');
+  assert.deepEqual(store.sessions.sessions('a', 0, 10), []);
+  store.sessions.endSession(session, 2, 'late');
   assert.equal(store.runs.byId(run.id)?.nodeId, 'a');
 });
 
 test('sessions: those that touch a period, ended once, closed after a crash when they were last seen', (t) => {
   const store = openStore(t);
   insertNode(store, 'a');
-  const first = store.health.openSession('a', 'x', 10);
-  store.health.endSession(first, 20, 'one');
-  store.health.endSession(first, 99, 'two');
-  const second = store.health.openSession('a', 'x', 30);
-  store.health.sessionSeen(second, 35);
-  store.health.closeStaleSessions();
+  const first = store.sessions.openSession('a', 'x', 10);
+  store.sessions.endSession(first, 20, 'one');
+  store.sessions.endSession(first, 99, 'two');
+  const second = store.sessions.openSession('a', 'x', 30);
+  store.sessions.sessionSeen(second, 35);
+  store.sessions.closeStaleSessions();
   const spans = (from: number, to: number) =>
-    store.health.sessions('a', from, to).map((row) => [row.connectedAt, row.endedAt]);
+    store.sessions.sessions('a', from, to).map((row) => [row.connectedAt, row.endedAt]);
   assert.deepEqual(spans(0, 100), [
     [10, 20],
     [30, 35],
@@ -276,25 +276,25 @@ test('old sessions are joined in steps without changing how long the node was th
   // 1,200 sessions of 40 ms every 50 ms, then a long pause, then some that are too young to be joined.
   const times = [...Array.from({ length: 1_200 }, (_, index) => index * 50), 100_000, 100_100, 900_000, 900_100];
   await store.write(() => {
-    for (const at of times) store.health.endSession(store.health.openSession('a', 'x', at), at + 40, 'cut');
+    for (const at of times) store.sessions.endSession(store.sessions.openSession('a', 'x', at), at + 40, 'cut');
   });
   const sum = () =>
-    store.health
+    store.sessions
       .sessions('a', 0, 1e9)
       .reduce((total, { connectedAt, endedAt, awayMs }) => total + (endedAt ?? 0) - connectedAt - awayMs, 0);
   const before = sum();
   let steps = 0;
   for (let from: number | null = 0; from !== null; steps += 1) {
     const begin: number = from;
-    from = await store.write(() => store.health.joinSessions('a', begin, 500_000, 1_000));
+    from = await store.write(() => store.sessions.joinSessions('a', begin, 500_000, 1_000));
     assert.equal(sum(), before);
   }
   assert.ok(steps >= 3 && steps < 10);
-  assert.equal(store.health.sessions('a', 0, 1e9).length, 4);
-  assert.equal(store.health.joinSessions('a', 0, 500_000, 1_000), null);
+  assert.equal(store.sessions.sessions('a', 0, 1e9).length, 4);
+  assert.equal(store.sessions.joinSessions('a', 0, 500_000, 1_000), null);
   assert.equal(sum(), before);
-  assert.deepEqual([...store.health.firstSessionsAt(['a', 'b'])], [['a', 0]]);
-  assert.equal(store.health.forgetSessions('a', 500_000), 2);
+  assert.deepEqual([...store.sessions.firstSessionsAt(['a', 'b'])], [['a', 0]]);
+  assert.equal(store.sessions.forgetSessions('a', 500_000), 2);
 });
 
 test('an invite is used as often as it says, not after its end, nor once it is burned or revoked; it is pruned by its end', (t) => {

@@ -4,14 +4,13 @@ import { parseSelector, type Selector, selectNodes } from '../../../domain/selec
 import { randomBase32 } from '../../../shared/base32.ts';
 import type { Clock, Timer } from '../../../shared/clock.ts';
 import type { Logger } from '../../../shared/logger.ts';
-import type { Ages } from '../../clock-guard.ts';
 import type { NodeRecord } from '../../nodes/nodes-table.ts';
-import type { Store } from '../../store.ts';
+import type { Ages } from '../../store/durable-store.ts';
 import type { HealthMonitor } from '../judge/monitor.ts';
 import { type AlertChange, endAlert, lookAtAlert, noticeOf } from './alert-pass.ts';
 import type { AlertRule } from './alert-rule.ts';
 import type { AlertSettings } from './alert-settings.ts';
-import type { AlertRow } from './alerts-table.ts';
+import type { AlertRow, AlertsStore } from './alerts-table.ts';
 import type { Deliveries, NewNotice } from './delivery/deliveries.ts';
 import { nodeFacts } from './node-facts.ts';
 import type { NodeSignals } from './node-signals.ts';
@@ -29,7 +28,7 @@ const PRUNED_ROWS = 200;
 const PRUNE_INTERVAL_MS = 10 * 60_000;
 
 export interface AlertEngineOptions {
-  store: Pick<Store, 'write' | 'alerts' | 'deliveries' | 'silences' | 'nodes'>;
+  store: Pick<AlertsStore, 'write' | 'alerts' | 'deliveries' | 'silences' | 'nodes'>;
   monitor: Pick<HealthMonitor, 'healthOf'>;
   signals: NodeSignals;
   deliveries: Pick<Deliveries, 'enqueue' | 'kick'>;

@@ -1,6 +1,10 @@
 /** Alerts that are pending, firing or over, as the engine left them. Times are ms. */
+
 import type { AlertState, Severity } from '../../../protocol/alert-views.ts';
 import type { Sqlite } from '../../store/database.ts';
+import type { JudgeStore } from '../judge/health-table.ts';
+import type { DeliveriesTable } from './delivery/deliveries-table.ts';
+import type { SilencesTable } from './silences-table.ts';
 
 export interface AlertRow {
   id: string;
@@ -122,4 +126,11 @@ function toRows(rows: unknown[]): AlertRow[] {
 
 function toRow(row: StoredRow): AlertRow {
   return { ...row, isTold: row.isTold === 1 };
+}
+
+/** The store as this folder, and those above it, see it. */
+export interface AlertsStore extends JudgeStore {
+  readonly alerts: AlertsTable;
+  readonly deliveries: DeliveriesTable;
+  readonly silences: SilencesTable;
 }

@@ -4,14 +4,13 @@ import type { Clock } from '../../../shared/clock.ts';
 import { FleetError } from '../../../shared/errors.ts';
 import { closeAll } from '../../../shared/lifecycle.ts';
 import type { Logger } from '../../../shared/logger.ts';
-import type { Ages } from '../../clock-guard.ts';
 import type { ConnectEpochs } from '../../identity/connect-epochs.ts';
-import type { Store } from '../../store.ts';
+import type { Ages } from '../../store/durable-store.ts';
 import type { HealthMonitor } from '../judge/monitor.ts';
 import { AlertEngine } from './alert-engine.ts';
 import { type AlertFigures, countAlerts } from './alert-figures.ts';
 import type { AlertSettings } from './alert-settings.ts';
-import type { AlertRow } from './alerts-table.ts';
+import type { AlertRow, AlertsStore } from './alerts-table.ts';
 import type { AlertNotice } from './delivery/alert-message.ts';
 import type { Attempt } from './delivery/attempt.ts';
 import { Deliveries } from './delivery/deliveries.ts';
@@ -26,7 +25,7 @@ const LEAST_INTERVAL_MS = 100;
 const MOST_INTERVAL_MS = 15_000;
 
 export interface AlertsOptions {
-  store: Store;
+  store: AlertsStore;
   ages: Ages;
   monitor: HealthMonitor;
   epochs: Pick<ConnectEpochs, 'suspicionOf'>;

@@ -1,9 +1,9 @@
 /** What no heartbeat tells of a node: that its disks will be full, that two machines use its key, that its token is refused. */
 
 import type { ConnectEpochs } from '../../identity/connect-epochs.ts';
-import type { Store } from '../../store.ts';
 import { forecastDisk } from '../judge/forecast-disk.ts';
 import type { HealthMonitor } from '../judge/monitor.ts';
+import type { AlertsStore } from './alerts-table.ts';
 import type { DiskFull, Signals } from './node-facts.ts';
 
 /** Of a disk's history, ms. */
@@ -12,7 +12,7 @@ const DISK_HISTORY_MS = 14 * 86_400_000;
 const FORECAST_MS = 15 * 60_000;
 
 export interface NodeSignalsOptions {
-  store: Pick<Store, 'history'>;
+  store: Pick<AlertsStore, 'history'>;
   monitor: Pick<HealthMonitor, 'healthOf'>;
   epochs: Pick<ConnectEpochs, 'suspicionOf'>;
 }

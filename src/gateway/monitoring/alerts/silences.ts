@@ -5,9 +5,8 @@ import type { Clock } from '../../../shared/clock.ts';
 import { FleetError } from '../../../shared/errors.ts';
 import { didYouMean } from '../../api/find.ts';
 import { lookUp } from '../../store/look-up.ts';
-import type { Store } from '../../store.ts';
 import type { AlertSettings } from './alert-settings.ts';
-import type { AlertRow } from './alerts-table.ts';
+import type { AlertRow, AlertsStore } from './alerts-table.ts';
 import type { SilenceRow } from './silences-table.ts';
 
 const ID_LENGTH = 8;
@@ -22,7 +21,7 @@ export interface NewSilence {
 }
 
 export interface SilencesOptions {
-  store: Store;
+  store: AlertsStore;
   clock: Clock;
   randomBytes: (size: number) => Uint8Array;
   settings(): Pick<AlertSettings, 'rules'>;

@@ -1,9 +1,10 @@
 /** Keeps the history of the nodes' health small: rolls it up and forgets what is too old, in small steps with pauses in between. */
+
 import type { Clock } from '../../../shared/clock.ts';
 import type { Logger } from '../../../shared/logger.ts';
 import { Periodic } from '../../../shared/periodic.ts';
-import type { Ages } from '../../clock-guard.ts';
-import type { Store } from '../../store.ts';
+import type { Ages } from '../../store/durable-store.ts';
+import type { JudgeStore } from '../judge/health-table.ts';
 import { gapsWithin, totalMs, unknownTimes } from '../judge/intervals.ts';
 import { RESOLUTIONS } from './resolutions.ts';
 
@@ -30,7 +31,7 @@ export interface HistoryRetention {
 }
 
 export interface HistoryKeeperOptions {
-  store: Pick<Store, 'write' | 'history' | 'health' | 'incidents' | 'nodes' | 'gatewayUptime'>;
+  store: JudgeStore;
   clock: Clock;
   logger: Logger;
   ages: Ages;
@@ -109,9 +110,9 @@ export class HistoryKeeper {
     store.gatewayUptime.forget(before);
     const detailedFrom = ages.cutoff(DETAILED_MS);
     store.incidents.forget(nodeId, { before, briefBefore: detailedFrom, briefMs: BRIEF_INCIDENT_MS });
-    store.health.forgetSessions(nodeId, before);
+    store.sessions.forgetSessions(nodeId, before);
     store.history.pruneDisks(nodeId, ages.cutoff(retention.disks));
-    return store.health.joinSessions(nodeId, this.#joinFrom, detailedFrom, JOIN_GAP_MS, (gap) =>
+    return store.sessions.joinSessions(nodeId, this.#joinFrom, detailedFrom, JOIN_GAP_MS, (gap) =>
       totalMs(gapsWithin(unknownTimes(store.gatewayUptime.downtimes(gap.from, gap.to), [], gap), gap)),
     );
   }

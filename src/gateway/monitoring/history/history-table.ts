@@ -1,5 +1,6 @@
 /** The figures of all nodes over time, in four resolutions: heartbeats, five minutes, hours, and days. docs/adr/0019, 0025. */
 
+import type { NodesStore } from '../../nodes/nodes-table.ts';
 import type { Sqlite } from '../../store/database.ts';
 import type { DiskTrend } from '../judge/forecast-disk.ts';
 import { DiskHistoryTable } from './disk-history-table.ts';
@@ -198,4 +199,9 @@ function rowsOf(database: Sqlite, table: string, lengthMs: number) {
        WHERE (bucket, node) > (@bucket, @node) AND bucket <= @last ORDER BY bucket, node LIMIT @limit`,
     )
     .raw();
+}
+
+/** The store as this folder, and those above it, see it. */
+export interface HistoryStore extends NodesStore {
+  readonly history: HistoryTable;
 }

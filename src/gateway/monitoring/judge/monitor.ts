@@ -1,4 +1,5 @@
 /** Takes heartbeats in, keeps them, and says how each node is. */
+
 import { type Heartbeat, heartbeatSchema } from '../../../protocol/heartbeat.ts';
 import type { Clock } from '../../../shared/clock.ts';
 import { type ErrorCode, FleetError } from '../../../shared/errors.ts';
@@ -6,7 +7,6 @@ import type { Logger } from '../../../shared/logger.ts';
 import { type ConnectEpochs, describeSuspicion } from '../../identity/connect-epochs.ts';
 import type { NodeRecord } from '../../nodes/nodes-table.ts';
 import type { Session, Sessions } from '../../nodes/sessions.ts';
-import type { Store } from '../../store.ts';
 import { figuresOf } from '../history/figures.ts';
 import { HOUR_MS } from '../history/resolutions.ts';
 import {
@@ -16,6 +16,7 @@ import {
   type HealthThresholds,
   statusOfState,
 } from './derive-status.ts';
+import type { JudgeStore } from './health-table.ts';
 import type { IncidentRow } from './incidents-table.ts';
 import { type HealthState, judgeHeartbeat } from './judge-heartbeat.ts';
 import { type LinkState, linkAfterHeartbeat, linkAfterReconnect, lostPct, reconnectsPerHour } from './link-quality.ts';
@@ -51,7 +52,7 @@ export interface NodeHealth extends DerivedStatus {
 }
 
 export interface HealthMonitorOptions {
-  store: Store;
+  store: JudgeStore;
   sessions: Sessions;
   epochs: Pick<ConnectEpochs, 'suspicionOf'>;
   clock: Clock;
@@ -131,7 +132,7 @@ export class HealthMonitor {
       store.history.insert(nodeId, at, figures);
       if (disks !== null) store.history.insertDisks(nodeId, at, disks);
       if (incident !== undefined) store.incidents.change(nodeId, at, incident);
-      store.health.sessionSeen(session.row, at);
+      store.sessions.sessionSeen(session.row, at);
       store.nodes.setSeen(nodeId, at);
     });
     try {

@@ -2,8 +2,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { NODE_STATUSES } from '../../../domain/node-status.ts';
 import type { DiskUsage, Heartbeat } from '../../../protocol/heartbeat.ts';
-import type { NodeRecord } from '../../nodes/nodes-table.ts';
-import type { Store } from '../../store.ts';
+import type { NodeRecord, NodesStore } from '../../nodes/nodes-table.ts';
 import { type HealthMonitor, lastSeen, type NodeHealth } from '../judge/monitor.ts';
 import { formatLabels, type GaugeFamily, type LabelledThing, writeGauges } from './exposition.ts';
 
@@ -94,7 +93,7 @@ const FAMILIES: readonly Family[] = [
 const STATUS_LABELS = NODE_STATUSES.map((status) => [status, formatLabels({ status })] as const);
 
 export interface NodeMetricsSources {
-  store: Pick<Store, 'nodes'>;
+  store: Pick<NodesStore, 'nodes'>;
   monitor: Pick<HealthMonitor, 'healthOf'>;
 }
 

@@ -1,8 +1,10 @@
 /** Gathers what a health report is made of out of the store, node by node, with pauses in which everybody else has a turn. */
+
 import { setImmediate } from 'node:timers/promises';
 import type { RunState } from '../../../domain/run-state.ts';
+import type { BusStore } from '../../bus/runs-table.ts';
 import type { NodeRecord } from '../../nodes/nodes-table.ts';
-import type { Store } from '../../store.ts';
+import type { AlertsStore } from '../alerts/alerts-table.ts';
 import { NodeHistory } from '../history/node-history.ts';
 import { readHistories, readHistory } from '../history/read-history.ts';
 import { forecastDisk } from '../judge/forecast-disk.ts';
@@ -19,7 +21,7 @@ const DISK_HISTORY_MS = 14 * 86_400_000;
 const TURN_NODES = 20;
 
 export interface ReportSources {
-  store: Store;
+  store: ReportStore;
   monitor: HealthMonitor;
   limits: ReportLimits;
 }
@@ -69,20 +71,20 @@ type Facts = Pick<ReportRow, 'firstSessionAt' | 'sessions' | 'troubles' | 'forec
 
 /** What the store knows of these nodes, all of them with one query each: asking node by node takes ten times as long. */
 function readFacts(
-  { health, incidents, history }: Store,
+  { sessions, incidents, history }: ReportStore,
   nodes: readonly NodeRecord[],
   { from, to }: Interval,
 ): (node: NodeRecord) => Facts {
   const ids = nodes.map(({ id }) => id);
-  const firsts = health.firstSessionsAt(ids);
-  const sessions = health.sessionsOf(ids, from, to);
+  const firsts = sessions.firstSessionsAt(ids);
+  const present = sessions.sessionsOf(ids, from, to);
   const troubles = incidents.betweenOf(ids, from, to);
   const disksFrom = to - DISK_HISTORY_MS;
   const trends = history.diskTrendsOf(ids, disksFrom);
   return ({ id, lastSeenAt, createdAt }) => ({
     // Of a node that has been away for longer than sessions are kept, none is left.
     firstSessionAt: firsts.get(id) ?? (lastSeenAt === null ? null : createdAt),
-    sessions: (sessions.get(id) ?? []).map(({ connectedAt, endedAt, awayMs }) => ({
+    sessions: (present.get(id) ?? []).map(({ connectedAt, endedAt, awayMs }) => ({
       from: connectedAt,
       to: endedAt,
       awayMs,
@@ -99,7 +101,10 @@ function readFacts(
   });
 }
 
-function runsByNode(store: Store, { from, to }: Interval): Map<string, Pick<ReportRow, 'runs' | 'exitedNonZero'>> {
+function runsByNode(
+  store: ReportStore,
+  { from, to }: Interval,
+): Map<string, Pick<ReportRow, 'runs' | 'exitedNonZero'>> {
   const byNode = new Map<string, { runs: Partial<Record<RunState, number>>; exitedNonZero: number }>();
   const countRuns = (nodeId: string, state: RunState, count: number, isFailed: boolean): void => {
     const entry = byNode.get(nodeId) ?? { runs: {}, exitedNonZero: 0 };
@@ -113,3 +118,6 @@ function runsByNode(store: Store, { from, to }: Interval): Map<string, Pick<Repo
   for (const { nodeId, state } of store.runs.open()) countRuns(nodeId, state, 1, false);
   return byNode;
 }
+
+/** The store as reports see it. */
+export interface ReportStore extends BusStore, AlertsStore {}

@@ -1,10 +1,10 @@
 /** The alerts of a health report: how many fired, and the worst of them, so that a bad night does not fill the page. */
 
-import type { Store } from '../../store.ts';
 import type { AlertRow } from '../alerts/alerts-table.ts';
 import { silencedUntil } from '../alerts/silences.ts';
 import type { SilenceRow } from '../alerts/silences-table.ts';
 import type { Interval } from '../judge/intervals.ts';
+import type { ReportStore } from './gather-report.ts';
 import { type AlertCounts, MOST_ALERTS, type ReportAlert, type ReportAlerts } from './report-types.ts';
 
 export interface NodeAlerts extends ReportAlerts {
@@ -13,7 +13,7 @@ export interface NodeAlerts extends ReportAlerts {
 
 /** Of these nodes only: of one that was removed the report knows nothing else, either. */
 export function readReportAlerts(
-  { alerts, silences }: Pick<Store, 'alerts' | 'silences'>,
+  { alerts, silences }: Pick<ReportStore, 'alerts' | 'silences'>,
   nodes: readonly { id: string }[],
   period: Interval,
 ): NodeAlerts {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { MIGRATIONS } from '../../../../src/gateway/migrations.ts';
 import { DiskHistoryTable } from '../../../../src/gateway/monitoring/history/disk-history-table.ts';
 import { DAY_MS, HOUR_MS } from '../../../../src/gateway/monitoring/history/resolutions.ts';
 import { forecastDisk } from '../../../../src/gateway/monitoring/judge/forecast-disk.ts';
@@ -22,7 +23,7 @@ const anyReadings = fc.array(
 );
 
 test('the sums of days are those of hours, whatever comes late or twice', (t) => {
-  const database = openDatabase(path.join(tempFolder(t), 'x.db'));
+  const database = openDatabase(path.join(tempFolder(t), 'x.db'), MIGRATIONS);
   cleanUp(t, () => database.close());
   // The nodes themselves do not matter here.
   database.pragma('foreign_keys = OFF');

@@ -87,14 +87,14 @@ test('tidies sessions, incidents and disks of each node', async (t) => {
   const now = clock.now();
   for (const daysAgo of [400, 40, 39.99, 1]) {
     const at = now - daysAgo * DAY_MS;
-    store.health.endSession(store.health.openSession('n', 'x', at), at + 60_000, 'cut');
+    store.sessions.endSession(store.sessions.openSession('n', 'x', at), at + 60_000, 'cut');
     store.incidents.change('n', at, { status: 'limited', reasons: [] });
     store.incidents.change('n', at + 60_000, null);
     store.history.insertDisks('n', at, [{ mount: '/', usedPct: 1 }]);
   }
   keeper.start();
   await work();
-  assert.equal(store.health.sessions('n', 0, now).length, 2);
+  assert.equal(store.sessions.sessions('n', 0, now).length, 2);
   assert.equal(store.incidents.between('n', 0, now).length, 1);
   assert.equal(store.history.diskTrends('n', 0)[0]?.readings, 1);
 });

@@ -1,11 +1,12 @@
 /** Empties the outbox: tells each receiver what waits for it, one thing at a time, until it took it or a day is over. */
+
 import { randomBase32 } from '../../../../shared/base32.ts';
 import type { Clock, Timer } from '../../../../shared/clock.ts';
 import { FleetError } from '../../../../shared/errors.ts';
 import type { Logger } from '../../../../shared/logger.ts';
-import type { Store } from '../../../store.ts';
 import type { AlertReceiver } from '../alert-receiver.ts';
 import type { AlertSettings } from '../alert-settings.ts';
+import type { AlertsStore } from '../alerts-table.ts';
 import { type AlertMessage, type AlertNotice, combineNotices, MOST_TOLD } from './alert-message.ts';
 import { type Attempt, afterAttempt, LONGEST_RETRY_MS } from './attempt.ts';
 import type { DeliveryRow, NewDelivery } from './deliveries-table.ts';
@@ -32,7 +33,7 @@ export interface NewNotice {
 export type Send = (receiver: AlertReceiver, id: string, message: AlertMessage) => Promise<Attempt>;
 
 export interface DeliveriesOptions {
-  store: Pick<Store, 'write' | 'deliveries'>;
+  store: Pick<AlertsStore, 'write' | 'deliveries'>;
   clock: Clock;
   logger: Logger;
   random: () => number;

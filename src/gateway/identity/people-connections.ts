@@ -1,14 +1,15 @@
 /** The live connections of people: who is here, and when they were seen. */
+
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
-import type { Store } from '../store.ts';
-import type { SessionPeer } from './sessions.ts';
+import type { SessionPeer } from '../nodes/sessions.ts';
+import type { IdentityStore } from './people-table.ts';
 
 /** What is needed of an SSH connection here. */
 export type PersonPeer = Pick<SessionPeer, 'id' | 'remoteAddress' | 'closed'>;
 
 export interface PeopleConnectionsOptions {
-  store: Store;
+  store: IdentityStore;
   clock: Clock;
   logger: Logger;
 }

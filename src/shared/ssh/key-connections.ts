@@ -1,5 +1,5 @@
 /** The connections of each key: what they take together is bounded, and when the key ends they end at once, all of them. */
-import type { Sharing } from '../../shared/ssh/harden-connection.ts';
+import type { Sharing } from './harden-connection.ts';
 
 export interface KeyConnection extends Sharing {
   /** Ends it at once: nothing that the peer has sent is heard any more. The first reason stays. */
