@@ -189,7 +189,8 @@ test('what did not wait for the disk outlives a process that is killed', async (
   const script = `
     const { openDatabase } = await import(${JSON.stringify(path.join(source, 'database.ts'))});
     const { GroupCommit } = await import(${JSON.stringify(path.join(source, 'group-commit.ts'))});
-    const database = openDatabase(${JSON.stringify(file)}, []);
+    const { MIGRATIONS } = await import(${JSON.stringify(path.join(source, '../migrations.ts'))});
+    const database = openDatabase(${JSON.stringify(file)}, MIGRATIONS);
     await new GroupCommit(database).writeSoon(() => database.exec('INSERT INTO t (n) VALUES (9)'));
     process.kill(process.pid, 'SIGKILL');`;
   const killed = spawnSync(process.execPath, ['--input-type=module', '-e', script], { timeout: 60_000 });
