@@ -56,11 +56,11 @@ const ENTRIES = ['bin.ts', 'node/shim/main.ts'];
 /** Third-party packages with a wide surface, and the only places that know them. */
 const WRAPPED: Record<string, readonly string[]> = {
   ssh2: ['shared/ssh/', 'gateway/ssh/'],
-  'better-sqlite3': ['gateway/store/', 'node/runner/journal.ts', 'shared/process-lock.ts', 'shared/sqlite-error.ts'],
+  'better-sqlite3': ['gateway/store/', 'node/runner/journal.ts', 'shared/sqlite.ts'],
   execa: ['node/process/', 'node/runner/', 'node/shim/spawn.ts'],
   systeminformation: ['node/metrics/'],
   'p-queue': ['gateway/bus/'],
-  tweetnacl: ['shared/identity.ts'],
+  tweetnacl: ['shared/ssh/identity.ts'],
   jose: ['gateway/identity/', 'node/api/verify-ticket.ts'],
   pino: ['shared/log.ts'],
   yaml: ['shared/config.ts'],

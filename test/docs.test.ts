@@ -8,8 +8,7 @@ import { gatewayConfigSchema, resolveGatewayConfig } from '../src/gateway/config
 import { nodeConfigSchema, resolveNodeConfig } from '../src/node/config.ts';
 import { FLEET_VERSION } from '../src/protocol/version.ts';
 import { readConfigFile } from '../src/shared/config.ts';
-import { ERROR_CODES, type ErrorCode } from '../src/shared/errors.ts';
-import { httpStatusOf } from '../src/shared/http/http-status.ts';
+import { ERROR_CODES, type ErrorCode, httpStatusOf } from '../src/shared/errors.ts';
 import { tempFolder } from './support/temp-folder.ts';
 
 const ROOT = path.join(import.meta.dirname, '..');

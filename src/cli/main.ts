@@ -2,8 +2,8 @@
 import path from 'node:path';
 import type { GatewayTransport } from '../client/gateway-transport.ts';
 import { FleetError } from '../shared/errors.ts';
-import { explainHomeFault } from '../shared/home-owner.ts';
-import { REPLACEMENT } from '../shared/os-bytes.ts';
+import { explainHomeFault } from '../shared/private-file.ts';
+import { REPLACEMENT } from '../shared/text.ts';
 import { parseCommandLine } from './args/parse-command-line.ts';
 import { scanArgs } from './args/scan-args.ts';
 import { requireExactText } from './args/values.ts';

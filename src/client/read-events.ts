@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 import type { JobEvent } from '../protocol/job-messages.ts';
 import type { Clock } from '../shared/clock.ts';
 import { FleetError } from '../shared/errors.ts';
-import { isTooDeep, stripControl } from '../shared/strip-control.ts';
+import { isTooDeep, stripControl } from '../shared/text.ts';
 
 /** The gateway says `ping` every 10 s; after three of them were missed it is taken for dead, ms. */
 export const SILENCE_DEADLINE_MS = 35_000;

@@ -1,6 +1,6 @@
 /** Schemas of values from another machine, each with a limit: what has none can fill a memory, a disk or a screen. */
 import { z } from 'zod';
-import { harmlessLine, stripControl } from '../shared/strip-control.ts';
+import { harmlessLine, stripControl } from '../shared/text.ts';
 
 /** Longest sentence that is read at all, UTF-16 units; what is longer than it may be is cut, not refused. */
 const MAX_SENTENCE_LENGTH = 256 * 1024;

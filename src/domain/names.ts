@@ -1,6 +1,6 @@
 /** What nodes and labels may be called, and how a name is made out of whatever a machine calls itself. */
 import { z } from 'zod';
-import { describeForeign } from '../shared/pasted.ts';
+import { describeForeign } from '../shared/text.ts';
 import { boundedRecord } from './bounded.ts';
 
 /** Most labels of one node, and of one change of them. */

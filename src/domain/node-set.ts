@@ -3,7 +3,7 @@
  * Syntax as in nodeset(1) of ClusterShell: `[1-3,7]`, padding `[01-10]`, steps `[1-9/2]`, several brackets `r[1-2]n[1-4]`.
  */
 import { FleetError } from '../shared/errors.ts';
-import { describeCharacter } from '../shared/pasted.ts';
+import { describeCharacter } from '../shared/text.ts';
 import { compareNatural } from './natural-order.ts';
 
 /** Most names that one node set may expand to. */

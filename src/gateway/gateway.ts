@@ -6,16 +6,17 @@ import { FLEET_VERSION } from '../protocol/version.ts';
 import type { GatewayView, ReloadView } from '../protocol/views.ts';
 import type { Address } from '../shared/address.ts';
 import type { Clock } from '../shared/clock.ts';
-import { DescriptorWatch } from '../shared/descriptors.ts';
+import { watchDescriptors } from '../shared/descriptors.ts';
 import { FleetError } from '../shared/errors.ts';
 import type { GatewayPaths } from '../shared/home.ts';
 import type { App } from '../shared/http/fastify-app.ts';
-import { StreamAcceptor } from '../shared/http/stream-server.ts';
+import { StreamAcceptor } from '../shared/http/streams.ts';
 import { Lifecycle } from '../shared/lifecycle.ts';
 import type { Logger } from '../shared/logger.ts';
-import { readPrivateFile, writePrivateFile } from '../shared/private-file.ts';
+import { readPrivateFile } from '../shared/private-file.ts';
 import { KeyConnections } from '../shared/ssh/key-connections.ts';
 import { formatFingerprint, parseOpenSshPrivateKey, sshPublicKeyBlob } from '../shared/ssh/ssh-key.ts';
+import { writePrivateFile } from '../shared/write-file.ts';
 import { addAdminRoutes } from './api/admin-routes.ts';
 import { addAlertRoutes } from './api/alert-routes.ts';
 import { createApi } from './api/api.ts';
@@ -63,7 +64,7 @@ import { handlersFor } from './ssh/access.ts';
 import { affordableSshLimits } from './ssh/ssh-config.ts';
 import { SshServer } from './ssh/ssh-server.ts';
 import { openDatabase } from './store/database.ts';
-import { DatabaseWatch } from './store/database-watch.ts';
+import { watchDatabase } from './store/database-watch.ts';
 import { Store } from './store.ts';
 
 export interface GatewayDependencies {
@@ -137,19 +138,17 @@ export class Gateway {
     });
     this.#life.opened(() => store.close());
     if (store.audit.damage !== undefined) {
-      logger.error(
-        { found: store.audit.damage },
-        'the audit log was changed while no gateway ran: see fleet audit verify',
-      );
+      const found = store.audit.damage;
+      logger.error({ found }, 'the audit log was changed while no gateway ran: see fleet audit verify');
     }
     await store.write(() => store.audit.noteStart({ version: FLEET_VERSION, pid: process.pid }));
-    const descriptors = new DescriptorWatch({ clock, logger });
+    const descriptors = watchDescriptors({ clock, logger });
     const ages = new ClockGuard({ store, clock, logger, onStep: (byMs) => keys.clockStepped(byMs) });
     this.#life.opened(() => ages.close());
     await ages.start();
-    const databaseWatch = new DatabaseWatch({ file: paths.database, clock, logger });
+    const databaseWatch = watchDatabase({ file: paths.database, clock, logger });
     const readFaults = (): string[] =>
-      [databaseWatch.fault, descriptors.fault, monitor.storageFault].filter((fault) => fault !== null);
+      [...databaseWatch.faults, ...descriptors.faults, monitor.storageFault].filter((fault) => fault !== null);
     const refusals = new Refusals({ store, clock, logger });
     this.#life.opened(() => refusals.close());
     await store.write(() => {

@@ -7,13 +7,12 @@ import { requireDescriptors } from '../shared/descriptors.ts';
 import { FleetError } from '../shared/errors.ts';
 import { configPath, gatewayPaths } from '../shared/home.ts';
 import { claimForMachine } from '../shared/home-machine.ts';
-import { assertOwnHome } from '../shared/home-owner.ts';
 import { closeAll, startUnlessAborted } from '../shared/lifecycle.ts';
 import { openLog } from '../shared/log.ts';
 import type { Logger } from '../shared/logger.ts';
 import { closeInheritedFiles, loginEnvironment, ownAccount } from '../shared/login-environment.ts';
-import { assertPrivateContents, ensurePrivateFolder } from '../shared/private-file.ts';
-import { acquireProcessLock } from '../shared/process-lock.ts';
+import { assertOwnHome, assertPrivateContents, ensurePrivateFolder } from '../shared/private-file.ts';
+import { acquireProcessLock } from '../shared/sqlite.ts';
 import { type GatewayConfig, resolveGatewayConfig } from './config.ts';
 import { Gateway } from './gateway.ts';
 

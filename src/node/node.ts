@@ -1,15 +1,15 @@
 /** The node: wires the runner, the metrics and the tunnel together, and takes them down in order. */
-import type { Heartbeat } from '../protocol/heartbeat.ts';
-import { boundFaults } from '../protocol/heartbeat.ts';
+import { boundFaults, type Heartbeat } from '../protocol/heartbeat.ts';
 import type { NodeStatusView } from '../protocol/node-control.ts';
 import type { InviteCode } from '../protocol/pairing.ts';
 import { FLEET_VERSION } from '../protocol/version.ts';
 import { type Address, formatAddress } from '../shared/address.ts';
 import { type Clock, StepDetector } from '../shared/clock.ts';
-import { DescriptorWatch } from '../shared/descriptors.ts';
+import { watchDescriptors } from '../shared/descriptors.ts';
 import { FleetError, toFleetError } from '../shared/errors.ts';
+import type { FaultWatch } from '../shared/fault-watch.ts';
 import type { NodePaths } from '../shared/home.ts';
-import { StreamAcceptor } from '../shared/http/stream-server.ts';
+import { StreamAcceptor } from '../shared/http/streams.ts';
 import { Lifecycle } from '../shared/lifecycle.ts';
 import type { Logger } from '../shared/logger.ts';
 import { loginEnvironment, loginShell, ownAccount } from '../shared/login-environment.ts';
@@ -61,7 +61,7 @@ export class FleetNode {
   readonly #gatewayClock: GatewayClock;
   readonly #metrics: Metrics;
   readonly #startedAt: number;
-  readonly #descriptors: DescriptorWatch;
+  readonly #descriptors: FaultWatch;
   readonly #life: Lifecycle;
   #tunnel: Tunnel | undefined;
   #runner: Runner | undefined;
@@ -74,7 +74,7 @@ export class FleetNode {
     this.#gatewayClock = new GatewayClock(options.clock);
     this.#metrics = createMetrics({ clock: options.clock, logger: options.logger });
     this.#startedAt = options.clock.now();
-    this.#descriptors = new DescriptorWatch(options);
+    this.#descriptors = watchDescriptors(options);
   }
 
   /** Resolves when the gateway has accepted the first heartbeat. On failure everything that was begun is taken down again. */

@@ -7,7 +7,7 @@
  */
 import { z } from 'zod';
 import { amount, milliseconds, timeMs, word } from '../domain/bounded.ts';
-import { cutText, stripControl } from '../shared/strip-control.ts';
+import { cutText, stripControl } from '../shared/text.ts';
 
 /** Most filesystems in one heartbeat; a node with more sends the fullest. */
 export const MAX_HEARTBEAT_DISKS = 64;

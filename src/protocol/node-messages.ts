@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { boundedRecord, milliseconds, timeMs, word } from '../domain/bounded.ts';
 import { labelsSchema, nodeNameSchema } from '../domain/names.ts';
-import { stripControl } from '../shared/strip-control.ts';
+import { stripControl } from '../shared/text.ts';
 import { heartbeatSchema } from './heartbeat.ts';
 import { NONCE_BYTES } from './pairing.ts';
 import { ROLES } from './roles.ts';

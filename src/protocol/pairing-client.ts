@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Labels } from '../domain/names.ts';
 import { FleetError } from '../shared/errors.ts';
-import type { OwnIdentity } from '../shared/identity.ts';
+import type { OwnIdentity } from '../shared/ssh/identity.ts';
 import type {
   NodeFacts,
   PairChallengeAnswer,

@@ -8,7 +8,7 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { normalizeBase32 } from '../shared/base32.ts';
 import { FleetError } from '../shared/errors.ts';
-import { describeForeign, trimPasted } from '../shared/pasted.ts';
+import { describeForeign, trimPasted } from '../shared/text.ts';
 import { lengthPrefixed } from './length-prefixed.ts';
 
 const PURPOSE = 'fleet-pair-v1';

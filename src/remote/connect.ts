@@ -4,11 +4,11 @@ import { GATEWAY_API } from '../domain/limits.ts';
 import { formatAddress } from '../shared/address.ts';
 import type { Clock } from '../shared/clock.ts';
 import { FleetError, toFleetError } from '../shared/errors.ts';
-import { createStreamAgent } from '../shared/http/stream-agent.ts';
+import { createStreamAgent } from '../shared/http/streams.ts';
 import { silentLogger } from '../shared/logger.ts';
-import { shellQuote } from '../shared/pasted.ts';
 import { connectSsh, type SshConnection } from '../shared/ssh/ssh-connection.ts';
 import { formatFingerprint } from '../shared/ssh/ssh-key.ts';
+import { shellQuote } from '../shared/text.ts';
 import type { Login } from './logins.ts';
 import type { GatewayTarget } from './target.ts';
 

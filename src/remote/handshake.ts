@@ -9,7 +9,7 @@ import type { Address } from '../shared/address.ts';
 import type { Clock } from '../shared/clock.ts';
 import { FleetError } from '../shared/errors.ts';
 import { requestJson } from '../shared/http/request.ts';
-import type { OwnIdentity } from '../shared/identity.ts';
+import type { OwnIdentity } from '../shared/ssh/identity.ts';
 import type { GatewayConnection } from './connect.ts';
 import type { Login } from './logins.ts';
 

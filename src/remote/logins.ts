@@ -9,7 +9,8 @@ import { PERSON_ROLES, type PersonRole } from '../protocol/roles.ts';
 import { type Address, formatAddress } from '../shared/address.ts';
 import { FleetError, systemErrorCode } from '../shared/errors.ts';
 import { type PersonPaths, personPaths } from '../shared/home.ts';
-import { ensurePrivateFolder, readPrivateFile, writePrivateFile } from '../shared/private-file.ts';
+import { ensurePrivateFolder, readPrivateFile } from '../shared/private-file.ts';
+import { writePrivateFile } from '../shared/write-file.ts';
 
 export interface Login {
   version: 1;

@@ -2,7 +2,7 @@
 import { DEFAULT_GATEWAY_PORT } from '../domain/limits.ts';
 import { type Address, parseDialAddress } from '../shared/address.ts';
 import { FleetError } from '../shared/errors.ts';
-import { describeForeign, trimPasted } from '../shared/pasted.ts';
+import { describeForeign, trimPasted } from '../shared/text.ts';
 
 /** The key alone decides who somebody is; the name goes into the gateway's debug log. */
 const DEFAULT_USER = 'fleet';

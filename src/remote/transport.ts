@@ -6,8 +6,8 @@ import type { Clock } from '../shared/clock.ts';
 import { FleetError } from '../shared/errors.ts';
 import { personPaths } from '../shared/home.ts';
 import type { AnsweringPeer } from '../shared/http/request.ts';
-import { shellQuote } from '../shared/pasted.ts';
 import { readPrivateFile } from '../shared/private-file.ts';
+import { shellQuote } from '../shared/text.ts';
 import { checkHostKey, connect, type GatewayConnection } from './connect.ts';
 import { type Login, Logins } from './logins.ts';
 import type { GatewayTarget } from './target.ts';
@@ -92,7 +92,7 @@ export class RemoteTransport {
     // Twice a day; not worth loading for every command.
     const [{ handshake }, { loadOrCreateIdentity }] = await Promise.all([
       import('./handshake.ts'),
-      import('../shared/identity.ts'),
+      import('../shared/ssh/identity.ts'),
     ]);
     const identity = loadOrCreateIdentity(personPaths(home).key, this.#login.name);
     const { address } = target;

@@ -1,7 +1,7 @@
 /** Network addresses as people type them. */
 import { isIPv6 } from 'node:net';
 import { FleetError } from './errors.ts';
-import { describeForeign, trimPasted } from './pasted.ts';
+import { describeForeign, trimPasted } from './text.ts';
 
 export interface Address {
   host: string;

@@ -1,4 +1,4 @@
-/** Time as a dependency, so that tests turn the clock instead of sleeping; and a detector for wall clocks that are set. */
+/** Time as a dependency, so that tests turn the clock instead of sleeping; periodic work; and detection of wall clocks that are set. */
 import os from 'node:os';
 
 export interface Timer {
@@ -6,17 +6,17 @@ export interface Timer {
 }
 
 export interface Clock {
-  /** Wall clock, milliseconds since the Unix epoch. May jump. */
+  /** Wall clock, ms since the Unix epoch. May jump. */
   now(): number;
-  /** Monotonic milliseconds; only differences mean anything. Stands still while the machine sleeps on Linux. */
+  /** Monotonic ms; only differences mean anything. On Linux it stands still while the machine sleeps. */
   monotonic(): number;
-  /** Milliseconds since the machine's start, its sleep included; where absent, {@link monotonic} is as good as it gets. */
+  /** Ms since the machine booted, sleep included; {@link monotonic} is the fallback. */
   uptime?(): number;
-  /** Calls `callback` once after `delayMs`. The timer does not keep the process alive if `unref` is set. */
+  /** Calls `callback` once after `delayMs`. With `unref`, the timer does not keep the process alive. */
   after(delayMs: number, callback: () => void, options?: { unref?: boolean }): Timer;
 }
 
-/** setTimeout fires at once when it is given more (nodejs.org/api/timers.html), ms: 24.8 days. */
+/** Longest delay of setTimeout, which fires at once when given more (nodejs.org/api/timers.html), ms: 24.8 days. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 export const systemClock: Clock = {
@@ -35,7 +35,7 @@ export const systemClock: Clock = {
   },
 };
 
-/** Resolves after `delayMs`, or at once when `signal` aborts; never rejects, so look at `signal.aborted` afterwards. */
+/** Resolves after `delayMs`, or at once when `signal` aborts; never rejects, so check `signal.aborted` afterwards. */
 export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal?.aborted) return resolve();
@@ -49,12 +49,64 @@ export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Prom
   });
 }
 
-/** Between two looks, ms. */
-const LOOK_INTERVAL_MS = 2_000;
+export interface PeriodicOptions {
+  /** Resolves with the pause before the next step, ms. */
+  step(): Promise<number>;
+  onFailure(error: unknown): void;
+  /** Pause after a step that failed, ms. */
+  retryMs: number;
+  clock: Clock;
+}
+
+/** Repeats a step, never two at once; `close` waits for the one in progress. */
+export class Periodic {
+  readonly #options: PeriodicOptions;
+  #timer: Timer | undefined;
+  #running: Promise<void> = Promise.resolve();
+  #closed = false;
+
+  constructor(options: PeriodicOptions) {
+    this.#options = options;
+  }
+
+  /** The first step comes after `delayMs`. */
+  start(delayMs: number): void {
+    if (this.#closed) return;
+    const next = (): void => {
+      this.#running = this.#step();
+    };
+    this.#timer = this.#options.clock.after(delayMs, next, { unref: true });
+  }
+
+  /** Idempotent. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#timer?.cancel();
+    await this.#running;
+  }
+
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
+  async #step(): Promise<void> {
+    const { step, onFailure, retryMs } = this.#options;
+    let pauseMs = retryMs;
+    try {
+      pauseMs = await step();
+    } catch (error) {
+      onFailure(error);
+    }
+    this.start(pauseMs);
+  }
+}
+
+/** Interval between checks of the wall clock, ms. */
+const CHECK_INTERVAL_MS = 2_000;
 /** A difference that neither a scheduling delay nor a slewed clock explains, ms. */
 const STEP_MS = 10_000;
 
-/** Notices steps of the wall clock against a clock that only counts on: {@link Clock.monotonic} also shows that the machine slept. */
+/** Detects steps of the wall clock against a clock that only counts on; {@link Clock.monotonic} also shows that the machine slept. */
 export class StepDetector {
   readonly #clock: Clock;
   readonly #onStep: (byMs: number) => void;
@@ -77,7 +129,7 @@ export class StepDetector {
     this.#timer?.cancel();
   }
 
-  /** At once; for those who are about to rely on the wall clock. */
+  /** Checks now; for code about to rely on the wall clock. */
   look(): void {
     const offset = this.#clock.now() - this.#counted();
     const byMs = offset - this.#offset;
@@ -86,10 +138,10 @@ export class StepDetector {
   }
 
   #arm(): void {
-    const look = (): void => {
+    const check = (): void => {
       this.#arm();
       this.look();
     };
-    this.#timer = this.#clock.after(LOOK_INTERVAL_MS, look, { unref: true });
+    this.#timer = this.#clock.after(CHECK_INTERVAL_MS, check, { unref: true });
   }
 }

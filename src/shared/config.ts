@@ -5,8 +5,7 @@ import { z } from 'zod';
 import { parseAddress, parseDialAddress } from './address.ts';
 import { parseDuration } from './duration.ts';
 import { FleetError, systemErrorCode, toFleetError } from './errors.ts';
-import { describeBadByte } from './os-bytes.ts';
-import { trimPasted } from './pasted.ts';
+import { describeBadByte, trimPasted } from './text.ts';
 
 /** Sections that a config file may have. */
 export const CONFIG_SECTIONS = ['gateway', 'node'] as const;

@@ -1,77 +1,72 @@
-/** The one error type of fleet and the catalogue of its codes: every failure that a person or a script can see is named here. */
+/** fleet's one error type, and the catalogue of its codes: every failure that a person or script can see has one. */
 
-/** What each code means. docs/errors.md lists the same codes; a test keeps both equal. */
-export const ERROR_CODES = {
+/** Meaning, HTTP status (500 for what only a bug or this machine can cause), and whether the same request may succeed later. */
+const CATALOGUE = {
   // The caller's mistake.
-  usage: 'the command line or the request is wrong',
-  bad_request: 'a request that the other side cannot read',
-  bad_selector: 'a selector that cannot be parsed',
-  not_found: 'no node, job, run or invite has that name or id',
-  ambiguous: 'a name or the beginning of an id that fits more than one',
-  no_such_agent: 'the node has no agent of that name',
-  conflict: 'what was asked contradicts what is already there',
-  storage_conflict: 'the database refuses what contradicts what it holds',
-  name_taken: 'another node or person has that name',
-  too_large: 'a message or file is over its limit',
+  usage: ['invalid command line or request', 400],
+  bad_request: ['the request cannot be read', 400],
+  bad_selector: ['the selector cannot be parsed', 400],
+  not_found: ['no such node, job, run, invite, …', 404],
+  ambiguous: ['the name or id prefix matches more than one thing', 409],
+  no_such_agent: ['the node has no such agent', 404],
+  conflict: ['the request conflicts with the current state', 409],
+  storage_conflict: ['the database rejected conflicting data', 409],
+  name_taken: ['another node or person has this name', 409],
+  too_large: ['a message or file exceeds its limit', 413],
   // Configuration: do not retry.
-  config_invalid: 'a configuration file or value is wrong',
-  database_missing: 'the gateway has keys but no database',
-  storage_corrupt: 'a database is damaged',
-  home_foreign: 'the home folder belongs to another user or machine',
-  home_insecure: 'a secret file or the home folder can be read by others',
-  host_key_changed: 'the gateway shows another host key than the pinned one',
-  gateway_not_proven: 'the gateway could not prove that it made the invite',
-  wrong_gateway: 'this node is paired with another gateway',
-  protocol_unsupported: 'the two sides speak no common protocol version',
+  config_invalid: ['invalid configuration file or value', 400],
+  database_missing: ['the gateway has keys but no database', 500],
+  storage_corrupt: ['a database is damaged', 500],
+  home_foreign: ['the home folder belongs to another user or machine', 500],
+  home_insecure: ['other users can access a secret file or the home folder', 500],
+  host_key_changed: ["the gateway's host key differs from the pinned one", 500],
+  gateway_not_proven: ['the gateway could not prove that it issued the invite', 500],
+  wrong_gateway: ['this node is paired with another gateway', 500],
+  protocol_unsupported: ['the two sides have no protocol version in common', 426],
   // Refused for good.
-  forbidden: 'this key may not do that',
-  policy_denied: "the node's own policy refuses it",
-  key_revoked: 'the key was revoked on the gateway',
-  invite_invalid: 'the invite is unknown, expired, spent or the code is mistyped',
-  not_paired: 'the key is not known to the gateway',
-  pairing_rejected: 'an operator turned the pending node away',
-  // May pass by itself.
-  token_invalid: 'the token is missing, expired or bound to another key',
-  gateway_unreachable: 'the gateway does not answer',
-  node_offline: 'the node has no live tunnel',
-  channel_open_failed: 'the other side refused or never answered a channel open',
-  connection_lost: 'the connection ended in the middle',
-  busy: 'a limit is reached; try again later',
-  timeout: 'no answer within the deadline',
-  already_running: 'another process of this home holds the lock',
-  not_running: 'nothing runs that could be asked',
-  storage_busy: 'another process keeps the database locked',
-  storage_failed: 'the disk refused to store (full, read-only or broken)',
-  internal: 'a defect in fleet',
-} as const;
+  forbidden: ['permission denied', 403],
+  policy_denied: ["denied by the node's own policy", 403],
+  key_revoked: ['the gateway has revoked this key', 403],
+  invite_invalid: ['the invite code is unknown, expired, used up or mistyped', 403],
+  not_paired: ['the gateway does not know this key', 403],
+  pairing_rejected: ['an operator rejected the pairing', 403],
+  // May succeed later.
+  token_invalid: ['the token is missing, expired or bound to another key', 401, 'retryable'],
+  gateway_unreachable: ['the gateway cannot be reached', 500, 'retryable'],
+  node_offline: ['the node is offline', 503, 'retryable'],
+  channel_open_failed: ['the other side refused to open a channel', 503, 'retryable'],
+  connection_lost: ['the connection was lost', 503, 'retryable'],
+  busy: ['a limit is reached; try again later', 429, 'retryable'],
+  timeout: ['no answer before the deadline', 504, 'retryable'],
+  already_running: ['another process of this home holds the lock', 500],
+  not_running: ['the process to ask is not running', 503],
+  storage_busy: ['another process has locked the database', 503, 'retryable'],
+  storage_failed: ['the disk is full, read-only or broken', 507, 'retryable'],
+  internal: ['a bug in fleet', 500, 'retryable'],
+} as const satisfies Record<string, readonly [meaning: string, httpStatus: number, retryable?: 'retryable']>;
 
-export type ErrorCode = keyof typeof ERROR_CODES;
+export type ErrorCode = keyof typeof CATALOGUE;
 
-const RETRYABLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  'token_invalid',
-  'gateway_unreachable',
-  'node_offline',
-  'channel_open_failed',
-  'connection_lost',
-  'busy',
-  'timeout',
-  'storage_busy',
-  'storage_failed',
-  'internal',
-]);
+/** The meaning of each code, as listed in docs/errors.md. */
+export const ERROR_CODES = Object.fromEntries(
+  Object.entries(CATALOGUE).map(([code, [meaning]]) => [code, meaning]),
+) as Record<ErrorCode, string>;
+
+export function httpStatusOf(code: ErrorCode): number {
+  return CATALOGUE[code][1];
+}
 
 export interface FleetErrorOptions {
-  /** What the person should do next; one sentence. */
+  /** What to do next; one sentence. */
   hint?: string | undefined;
   cause?: unknown;
   /** Facts for logs and JSON, never secrets. */
   facts?: Record<string, unknown> | undefined;
 }
 
-/** The same in every copy of this module: the bundles of the CLI, the gateway and the node each have their own. */
+/** Shared by all copies of this module: each bundle has its own. */
 const BRAND = Symbol.for('fleet.FleetError');
 
-/** A failure with a stable `code`, words for a person, and a hint at the next step. */
 export class FleetError extends Error {
   static override [Symbol.hasInstance](value: unknown): boolean {
     return typeof value === 'object' && value !== null && BRAND in value;
@@ -91,18 +86,17 @@ export class FleetError extends Error {
     this.facts = options.facts;
   }
 
-  /** Whether the same request may succeed later without anybody changing anything. */
   get retryable(): boolean {
-    return RETRYABLE.has(this.code);
+    return CATALOGUE[this.code].length === 3;
   }
 
-  /** The JSON that goes over the API and out of `--json`. */
+  /** As sent over the API and printed by `--json`. */
   toJSON(): { code: ErrorCode; message: string; hint?: string } {
     return { code: this.code, message: this.message, ...(this.hint === undefined ? {} : { hint: this.hint }) };
   }
 }
 
-/** What to do when no file descriptor is left: whatever was tried is not to blame, and works again once there are some. */
+/** Hints for when the process or the machine is out of file descriptors, whatever was attempted. */
 const EXHAUSTION: Record<string, string> = {
   EMFILE:
     'This process has too many open files: raise its limit (ulimit -n 4096, or LimitNOFILE=4096 in its systemd unit).',
@@ -117,22 +111,22 @@ function exhaustionIn(cause: unknown): string | undefined {
   return undefined;
 }
 
-/** Any thrown value as a FleetError; what fleet did not throw itself becomes `internal`, with the original as cause. */
+/** Any thrown value as a FleetError; a foreign one becomes the cause of an `internal`. */
 export function toFleetError(error: unknown): FleetError {
   if (error instanceof FleetError) return error;
   const message = error instanceof Error ? error.message : String(error);
   return new FleetError('internal', message, { cause: error });
 }
 
-/** The `code` of a Node.js system error (`ENOENT`, `ECONNREFUSED`, …), if it is one. */
+/** The `code` of a Node.js system error, such as `ENOENT`. */
 export function systemErrorCode(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
   return typeof error.code === 'string' ? error.code : undefined;
 }
 
 /**
- * Whether connecting to a Unix socket failed because no process listens there: it has no file, the file was left by a
- * process that is gone, or the process ended while we were in its queue (Linux, unix_release_sock: ECONNRESET).
+ * Whether connecting to a Unix socket failed because no process listens: the file is missing, a dead process left it behind, or the
+ * listener ended while we were in its queue (Linux, unix_release_sock: ECONNRESET).
  */
 export function isNobodyListening(error: unknown): boolean {
   const code = systemErrorCode(error);

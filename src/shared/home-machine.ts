@@ -4,7 +4,8 @@ import { createHmac } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import os from 'node:os';
 import { FleetError } from './errors.ts';
-import { readPrivateFile, writePrivateFile } from './private-file.ts';
+import { readPrivateFile } from './private-file.ts';
+import { writePrivateFile } from './write-file.ts';
 
 /** An id of systemd that is made at each boot, because /etc cannot be written (machine-id(5)): it says nothing about the machine. */
 const TRANSIENT_MACHINE_ID = '/run/machine-id';

@@ -1,28 +1,25 @@
-/** pino, set up once: JSON lines into the home's log file, one readable line an event on stderr for whoever watches. */
+/** pino, set up once: JSON lines into a log file of bounded size, readable lines on stderr for somebody at a terminal. */
+import { closeSync, existsSync, fstatSync, openSync, renameSync, writeSync } from 'node:fs';
 import pino, { symbols } from 'pino';
-import { LogFile } from './log-file.ts';
-import { boundLogLine, formatLogLine } from './log-line.ts';
-import type { Logger } from './logger.ts';
+import { systemErrorCode } from './errors.ts';
+import { boundLogLine, formatLogLine, type Logger } from './logger.ts';
+
+/** At this size the file becomes `.1` and a new one is begun, bytes. */
+const DEFAULT_MAX_BYTES = 10 * 1024 * 1024;
+/** Fields that never reach a log, at the top or one level deeper. Not `code`: errors have one. */
+const SECRET_FIELDS = ['token', 'inviteCode', 'secret', 'privateKey', 'authorization', 'env', 'ticket'];
+/** pino's number for this level; from here on, lines are written at once. */
+const WARN = 40;
+const NEWLINE = 0x0a;
 
 export interface LogOptions {
   file: string;
   level: 'debug' | 'info' | 'warn' | 'error';
-  /** Where the readable copy goes; undefined for none. */
+  /** Gets the readable copy. */
   console?: { write(text: string): unknown } | undefined;
 }
 
-/** Fields that never reach a log, among the facts or one level deeper. `code` is none of them: it is the code of an error. */
-const SECRET_FIELDS = ['token', 'inviteCode', 'secret', 'privateKey', 'authorization', 'env', 'ticket'];
-
-/** pino's number of it; what is at least as bad is in the file at once. */
-const WARN = 40;
-
-export interface OpenLog {
-  logger: Logger;
-  close(): void;
-}
-
-export function openLog(options: LogOptions): OpenLog {
+export function openLog(options: LogOptions): { logger: Logger; close(): void } {
   const file = new LogFile(options.file);
   let waiting: string[] = [];
   const flush = (): void => {
@@ -37,7 +34,7 @@ export function openLog(options: LogOptions): OpenLog {
     [symbols.needsMetadataGsym]: true as const,
     lastLevel: 0,
     write(line: string): void {
-      // One system call for all lines of a tick: a busy gateway spends a tenth of a submission on its line otherwise.
+      // One system call for all lines of a tick: otherwise a busy gateway spends a tenth of each submission on its line.
       if (waiting.length === 0) setImmediate(flush);
       waiting.push(boundLogLine(line));
       if (destination.lastLevel >= WARN) flush();
@@ -58,4 +55,66 @@ export function openLog(options: LogOptions): OpenLog {
     file.close();
   };
   return { logger, close };
+}
+
+/** A pino destination: one file and its predecessor. A full disk loses log lines (and counts them), never the process. */
+export class LogFile {
+  readonly #file: string;
+  readonly #maxBytes: number;
+  #descriptor: number;
+  #bytes: number;
+  /** Whether a full disk took only the beginning of the last line. */
+  #isTorn = false;
+  #lostLines = 0;
+  #closed = false;
+
+  constructor(file: string, maxBytes = DEFAULT_MAX_BYTES) {
+    this.#file = file;
+    this.#maxBytes = maxBytes;
+    this.#descriptor = openSync(file, 'a', 0o600);
+    this.#bytes = fstatSync(this.#descriptor).size;
+  }
+
+  /** One line or several. */
+  write(lines: string): void {
+    try {
+      // The descriptor's number may belong to another file by now.
+      if (this.#closed) throw new Error('the log is closed');
+      if (this.#bytes >= this.#maxBytes) this.#rotate();
+      const bytes = Buffer.from(this.#isTorn ? `\n${lines}` : lines);
+      const written = writeSync(this.#descriptor, bytes);
+      this.#bytes += written;
+      if (written > 0) this.#isTorn = bytes[written - 1] !== NEWLINE;
+      this.#lostLines += bytes.subarray(written).filter((byte) => byte === NEWLINE).length;
+    } catch {
+      this.#lostLines += lines.split('\n').length - 1;
+    }
+  }
+
+  get lostLines(): number {
+    return this.#lostLines;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    closeSync(this.#descriptor);
+  }
+
+  #rotate(): void {
+    let next: number;
+    try {
+      // It may have been moved by hand, or by a rotation that could not open the next file.
+      if (existsSync(this.#file)) renameSync(this.#file, `${this.#file}.1`);
+      next = openSync(this.#file, 'a', 0o600);
+    } catch (error) {
+      // Without a descriptor for the next file, continue with this one until the next line.
+      if (['EMFILE', 'ENFILE'].includes(systemErrorCode(error) ?? '')) return;
+      throw error;
+    }
+    closeSync(this.#descriptor);
+    this.#descriptor = next;
+    this.#bytes = 0;
+    this.#isTorn = false;
+  }
 }

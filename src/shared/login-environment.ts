@@ -5,7 +5,7 @@
 import { accessSync, closeSync, constants, readdirSync, readFileSync, statSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { REPLACEMENT } from './os-bytes.ts';
+import { REPLACEMENT } from './text.ts';
 
 export interface UserAccount {
   name: string;

@@ -44,7 +44,11 @@ describe('file descriptors', { skip: !canLimit && 'needs root and prlimit(1)' },
         });
         const what = `${args.join(' ')} with ${count}: ${result.stderr}`;
         assert.equal(result.code, 78, what);
-        assert.match(result.stderr, /needs at least 64 open files, and may have \d+\n.*ulimit -n .*LimitNOFILE/, what);
+        assert.match(
+          result.stderr,
+          /needs at least 64 open files, but the limit is \d+\n.*ulimit -n .*LimitNOFILE/,
+          what,
+        );
       }
     }
   });

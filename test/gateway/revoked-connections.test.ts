@@ -8,7 +8,7 @@ import { GATEWAY_API } from '../../src/domain/limits.ts';
 import type { JobView } from '../../src/protocol/job-messages.ts';
 import { systemClock } from '../../src/shared/clock.ts';
 import { openRequest } from '../../src/shared/http/request.ts';
-import { createStreamAgent } from '../../src/shared/http/stream-agent.ts';
+import { createStreamAgent } from '../../src/shared/http/streams.ts';
 import { silentLogger } from '../../src/shared/logger.ts';
 import { connectSsh, type SshConnection } from '../../src/shared/ssh/ssh-connection.ts';
 import { beat, TestGateway, TestMachine } from '../node/tunnel/real-gateway.ts';

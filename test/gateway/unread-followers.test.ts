@@ -7,7 +7,7 @@ import type { SshPeer } from '../../src/gateway/ssh/ssh-peer.ts';
 import { encodeFrame, FRAME_TYPE } from '../../src/protocol/frames.ts';
 import type { JobView } from '../../src/protocol/job-messages.ts';
 import { openRequest } from '../../src/shared/http/request.ts';
-import { createStreamAgent } from '../../src/shared/http/stream-agent.ts';
+import { createStreamAgent } from '../../src/shared/http/streams.ts';
 import type { Sharing } from '../../src/shared/ssh/harden-connection.ts';
 import { encodeOpenSshPrivateKey } from '../../src/shared/ssh/ssh-key.ts';
 import { until } from '../support/deadline.ts';

@@ -11,7 +11,7 @@ import { encodeFrame, FRAME_TYPE, LOG_CONTENT_TYPE } from '../../src/protocol/fr
 import type { RunView } from '../../src/protocol/job-messages.ts';
 import { PROTOCOL_VERSION } from '../../src/protocol/version.ts';
 import type { FleetError } from '../../src/shared/errors.ts';
-import { createStreamAgent } from '../../src/shared/http/stream-agent.ts';
+import { createStreamAgent } from '../../src/shared/http/streams.ts';
 import { FACTS } from '../gateway/identity/fixtures.ts';
 import { beat, TestGateway } from '../node/tunnel/real-gateway.ts';
 import { until, within } from '../support/deadline.ts';

@@ -4,9 +4,9 @@ import path from 'node:path';
 import { test } from 'node:test';
 import {
   affordableConnections,
-  DescriptorWatch,
   descriptorLimit,
   requireDescriptors,
+  watchDescriptors,
 } from '../../src/shared/descriptors.ts';
 import { FleetError, toFleetError } from '../../src/shared/errors.ts';
 import { FakeClock } from '../support/fake-clock.ts';
@@ -18,7 +18,7 @@ function systemError(code: string): Error {
 test('too few are refused with what to do; how many there are is read', () => {
   assert.throws(() => requireDescriptors('a gateway', 63), {
     code: 'config_invalid',
-    message: 'a gateway needs at least 64 open files, and may have 63',
+    message: 'a gateway needs at least 64 open files, but the limit is 63',
     hint: /ulimit -n \d+.*LimitNOFILE=\d+/,
   });
   requireDescriptors('a gateway', 64);
@@ -53,21 +53,21 @@ test('the end of the descriptors is a fault and one line in the log, and so is t
   const probe = (): void => {
     if (code !== undefined) throw systemError(code);
   };
-  const watch = new DescriptorWatch({ clock, logger: { error: log, warn: log } as never, probe });
+  const watch = watchDescriptors({ clock, logger: { error: log, warn: log } as never, probe });
   watch.start();
   await clock.advance(20_000);
-  assert.deepEqual([watch.fault, lines], [null, []]);
+  assert.deepEqual([watch.faults, lines], [[], []]);
   for (const [next, expected] of [
     ['EMFILE', /EMFILE.*ulimit/],
     ['ENFILE', /ENFILE.*fs\.file-max/],
   ] as const) {
     code = next;
     await clock.advance(20_000);
-    assert.match(watch.fault ?? '', expected);
+    assert.match(watch.faults.join(), expected);
     assert.deepEqual(lines.splice(0), ['no file descriptors are left']);
     code = undefined;
     await clock.advance(5_000);
-    assert.deepEqual([watch.fault, lines.splice(0)], [null, ['there are file descriptors again']]);
+    assert.deepEqual([watch.faults, lines.splice(0)], [[], ['there are file descriptors again']]);
   }
   await watch.close();
   assert.equal(clock.pendingTimers, 0);

@@ -10,11 +10,11 @@ import {
   ERROR_CODES,
   type ErrorCode,
   FleetError,
+  httpStatusOf,
   isNobodyListening,
   systemErrorCode,
   toFleetError,
 } from '../../src/shared/errors.ts';
-import { httpStatusOf } from '../../src/shared/http/http-status.ts';
 
 test('JSON of an error is its code, its message and its hint, and nothing else', () => {
   const bare = new FleetError('busy', 'full', { facts: { secret: 1 }, cause: new Error('inner') });

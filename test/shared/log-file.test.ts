@@ -3,8 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, openSync, readFileSync, renameSync, rmdirSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { openLog } from '../../src/shared/log.ts';
-import { LogFile } from '../../src/shared/log-file.ts';
+import { LogFile, openLog } from '../../src/shared/log.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 
 test('keeps one predecessor, goes on where a former process stopped, mode 0600', (t) => {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { boundLogLine, formatLogLine } from '../../src/shared/log-line.ts';
-import { harmlessJson, harmlessLine, stripControl, stripControlInLines } from '../../src/shared/strip-control.ts';
+import { boundLogLine, formatLogLine } from '../../src/shared/logger.ts';
+import { harmlessJson, harmlessLine, stripControl, stripControlInLines } from '../../src/shared/text.ts';
 import { OBEYED, UNPRINTABLE } from '../support/hostile-answers.ts';
 
 test('time, level, message, facts, and the error', () => {

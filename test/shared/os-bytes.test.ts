@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { describeBadByte, escapeBytes } from '../../src/shared/os-bytes.ts';
+import { describeBadByte, escapeBytes } from '../../src/shared/text.ts';
 
 test('the first byte that is not UTF-8 is named by its value and its place', () => {
   const table: [string, string | undefined][] = [

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { describeForeign, shellQuote, trimPasted } from '../../src/shared/pasted.ts';
+import { describeForeign, shellQuote, trimPasted } from '../../src/shared/text.ts';
 
 test('blanks, line ends, marks without width and quotes around a text go; inside they stay', () => {
   for (const around of ['\r\n', '\ufeff', '\u00a0', '\u200b\u200e', '\t ', '“', '‘', '«', '"', '`', '\u2028', '\u3000'])

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Periodic } from '../../src/shared/periodic.ts';
+import { Periodic } from '../../src/shared/clock.ts';
 import { settle } from '../support/deadline.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 

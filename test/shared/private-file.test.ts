@@ -4,15 +4,14 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, 
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { FleetError } from '../../src/shared/errors.ts';
-import { assertOwner } from '../../src/shared/home-owner.ts';
 import {
+  assertOwner,
   assertPrivateContents,
   createPrivateFile,
   ensurePrivateFolder,
   readPrivateFile,
-  writeNewPrivateFile,
-  writePrivateFile,
 } from '../../src/shared/private-file.ts';
+import { writeNewPrivateFile, writePrivateFile } from '../../src/shared/write-file.ts';
 import { cleanUp, tempFolder } from '../support/temp-folder.ts';
 
 function mode(file: string): number {
@@ -135,7 +134,7 @@ test('no command is suggested that would change a folder of somebody else', (t) 
   const busy = tempFolder(t);
   mkdirSync(path.join(busy, 'documents'));
   chmodSync(busy, 0o755);
-  const elsewhere = { code: 'home_insecure', hint: /^It holds other things .* --home\.$/ };
+  const elsewhere = { code: 'home_insecure', hint: /^It contains files .* --home\.$/ };
   for (const folder of [busy, '/', '/usr', '/etc']) {
     if (statSync(folder).uid !== process.geteuid?.()) continue;
     assert.throws(() => ensurePrivateFolder(folder), elsewhere, folder);

@@ -4,13 +4,13 @@ import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { acquireProcessLock } from '../../src/shared/process-lock.ts';
+import { acquireProcessLock } from '../../src/shared/sqlite.ts';
 import { within } from '../support/deadline.ts';
 import { cleanUp, tempFolder } from '../support/temp-folder.ts';
 
 /** Another process that holds the lock until it is killed. */
 async function holder(t: TestContext, file: string): Promise<ChildProcess> {
-  const lock = new URL('../../src/shared/process-lock.ts', import.meta.url).href;
+  const lock = new URL('../../src/shared/sqlite.ts', import.meta.url).href;
   const script = `import { acquireProcessLock } from ${JSON.stringify(lock)};
     acquireProcessLock(process.argv[1], 'the other'); console.log('held'); setInterval(() => {}, 1000);`;
   const child = spawn(process.execPath, ['--input-type=module', '-e', script, file], {

@@ -1,6 +1,6 @@
 /** Writes a log where files may not grow past a limit, so that a line is torn, then makes a little room and goes on; prints what was lost. */
 import { statSync, truncateSync } from 'node:fs';
-import { LogFile } from '../../src/shared/log-file.ts';
+import { LogFile } from '../../src/shared/log.ts';
 
 const [file = ''] = process.argv.slice(2);
 const log = new LogFile(file);

@@ -4,7 +4,7 @@ import type { TestContext } from 'node:test';
 import { GATEWAY_API } from '../../src/domain/limits.ts';
 import type { OpenTunnel } from '../../src/node/tunnel/connect-once.ts';
 import { requestJson } from '../../src/shared/http/request.ts';
-import { createStreamAgent } from '../../src/shared/http/stream-agent.ts';
+import { createStreamAgent } from '../../src/shared/http/streams.ts';
 import { beat, type TestGateway, TestMachine } from '../node/tunnel/real-gateway.ts';
 import { type Answer, json } from './hostile-answers.ts';
 import { cleanUp } from './temp-folder.ts';

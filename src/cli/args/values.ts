@@ -2,8 +2,7 @@
 
 import { parseDuration } from '../../shared/duration.ts';
 import { FleetError } from '../../shared/errors.ts';
-import { describeBadByte, REPLACEMENT } from '../../shared/os-bytes.ts';
-import { trimPasted } from '../../shared/pasted.ts';
+import { describeBadByte, REPLACEMENT, trimPasted } from '../../shared/text.ts';
 import type { World } from '../context/context.ts';
 
 /** The members that have a value, for requests whose members are optional. */

@@ -2,7 +2,7 @@
 import type { AlertView, DeliveryView } from '../../protocol/alert-views.ts';
 import { formatDuration, formatRelativeTime } from '../../shared/duration.ts';
 import { FleetError } from '../../shared/errors.ts';
-import { harmlessJson, stripControl } from '../../shared/strip-control.ts';
+import { harmlessJson, stripControl } from '../../shared/text.ts';
 import { given, parseCount, parsePositiveDuration } from '../args/values.ts';
 import { defineCommand } from '../context/command.ts';
 import { openGateway } from '../context/open-gateway.ts';

@@ -12,8 +12,8 @@ import {
 import type { AuditHead, AuditPosition, AuditRow } from '../../domain/audit.ts';
 import { parseRow } from '../../domain/audit-check.ts';
 import { FleetError } from '../../shared/errors.ts';
-import { escapeJson, isTooDeep } from '../../shared/strip-control.ts';
-import { writeAtomically } from '../../shared/write-atomically.ts';
+import { escapeJson, isTooDeep } from '../../shared/text.ts';
+import { writeAtomically } from '../../shared/write-file.ts';
 import { parseCount, parseSince } from '../args/values.ts';
 import { defineCommand } from '../context/command.ts';
 import type { CliContext } from '../context/context.ts';

@@ -4,8 +4,9 @@ import type { AlertView } from '../../protocol/alert-views.ts';
 import type { HealthView } from '../../protocol/views.ts';
 import { formatDuration, formatRelativeTime } from '../../shared/duration.ts';
 import { toFleetError } from '../../shared/errors.ts';
-import { stripControl, stripControlInLines } from '../../shared/strip-control.ts';
-import { writeAtomically } from '../../shared/write-atomically.ts';
+import { connectionError } from '../../shared/http/request.ts';
+import { stripControl, stripControlInLines } from '../../shared/text.ts';
+import { writeAtomically } from '../../shared/write-file.ts';
 import { parsePositiveDuration } from '../args/values.ts';
 import { defineCommand } from '../context/command.ts';
 import type { CliContext } from '../context/context.ts';
@@ -117,8 +118,9 @@ const report = defineCommand({
     return await unknownWithoutGateway(context, async () => {
       const since = context.clock.now() - periodMs;
       const { status, body } = await openGateway(context).healthReport({ since, format });
-      if (options.out !== undefined) await writeAtomically(options.out, body);
-      else {
+      if (options.out !== undefined) {
+        await writeAtomically(options.out, body).catch((error: unknown) => Promise.reject(connectionError(error)));
+      } else {
         await pipeline(body, async (chunks: AsyncIterable<Buffer>) => {
           const decoder = new TextDecoder();
           for await (const chunk of chunks) {

@@ -7,7 +7,7 @@ import type { GatewayView } from '../../protocol/views.ts';
 import { formatAddress, parseAddress } from '../../shared/address.ts';
 import { normalizeBase32 } from '../../shared/base32.ts';
 import { formatDuration, formatRelativeTime } from '../../shared/duration.ts';
-import { shellQuote } from '../../shared/pasted.ts';
+import { shellQuote } from '../../shared/text.ts';
 import { given, parseCount, parsePairs, parsePositiveDuration } from '../args/values.ts';
 import { defineCommand } from '../context/command.ts';
 import { chooseRemote, openGateway } from '../context/open-gateway.ts';

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { sanitizeName } from '../../protocol/sanitize-name.ts';
 import { gatewayPaths } from '../../shared/home.ts';
-import { shellQuote } from '../../shared/pasted.ts';
+import { shellQuote } from '../../shared/text.ts';
 import { defineCommand } from '../context/command.ts';
 import { printResult } from '../output/print.ts';
 

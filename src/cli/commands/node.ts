@@ -4,7 +4,7 @@ import type { NodePolicyView, NodeStatusView } from '../../protocol/node-control
 import { formatRelativeTime } from '../../shared/duration.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { nodesFolder } from '../../shared/home.ts';
-import { trimPasted } from '../../shared/pasted.ts';
+import { trimPasted } from '../../shared/text.ts';
 import { given, parsePairs } from '../args/values.ts';
 import { defineCommand } from '../context/command.ts';
 import type { CliContext, PendingInfo } from '../context/context.ts';

@@ -2,7 +2,7 @@
 import type { FiringView, ScheduledActionView, ScheduleView } from '../../protocol/schedule.ts';
 import { CATCH_UPS, type CatchUp, FIRING_STATES, OVERLAPS, type Overlap } from '../../protocol/schedule-words.ts';
 import { formatDuration, formatRelativeTime } from '../../shared/duration.ts';
-import { stripControl } from '../../shared/strip-control.ts';
+import { stripControl } from '../../shared/text.ts';
 import { given, parseCount } from '../args/values.ts';
 import { defineCommand } from '../context/command.ts';
 import type { CliContext } from '../context/context.ts';

@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { GatewayClient } from '../../client/gateway-client.ts';
 import { FleetError, systemErrorCode } from '../../shared/errors.ts';
 import { gatewayPaths, personPaths } from '../../shared/home.ts';
-import { trimPasted } from '../../shared/pasted.ts';
+import { trimPasted } from '../../shared/text.ts';
 import type { CliContext } from './context.ts';
 
 /** The remote gateway, as typed or remembered; undefined for this home's own. */

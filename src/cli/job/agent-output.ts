@@ -2,7 +2,7 @@
 import { AgentReader } from '../../client/agent-reader.ts';
 import type { AgentEvent } from '../../domain/agent/agent-events.ts';
 import type { JobEvent } from '../../protocol/job-messages.ts';
-import { harmlessJson, stripControl } from '../../shared/strip-control.ts';
+import { harmlessJson, stripControl } from '../../shared/text.ts';
 import type { JobOutput } from '../output/job-output.ts';
 import type { OutputPort } from '../output/output-port.ts';
 

@@ -6,7 +6,7 @@ import { RUN_STATES, type RunState } from '../../domain/run-state.ts';
 import type { JobView, RunView } from '../../protocol/job-messages.ts';
 import type { RunExited } from '../../protocol/run-spec.ts';
 import { formatDuration } from '../../shared/duration.ts';
-import { stripControl } from '../../shared/strip-control.ts';
+import { stripControl } from '../../shared/text.ts';
 import { type EndedRun, isNotStarted } from './exit-code.ts';
 import { formatBytes } from './figures.ts';
 

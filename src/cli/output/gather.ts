@@ -5,7 +5,7 @@ import { compareNatural } from '../../domain/natural-order.ts';
 import { foldNodeNames } from '../../domain/node-set.ts';
 import type { JobEvent } from '../../protocol/job-messages.ts';
 import { decodeData } from '../../protocol/text-data.ts';
-import { stripControl } from '../../shared/strip-control.ts';
+import { stripControl } from '../../shared/text.ts';
 import type { JobOutput } from './job-output.ts';
 import type { OutputSinks, StreamName } from './output-port.ts';
 import type { Printer } from './print.ts';

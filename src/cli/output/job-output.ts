@@ -2,7 +2,7 @@
 
 import type { JobEvent, RunView } from '../../protocol/job-messages.ts';
 import { decodeData, encodeData } from '../../protocol/text-data.ts';
-import { harmlessJson } from '../../shared/strip-control.ts';
+import { harmlessJson } from '../../shared/text.ts';
 import { EXIT_FLEET_FAILED } from './exit-code.ts';
 import { formatBytes } from './figures.ts';
 import type { ByteSink, OutputPort, OutputSinks } from './output-port.ts';

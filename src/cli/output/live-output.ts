@@ -2,7 +2,7 @@
 import type { JobEvent } from '../../protocol/job-messages.ts';
 import { decodeData } from '../../protocol/text-data.ts';
 import type { Clock, Timer } from '../../shared/clock.ts';
-import { stripControl } from '../../shared/strip-control.ts';
+import { stripControl } from '../../shared/text.ts';
 import { type JobOutput, unfinishedTailBytes } from './job-output.ts';
 import type { ByteSink, OutputPort, StreamName } from './output-port.ts';
 

@@ -1,6 +1,6 @@
 /** Prints results and errors: JSON for programs, text for people, and nothing that a terminal would obey. */
 import type { FleetError } from '../../shared/errors.ts';
-import { harmlessJson, stripControl } from '../../shared/strip-control.ts';
+import { harmlessJson, stripControl } from '../../shared/text.ts';
 import { EXIT_OK } from './exit-code.ts';
 import type { OutputPort } from './output-port.ts';
 

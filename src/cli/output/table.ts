@@ -1,6 +1,6 @@
 /** Tables and lists of facts for people: aligned, safe to print, and no wider than the terminal. */
 import { eastAsianWidth } from 'get-east-asian-width';
-import { stripControl } from '../../shared/strip-control.ts';
+import { stripControl } from '../../shared/text.ts';
 import type { OutputPort } from './output-port.ts';
 
 const GAP = '  ';

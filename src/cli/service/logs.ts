@@ -2,8 +2,8 @@
 import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { type Clock, sleep } from '../../shared/clock.ts';
 import { FleetError, systemErrorCode } from '../../shared/errors.ts';
-import { formatLogLine } from '../../shared/log-line.ts';
-import { escapeJson } from '../../shared/strip-control.ts';
+import { formatLogLine } from '../../shared/logger.ts';
+import { escapeJson } from '../../shared/text.ts';
 import { parseCount } from '../args/values.ts';
 import type { OptionTable, OptionValues } from '../context/command.ts';
 import type { CliContext } from '../context/context.ts';

@@ -2,7 +2,7 @@
 import { NODE_STATUSES } from '../../domain/node-status.ts';
 import type { HealthNodeView } from '../../protocol/views.ts';
 import { formatDuration } from '../../shared/duration.ts';
-import { stripControl } from '../../shared/strip-control.ts';
+import { stripControl } from '../../shared/text.ts';
 import { cutText, fitText, textWidth } from '../output/table.ts';
 import { paintOfStatus, type TerminalStyle } from '../output/terminal-style.ts';
 import { SORT_LETTERS, type SortKey, type TopState, visibleNodes } from './top-state.ts';

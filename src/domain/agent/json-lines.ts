@@ -1,6 +1,6 @@
 /** Cuts an agent's output into JSON records, and keeps what is none as text: a program's stray line must not be lost. */
 
-import { isTooDeep } from '../../shared/strip-control.ts';
+import { isTooDeep } from '../../shared/text.ts';
 
 /** A longer line is taken for text, so that a program without newlines cannot fill the memory; UTF-16 units. */
 export const MAX_LINE_LENGTH = 4 * 1024 * 1024;

@@ -2,7 +2,7 @@
 
 import { closest } from '../../shared/closest.ts';
 import { FleetError } from '../../shared/errors.ts';
-import { describeForeign } from '../../shared/pasted.ts';
+import { describeForeign } from '../../shared/text.ts';
 import type { JobRecord } from '../bus/jobs-table.ts';
 import type { AlertsStore } from '../monitoring/alerts/alerts-table.ts';
 import type { NodeRecord, NodesStore } from '../nodes/nodes-table.ts';

@@ -2,7 +2,7 @@
 import http from 'node:http';
 import { FleetError, systemErrorCode } from '../../shared/errors.ts';
 import type { App } from '../../shared/http/fastify-app.ts';
-import { SERVER_OPTIONS } from '../../shared/http/stream-server.ts';
+import { SERVER_OPTIONS } from '../../shared/http/streams.ts';
 import type { Logger } from '../../shared/logger.ts';
 
 export function serverFor(app: App, logger: Logger): http.Server {

@@ -18,7 +18,7 @@ import {
 } from '../../domain/audit.ts';
 import { isSigned } from '../../domain/audit-check.ts';
 import type { Clock } from '../../shared/clock.ts';
-import { harmlessJson } from '../../shared/strip-control.ts';
+import { harmlessJson } from '../../shared/text.ts';
 import type { DurableStore } from '../store/durable-store.ts';
 import type { TransactionGuest } from '../store/group-commit.ts';
 import { type Act, type ActDetails, GATEWAY_ACTOR } from './act.ts';

@@ -1,8 +1,8 @@
 /** Deletes rows of the audit log that are older than its retention, a piece at a time; the log itself says which. */
 
 import type { Clock } from '../../shared/clock.ts';
+import { Periodic } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
-import { Periodic } from '../../shared/periodic.ts';
 import type { Ages } from '../store/durable-store.ts';
 import type { AuditStore } from './audit-log.ts';
 

@@ -1,8 +1,8 @@
 /** Forgets jobs that ended long ago: now and then, in small steps, with pauses in which everybody else goes on. */
 
 import type { Clock } from '../../shared/clock.ts';
+import { Periodic } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
-import { Periodic } from '../../shared/periodic.ts';
 import type { Ages } from '../store/durable-store.ts';
 import type { BusStore } from './runs-table.ts';
 

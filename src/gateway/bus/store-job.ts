@@ -1,10 +1,10 @@
 /** Writes a submission down: the job, one run for each node, and the end of those that may not wait for an absent node. */
+import { randomFillSync } from 'node:crypto';
 import { agentCapability } from '../../domain/agent/agent-capability.ts';
 import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
 import { randomBase32 } from '../../shared/base32.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
-import { pooledRandomBytes } from '../../shared/random-pool.ts';
 import { jobDetails } from '../audit/run-rows.ts';
 import type { NodeRecord } from '../nodes/nodes-table.ts';
 import type { Sessions } from '../nodes/sessions.ts';
@@ -80,4 +80,17 @@ function assertSameJob(present: JobRecord, request: SubmitJobRequest): JobRecord
   throw new FleetError('conflict', `the idempotency key was used for another command, in job ${present.id}`, {
     hint: 'Take a fresh key for a fresh command.',
   });
+}
+
+const pool = Buffer.allocUnsafeSlow(4096);
+let used = pool.length;
+
+/** Random bytes, at most 4096, from a pool: a call to the system costs more than the bytes. Not for secrets: the pool stays in memory. */
+export function pooledRandomBytes(size: number): Uint8Array {
+  if (used + size > pool.length) {
+    randomFillSync(pool);
+    used = 0;
+  }
+  used += size;
+  return Uint8Array.prototype.slice.call(pool, used - size, used);
 }

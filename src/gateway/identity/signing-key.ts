@@ -1,7 +1,8 @@
 /** The gateway's signing key: signs tokens for nodes and people, and tickets for runs. Apart from the host key, so that it can be rotated. */
 import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { readPrivateFile, writePrivateFile } from '../../shared/private-file.ts';
+import { readPrivateFile } from '../../shared/private-file.ts';
 import { encodeOpenSshPrivateKey, parseOpenSshKeyFile, parseOpenSshPrivateKey } from '../../shared/ssh/ssh-key.ts';
+import { writePrivateFile } from '../../shared/write-file.ts';
 
 export interface SigningKey {
   privateKey: KeyObject;

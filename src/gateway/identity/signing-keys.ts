@@ -9,7 +9,8 @@ import { z } from 'zod';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
-import { readPrivateFile, writePrivateFile } from '../../shared/private-file.ts';
+import { readPrivateFile } from '../../shared/private-file.ts';
+import { writePrivateFile } from '../../shared/write-file.ts';
 import { createKeyText, keyId, loadOrCreateKeyFile, type SigningKey, toSigningKey } from './signing-key.ts';
 
 const COMMENT = 'fleet gateway signing key';

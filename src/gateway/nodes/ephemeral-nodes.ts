@@ -1,5 +1,5 @@
 /** Forgets ephemeral nodes, those that joined by an invite for images and containers, once they have been gone for long enough. */
-import { Periodic } from '../../shared/periodic.ts';
+import { Periodic } from '../../shared/clock.ts';
 import { GATEWAY_ACTOR } from '../audit/act.ts';
 import { type NodeRemovalOptions, removeNode } from './node-removal.ts';
 import type { NodeRecord } from './nodes-table.ts';

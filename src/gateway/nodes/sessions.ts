@@ -5,7 +5,7 @@ import type { Duplex } from 'node:stream';
 import { NODE_FORWARD } from '../../domain/limits.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
-import { createStreamAgent } from '../../shared/http/stream-agent.ts';
+import { createStreamAgent } from '../../shared/http/streams.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { ToldKeys } from './announced-keys.ts';
 import type { NodesStore } from './nodes-table.ts';

@@ -3,7 +3,7 @@ import { lstat, mkdir, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import { FleetError, systemErrorCode } from '../../shared/errors.ts';
-import { writeAtomically } from '../../shared/write-atomically.ts';
+import { writeAtomically } from '../../shared/write-file.ts';
 
 export interface ReportPlaces {
   /** Absolute; keys and the database lie here. */

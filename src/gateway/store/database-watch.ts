@@ -1,53 +1,20 @@
-/** Notices when the files of the database vanish, are replaced or emptied under the running gateway: what it writes then is lost. */
+/** Detects when the files of the database vanish, are replaced or emptied under the running gateway: what it writes then is lost. */
 import { statSync } from 'node:fs';
 import type { Clock } from '../../shared/clock.ts';
 import { systemErrorCode } from '../../shared/errors.ts';
+import { FaultWatch } from '../../shared/fault-watch.ts';
 import type { Logger } from '../../shared/logger.ts';
-import { Periodic } from '../../shared/periodic.ts';
 
-/** Interval between checks for the log, ms; health and status look for themselves. */
-const CHECK_INTERVAL_MS = 5_000;
-/** What SQLite's log is called beside its database. */
+/** SQLite's log stands beside its database. */
 const WAL = '-wal';
 
-export interface DatabaseWatchOptions {
-  /** Open in WAL mode, and written to. */
-  file: string;
-  clock: Clock;
-  logger: Logger;
-}
-
-export class DatabaseWatch {
-  readonly #files: readonly { name: string; id: string }[];
-  readonly #work: Periodic;
-  readonly #logger: Logger;
-  #logged: string | null = null;
-
-  /** Remembers at once which files they are. */
-  constructor({ file, clock, logger }: DatabaseWatchOptions) {
-    this.#files = [file, `${file}${WAL}`].map((name) => ({ name, id: look(name).id }));
-    this.#logger = logger;
-    this.#work = new Periodic({
-      step: async () => this.#check(),
-      onFailure: (error) => logger.error({ err: error }, 'could not check the files of the database'),
-      retryMs: CHECK_INTERVAL_MS,
-      clock,
-    });
-  }
-
-  start(): void {
-    this.#work.start(CHECK_INTERVAL_MS);
-  }
-
-  close(): Promise<void> {
-    return this.#work.close();
-  }
-
-  /** What is wrong now; null when the files are those that were opened. */
-  get fault(): string | null {
-    for (const { name, id } of this.#files) {
+/** Remembers at once which files they are; `file` must be open in WAL mode, and written to. */
+export function watchDatabase({ file, clock, logger }: { file: string; clock: Clock; logger: Logger }): FaultWatch {
+  const files = [file, `${file}${WAL}`].map((name) => ({ name, id: look(name).id }));
+  const find = (): string | null => {
+    for (const { name, id } of files) {
       const present = look(name);
-      // Its log may be empty, but an open database begins with a page.
+      // The log may be empty, but an open database begins with a page.
       const isEmptied = present.isEmpty && !name.endsWith(WAL);
       if (present.id === id && !isEmptied) continue;
       const isOther = /^\d/.test(present.id) && present.id !== id;
@@ -55,17 +22,12 @@ export class DatabaseWatch {
       return `the database file ${name} ${what}: put it back, or what this gateway stores now is lost when it stops`;
     }
     return null;
-  }
-
-  #check(): number {
-    const { fault } = this;
-    if (fault !== this.#logged) {
-      if (fault === null) this.#logger.warn({}, 'the files of the database are back');
-      else this.#logger.error({ fault }, 'the database was taken away from the running gateway');
-      this.#logged = fault;
-    }
-    return CHECK_INTERVAL_MS;
-  }
+  };
+  const words = {
+    onset: 'the database was taken away from the running gateway',
+    end: 'the files of the database are back',
+  };
+  return new FaultWatch({ find, ...words, clock, logger });
 }
 
 /** Device and inode, or the system's error code. */

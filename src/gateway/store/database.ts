@@ -3,7 +3,7 @@ import { statSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { FleetError } from '../../shared/errors.ts';
 import { createPrivateFile } from '../../shared/private-file.ts';
-import { sqliteFailure } from '../../shared/sqlite-error.ts';
+import { sqliteFailure } from '../../shared/sqlite.ts';
 
 export type Sqlite = Database.Database;
 

@@ -3,9 +3,8 @@
 import { chmodSync, rmSync } from 'node:fs';
 import http from 'node:http';
 import type { NodeStatusView, RotateKeyView, ShutdownAnswer } from '../../protocol/node-control.ts';
-import { FleetError, systemErrorCode, toFleetError } from '../../shared/errors.ts';
-import { httpStatusOf } from '../../shared/http/http-status.ts';
-import { SERVER_OPTIONS } from '../../shared/http/stream-server.ts';
+import { FleetError, httpStatusOf, systemErrorCode, toFleetError } from '../../shared/errors.ts';
+import { SERVER_OPTIONS } from '../../shared/http/streams.ts';
 import type { Logger } from '../../shared/logger.ts';
 
 export interface ControlApiOptions {

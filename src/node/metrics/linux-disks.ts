@@ -2,7 +2,7 @@
 import { readFile, statfs } from 'node:fs/promises';
 import type { DiskUsage } from '../../protocol/heartbeat.ts';
 import { systemErrorCode } from '../../shared/errors.ts';
-import { escapeBytes } from '../../shared/os-bytes.ts';
+import { escapeBytes } from '../../shared/text.ts';
 import { diskUsage, fullestDisks } from './disk-usage.ts';
 
 /**

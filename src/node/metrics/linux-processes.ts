@@ -4,7 +4,7 @@ import path from 'node:path';
 import { MOST_PROCESSES, type ProcessFigures } from '../../protocol/processes.ts';
 import { type Clock, sleep } from '../../shared/clock.ts';
 import { systemErrorCode } from '../../shared/errors.ts';
-import { escapeBytes } from '../../shared/os-bytes.ts';
+import { escapeBytes } from '../../shared/text.ts';
 import { parseCpuTimes } from './linux-source.ts';
 import { mostUsing } from './most-using.ts';
 

@@ -8,7 +8,7 @@ import { closeSync, openSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { type RunOutcome, type RunSpec, runSpecSchema } from '../../protocol/run-spec.ts';
 import { FleetError } from '../../shared/errors.ts';
-import { sqliteFailure } from '../../shared/sqlite-error.ts';
+import { sqliteFailure } from '../../shared/sqlite.ts';
 import type { CommandExit, OutputCounters, StartedCommand } from '../shim/messages.ts';
 import { type JournalRow, type KillCause, parseRow, type RunPlace, type SqlRow, type SqlValue } from './journal-row.ts';
 

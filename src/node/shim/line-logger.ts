@@ -1,6 +1,5 @@
 /** A log for a process that must stay small: one JSON object a line, warnings and errors only. */
-import { boundLogLine } from '../../shared/log-line.ts';
-import type { Logger } from '../../shared/logger.ts';
+import { boundLogLine, type Logger } from '../../shared/logger.ts';
 
 export function createLineLogger(write: (line: string) => void, bindings: object = {}): Logger {
   const log =

@@ -6,9 +6,8 @@
  */
 import { chmodSync, statSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
-import type { Clock, Timer } from '../../shared/clock.ts';
+import { type Clock, Periodic, type Timer } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
-import { Periodic } from '../../shared/periodic.ts';
 import { readLines, writeLine } from './line-socket.ts';
 import { SHIM_PROTOCOL, type ShimEvent, type ShimReply, type ShimRequest, type ShimState } from './messages.ts';
 import { StartFailure } from './start-failure.ts';

@@ -21,7 +21,7 @@ import {
 } from '../../protocol/node-messages.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { requestJson } from '../../shared/http/request.ts';
-import { createStreamAgent } from '../../shared/http/stream-agent.ts';
+import { createStreamAgent } from '../../shared/http/streams.ts';
 import type { SshConnection } from '../../shared/ssh/ssh-connection.ts';
 import type { GatewayClock } from './gateway-clock.ts';
 

@@ -4,8 +4,9 @@
  */
 import { renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import { loadOrCreateIdentity, type OwnIdentity } from '../../shared/identity.ts';
-import { readPrivateFile, syncFolder } from '../../shared/private-file.ts';
+import { readPrivateFile } from '../../shared/private-file.ts';
+import { loadOrCreateIdentity, type OwnIdentity } from '../../shared/ssh/identity.ts';
+import { syncFolder } from '../../shared/write-file.ts';
 
 export interface NodeKeysOptions {
   file: string;

@@ -2,7 +2,8 @@
 import { z } from 'zod';
 import { FleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
-import { readPrivateFile, writePrivateFile } from '../../shared/private-file.ts';
+import { readPrivateFile } from '../../shared/private-file.ts';
+import { writePrivateFile } from '../../shared/write-file.ts';
 
 const nodeStateSchema = z.object({
   version: z.literal(1),

@@ -1,6 +1,5 @@
 /** Which host key a node accepts: the pinned one and no other. */
-import type { Address } from '../../shared/address.ts';
-import { formatAddress } from '../../shared/address.ts';
+import { type Address, formatAddress } from '../../shared/address.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { formatFingerprint } from '../../shared/ssh/ssh-key.ts';
 import type { NodeState } from './node-state.ts';

@@ -1,6 +1,6 @@
 /** The node's part of a change of its key, over a connection of the old one. docs/key-rotation.md tells the why. */
 import { encodeKeyRotation } from '../../protocol/key-rotation.ts';
-import type { OwnIdentity } from '../../shared/identity.ts';
+import type { OwnIdentity } from '../../shared/ssh/identity.ts';
 import type { GatewayClient } from './gateway-client.ts';
 
 export interface RotateKeyOptions {

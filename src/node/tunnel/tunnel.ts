@@ -1,7 +1,6 @@
 /** Keeps the tunnel up for as long as the node lives: owns when to try again, and when not to. */
 import { Backoff, TUNNEL_BACKOFF } from '../../shared/backoff.ts';
-import type { Clock } from '../../shared/clock.ts';
-import { sleep } from '../../shared/clock.ts';
+import { type Clock, sleep } from '../../shared/clock.ts';
 import { FleetError, toFleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { OpenTunnel, Pending } from './connect-once.ts';

@@ -2,12 +2,11 @@
 import http from 'node:http';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { z } from 'zod';
-import { FleetError, systemErrorCode } from '../errors.ts';
+import { FleetError, httpStatusOf, systemErrorCode } from '../errors.ts';
 import type { Logger } from '../logger.ts';
-import { describeBadByte } from '../os-bytes.ts';
-import { sqliteFailure } from '../sqlite-error.ts';
-import { httpStatusOf } from './http-status.ts';
-import { SERVER_OPTIONS } from './stream-server.ts';
+import { sqliteFailure } from '../sqlite.ts';
+import { describeBadByte } from '../text.ts';
+import { SERVER_OPTIONS } from './streams.ts';
 
 export type App = FastifyInstance<http.Server>;
 

@@ -2,7 +2,7 @@
 import http from 'node:http';
 import type { Readable } from 'node:stream';
 import { ERROR_CODES, type ErrorCode, FleetError, systemErrorCode } from '../errors.ts';
-import { harmlessLine } from '../strip-control.ts';
+import { harmlessLine } from '../text.ts';
 
 /** Without an answer's head by then, the request has failed, ms. */
 export const DEFAULT_ANSWER_DEADLINE_MS = 15_000;

@@ -1,6 +1,6 @@
 /** Why connecting to a gateway failed, in a code to act upon and words for a person. */
 import { FleetError, systemErrorCode } from '../errors.ts';
-import { stripControl } from '../strip-control.ts';
+import { stripControl } from '../text.ts';
 
 /** What is known when an attempt has ended before it was ready. */
 export interface ConnectAttempt {

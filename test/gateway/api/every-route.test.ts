@@ -10,7 +10,7 @@ import { type CallerRole, isAllowed, PERMISSIONS } from '../../../src/gateway/id
 import { systemClock } from '../../../src/shared/clock.ts';
 import type { FleetError } from '../../../src/shared/errors.ts';
 import { openRequest, type RequestOptions } from '../../../src/shared/http/request.ts';
-import { createStreamAgent } from '../../../src/shared/http/stream-agent.ts';
+import { createStreamAgent } from '../../../src/shared/http/streams.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
 import { connectSsh } from '../../../src/shared/ssh/ssh-connection.ts';
 import { encodeOpenSshPrivateKey } from '../../../src/shared/ssh/ssh-key.ts';

@@ -31,8 +31,7 @@ import { createScheduler } from '../../../src/gateway/schedule/create-scheduler.
 import { FleetError } from '../../../src/shared/errors.ts';
 import type { App } from '../../../src/shared/http/fastify-app.ts';
 import { openRequest, type RequestOptions, requestJson } from '../../../src/shared/http/request.ts';
-import { createStreamAgent } from '../../../src/shared/http/stream-agent.ts';
-import { StreamAcceptor } from '../../../src/shared/http/stream-server.ts';
+import { createStreamAgent, StreamAcceptor } from '../../../src/shared/http/streams.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
 import { type KeyConnection, KeyConnections } from '../../../src/shared/ssh/key-connections.ts';
 import { agesOf } from '../../support/fake-clock.ts';

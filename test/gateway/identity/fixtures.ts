@@ -22,8 +22,8 @@ import {
 } from '../../../src/protocol/node-messages.ts';
 import { parseInviteCode } from '../../../src/protocol/pairing.ts';
 import { type PairOptions, pair } from '../../../src/protocol/pairing-client.ts';
-import { loadOrCreateIdentity, type OwnIdentity } from '../../../src/shared/identity.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
+import { loadOrCreateIdentity, type OwnIdentity } from '../../../src/shared/ssh/identity.ts';
 import { agesOf, FakeClock } from '../../support/fake-clock.ts';
 import { cleanUp, tempFolder } from '../../support/temp-folder.ts';
 

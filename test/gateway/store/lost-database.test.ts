@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync
 import path from 'node:path';
 import { test } from 'node:test';
 import Database from 'better-sqlite3';
-import { DatabaseWatch } from '../../../src/gateway/store/database-watch.ts';
+import { watchDatabase } from '../../../src/gateway/store/database-watch.ts';
 import { Store } from '../../../src/gateway/store.ts';
 import type { GatewayView, HealthView } from '../../../src/protocol/views.ts';
 import { TestGateway } from '../../node/tunnel/real-gateway.ts';
@@ -106,7 +106,7 @@ test('the log hears of it once, and once that it is well again', async (t) => {
   const lines: string[] = [];
   const log = (level: string) => (_: unknown, message: string) => void lines.push(`${level} ${message}`);
   const logger = { error: log('error'), warn: log('warn') } as never;
-  const watch = new DatabaseWatch({ file, clock, logger });
+  const watch = watchDatabase({ file, clock, logger });
   watch.start();
   await clock.advance(60_000);
   assert.deepEqual(lines, []);

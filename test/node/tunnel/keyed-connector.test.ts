@@ -5,7 +5,7 @@ import { type TestContext, test } from 'node:test';
 import type { OpenTunnel } from '../../../src/node/tunnel/connect-once.ts';
 import { rotateKey } from '../../../src/node/tunnel/rotate-key.ts';
 import type { NodeDetailView } from '../../../src/protocol/views.ts';
-import type { OwnIdentity } from '../../../src/shared/identity.ts';
+import type { OwnIdentity } from '../../../src/shared/ssh/identity.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../../src/shared/ssh/ssh-key.ts';
 import { within } from '../../support/deadline.ts';
 import { beat, end, laterClock, TestGateway, TestMachine } from './real-gateway.ts';

@@ -20,9 +20,9 @@ import { parseInviteCode } from '../../../src/protocol/pairing.ts';
 import { type Clock, systemClock } from '../../../src/shared/clock.ts';
 import { gatewayPaths } from '../../../src/shared/home.ts';
 import { type RequestOptions, requestJson } from '../../../src/shared/http/request.ts';
-import { loadOrCreateIdentity } from '../../../src/shared/identity.ts';
 import { type Logger, silentLogger } from '../../../src/shared/logger.ts';
 import { ensurePrivateFolder } from '../../../src/shared/private-file.ts';
+import { loadOrCreateIdentity } from '../../../src/shared/ssh/identity.ts';
 import { FACTS } from '../../gateway/identity/fixtures.ts';
 import { cleanUp, tempFolder } from '../../support/temp-folder.ts';
 

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { type TestContext, test } from 'node:test';
 import { openRequest, requestJson } from '../../../src/shared/http/request.ts';
-import { createStreamAgent } from '../../../src/shared/http/stream-agent.ts';
+import { createStreamAgent } from '../../../src/shared/http/streams.ts';
 import { within } from '../../support/deadline.ts';
 import { socketPair } from '../../support/socket-pair.ts';
 import { cleanUp, tempFolder } from '../../support/temp-folder.ts';

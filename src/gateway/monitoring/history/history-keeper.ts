@@ -1,8 +1,8 @@
 /** Keeps the history of the nodes' health small: rolls it up and forgets what is too old, in small steps with pauses in between. */
 
 import type { Clock } from '../../../shared/clock.ts';
+import { Periodic } from '../../../shared/clock.ts';
 import type { Logger } from '../../../shared/logger.ts';
-import { Periodic } from '../../../shared/periodic.ts';
 import type { Ages } from '../../store/durable-store.ts';
 import type { JudgeStore } from '../judge/health-table.ts';
 import { gapsWithin, totalMs, unknownTimes } from '../judge/intervals.ts';

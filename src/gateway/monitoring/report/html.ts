@@ -1,5 +1,5 @@
 /** HTML put together so that forgetting to escape is not possible: every value is escaped unless it is `Html` itself. */
-import { stripControl } from '../../../shared/strip-control.ts';
+import { stripControl } from '../../../shared/text.ts';
 
 /** Markup that is safe as it stands. Only {@link html} and {@link trusted} make it. */
 export class Html {

@@ -1,5 +1,5 @@
 /** The health report as CSV (RFC 4180), one row a node, that a spreadsheet can open without running anything. */
-import { stripControl } from '../../../shared/strip-control.ts';
+import { stripControl } from '../../../shared/text.ts';
 import type { HealthReport, NodeReport } from './report-types.ts';
 
 type Cell = string | number | null;

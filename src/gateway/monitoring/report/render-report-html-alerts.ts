@@ -1,7 +1,6 @@
 /** The alerts of the period on the health report's page. */
 import { formatDuration } from '../../../shared/duration.ts';
-import type { Html } from './html.ts';
-import { html } from './html.ts';
+import { type Html, html } from './html.ts';
 import { statusPill } from './render-report-html-card.ts';
 import type { HealthReport, ReportAlert } from './report-types.ts';
 import { alertCountWords, count, timeWords } from './report-words.ts';

@@ -1,7 +1,6 @@
 /** One node that needs a look, on the health report's page: why, when it was away, and how it did over the period. */
 import type { NodeStatus } from '../../../domain/node-status.ts';
-import type { Html } from './html.ts';
-import { html } from './html.ts';
+import { type Html, html } from './html.ts';
 import { onlineStrip, percentChart } from './report-charts.ts';
 import type { HealthReport, NodeReport } from './report-types.ts';
 import { nodeFacts, percentWords, timeWords, uptimeWords } from './report-words.ts';

@@ -2,8 +2,7 @@
 import type { NodeStatus } from '../../../domain/node-status.ts';
 import { formatDuration } from '../../../shared/duration.ts';
 import { statisticsOf } from '../judge/statistics.ts';
-import type { Html } from './html.ts';
-import { html, trusted } from './html.ts';
+import { type Html, html, trusted } from './html.ts';
 import { alertSection } from './render-report-html-alerts.ts';
 import { renderNodeCard, statusPill } from './render-report-html-card.ts';
 import { REPORT_STYLE } from './render-report-html-style.ts';

@@ -1,5 +1,5 @@
 /** The health report as JSON, piece by piece: all nodes at once would hold everybody else up. */
-import { harmlessJson } from '../../../shared/strip-control.ts';
+import { harmlessJson } from '../../../shared/text.ts';
 import type { HealthReport } from './report-types.ts';
 
 const INDENT = 2;

@@ -1,6 +1,5 @@
 /** Small charts of a health report as inline SVG: no script, no font, no file; colours come from the page's style sheet. */
-import type { Html } from './html.ts';
-import { html } from './html.ts';
+import { type Html, html } from './html.ts';
 
 type Values = readonly (number | null)[];
 

@@ -1,6 +1,6 @@
 /** Figures, times and names of a health report as people read them, the same in text, Markdown and HTML. */
 import { formatDuration } from '../../../shared/duration.ts';
-import { stripControl } from '../../../shared/strip-control.ts';
+import { stripControl } from '../../../shared/text.ts';
 import type { HealthReport, Incident, NodeReport, ReportForecast } from './report-types.ts';
 
 /** Stands for a figure that is not known. */

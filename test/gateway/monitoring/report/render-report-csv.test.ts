@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { csvCell, renderReportCsv } from '../../../../src/gateway/monitoring/report/render-report-csv.ts';
 import { buildReport } from '../../../../src/gateway/monitoring/report/report.ts';
-import { stripControl } from '../../../../src/shared/strip-control.ts';
+import { stripControl } from '../../../../src/shared/text.ts';
 import { hostileReport } from './hostile-names.ts';
 import { sampleInput } from './report-fixture.ts';
 

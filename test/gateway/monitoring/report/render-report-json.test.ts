@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { reportJsonPieces } from '../../../../src/gateway/monitoring/report/render-report-json.ts';
 import { buildReport } from '../../../../src/gateway/monitoring/report/report.ts';
-import { harmlessJson } from '../../../../src/shared/strip-control.ts';
+import { harmlessJson } from '../../../../src/shared/text.ts';
 import { hostileReport } from './hostile-names.ts';
 import { FROM, sampleInput, TO } from './report-fixture.ts';
 

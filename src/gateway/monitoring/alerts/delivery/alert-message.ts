@@ -3,7 +3,7 @@
 import { foldNodeNames } from '../../../../domain/node-set.ts';
 import type { Severity } from '../../../../protocol/alert-views.ts';
 import { formatDuration } from '../../../../shared/duration.ts';
-import { stripControl } from '../../../../shared/strip-control.ts';
+import { stripControl } from '../../../../shared/text.ts';
 
 /** Alerts that one message lists; it says how many there are. */
 export const MOST_TOLD = 100;

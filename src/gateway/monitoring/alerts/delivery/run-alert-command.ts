@@ -6,7 +6,7 @@ import type { Readable, Writable } from 'node:stream';
 import type { Clock } from '../../../../shared/clock.ts';
 import { systemErrorCode } from '../../../../shared/errors.ts';
 import { loginUmask } from '../../../../shared/login-environment.ts';
-import { harmlessJson, stripControl } from '../../../../shared/strip-control.ts';
+import { harmlessJson, stripControl } from '../../../../shared/text.ts';
 import { type AlertMessage, detailOf, titleOf } from './alert-message.ts';
 import type { Attempt } from './attempt.ts';
 

@@ -1,5 +1,5 @@
 /** Makes the HTTP request of each kind of receiver out of a message; pure. */
-import { harmlessJson } from '../../../../shared/strip-control.ts';
+import { harmlessJson } from '../../../../shared/text.ts';
 import { type AlertReceiver, ntfyTopic } from '../alert-receiver.ts';
 import { type AlertMessage, detailOf, titleOf } from './alert-message.ts';
 import { webhookHeaders } from './sign-webhook.ts';

@@ -5,9 +5,9 @@ import { once } from 'node:events';
 import { chmodSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import type { FleetError } from '../../src/shared/errors.ts';
-import { loadOrCreateIdentity } from '../../src/shared/identity.ts';
-import { cleanUp, tempFolder } from '../support/temp-folder.ts';
+import type { FleetError } from '../../../src/shared/errors.ts';
+import { loadOrCreateIdentity } from '../../../src/shared/ssh/identity.ts';
+import { cleanUp, tempFolder } from '../../support/temp-folder.ts';
 
 test('the key is made once, private, and stock ssh-keygen reads it as the same key', (t) => {
   const file = path.join(tempFolder(t), 'id_ed25519');
@@ -40,7 +40,7 @@ test('what it signs, any other implementation verifies', (t) => {
 
 test('processes that need the key for the first time at once use one key', { timeout: 60_000 }, async (t) => {
   const file = path.join(tempFolder(t), 'k');
-  const module = JSON.stringify(new URL('../../src/shared/identity.ts', import.meta.url).href);
+  const module = JSON.stringify(new URL('../../../src/shared/ssh/identity.ts', import.meta.url).href);
   const code = `import { loadOrCreateIdentity } from ${module};
     process.stdin.once('data', () => {
       process.stdout.end(Buffer.from(loadOrCreateIdentity(process.argv[1], 'x').publicKey).toString('hex'));

@@ -1,8 +1,9 @@
 /** The own key of a node or a person: made once by tweetnacl, kept in OpenSSH's format so that stock `ssh -i` can use it. */
 import nacl from 'tweetnacl';
-import { FleetError } from './errors.ts';
-import { readPrivateFile, writeNewPrivateFile } from './private-file.ts';
-import { encodeOpenSshPrivateKey, parseOpenSshKeyFile } from './ssh/ssh-key.ts';
+import { FleetError } from '../errors.ts';
+import { readPrivateFile } from '../private-file.ts';
+import { writeNewPrivateFile } from '../write-file.ts';
+import { encodeOpenSshPrivateKey, parseOpenSshKeyFile } from './ssh-key.ts';
 
 export interface OwnIdentity {
   /** OpenSSH text. */

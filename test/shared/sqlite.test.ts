@@ -4,7 +4,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import Database from 'better-sqlite3';
 import { FleetError } from '../../src/shared/errors.ts';
-import { sqliteFailure } from '../../src/shared/sqlite-error.ts';
+import { sqliteFailure } from '../../src/shared/sqlite.ts';
 import { cleanUp, tempFolder } from '../support/temp-folder.ts';
 
 function failureOf(action: () => unknown): { code: string; retryable: boolean } {

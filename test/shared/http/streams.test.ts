@@ -5,8 +5,12 @@ import http from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type TestContext, test } from 'node:test';
 import { requestJson } from '../../../src/shared/http/request.ts';
-import { createStreamAgent } from '../../../src/shared/http/stream-agent.ts';
-import { FIRST_REQUEST_DEADLINE_MS, SERVER_OPTIONS, StreamAcceptor } from '../../../src/shared/http/stream-server.ts';
+import {
+  createStreamAgent,
+  FIRST_REQUEST_DEADLINE_MS,
+  SERVER_OPTIONS,
+  StreamAcceptor,
+} from '../../../src/shared/http/streams.ts';
 import { settle, within } from '../../support/deadline.ts';
 import { socketPair } from '../../support/socket-pair.ts';
 import { cleanUp } from '../../support/temp-folder.ts';

@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
-import { writeAtomically } from '../../src/shared/write-atomically.ts';
+import { writeAtomically } from '../../src/shared/write-file.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 
 test('several who write one file at once all do, and it is whole', async (t) => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { pooledRandomBytes } from '../../src/shared/random-pool.ts';
+import { pooledRandomBytes } from '../../../src/gateway/bus/store-job.ts';
 
 test('bytes are random, of the size asked for, and never given out twice', () => {
   const seen = new Set<string>();
