@@ -56,6 +56,7 @@ import { HistoryKeeper } from './monitoring/history/history-keeper.ts';
 import { HealthMonitor } from './monitoring/judge/monitor.ts';
 import { GatewayMetrics } from './monitoring/metrics/gateway-metrics.ts';
 import { EphemeralNodes } from './nodes/ephemeral-nodes.ts';
+import { NodeRemoval } from './nodes/node-removal.ts';
 import { PendingNodes } from './nodes/pending-nodes.ts';
 import { Sessions } from './nodes/sessions.ts';
 import { createScheduler } from './schedule/create-scheduler.ts';
@@ -197,13 +198,25 @@ export class Gateway {
     const authenticator = new Authenticator({ store, tokens, apiToken: loadOrCreateApiToken(paths.apiToken) });
     const app = createApi({ authenticator, origins, clock, logger, audit: store.audit, refusals });
     noteTokenRefusals(app, { store, origins, clock, signals: alerts.signals });
-    const sources = { store, sessions, connections, monitor, epochs, clock, logger };
+    const removal = new NodeRemoval({
+      store,
+      sessions,
+      connections,
+      abandonRuns: (nodeId, reason) => bus.abandon(nodeId, reason),
+      forget: (nodeId) => {
+        monitor.forget(nodeId);
+        epochs.forget(nodeId);
+      },
+      clock,
+      logger,
+    });
+    const sources = { store, sessions, connections, removal, monitor, epochs, clock, logger };
     const { approveCapabilities, heartbeatInterval: heartbeatIntervalMs } = config;
-    addNodeRoutes(app, { ...sources, bus, pairing, rotation, keys, heartbeatIntervalMs, approveCapabilities });
+    addNodeRoutes(app, { ...sources, pairing, rotation, keys, heartbeatIntervalMs, approveCapabilities });
     addJobRoutes(app, { ...sources, bus });
     addAuditRoutes(app, { store });
     addInviteRoutes(app, { invites, logger });
-    addKeyRoutes(app, { ...sources, bus, people });
+    addKeyRoutes(app, { ...sources, people });
     const health = { ...sources, limits: config.thresholds };
     addHealthRoutes(app, { ...health, alerts, readFaults });
     addAlertRoutes(app, { alerts });
@@ -231,7 +244,6 @@ export class Gateway {
     };
     addAdminRoutes(app, {
       ...sources,
-      bus,
       pending,
       describeGateway,
       rotateKey: () => keys.rotate(),
@@ -286,7 +298,7 @@ export class Gateway {
       new Retention({ store, ages, clock, logger, retentionMs: config.retention }),
       new AuditRetention({ store, ages, clock, logger, retentionMs: config.auditRetention }),
       new HistoryKeeper({ store, ages, clock, logger, retention: historyRetentionOf(config) }),
-      new EphemeralNodes({ ...sources, bus, graceMs: config.ephemeralGrace }),
+      new EphemeralNodes({ ...sources, graceMs: config.ephemeralGrace }),
     ];
     for (const keeper of keepers) keeper.start();
     this.#life.opened(

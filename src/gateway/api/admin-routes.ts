@@ -9,10 +9,8 @@ import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { type App, parseInput, queryText } from '../../shared/http/fastify-app.ts';
 import type { Logger } from '../../shared/logger.ts';
-import type { KeyConnections } from '../../shared/ssh/key-connections.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
 import { type ActDetails, GATEWAY_ACTOR } from '../audit/act.ts';
-import type { Bus } from '../bus/bus.ts';
 import type { ConnectEpochs } from '../identity/connect-epochs.ts';
 import { assertNameFree } from '../identity/free-names.ts';
 import {
@@ -22,7 +20,7 @@ import {
   pendingChanges,
   refusedChange,
 } from '../identity/node-claims.ts';
-import { removeNode, revokeNode } from '../nodes/node-removal.ts';
+import type { NodeRemoval } from '../nodes/node-removal.ts';
 import type { NodeRecord } from '../nodes/nodes-table.ts';
 import type { PendingNodes } from '../nodes/pending-nodes.ts';
 import { lookUp } from '../store/look-up.ts';
@@ -47,8 +45,7 @@ const decideRequest = z.strictObject({
 
 export interface AdminRoutesOptions extends ViewSources {
   store: ApiStore;
-  connections: Pick<KeyConnections, 'cut'>;
-  bus: Pick<Bus, 'abandon'>;
+  removal: Pick<NodeRemoval, 'remove' | 'revoke'>;
   epochs: ConnectEpochs;
   pending: PendingNodes;
   clock: Clock;
@@ -138,7 +135,7 @@ export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
   app.post('/v1/nodes/:node/revoke', manage('node.revoke'), async (request) => {
     const node = named(request.params);
     request.act?.note(nodeDetails(node));
-    await revokeNode(node, request.caller.name, options);
+    await options.removal.revoke(node, request.caller.name);
     return nodeDetailView(store.nodes.byId(node.id) ?? node, options);
   });
 
@@ -158,7 +155,7 @@ export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
   app.delete('/v1/nodes/:node', manage('node.remove'), async (request, reply) => {
     const node = named(request.params);
     request.act?.note(nodeDetails(node));
-    await removeNode(node, request.caller.name, options);
+    await options.removal.remove(node, request.caller.name);
     return reply.code(204).send();
   });
 

@@ -8,13 +8,14 @@ import type { Logger } from '../../shared/logger.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
 import type { PeopleConnections } from '../identity/people-connections.ts';
 import type { PersonRecord } from '../identity/people-table.ts';
-import { type NodeRemovalOptions, revokeNode } from '../nodes/node-removal.ts';
+import type { NodeRemoval } from '../nodes/node-removal.ts';
 import type { NodeRecord } from '../nodes/nodes-table.ts';
 import type { Sessions } from '../nodes/sessions.ts';
-import { cutKey } from './cut-key.ts';
+import { type CutKeyOptions, cutKey } from './cut-key.ts';
 import { type ApiStore, didYouMean } from './find.ts';
 
-export interface KeyRoutesOptions extends NodeRemovalOptions {
+export interface KeyRoutesOptions extends CutKeyOptions {
+  removal: Pick<NodeRemoval, 'revoke'>;
   store: ApiStore;
   sessions: Sessions;
   people: PeopleConnections;
@@ -38,7 +39,7 @@ export function addKeyRoutes(app: App, options: KeyRoutesOptions): void {
       const { kind, id: keyId, name: keyName, role, fingerprint } = key.view;
       request.act?.note({ kind, id: keyId, name: keyName, role, fingerprint });
       if ('node' in key) {
-        await revokeNode(key.node, request.caller.name, options);
+        await options.removal.revoke(key.node, request.caller.name);
       } else {
         const { id, name, publicKey } = key.person;
         await store.write(() => store.people.revoke(id, clock.now()));

@@ -20,11 +20,11 @@ import { NodeClaims } from '../identity/node-claims.ts';
 import { assertProtocol, type Pairing, type PairingPeer } from '../identity/pairing.ts';
 import type { KeyRing } from '../identity/signing-keys.ts';
 import type { HealthMonitor } from '../monitoring/judge/monitor.ts';
-import { endRemoved, type NodeRemovalOptions } from '../nodes/node-removal.ts';
+import type { NodeRemoval } from '../nodes/node-removal.ts';
 import { RateByKey } from '../nodes/rate-by-key.ts';
 import type { Session, Sessions } from '../nodes/sessions.ts';
 import type { Caller } from './caller.ts';
-import { cutKey } from './cut-key.ts';
+import { type CutKeyOptions, cutKey } from './cut-key.ts';
 import type { ApiStore } from './find.ts';
 
 /** Hellos of one node at once, and the time after which it may say one more, ms: a node says one per connection. */
@@ -33,7 +33,8 @@ const HELLO_RATE = { burst: 20, refillMs: 1_000 } as const;
 const HEARTBEAT_BURST = 20;
 const HEARTBEATS_PER_INTERVAL = 4;
 
-export interface NodeRoutesOptions extends NodeRemovalOptions {
+export interface NodeRoutesOptions extends CutKeyOptions {
+  removal: Pick<NodeRemoval, 'finish'>;
   pairing: Pairing;
   epochs: ConnectEpochs;
   rotation: NodeKeyRotation;
@@ -89,7 +90,7 @@ export function addNodeRoutes(app: App, options: NodeRoutesOptions): void {
       heartbeatIntervalMs: options.heartbeatIntervalMs,
       epoch: greeting.epoch,
       isSuspected: greeting.isSuspected,
-      signingKeys: session.signingKeys.tell(keys.acceptedRaw()),
+      signingKeys: session.signingKeys.announce(keys.acceptedRaw()),
     };
   });
 
@@ -113,13 +114,13 @@ export function addNodeRoutes(app: App, options: NodeRoutesOptions): void {
     const { epoch } = session;
     if (epoch !== undefined) await store.write(() => epochs.confirm(session.nodeId, epoch));
     session.epoch = undefined;
-    session.signingKeys.heard();
+    session.signingKeys.acknowledge();
     await monitor.accept(session, beat);
     return {
       time: clock.now(),
       tookMs: clock.monotonic() - receivedAt,
       name: session.nodeName,
-      signingKeys: session.signingKeys.tell(keys.acceptedRaw()),
+      signingKeys: session.signingKeys.announce(keys.acceptedRaw()),
     };
   });
 
@@ -135,7 +136,7 @@ export function addNodeRoutes(app: App, options: NodeRoutesOptions): void {
     });
     // The node hears that it worked before its tunnel, over which the answer goes, is cut.
     cutKey(publicKey, 'removed', { caller: request.caller, reply }, options);
-    void request.caller.peer?.closed.then(() => node && endRemoved(node, node.name, options));
+    void request.caller.peer?.closed.then(() => node && options.removal.finish(node, node.name));
     return {};
   });
 }

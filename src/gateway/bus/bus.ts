@@ -4,8 +4,9 @@ import { isTerminal } from '../../domain/run-state.ts';
 import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
+import type { Link } from '../nodes/links.ts';
 import type { NodeRecord } from '../nodes/nodes-table.ts';
-import type { Session, Sessions } from '../nodes/sessions.ts';
+import type { Sessions } from '../nodes/sessions.ts';
 import { Acknowledger } from './acknowledger.ts';
 import { AnswerDeadlines } from './answer-deadlines.ts';
 import { Carriers, type Submission } from './carriers.ts';
@@ -98,7 +99,7 @@ export class Bus {
   /** Takes up every run without an end, in the order in which it was accepted. */
   start(): void {
     const { store, sessions } = this.#options;
-    sessions.subscribe({
+    sessions.onChange({
       online: (session) => this.#nodeOnline(session),
       offline: ({ nodeId }) => this.#nodeOffline(nodeId),
     });
@@ -328,7 +329,7 @@ export class Bus {
     this.#forget(nodeId);
   }
 
-  #nodeOnline(session: Session): void {
+  #nodeOnline(session: Link): void {
     this.carriers.nodeOnline(session);
     const queue = this.#queues.get(session.nodeId);
     const facts = queue && this.#options.store.nodes.byId(session.nodeId)?.facts;
@@ -342,7 +343,7 @@ export class Bus {
     return session && this.#clientOf(session);
   }
 
-  #clientOf(session: Session): NodeClient {
+  #clientOf(session: Link): NodeClient {
     return new NodeClient({ agent: session.agent, name: session.nodeName, signTicket: this.#options.signTicket });
   }
 }

@@ -1,5 +1,6 @@
 /** Everything that is being carried: who carries what, the places for that, and the wait for absent nodes. */
-import type { Session, Sessions } from '../nodes/sessions.ts';
+import type { Link } from '../nodes/links.ts';
+import type { Sessions } from '../nodes/sessions.ts';
 import type { JobRecord } from './jobs-table.ts';
 import { LiveOutput } from './live-output.ts';
 import { OnlineWaiters } from './online-waiters.ts';
@@ -80,13 +81,13 @@ export class Carriers {
     this.#carried.delete(carried);
   }
 
-  whenOnline(nodeId: string, signal: AbortSignal): Promise<Session | undefined> {
+  whenOnline(nodeId: string, signal: AbortSignal): Promise<Link | undefined> {
     const session = this.#options.sessions.online(nodeId);
     if (session !== undefined || signal.aborted) return Promise.resolve(session);
     return this.#waiters.next(nodeId, signal);
   }
 
-  nodeOnline(session: Session): void {
+  nodeOnline(session: Link): void {
     this.#waiters.wake(session);
   }
 

@@ -10,7 +10,8 @@ import { Backoff } from '../../shared/backoff.ts';
 import { type Clock, sleep, type Timer } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { connectionError } from '../../shared/http/request.ts';
-import type { Session, Sessions } from '../nodes/sessions.ts';
+import type { Link } from '../nodes/links.ts';
+import type { Sessions } from '../nodes/sessions.ts';
 import type { NodeClient } from './node-client.ts';
 import type { RunFeed } from './run-feed.ts';
 import type { BusStore, RunRecord } from './runs-table.ts';
@@ -34,8 +35,8 @@ export interface LiveOutputOptions {
   store: BusStore;
   sessions: Sessions;
   /** Resolves once the node is online, with its session; undefined when `signal` aborts first. */
-  whenOnline(nodeId: string, signal: AbortSignal): Promise<Session | undefined>;
-  clientOf(session: Session): NodeClient;
+  whenOnline(nodeId: string, signal: AbortSignal): Promise<Link | undefined>;
+  clientOf(session: Link): NodeClient;
 }
 
 export class LiveOutput {

@@ -12,7 +12,7 @@ import { Backoff } from '../../shared/backoff.ts';
 import { type Clock, sleep } from '../../shared/clock.ts';
 import { type ErrorCode, FleetError, toFleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
-import type { Session } from '../nodes/sessions.ts';
+import type { Link } from '../nodes/links.ts';
 import { LogTooLong, receiveLog } from './log-receiver.ts';
 import type { NodeClient } from './node-client.ts';
 import { EXPIRED, isOver, takesPlace } from './run-facts.ts';
@@ -36,11 +36,11 @@ export interface RunCarrierOptions {
   logger: Logger;
   random: () => number;
   /** Resolves once the node is online, with its session; undefined when `signal` aborts first. */
-  whenOnline(nodeId: string, signal: AbortSignal): Promise<Session | undefined>;
+  whenOnline(nodeId: string, signal: AbortSignal): Promise<Link | undefined>;
   isOnline(nodeId: string): boolean;
   /** Resolves with what gives the place back; undefined when `signal` aborts first. */
   takePlace(signal: AbortSignal): Promise<(() => void) | undefined>;
-  clientOf(session: Session): NodeClient;
+  clientOf(session: Link): NodeClient;
   specOf(run: RunRecord): RunSpec;
   /** Somebody takes all of its output, also what is not kept. */
   whole: boolean;
@@ -128,7 +128,7 @@ export class RunCarrier {
     await this.#client?.cancel(this.#id);
   }
 
-  async #attempt(session: Session): Promise<void> {
+  async #attempt(session: Link): Promise<void> {
     const client = this.#options.clientOf(session);
     this.#client = client;
     let run = this.#run();
@@ -184,7 +184,7 @@ export class RunCarrier {
   }
 
   /** Hands a queued run over; undefined when the run has ended by that: refused, expired, canceled, or nobody can know. */
-  async #handOver(client: NodeClient, session: Session): Promise<HandedOver | undefined> {
+  async #handOver(client: NodeClient, session: Link): Promise<HandedOver | undefined> {
     const { store } = this.#options;
     const run = this.#run();
     const again = this.#handOverBegun;
@@ -245,7 +245,7 @@ export class RunCarrier {
   }
 
   /** Notes, before the first hand-over, that the node may have the run from now on. False when the run has ended instead. */
-  async #noteHandOver(session: Session): Promise<boolean> {
+  async #noteHandOver(session: Link): Promise<boolean> {
     const { store, clock } = this.#options;
     const journal = session.journal ?? '';
     const known = this.#run();

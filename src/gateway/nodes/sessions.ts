@@ -1,20 +1,18 @@
-/** The live tunnels, one a node: who is connected, who is online, and the only way to a node — {@link Sessions.dial}. */
+/** The live tunnels, one per node: which nodes are connected, and which are online. */
 
-import type http from 'node:http';
 import type { Duplex } from 'node:stream';
-import { NODE_FORWARD } from '../../domain/limits.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { createStreamAgent } from '../../shared/http/streams.ts';
 import type { Logger } from '../../shared/logger.ts';
-import { ToldKeys } from './announced-keys.ts';
+import { type Link, type LinkListener, type Links, NODE_SERVICES, type NodeService } from './links.ts';
 import type { NodesStore } from './nodes-table.ts';
 import { RateByKey } from './rate-by-key.ts';
 
-/** Sessions of one node that the log reports at once, and the time after which there may be one more, ms. */
+/** Sessions of one node that are logged in a row, and the time after which one more is, ms. */
 const REPORT_RATE = { burst: 20, refillMs: 10_000 } as const;
 
-/** What a session needs of an SSH connection. */
+/** The part of an SSH connection that a session uses. */
 export interface SessionPeer {
   readonly id: string;
   readonly remoteAddress: string;
@@ -24,60 +22,42 @@ export interface SessionPeer {
   readonly closed: Promise<string>;
 }
 
-export interface Session {
+export interface Session extends Link {
   nodeId: string;
   nodeName: string;
   peer: SessionPeer;
   connectedAt: number;
-  /** The same on the monotonic clock, ms. */
-  openedAt: number;
   /** Row in the store. */
   row: number;
-  /** The node's run journal, known from its hello. */
   journal: string | undefined;
-  /** What its hello was answered with, until a heartbeat confirms that the node has stored it. */
+  /** The epoch that answered its hello, until a heartbeat confirms that the node has stored it. */
   epoch: string | undefined;
-  /** What its node knows of the gateway's signing keys. */
-  signingKeys: ToldKeys;
+  signingKeys: AnnouncedKeys;
   lastHeartbeatAt: number | undefined;
   ended: boolean;
-  /** Whether the log says that it was opened. */
+  /** Whether its opening was logged. */
   isReported: boolean;
-  /** Pooled HTTP connections to the node. */
-  agent: http.Agent;
 }
 
-export interface SessionEvents {
-  /** The first heartbeat of a session was accepted: work may flow. */
-  online(session: Session): void;
-  offline(session: Session, reason: string): void;
-}
-
-export interface SessionsOptions {
-  store: NodesStore;
-  clock: Clock;
-  logger: Logger;
-}
-
-export class Sessions {
-  readonly #options: SessionsOptions;
+export class Sessions implements Links {
+  readonly #options: { store: NodesStore; clock: Clock; logger: Logger };
   readonly #sessions = new Map<string, Session>();
-  readonly #listeners = new Set<SessionEvents>();
+  readonly #listeners = new Set<LinkListener>();
   readonly #ending = new Set<Promise<void>>();
-  /** A node that comes and goes all the time must not fill the log. */
+  /** A node that reconnects all the time must not fill the log. */
   readonly #reports: RateByKey;
 
-  constructor(options: SessionsOptions) {
+  constructor(options: { store: NodesStore; clock: Clock; logger: Logger }) {
     this.#options = options;
     this.#reports = new RateByKey({ clock: options.clock, ...REPORT_RATE });
   }
 
-  subscribe(listener: SessionEvents): void {
+  onChange(listener: LinkListener): void {
     this.#listeners.add(listener);
   }
 
-  /** Makes `peer` the node's session; an older one of the same key is ended at once, and its runs go on over the new one. */
-  async open(node: { id: string; name: string }, peer: SessionPeer): Promise<void> {
+  /** Makes `peer` the node's session and evicts an older one of the same key; its runs continue over the new one. */
+  async accept(node: { id: string; name: string }, peer: SessionPeer): Promise<void> {
     const { store, clock, logger } = this.#options;
     const old = this.#sessions.get(node.id);
     const connectedAt = clock.now();
@@ -90,16 +70,16 @@ export class Sessions {
       row: 0,
       journal: undefined,
       epoch: undefined,
-      signingKeys: new ToldKeys(),
+      signingKeys: new AnnouncedKeys(),
       lastHeartbeatAt: undefined,
       ended: false,
       isReported: false,
-      agent: createStreamAgent(() => peer.openForwarded(NODE_FORWARD.host, NODE_FORWARD.port)),
+      agent: createStreamAgent(() => openService(peer, 'api')),
     };
     this.#sessions.set(node.id, session);
     if (old !== undefined) this.#end(old, 'replaced by a new session of the same key');
     void peer.closed.then((reason) => this.#end(session, reason));
-    // Inside the write: a session that ends in the same tick is ended by the write after this one, which needs the row.
+    // Set inside the write: a session that ends in the same tick is ended by the next write, which needs the row.
     await store.write(() => {
       session.row = store.sessions.openSession(node.id, peer.remoteAddress, connectedAt);
     });
@@ -109,19 +89,19 @@ export class Sessions {
     logger.info({ node: node.name, address: peer.remoteAddress, session: peer.id, unreported }, 'tunnel opened');
   }
 
-  /** Ends the node's session at once, if there is one: its connection may take a moment longer to go. */
+  /** Ends the node's session at once, if any; its connection may take a moment longer to close. */
   close(nodeId: string, reason: string): void {
     const session = this.#sessions.get(nodeId);
     if (session !== undefined) this.#end(session, reason);
   }
 
-  /** Ends all sessions; resolves when that is stored. */
+  /** Resolves when all ends are stored. */
   async closeAll(reason: string): Promise<void> {
     for (const session of [...this.#sessions.values()]) this.#end(session, reason);
     await Promise.all(this.#ending);
   }
 
-  /** The session that came over this connection and is still the node's. */
+  /** The node's session, if it uses this connection. */
   ofPeer(nodeId: string, connection: string): Session | undefined {
     const session = this.#sessions.get(nodeId);
     return session?.peer.id === connection ? session : undefined;
@@ -131,7 +111,6 @@ export class Sessions {
     return this.#sessions.get(nodeId);
   }
 
-  /** The session if its node has sent a heartbeat over it. */
   online(nodeId: string): Session | undefined {
     const session = this.#sessions.get(nodeId);
     return session?.lastHeartbeatAt === undefined ? undefined : session;
@@ -141,7 +120,7 @@ export class Sessions {
     return this.#sessions.size;
   }
 
-  /** Notes a heartbeat; the first one puts the node online. One that was stored after the session's end changes nothing. */
+  /** The first heartbeat puts the node online. One stored after the session's end changes nothing. */
   heartbeat(session: Session, at: number): void {
     if (session.ended) return;
     const first = session.lastHeartbeatAt === undefined;
@@ -154,11 +133,10 @@ export class Sessions {
     if (session !== undefined) session.nodeName = name;
   }
 
-  /** A fresh channel to the node's API. @throws FleetError `node_offline`, `channel_open_failed`, `timeout`. */
-  async dial(nodeId: string): Promise<Duplex> {
+  async open(nodeId: string, service: NodeService): Promise<Duplex> {
     const session = this.#sessions.get(nodeId);
     if (session === undefined) throw new FleetError('node_offline', 'the node has no live tunnel');
-    return await session.peer.openForwarded(NODE_FORWARD.host, NODE_FORWARD.port);
+    return await openService(session.peer, service);
   }
 
   #end(session: Session, reason: string): void {
@@ -182,5 +160,34 @@ export class Sessions {
     this.#ending.add(stored);
     if (session.isReported) logger.info({ node: session.nodeName, session: session.peer.id, reason }, 'tunnel closed');
     if (current) for (const listener of this.#listeners) listener.offline(session, reason);
+  }
+}
+
+function openService(peer: SessionPeer, service: NodeService): Promise<Duplex> {
+  const { host, port } = NODE_SERVICES[service];
+  return peer.openForwarded(host, port);
+}
+
+/** Which signing keys a node was sent in one session, and which of them it has certainly stored: those its tickets may be signed with. */
+export class AnnouncedKeys {
+  #sent: readonly string[] = [];
+  #stored: readonly string[] = [];
+
+  /** What to put into an answer to the node; undefined if it was already sent these. */
+  announce(accepted: readonly string[]): string[] | undefined {
+    if (accepted.length === this.#sent.length && accepted.every((key, index) => key === this.#sent[index]))
+      return undefined;
+    this.#sent = accepted;
+    return [...accepted];
+  }
+
+  /** The node sent another request, which it does only after storing the previous answer. */
+  acknowledge(): void {
+    this.#stored = this.#sent;
+  }
+
+  /** The newest key that the node certainly knows, raw and base64url; undefined before its first heartbeat. */
+  get newest(): string | undefined {
+    return this.#stored[0];
   }
 }

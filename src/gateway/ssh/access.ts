@@ -62,7 +62,7 @@ export function handlersFor(peer: SshPeer, options: AccessOptions): PeerHandlers
       // The node may have been revoked or removed, or its key replaced, since it connected.
       const present = store.nodes.byPublicKey(peer.publicKey);
       if (present === undefined || present.id !== key.id || present.revokedAt !== null) return false;
-      sessions.open(present, peer).catch((error: unknown) => {
+      sessions.accept(present, peer).catch((error: unknown) => {
         logger.error({ err: error, node: key.name }, 'could not store a session');
         peer.close('storage_failed');
       });

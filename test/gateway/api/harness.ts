@@ -26,6 +26,7 @@ import { Alerts } from '../../../src/gateway/monitoring/alerts/alerts.ts';
 import { DEFAULT_HEALTH_THRESHOLDS } from '../../../src/gateway/monitoring/judge/derive-status.ts';
 import { HealthMonitor } from '../../../src/gateway/monitoring/judge/monitor.ts';
 import { GatewayMetrics } from '../../../src/gateway/monitoring/metrics/gateway-metrics.ts';
+import { NodeRemoval } from '../../../src/gateway/nodes/node-removal.ts';
 import { Sessions } from '../../../src/gateway/nodes/sessions.ts';
 import { createScheduler } from '../../../src/gateway/schedule/create-scheduler.ts';
 import { FleetError } from '../../../src/shared/errors.ts';
@@ -126,13 +127,25 @@ export async function testApi(
   );
   const refusedTokens: string[] = [];
   noteTokenRefusals(app, { store, origins, clock, signals: { tokenRefused: (id) => void refusedTokens.push(id) } });
-  const sources = { store, sessions, connections, monitor, epochs, clock, logger };
+  const removal = new NodeRemoval({
+    store,
+    sessions,
+    connections,
+    abandonRuns: (nodeId, reason) => bus.abandon(nodeId, reason),
+    forget: (nodeId) => {
+      monitor.forget(nodeId);
+      epochs.forget(nodeId);
+    },
+    clock,
+    logger,
+  });
+  const sources = { store, sessions, connections, removal, monitor, epochs, clock, logger };
   let shutdowns = 0;
-  addNodeRoutes(app, { ...sources, bus, pairing, rotation, keys, heartbeatIntervalMs: 30_000, approveCapabilities });
+  addNodeRoutes(app, { ...sources, pairing, rotation, keys, heartbeatIntervalMs: 30_000, approveCapabilities });
   addJobRoutes(app, { ...sources, bus });
   addAuditRoutes(app, { store });
   addInviteRoutes(app, { invites, logger });
-  addKeyRoutes(app, { ...sources, bus, people });
+  addKeyRoutes(app, { ...sources, people });
   const config = resolveGatewayConfig({ alerts: options.alerts ?? {} }, {}, '');
   const alerts = new Alerts({
     ages: agesOf(clock),
@@ -176,7 +189,6 @@ export async function testApi(
   addScheduleRoutes(app, { ...sources, scheduler, places, localTimeZone: 'UTC' });
   addAdminRoutes(app, {
     ...sources,
-    bus,
     pending,
     describeGateway: () => ({ nodes: { paired: store.nodes.all().length } }) as never,
     rotateKey: () => keys.rotate(),
@@ -259,6 +271,7 @@ export async function testApi(
     sessions,
     people,
     connections,
+    removal,
     monitor,
     bus,
     scheduler,

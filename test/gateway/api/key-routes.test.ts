@@ -154,7 +154,7 @@ test('the audit log tells of keys, invites, and nodes that go by themselves', as
   const { code } = await anna.client.json<{ code: string }>('POST', '/v1/invites', body);
   await anna.client.json('DELETE', `/v1/invites/${code.slice(0, 4)}`);
   const node = await api.addNode('web');
-  await api.sessions.open(node, node.peer);
+  await api.sessions.accept(node, node.peer);
   await node.client.json('POST', '/v1/node/leave', {});
   await anna.client.json('POST', '/v1/keys/anna/revoke');
   const { lines } = await api.admin.json<{ lines: string[] }>('GET', '/v1/audit');

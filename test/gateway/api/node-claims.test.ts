@@ -15,7 +15,7 @@ async function testWorld(t: TestContext, options: { invited?: Labels; own?: Labe
   const paired = await machine.pair({ code, name: 'web-1', labels: options.own ?? { role: 'web' } });
   assert.ok(paired.status === 'paired');
   const peer = peerOf(machine.publicKey);
-  await api.sessions.open({ id: paired.id, name: 'web-1' }, peer);
+  await api.sessions.accept({ id: paired.id, name: 'web-1' }, peer);
   const client = api.connect({ kind: 'ssh', peer }, paired.token);
   const hello = (labels: Labels | undefined, capabilities: string[] = []) =>
     client.json('POST', '/v1/node/hello', { facts: { ...FACTS, capabilities }, labels, journal: 'j', protocol: 1 });

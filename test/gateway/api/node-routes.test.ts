@@ -36,7 +36,7 @@ test('a node is online with its first heartbeat, not before; hello comes first',
   const api = await testApi(t);
   const node = await api.addNode('a');
   await assert.rejects(node.client.json('POST', '/v1/node/hello', hello), { code: 'connection_lost' }, 'no tunnel yet');
-  await api.sessions.open(node, node.peer);
+  await api.sessions.accept(node, node.peer);
   await assert.rejects(node.client.json('POST', '/v1/node/heartbeat', beat(api.clock.now())), { code: 'bad_request' });
   assert.equal(api.sessions.online(node.id), undefined);
   const told = await node.client.json<{ id: string; name: string; heartbeatIntervalMs: number }>(
@@ -60,9 +60,9 @@ test('a node is online with its first heartbeat, not before; hello comes first',
 test('only the connection that is the tunnel may speak: one that was replaced is told so', async (t) => {
   const api = await testApi(t);
   const node = await api.addNode('a');
-  await api.sessions.open(node, node.peer);
+  await api.sessions.accept(node, node.peer);
   const newer = peerOf(node.publicKey);
-  await api.sessions.open(node, newer);
+  await api.sessions.accept(node, newer);
   assert.match(node.peer.endings[0] ?? '', /^replaced/);
   await assert.rejects(node.client.json('POST', '/v1/node/hello', hello), { code: 'connection_lost' });
   const client = api.connect({ kind: 'ssh', peer: newer }, node.token);
@@ -73,7 +73,7 @@ test('only the connection that is the tunnel may speak: one that was replaced is
 test('a node that speaks another protocol, or nonsense, is refused', async (t) => {
   const api = await testApi(t);
   const node = await api.addNode('a');
-  await api.sessions.open(node, node.peer);
+  await api.sessions.accept(node, node.peer);
   await assert.rejects(node.client.json('POST', '/v1/node/hello', { ...hello, protocol: 9 }), {
     code: 'protocol_unsupported',
   });
@@ -93,7 +93,7 @@ test('a node that speaks another protocol, or nonsense, is refused', async (t) =
 test('an operator renames a node while it is connected: its next answer has the name', async (t) => {
   const api = await testApi(t);
   const node = await api.addNode('a');
-  await api.sessions.open(node, node.peer);
+  await api.sessions.accept(node, node.peer);
   await node.client.json('POST', '/v1/node/hello', hello);
   await api.admin.json('PATCH', '/v1/nodes/a', { name: 'b', labels: { own: null, tier: 'web' } });
   const answer = await node.client.json<{ name: string }>('POST', '/v1/node/heartbeat', beat(1));
@@ -108,8 +108,8 @@ test('a node that leaves takes itself away and nobody else, hears that it worked
   const node = await api.addNode('a');
   const other = await api.addNode('b');
   await assert.rejects(node.client.json('POST', '/v1/node/leave', {}), { code: 'connection_lost' }, 'no tunnel');
-  await api.sessions.open(node, node.peer);
-  await api.sessions.open(other, other.peer);
+  await api.sessions.accept(node, node.peer);
+  await api.sessions.accept(other, other.peer);
   assert.deepEqual(await node.client.json('POST', '/v1/node/leave', { node: 'b' }), {});
   assert.deepEqual(
     api.store.nodes.all().map(({ name }) => name),

@@ -116,7 +116,7 @@ export class FakeNode {
     };
     this.#channels = channels;
     this.#cut = cut;
-    await this.#sessions().open(this, peer);
+    await this.#sessions().accept(this, peer);
     const session = this.#sessions().get(this.id);
     if (session === undefined) throw new Error('no session');
     session.journal = this.journal;

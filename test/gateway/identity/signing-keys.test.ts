@@ -6,7 +6,7 @@ import { type TestContext, test } from 'node:test';
 import { SigningKeys } from '../../../src/gateway/identity/signing-keys.ts';
 import { issueTicket } from '../../../src/gateway/identity/tickets.ts';
 import { Tokens } from '../../../src/gateway/identity/tokens.ts';
-import { ToldKeys } from '../../../src/gateway/nodes/announced-keys.ts';
+import { AnnouncedKeys } from '../../../src/gateway/nodes/sessions.ts';
 import { verifyTicket } from '../../../src/node/api/verify-ticket.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
@@ -88,11 +88,11 @@ test('a list of replaced keys that is damaged, or open to others, is told', (t) 
 test('a node is given tickets of a key that it surely knows, whenever the key changes and the grace ends', async (t) => {
   const { clock, open } = setUp(t);
   const keys = open();
-  const told = new ToldKeys();
+  const told = new AnnouncedKeys();
   /** What the node has on its disk. */
   let stored: readonly string[] = [];
   const answer = (): void => {
-    stored = told.tell(keys.acceptedRaw()) ?? stored;
+    stored = told.announce(keys.acceptedRaw()) ?? stored;
   };
   const check = async (): Promise<void> => {
     const body = Buffer.from('x');
@@ -105,7 +105,7 @@ test('a node is given tickets of a key that it surely knows, whenever the key ch
   };
   answer();
   for (let round = 0; round < 4; round += 1) {
-    told.heard();
+    told.acknowledge();
     await check();
     const old = keys.current.id;
     const [oldRaw = ''] = stored;
@@ -114,7 +114,7 @@ test('a node is given tickets of a key that it surely knows, whenever the key ch
     answer();
     await check();
     assert.equal(keys.signerFor(told.newest).id, old, 'the answer may have been lost');
-    told.heard();
+    told.acknowledge();
     assert.equal(keys.signerFor(told.newest).id, keys.current.id);
     await check();
     assert.ok(stored.includes(oldRaw), 'a ticket of the old key may be under way');
@@ -122,6 +122,6 @@ test('a node is given tickets of a key that it surely knows, whenever the key ch
     answer();
     await check();
     assert.equal(stored.includes(oldRaw), round % 2 !== 0);
-    assert.equal(told.tell(keys.acceptedRaw()), undefined, 'nothing new');
+    assert.equal(told.announce(keys.acceptedRaw()), undefined, 'nothing new');
   }
 });

@@ -11,14 +11,11 @@ const GRACE_MS = 3_600_000;
 
 test('an ephemeral node is forgotten when it was offline for long enough, and no other', async (t) => {
   const api = await testApi(t);
-  const { store, clock, sessions, connections, epochs, bus, monitor } = api;
+  const { store, clock, sessions, removal } = api;
   const sweep = new EphemeralNodes({
     store,
     sessions,
-    connections,
-    epochs,
-    bus,
-    monitor,
+    removal,
     clock,
     logger: silentLogger,
     graceMs: GRACE_MS,
@@ -41,7 +38,7 @@ test('an ephemeral node is forgotten when it was offline for long enough, and no
   const here = store.nodes.byId(ids.here ?? '');
   assert.ok(here);
   const peer = peerOf(here.publicKey);
-  await sessions.open(here, peer);
+  await sessions.accept(here, peer);
   store.nodes.revoke(ids.revoked ?? '', 1);
   // As if the gateway had been down: only the time since its start counts.
   clock.jumpWall(10 * GRACE_MS);

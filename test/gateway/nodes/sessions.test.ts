@@ -22,7 +22,7 @@ function setUp(t: TestContext) {
   cleanUp(t, () => store.close());
   const sessions = new Sessions({ store, clock, logger: silentLogger });
   const events: string[] = [];
-  sessions.subscribe({
+  sessions.onChange({
     online: ({ nodeId }) => void events.push(`online ${nodeId}`),
     offline: ({ nodeId }, reason) => void events.push(`offline ${nodeId} ${reason}`),
   });
@@ -34,7 +34,7 @@ function setUp(t: TestContext) {
 test('online with the first heartbeat, offline with the end, each told once', async (t) => {
   const { sessions, store, events, node, peer, clock } = setUp(t);
   const one = peer();
-  await sessions.open(node, one);
+  await sessions.accept(node, one);
   const session = sessions.get('n1');
   assert.ok(session);
   assert.deepEqual([sessions.online('n1'), sessions.size], [undefined, 1]);
@@ -56,8 +56,8 @@ test('online with the first heartbeat, offline with the end, each told once', as
 test('a new session of the key ends the old one, of which nobody hears that the node is offline', async (t) => {
   const { sessions, store, events, node, peer } = setUp(t);
   const [one, two] = [peer(), peer()];
-  await sessions.open(node, one);
-  await sessions.open(node, two);
+  await sessions.accept(node, one);
+  await sessions.accept(node, two);
   await settle();
   assert.equal(one.endings.length > 0 && two.endings.length === 0, true);
   assert.equal(sessions.get('n1')?.peer, two);
@@ -76,7 +76,7 @@ test('a new session of the key ends the old one, of which nobody hears that the 
 test('a session that ends in the tick in which it began is ended in the store too', async (t) => {
   const { sessions, store, node, peer } = setUp(t);
   const one = peer();
-  const opening = sessions.open(node, one);
+  const opening = sessions.accept(node, one);
   sessions.close('n1', 'at once');
   await opening;
   await settle();
@@ -88,7 +88,7 @@ test('a session that ends in the tick in which it began is ended in the store to
 
 test('a heartbeat that is stored after the end puts nobody online', async (t) => {
   const { sessions, events, node, peer } = setUp(t);
-  await sessions.open(node, peer());
+  await sessions.accept(node, peer());
   const session = sessions.get('n1');
   assert.ok(session);
   sessions.close('n1', 'cut');
@@ -99,30 +99,30 @@ test('a heartbeat that is stored after the end puts nobody online', async (t) =>
 test('closing a session takes effect at once, even if its connection lingers', async (t) => {
   const { sessions, node, peer } = setUp(t);
   const lingering: SessionPeer = { ...peer(), close: () => {}, closed: new Promise(() => {}) };
-  await sessions.open(node, lingering);
+  await sessions.accept(node, lingering);
   sessions.close('n1', 'revoked');
   assert.equal(sessions.get('n1'), undefined);
-  await assert.rejects(sessions.dial('n1'), { code: 'node_offline' });
+  await assert.rejects(sessions.open('n1', 'api'), { code: 'node_offline' });
 });
 
 test('dial opens the forward that the node offered, and passes its failure on', async (t) => {
   const { sessions, node, peer } = setUp(t);
   const asked: unknown[] = [];
   const failure = new FleetError('timeout', 'no answer');
-  await sessions.open(node, {
+  await sessions.accept(node, {
     ...peer(),
     openForwarded: (...args) => {
       asked.push(args);
       return Promise.reject(failure);
     },
   });
-  await assert.rejects(sessions.dial('n1'), (error) => error === failure);
+  await assert.rejects(sessions.open('n1', 'api'), (error) => error === failure);
   assert.deepEqual(asked, [[NODE_FORWARD.host, NODE_FORWARD.port]]);
 });
 
 test('closing all waits until it is stored, and leaves nobody', async (t) => {
   const { sessions, store, node, peer } = setUp(t);
-  await sessions.open(node, peer());
+  await sessions.accept(node, peer());
   await sessions.closeAll('stopping');
   assert.equal(sessions.size, 0);
   assert.ok(store.sessions.sessions('n1', 0, 1e15).every(({ endedAt }) => endedAt !== null));

@@ -88,7 +88,7 @@ export class HealthMonitor {
 
   /** Notes from now on when a node goes offline. */
   start(): void {
-    this.#options.sessions.subscribe({ online: () => undefined, offline: ({ nodeId }) => this.#endIncident(nodeId) });
+    this.#options.sessions.onChange({ online: () => undefined, offline: ({ nodeId }) => this.#endIncident(nodeId) });
   }
 
   /**

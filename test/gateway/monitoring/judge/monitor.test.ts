@@ -50,7 +50,7 @@ function setUp(t: TestContext) {
       close: (reason: string) => closed.resolve(reason),
       closed: closed.promise,
     };
-    await sessions.open({ id: 'n', name: 'n' }, peer);
+    await sessions.accept({ id: 'n', name: 'n' }, peer);
     const session = sessions.get('n');
     assert.ok(session !== undefined);
     return session;
