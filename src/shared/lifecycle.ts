@@ -20,6 +20,12 @@ export async function closeAll(...closers: Close[]): Promise<void> {
   if (errors.length === 1) throw errors[0];
 }
 
+/** A part of something long-lived. `close` may be called without a `start`, after one that failed, and during one. */
+export interface Part {
+  start?(): unknown;
+  close?(): unknown;
+}
+
 export class Lifecycle {
   /** In the order of the start. */
   readonly #closers: Close[] = [];
@@ -54,6 +60,15 @@ export class Lifecycle {
   opened(...closers: Close[]): void {
     this.#closers.push(...closers);
     this.throwIfClosed();
+  }
+
+  /** Starts the parts in this order; {@link close} closes them in reverse. @throws FleetError `not_running` as {@link opened} does. */
+  async open(parts: readonly Part[]): Promise<void> {
+    for (const part of parts) {
+      this.opened(() => part.close?.());
+      await part.start?.();
+      this.throwIfClosed();
+    }
   }
 
   /** @throws FleetError `not_running` when the close has begun. */
