@@ -19,12 +19,12 @@ import {
   parseConfigSection,
 } from '../shared/config.ts';
 import { alertsConfigSchema } from './monitoring/alerts/alert-config.ts';
-import type { HistoryRetention } from './monitoring/history/history-keeper.ts';
 import {
   DEFAULT_HEALTH_THRESHOLDS,
   type HealthThresholds,
   SETTLE_HEARTBEATS,
 } from './monitoring/judge/derive-status.ts';
+import type { HistoryRetention } from './monitoring/judge/history-keeper.ts';
 import { sshConfigSchema } from './ssh/ssh-config.ts';
 
 const LEAST_KEY_GRACE_MS = 10 * 60_000;

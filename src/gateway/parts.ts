@@ -50,7 +50,7 @@ import { issueTicket } from './identity/tickets.ts';
 import { Tokens } from './identity/tokens.ts';
 import { MIGRATIONS } from './migrations.ts';
 import { createAlerts } from './monitoring/alerts/create-alerts.ts';
-import { HistoryKeeper } from './monitoring/history/history-keeper.ts';
+import { HistoryKeeper } from './monitoring/judge/history-keeper.ts';
 import { HealthMonitor } from './monitoring/judge/monitor.ts';
 import { GatewayMetrics } from './monitoring/metrics/gateway-metrics.ts';
 import { EphemeralNodes } from './nodes/ephemeral-nodes.ts';

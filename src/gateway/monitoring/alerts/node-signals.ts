@@ -1,7 +1,7 @@
 /** What no heartbeat tells of a node: that its disks will be full, that two machines use its key, that its token is refused. */
 
 import type { ConnectEpochs } from '../../identity/connect-epochs.ts';
-import { forecastDisk } from '../judge/forecast-disk.ts';
+import { forecastDisk } from '../history/forecast-disk.ts';
 import type { HealthMonitor } from '../judge/monitor.ts';
 import type { AlertsStore } from './alerts-table.ts';
 import type { DiskFull, Signals } from './node-facts.ts';

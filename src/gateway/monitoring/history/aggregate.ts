@@ -2,7 +2,7 @@
  * Many readings of one figure in one: least, most, mean, and a sketch of their distribution. Aggregates can be merged without
  * losing anything, so an hour made of twelve five-minute ones is the hour made of its heartbeats.
  */
-import type { Statistics } from '../judge/statistics.ts';
+import type { Statistics } from '../statistics.ts';
 
 /** Each bin of the sketch is this much wider than the one before, so a percentile is off by 5 % of itself at most. */
 const BIN_GROWTH = 1.1;

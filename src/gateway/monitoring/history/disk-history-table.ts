@@ -1,7 +1,7 @@
 /** How full each disk was, hour by hour, and sums of each day over it, from which a straight line through two weeks is told at once. */
 
 import type { Sqlite } from '../../store/database.ts';
-import type { DiskTrend } from '../judge/forecast-disk.ts';
+import type { DiskTrend } from './forecast-disk.ts';
 import { HOURS_PER_DAY } from './resolutions.ts';
 
 /** One disk of one node, by the node's number in the history. */

@@ -2,10 +2,10 @@
 
 import type { NodesStore } from '../../nodes/nodes-table.ts';
 import type { Sqlite } from '../../store/database.ts';
-import type { DiskTrend } from '../judge/forecast-disk.ts';
 import { DiskHistoryTable } from './disk-history-table.ts';
 import { addEncodedFigures, encodeFigures, newAggregates } from './figure-codec.ts';
 import type { Figures } from './figures.ts';
+import type { DiskTrend } from './forecast-disk.ts';
 import { HistoryBuckets } from './history-buckets.ts';
 import { HistoryRollUp } from './history-roll-up.ts';
 import {

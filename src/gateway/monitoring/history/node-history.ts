@@ -1,5 +1,5 @@
 /** The figures of one node over a period that reports show: statistics of the whole, and a series of equal parts for a chart. */
-import type { Statistics } from '../judge/statistics.ts';
+import type { Statistics } from '../statistics.ts';
 import { Aggregate } from './aggregate.ts';
 import { addEncodedDay } from './day-codec.ts';
 import { addEncodedAggregates, addEncodedFigures } from './figure-codec.ts';

@@ -1,7 +1,7 @@
 /** The health report as one HTML file that needs nothing else: to open, to mail or to print. */
 import type { NodeStatus } from '../../../domain/node-status.ts';
 import { formatDuration } from '../../../shared/duration.ts';
-import { statisticsOf } from '../judge/statistics.ts';
+import { statisticsOf } from '../statistics.ts';
 import { type Html, html, trusted } from './html.ts';
 import { alertSection } from './render-report-html-alerts.ts';
 import { renderNodeCard, statusPill } from './render-report-html-card.ts';

@@ -3,7 +3,7 @@
 import type { AlertRow } from '../alerts/alerts-table.ts';
 import { silencedUntil } from '../alerts/silences.ts';
 import type { SilenceRow } from '../alerts/silences-table.ts';
-import type { Interval } from '../judge/intervals.ts';
+import type { Interval } from '../intervals.ts';
 import type { ReportStore } from './gather-report.ts';
 import { type AlertCounts, MOST_ALERTS, type ReportAlert, type ReportAlerts } from './report-types.ts';
 

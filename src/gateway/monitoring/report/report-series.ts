@@ -1,5 +1,5 @@
 /** A period cut into equal parts, so that a chart has a few dozen points whether the period is an hour or a month. */
-import { coveredMs, gapsWithin, type Interval, mergeWithin, totalMs } from '../judge/intervals.ts';
+import { coveredMs, gapsWithin, type Interval, mergeWithin, totalMs } from '../intervals.ts';
 import type { ReportHistory, ReportSeries } from './report-types.ts';
 
 /** Parts of one period: half an hour each in a report of one day. */

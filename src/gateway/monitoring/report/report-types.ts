@@ -3,10 +3,10 @@
 import type { NodeStatus } from '../../../domain/node-status.ts';
 import type { RunState } from '../../../domain/run-state.ts';
 import type { Severity } from '../../../protocol/alert-views.ts';
+import type { DiskForecast } from '../history/forecast-disk.ts';
 import type { ShownFigure } from '../history/shown-figures.ts';
-import type { DiskForecast } from '../judge/forecast-disk.ts';
 import type { Downtime } from '../judge/gateway-uptime-table.ts';
-import type { Statistics } from '../judge/statistics.ts';
+import type { Statistics } from '../statistics.ts';
 
 /** Figures of one node over the period of the report. */
 export interface ReportHistory {

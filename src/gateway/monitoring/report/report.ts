@@ -2,10 +2,10 @@
 import type { NodeStatus } from '../../../domain/node-status.ts';
 import { NODE_STATUSES, worstFirst, worstStatus } from '../../../domain/node-status.ts';
 import { isTerminal, RUN_STATES } from '../../../domain/run-state.ts';
+import type { Interval } from '../intervals.ts';
+import { coveredMs, gapsWithin, mergeWithin, totalMs, unknownTimes } from '../intervals.ts';
 import { DEFAULT_HEALTH_THRESHOLDS } from '../judge/derive-status.ts';
-import type { Interval } from '../judge/intervals.ts';
-import { coveredMs, gapsWithin, mergeWithin, totalMs, unknownTimes } from '../judge/intervals.ts';
-import { statisticsOf } from '../judge/statistics.ts';
+import { statisticsOf } from '../statistics.ts';
 import { buildSeries } from './report-series.ts';
 import type {
   HealthReport,

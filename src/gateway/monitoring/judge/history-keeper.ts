@@ -4,9 +4,9 @@ import type { Clock } from '../../../shared/clock.ts';
 import { Periodic } from '../../../shared/clock.ts';
 import type { Logger } from '../../../shared/logger.ts';
 import type { Ages } from '../../store/durable-store.ts';
-import type { JudgeStore } from '../judge/health-table.ts';
-import { gapsWithin, totalMs, unknownTimes } from '../judge/intervals.ts';
-import { RESOLUTIONS } from './resolutions.ts';
+import { RESOLUTIONS } from '../history/resolutions.ts';
+import { gapsWithin, totalMs, unknownTimes } from '../intervals.ts';
+import type { JudgeStore } from './health-table.ts';
 
 /** Between two looks for something to do, ms. */
 const LOOK_INTERVAL_MS = 15_000;

@@ -2,16 +2,16 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { HistoryKeeper } from '../../../../src/gateway/monitoring/history/history-keeper.ts';
 import { readHistory } from '../../../../src/gateway/monitoring/history/read-history.ts';
 import type { Resolution } from '../../../../src/gateway/monitoring/history/resolutions.ts';
+import { HistoryKeeper } from '../../../../src/gateway/monitoring/judge/history-keeper.ts';
 import { Store } from '../../../../src/gateway/store.ts';
 import { silentLogger } from '../../../../src/shared/logger.ts';
 import { settle } from '../../../support/deadline.ts';
 import { agesOf, FakeClock } from '../../../support/fake-clock.ts';
 import { cleanUp, tempFolder } from '../../../support/temp-folder.ts';
 import { FACTS } from '../../identity/fixtures.ts';
-import { NO_FIGURES } from './any-figures.ts';
+import { NO_FIGURES } from '../history/any-figures.ts';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { gapsWithin, mergeWithin, totalMs } from '../../../../src/gateway/monitoring/judge/intervals.ts';
+import { gapsWithin, mergeWithin, totalMs } from '../../../src/gateway/monitoring/intervals.ts';
 
 const WINDOW = { from: 0, to: 100 };
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type DiskTrend, forecastDisk } from '../../../../src/gateway/monitoring/judge/forecast-disk.ts';
+import { type DiskTrend, forecastDisk } from '../../../../src/gateway/monitoring/history/forecast-disk.ts';
 
 const HOUR_MS = 3_600_000;
 const NOW = Date.UTC(2026, 5, 1);

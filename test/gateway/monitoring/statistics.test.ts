@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { statisticsOf } from '../../../../src/gateway/monitoring/judge/statistics.ts';
+import { statisticsOf } from '../../../src/gateway/monitoring/statistics.ts';
 
 test('least, mean, most and 95th percentile', () => {
   const hundred = Array.from({ length: 100 }, (_, index) => index + 1);
