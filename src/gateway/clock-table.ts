@@ -1,5 +1,5 @@
 /** What a step of the gateway's clock must not change: deadlines that were set by it, and what it knew of the time. Times are ms. */
-import type { Sqlite } from './store/database.ts';
+import { prepareAll, type Sqlite } from './store/database.ts';
 
 export interface ClockNote {
   /** Of the machine's start; empty where the system has none. */
@@ -15,16 +15,12 @@ export class ClockTable {
   readonly #shifts;
 
   constructor(database: Sqlite) {
-    this.#statements = {
-      read: database.prepare(
-        'SELECT boot, uptime_ms AS uptimeMs, wall_ms AS wallMs, ages_from AS agesFrom FROM clock_notes',
-      ),
-      note: database.prepare(
-        `INSERT INTO clock_notes (id, boot, uptime_ms, wall_ms, ages_from) VALUES (1, @boot, @uptimeMs, @wallMs, @agesFrom)
+    this.#statements = prepareAll(database, {
+      read: 'SELECT boot, uptime_ms AS uptimeMs, wall_ms AS wallMs, ages_from AS agesFrom FROM clock_notes',
+      note: `INSERT INTO clock_notes (id, boot, uptime_ms, wall_ms, ages_from) VALUES (1, @boot, @uptimeMs, @wallMs, @agesFrom)
          ON CONFLICT (id) DO UPDATE SET boot = excluded.boot, uptime_ms = excluded.uptime_ms, wall_ms = excluded.wall_ms,
            ages_from = excluded.ages_from`,
-      ),
-    };
+    });
     this.#shifts = [
       'UPDATE invites SET expires_at = expires_at + @byMs',
       'UPDATE runs SET expires_at = expires_at + @byMs WHERE ended_at IS NULL AND expires_at IS NOT NULL',

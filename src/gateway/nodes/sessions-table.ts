@@ -1,5 +1,5 @@
 /** The intervals in which each node had a live session. */
-import type { Sqlite } from '../store/database.ts';
+import { prepareAll, type Sqlite } from '../store/database.ts';
 
 export interface SessionRow {
   nodeId: string;
@@ -24,41 +24,25 @@ export class SessionsTable {
   readonly #statements;
 
   constructor(database: Sqlite) {
-    this.#statements = {
-      openSession: database.prepare(
-        'INSERT INTO sessions (node_id, address, connected_at, seen_at) VALUES (?, ?, ?, ?)',
-      ),
-      sessionSeen: database.prepare('UPDATE sessions SET seen_at = ? WHERE id = ?'),
-      endSession: database.prepare(
-        'UPDATE sessions SET ended_at = ?, seen_at = ?, end_reason = ? WHERE id = ? AND ended_at IS NULL',
-      ),
-      closeStale: database.prepare(
-        `UPDATE sessions SET ended_at = max(seen_at, ?), end_reason = 'gateway_stopped' WHERE ended_at IS NULL`,
-      ),
-      sessions: database.prepare(
-        `SELECT node_id AS nodeId, connected_at AS connectedAt, seen_at AS seenAt, ended_at AS endedAt, away_ms AS awayMs
+    this.#statements = prepareAll(database, {
+      openSession: 'INSERT INTO sessions (node_id, address, connected_at, seen_at) VALUES (?, ?, ?, ?)',
+      sessionSeen: 'UPDATE sessions SET seen_at = ? WHERE id = ?',
+      endSession: 'UPDATE sessions SET ended_at = ?, seen_at = ?, end_reason = ? WHERE id = ? AND ended_at IS NULL',
+      closeStale: `UPDATE sessions SET ended_at = max(seen_at, ?), end_reason = 'gateway_stopped' WHERE ended_at IS NULL`,
+      sessions: `SELECT node_id AS nodeId, connected_at AS connectedAt, seen_at AS seenAt, ended_at AS endedAt, away_ms AS awayMs
          FROM sessions WHERE node_id = ? AND connected_at < ? AND (ended_at IS NULL OR ended_at >= ?) ORDER BY connected_at`,
-      ),
-      sessionsOf: database.prepare(
-        `SELECT node_id AS nodeId, connected_at AS connectedAt, seen_at AS seenAt, ended_at AS endedAt, away_ms AS awayMs
+      sessionsOf: `SELECT node_id AS nodeId, connected_at AS connectedAt, seen_at AS seenAt, ended_at AS endedAt, away_ms AS awayMs
          FROM sessions WHERE node_id IN (SELECT value FROM json_each(?)) AND connected_at < ?
            AND (ended_at IS NULL OR ended_at >= ?) ORDER BY connected_at`,
-      ),
-      firstSessions: database.prepare(
-        `SELECT node_id AS nodeId, min(connected_at) AS at FROM sessions
+      firstSessions: `SELECT node_id AS nodeId, min(connected_at) AS at FROM sessions
          WHERE node_id IN (SELECT value FROM json_each(?)) GROUP BY node_id`,
-      ),
-      joinable: database.prepare(
-        `SELECT id, connected_at AS connectedAt, ended_at AS endedAt, away_ms AS awayMs FROM sessions
+      joinable: `SELECT id, connected_at AS connectedAt, ended_at AS endedAt, away_ms AS awayMs FROM sessions
          WHERE node_id = ? AND connected_at >= ? AND ended_at < ? ORDER BY connected_at, id LIMIT ${STEP_SESSIONS}`,
-      ),
-      lengthen: database.prepare('UPDATE sessions SET ended_at = ?, seen_at = ?, away_ms = ? WHERE id = ?'),
-      deleteSession: database.prepare('DELETE FROM sessions WHERE id = ?'),
-      forget: database.prepare(
-        `DELETE FROM sessions WHERE id IN (
+      lengthen: 'UPDATE sessions SET ended_at = ?, seen_at = ?, away_ms = ? WHERE id = ?',
+      deleteSession: 'DELETE FROM sessions WHERE id = ?',
+      forget: `DELETE FROM sessions WHERE id IN (
            SELECT id FROM sessions WHERE node_id = ? AND connected_at < ? AND ended_at < ? LIMIT ${STEP_SESSIONS})`,
-      ),
-    };
+    });
   }
 
   /** The new session's row. */

@@ -1,4 +1,4 @@
-/** The gateway's SQLite file: opened, brought to the present schema, and written in grouped durable transactions. */
+/** Opens the gateway's SQLite file and brings it to the current schema. */
 import { statSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { FleetError } from '../../shared/errors.ts';
@@ -8,7 +8,7 @@ import { sqliteFailure } from '../../shared/sqlite.ts';
 export type Sqlite = Database.Database;
 
 /**
- * Opens `file`, creating it if need be, with WAL and synchronous=FULL (sqlite.org/pragma.html#pragma_synchronous: in WAL
+ * Opens `file`, creating it if necessary, with WAL and synchronous=FULL (sqlite.org/pragma.html#pragma_synchronous: in WAL
  * mode only FULL survives a power cut).
  * @param steps The schema: step N brings `user_version` from N to N+1.
  * @param mayBeNew Whether a missing or empty file becomes a new database.
@@ -17,27 +17,27 @@ export type Sqlite = Database.Database;
  */
 export function openDatabase(file: string, steps: readonly string[], mayBeNew = true): Sqlite {
   let database: Sqlite | undefined;
-  // Before SQLite sees the file: of an empty one it would throw away what is left of its log.
+  // Before SQLite opens the file: it would discard what is left of the log of an empty one.
   if (!mayBeNew && (statSync(file, { throwIfNoEntry: false })?.size ?? 0) === 0) throw databaseMissing(file);
   try {
-    // SQLite gives its other files the mode that this one has.
+    // SQLite gives its other files the mode of this one.
     if (file !== ':memory:') createPrivateFile(file);
     database = new Database(file);
-    // Of effect on a new file only, and only before anything else is written: lets old jobs give their space back in small steps.
+    // Only works on a new file, before anything else is written; lets deleted jobs return their space in small steps.
     database.pragma('auto_vacuum = INCREMENTAL');
     database.pragma('journal_mode = WAL');
     database.pragma('synchronous = FULL');
-    // A reader that opens the file beside us (a backup, a curious person) may hold a lock for a moment.
+    // Another reader (a backup, a curious admin) may hold a lock for a moment.
     database.pragma('busy_timeout = 5000');
   } catch (error) {
     database?.close();
     const failure = storageError(error, `cannot open the database ${file}`);
     if (failure.code !== 'internal') throw failure;
-    // A folder that is missing is no SqliteError.
+    // A missing folder is not an SqliteError.
     throw new FleetError('storage_failed', `cannot open the database ${file}: ${failure.message}`, { cause: error });
   }
   try {
-    // A step that makes a table anew drops the old one, which must not delete what refers to it (sqlite.org/lang_altertable.html, 7).
+    // A step that rebuilds a table drops the old one, which must not delete the rows that refer to it (sqlite.org/lang_altertable.html, 7).
     database.pragma('foreign_keys = OFF');
     if (!mayBeNew && schemaVersion(database) === 0) throw databaseMissing(file);
     migrate(database, file, steps);
@@ -79,19 +79,28 @@ function migrate(database: Sqlite, file: string, steps: readonly string[]): void
   }
 }
 
-/** Foreign keys are off while a step is done: says so if one of them leads nowhere after it. */
+/** Foreign keys are off during a step, so they are checked after it. */
 function assertReferences(database: Sqlite): void {
   const [broken] = database.pragma('foreign_key_check') as { table: string; rowid: number; parent: string }[];
   if (broken === undefined) return;
   const { table, rowid, parent } = broken;
-  throw new FleetError('storage_corrupt', `row ${rowid} of ${table} refers to a row of ${parent} that is not there`);
+  throw new FleetError('storage_corrupt', `row ${rowid} of ${table} refers to a missing row of ${parent}`);
 }
 
-/** What SQLite threw, by its kind; a FleetError passes unchanged. */
+/** Maps an SQLite error to a FleetError; a FleetError passes unchanged. */
 export function storageError(error: unknown, what: string): FleetError {
   return sqliteFailure(
     error,
     what,
     'The file is damaged: restore a backup of it. Without one, move it away and start with --new-database; then every node must be let in again.',
   );
+}
+
+/** Prepares every statement of a table, under the names of `sql`. */
+export function prepareAll<Name extends string>(
+  database: Sqlite,
+  sql: Record<Name, string>,
+): Record<Name, Database.Statement> {
+  const prepared = Object.entries<string>(sql).map(([name, text]) => [name, database.prepare(text)] as const);
+  return Object.fromEntries(prepared) as Record<Name, Database.Statement>;
 }
