@@ -33,8 +33,6 @@ export interface AuditRow {
   hash: string;
 }
 
-export type UnchainedRow = Omit<AuditRow, 'seq' | 'prev' | 'hash'>;
-
 /** A place in the chain. */
 export interface AuditPosition {
   seq: number;

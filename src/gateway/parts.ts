@@ -31,8 +31,7 @@ import { addMetricsRoutes } from './api/metrics-routes.ts';
 import { addNodeRoutes } from './api/node-routes.ts';
 import { noteTokenRefusals } from './api/note-token-refusals.ts';
 import { addScheduleRoutes } from './api/schedule-routes.ts';
-import { AuditRetention } from './audit/audit-retention.ts';
-import { createRotatingHeadSigner } from './audit/head-signer.ts';
+import { createAuditRetention, createHeadSigner } from './audit/audit-log.ts';
 import { Refusals } from './audit/refusals.ts';
 import { Bus } from './bus/bus.ts';
 import { Retention } from './bus/retention.ts';
@@ -99,7 +98,7 @@ export function createStorage(config: GatewayConfig, dependencies: GatewayDepend
     logger,
   });
   const mayBeNew = dependencies.newDatabase === true;
-  const store = new Store(paths.database, { clock, signer: createRotatingHeadSigner(keys), mayBeNew });
+  const store = new Store(paths.database, { clock, signer: createHeadSigner(keys), mayBeNew });
   const ages = new ClockGuard({ store, clock, logger, onStep: (byMs) => keys.clockStepped(byMs) });
   const refusals = new Refusals({ store, clock, logger });
   const descriptors = watchDescriptors({ clock, logger });
@@ -210,7 +209,7 @@ export function createMonitoring(core: ReturnType<typeof createBus>) {
   const keepers: Part[] = [
     metrics,
     new Retention({ ...core, retentionMs: config.retention }),
-    new AuditRetention({ ...core, retentionMs: config.auditRetention }),
+    createAuditRetention({ ...core, retentionMs: config.auditRetention }),
     new HistoryKeeper({ ...core, retention: historyRetentionOf(config) }),
     new EphemeralNodes({ ...core, graceMs: config.ephemeralGrace }),
   ];

@@ -1,9 +1,8 @@
 /** The gateway's truth: every table behind one durable write path. Reads are direct; writes go through {@link Store.write}. */
 import { type Clock, systemClock } from '../shared/clock.ts';
-import { AuditLog } from './audit/audit-log.ts';
+import { runEndRow } from './audit/act.ts';
+import { AuditLog, createTemporarySigner, type HeadSigner } from './audit/audit-log.ts';
 import { AuditTable } from './audit/audit-table.ts';
-import { createTemporarySigner, type HeadSigner } from './audit/head-signer.ts';
-import { runEndRow } from './audit/run-rows.ts';
 import { JobsTable } from './bus/jobs-table.ts';
 import { RetentionTable } from './bus/retention-table.ts';
 import { RunsTable } from './bus/runs-table.ts';

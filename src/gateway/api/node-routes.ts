@@ -13,7 +13,7 @@ import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { type App, parseInput } from '../../shared/http/fastify-app.ts';
 import type { Logger } from '../../shared/logger.ts';
-import { actorOfKey } from '../audit/actor-of-key.ts';
+import { actorOfKey } from '../audit/act.ts';
 import type { ConnectEpochs } from '../identity/connect-epochs.ts';
 import type { NodeKeyRotation } from '../identity/key-rotation.ts';
 import { NodeClaims } from '../identity/node-claims.ts';

@@ -1,10 +1,9 @@
 /**
- * The audit log: rows that are chained by hashes, written in the transaction of the act that they tell of, under a signed head.
- *
- * So no act is without its row, and no row without its act; an act whose row cannot be stored does not happen.
- * docs/adr/0015 tells why it is so, docs/audit.md what it shows and what it cannot show.
+ * The audit log: rows chained by hashes under a signed head, each written in the transaction of the act it records. Hence no act
+ * without a row, no row without an act, and an act whose row cannot be stored does not happen. docs/adr/0015, docs/audit.md.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import {
   type AuditHeadView,
   type AuditPosition,
@@ -14,61 +13,103 @@ import {
   openLine,
   PRUNE_ACTION,
   sealLine,
-  type UnchainedRow,
 } from '../../domain/audit.ts';
 import { isSigned } from '../../domain/audit-check.ts';
-import type { Clock } from '../../shared/clock.ts';
+import { type Clock, Periodic } from '../../shared/clock.ts';
+import type { Part } from '../../shared/lifecycle.ts';
+import type { Logger } from '../../shared/logger.ts';
 import { harmlessJson } from '../../shared/text.ts';
-import type { DurableStore } from '../store/durable-store.ts';
+import type { Ages, DurableStore } from '../store/durable-store.ts';
 import type { TransactionGuest } from '../store/group-commit.ts';
-import { type Act, type ActDetails, GATEWAY_ACTOR } from './act.ts';
+import { type Act, type ActDetails, type AuditEntry, GATEWAY_ACTOR } from './act.ts';
 import type { AuditTable } from './audit-table.ts';
-import type { HeadSigner } from './head-signer.ts';
+
+/** Interval between searches for old rows, ms. */
+const PRUNE_INTERVAL_MS = 3_600_000;
+/** Delay of the first search, past the rush of reconnecting nodes, ms. */
+const FIRST_PRUNE_MS = 120_000;
+/** Rows deleted in one transaction, and the pause between two, ms. */
+export const STEP_ROWS = 2_000;
+const STEP_PAUSE_MS = 25;
+
+/** Signs the head with a key that is not in the database it vouches for. All keys are Ed25519 public keys, base64url. */
+export interface HeadSigner {
+  /** The key that {@link sign} uses. */
+  readonly key: string;
+  /** Every key whose signatures count, including `key`. */
+  readonly knownKeys: readonly string[];
+  /** base64url. */
+  sign(bytes: Uint8Array): string;
+}
+
+/** Signs with the gateway's current signing key; heads signed by a replaced key count for as long as its tokens do. */
+export function createHeadSigner(keys: {
+  readonly current: { privateKey: KeyObject; rawPublicKey: Buffer };
+  acceptedRaw(): readonly string[];
+}): HeadSigner {
+  return {
+    get key() {
+      return keys.current.rawPublicKey.toString('base64url');
+    },
+    get knownKeys() {
+      return keys.acceptedRaw();
+    },
+    sign: (bytes) => sign(null, bytes, keys.current.privateKey).toString('base64url'),
+  };
+}
+
+/** Signs with a key that lives as long as this process, for a store without a gateway. */
+export function createTemporarySigner(): HeadSigner {
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+  const key = publicKey.export({ format: 'jwk' }).x ?? '';
+  return { key, knownKeys: [key], sign: (bytes) => sign(null, bytes, privateKey).toString('base64url') };
+}
+
+/** The store as this folder, and those above it, see it. */
+export interface AuditStore extends DurableStore {
+  readonly audit: AuditLog;
+  readonly auditRows: AuditTable;
+}
 
 export interface AuditLogOptions {
   table: AuditTable;
   clock: Clock;
   signer: HeadSigner;
-  /** Runs `work` in the next transaction. */
   write<T>(work: () => T): Promise<T>;
 }
 
 export class AuditLog implements TransactionGuest {
   readonly #options: AuditLogOptions;
   readonly #acts = new AsyncLocalStorage<Act>();
-  /** The act whose write is being done. */
+  /** The act whose write is in progress. */
   #current: Act | undefined;
-  /** The last row that is on disk. Kept here, so that a head that somebody changes while the gateway runs is never signed. */
+  /** The last row on disk. Kept in memory, so that a head tampered with at run time is never signed. */
   #durable: AuditPosition;
-  /** The last row of the transaction that is open. */
+  /** The last row of the open transaction. */
   #draft: AuditPosition;
-  readonly #damage: string | undefined;
+  /** What was wrong with the end of the log when it was opened; undefined if nothing. */
+  readonly damage: string | undefined;
 
   constructor(options: AuditLogOptions) {
     this.#options = options;
     const { position, damage } = findEnd(options);
     this.#durable = position;
     this.#draft = position;
-    this.#damage = damage;
+    this.damage = damage;
   }
 
-  /** What was wrong with the end of the log when it was opened; undefined when nothing was. */
-  get damage(): string | undefined {
-    return this.#damage;
-  }
-
-  /** Notes that the gateway starts, and what it found; to be called once, inside a transaction. */
+  /** Records the gateway's start and any damage found; call once, inside a transaction. */
   noteStart(details: ActDetails): void {
-    if (this.#damage !== undefined) this.#append(GATEWAY_ACTOR, DAMAGED_ACTION, 'ok', { found: this.#damage });
-    this.#append(GATEWAY_ACTOR, 'gateway.start', 'ok', details);
+    if (this.damage !== undefined) this.#appendOwn(DAMAGED_ACTION, { found: this.damage });
+    this.#appendOwn('gateway.start', details);
   }
 
-  /** Calls `callback`; the first write that it, or what it sets off, asks for carries the row of `act`. */
+  /** Calls `callback`; the first write requested in its asynchronous context stores the row of `act`. */
   during<T>(act: Act, callback: () => T): T {
     return this.#acts.run(act, callback);
   }
 
-  /** `work` for a transaction that also stores the row of the act that is under way, if that has none yet. */
+  /** Passes `work` to `write`, extended to store the row of the current act unless that is stored already. */
   async writeWithAct<T>(work: () => T, write: (work: () => T) => Promise<T>): Promise<T> {
     const act = this.#acts.getStore();
     if (act === undefined || !act.claim()) return await write(work);
@@ -82,32 +123,39 @@ export class AuditLog implements TransactionGuest {
     }
   }
 
-  /** Stores the row of an act by itself, unless it is stored: for acts that change nothing in the database. */
+  /** Stores the row of an act that changed nothing in the database; does nothing if the row is stored already. */
   async record(act: Act): Promise<void> {
     if (!act.isOpen) return;
     await this.#acts.run(act, () => this.#options.write(() => undefined));
   }
 
   /**
-   * Says inside a transaction what it does. If that belongs to a request, the request's row says it; if not, it is a row
-   * of the gateway's own, `onBehalfOf` somebody.
+   * Describes, inside a transaction, what it does: in the row of the request it belongs to, or else in a row of the
+   * gateway's own, `onBehalfOf` somebody.
    */
   describe(action: string, details: ActDetails, onBehalfOf?: string): void {
     const act = this.#current;
     if (act === undefined) {
-      this.#append(GATEWAY_ACTOR, action, 'ok', onBehalfOf === undefined ? details : { onBehalfOf, ...details });
+      this.#appendOwn(action, onBehalfOf === undefined ? details : { onBehalfOf, ...details });
     } else {
       act.note(details, action);
       this.#appendAct(act);
     }
   }
 
-  /** Adds a row inside a transaction. */
-  append(row: Omit<UnchainedRow, 'at'>): void {
-    this.#append(row.actor, row.action, row.outcome, row.details);
+  /** Adds a row; inside a transaction. */
+  append({ actor, action, outcome, details }: AuditEntry): void {
+    const seq = this.#draft.seq + 1;
+    const at = new Date(this.#options.clock.now()).toISOString();
+    const { name, role, via, key, address } = actor;
+    // The order of the members is part of the format.
+    const row = { seq, at, actor: { name, role, via, key, address }, action, outcome, details, prev: this.#draft.hash };
+    const { line, hash } = sealLine(harmlessJson(row));
+    this.#options.table.insert(seq, line);
+    this.#draft = { seq, hash };
   }
 
-  /** Deletes a piece of what is older than `before`, ms, and notes in the log what; inside a transaction. How many rows went. */
+  /** Deletes at most `limit` rows older than `before`, ms, and records that; inside a transaction. @returns the number of rows. */
   prune(before: number, limit: number): number {
     const { table } = this.#options;
     const rows = table.oldest(new Date(before).toISOString(), limit);
@@ -115,7 +163,7 @@ export class AuditLog implements TransactionGuest {
     if (last === undefined) return 0;
     const details = { rows: rows.length, through: last.seq, hash: openLine(last.line)?.hash ?? '' };
     table.deleteThrough(last);
-    this.#append(GATEWAY_ACTOR, PRUNE_ACTION, 'ok', details);
+    this.#appendOwn(PRUNE_ACTION, details);
     return rows.length;
   }
 
@@ -146,7 +194,7 @@ export class AuditLog implements TransactionGuest {
     this.#current = act;
     try {
       const value = work();
-      // Unless the work has said what it is, and so where among its other rows it stands.
+      // Unless `work` has called describe(), which stores the row in its place among others.
       if (this.#current === act) this.#appendAct(act);
       return value;
     } finally {
@@ -156,30 +204,15 @@ export class AuditLog implements TransactionGuest {
 
   #appendAct(act: Act): void {
     this.#current = undefined;
-    this.#append(act.actor, act.action, act.outcome, act.details);
+    this.append(act);
   }
 
-  #append(actor: UnchainedRow['actor'], action: string, outcome: string, details: ActDetails): void {
-    const seq = this.#draft.seq + 1;
-    const at = new Date(this.#options.clock.now()).toISOString();
-    const { name, role, via, key, address } = actor;
-    const { line, hash } = sealLine(
-      harmlessJson({
-        seq,
-        at,
-        actor: { name, role, via, key, address },
-        action,
-        outcome,
-        details,
-        prev: this.#draft.hash,
-      }),
-    );
-    this.#options.table.insert(seq, line);
-    this.#draft = { seq, hash };
+  #appendOwn(action: string, details: ActDetails): void {
+    this.append({ actor: GATEWAY_ACTOR, action, outcome: 'ok', details });
   }
 }
 
-/** Where the log goes on. If its end is not what the gateway signed, a new row must not make that good: it is noted. */
+/** Where the log continues. An end that this gateway did not sign is reported, because signing a new row on top would cover it up. */
 function findEnd({ table, signer }: AuditLogOptions): { position: AuditPosition; damage?: string } {
   const head = table.head();
   const stored = table.last();
@@ -195,8 +228,27 @@ function findEnd({ table, signer }: AuditLogOptions): { position: AuditPosition;
   return { position: { seq: position?.seq ?? 0, hash: position?.hash ?? GENESIS_HASH }, damage };
 }
 
-/** The store as this folder, and those above it, see it. */
-export interface AuditStore extends DurableStore {
-  readonly audit: AuditLog;
-  readonly auditRows: AuditTable;
+export interface AuditRetentionOptions {
+  store: Pick<AuditStore, 'write' | 'audit'>;
+  clock: Clock;
+  logger: Logger;
+  ages: Ages;
+  /** ms; undefined keeps all rows. */
+  retentionMs: number | undefined;
+}
+
+/** Deletes old rows step by step; the log records which. */
+export function createAuditRetention({ store, clock, logger, ages, retentionMs }: AuditRetentionOptions): Part {
+  if (retentionMs === undefined) return {};
+  const work = new Periodic({
+    async step() {
+      const rows = await store.write(() => store.audit.prune(ages.cutoff(retentionMs), STEP_ROWS));
+      if (rows > 0) logger.info({ rows }, 'deleted old audit rows');
+      return rows === STEP_ROWS ? STEP_PAUSE_MS : PRUNE_INTERVAL_MS;
+    },
+    onFailure: (error) => logger.error({ err: error }, 'could not delete old audit rows'),
+    retryMs: PRUNE_INTERVAL_MS,
+    clock,
+  });
+  return { start: () => work.start(FIRST_PRUNE_MS), close: () => work.close() };
 }

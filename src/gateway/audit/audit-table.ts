@@ -1,4 +1,4 @@
-/** The rows of the audit log and its signed head. Rows are inserted and, when they are old, deleted; nothing here changes one. */
+/** The rows of the audit log and its signed head. Rows are inserted and, once old, deleted, but never changed. */
 import type { AuditHead, AuditPosition } from '../../domain/audit.ts';
 import type { Sqlite } from '../store/database.ts';
 
@@ -21,7 +21,7 @@ export class AuditTable {
       setHead: database.prepare(
         'INSERT OR REPLACE INTO audit_head (id, seq, hash, key, signature) VALUES (1, @seq, @hash, @key, @signature)',
       ),
-      // The end of the line has the hash; the whole may be long.
+      // The hash is at the end of the line, which may be long.
       oldest: database.prepare('SELECT seq, substr(line, -100) AS line, at FROM audit ORDER BY seq LIMIT ?'),
       deleteThrough: database.prepare('DELETE FROM audit WHERE seq <= ?'),
     };
@@ -35,12 +35,12 @@ export class AuditTable {
     return this.#statements.last.get() as StoredLine | undefined;
   }
 
-  /** In order. At most `limit`, and no more once they are longer than `maxLength` together, UTF-16 units; here and below. */
+  /** In order; at most `limit`, and no more once they exceed `maxLength` UTF-16 units together, but at least one. */
   after(seq: number, limit: number, maxLength?: number): StoredLine[] {
     return take(this.#statements.after.iterate(seq, limit) as Iterable<StoredLine>, maxLength);
   }
 
-  /** The last one first. */
+  /** {@link after} in the other direction, last row first. */
   before(seq: number, limit: number, maxLength?: number): StoredLine[] {
     return take(this.#statements.before.iterate(seq, limit) as Iterable<StoredLine>, maxLength);
   }
@@ -58,7 +58,7 @@ export class AuditTable {
     this.#statements.setHead.run(head);
   }
 
-  /** The ends of the lines of the oldest rows of before `at` (ISO 8601 UTC) that stand together at the beginning, at most `limit`; the last row of all stays. */
+  /** The first rows up to the first one at or after `at` (ISO 8601 UTC), at most `limit` and never the last row; only the ends of their lines. */
   oldest(at: string, limit: number): StoredLine[] {
     const rows = this.#statements.oldest.all(limit + 1) as (StoredLine & { at: string })[];
     const young = rows.findIndex((row) => row.at >= at);
@@ -70,7 +70,6 @@ export class AuditTable {
   }
 }
 
-/** One at least. */
 function take(rows: Iterable<StoredLine>, maxLength = Number.POSITIVE_INFINITY): StoredLine[] {
   const taken: StoredLine[] = [];
   let length = 0;

@@ -1,36 +1,21 @@
-/** What was refused, in the audit log: the first of its kind at once, the others as a count, so that nobody can fill the disk with them. */
+/** Records refusals in the audit log: the first of each kind at once, further ones as a count, so that nobody can fill the disk. */
+import type { Timer } from '../../shared/clock.ts';
+import type { AuditEntry } from './act.ts';
+import type { AuditRetentionOptions } from './audit-log.ts';
 
-import type { AuditActor } from '../../domain/audit.ts';
-import type { Clock, Timer } from '../../shared/clock.ts';
-import type { Logger } from '../../shared/logger.ts';
-import type { ActDetails } from './act.ts';
-import type { AuditStore } from './audit-log.ts';
-
-/** Refusals of one kind are counted for so long, and then told in one row, ms. */
+/** How long refusals of one kind are counted before their row is written, ms. */
 export const COUNTING_MS = 10 * 60_000;
-/** Kinds that are counted apart at a time; further ones are counted together. */
+/** Kinds counted separately at a time; the rest are counted together. */
 export const MAX_KINDS = 500;
 
-export interface Refusal {
-  actor: AuditActor;
-  action: string;
-  /** The code of the error. */
-  outcome: string;
-  details: ActDetails;
-}
-
 interface Kind {
-  first: Refusal;
+  first: AuditEntry;
   /** Besides the first. */
   more: number;
   timer: Timer;
 }
 
-export interface RefusalsOptions {
-  store: Pick<AuditStore, 'write' | 'audit'>;
-  clock: Clock;
-  logger: Logger;
-}
+type RefusalsOptions = Pick<AuditRetentionOptions, 'store' | 'clock' | 'logger'>;
 
 export class Refusals {
   readonly #options: RefusalsOptions;
@@ -42,8 +27,8 @@ export class Refusals {
     this.#options = options;
   }
 
-  /** Returns at once. A refusal is no act: should its row not be stored, the log of the gateway says so. */
-  note(refusal: Refusal): void {
+  /** Returns at once. If the row cannot be stored, the refusal is only logged. */
+  note(refusal: AuditEntry): void {
     if (this.#closed) return;
     const key = this.#keyOf(refusal);
     const kind = this.#kinds.get(key);
@@ -56,15 +41,15 @@ export class Refusals {
     this.#store(refusal);
   }
 
-  /** Stores the counts, and resolves when that is done. */
+  /** Resolves once the counts are stored. */
   async close(): Promise<void> {
     this.#closed = true;
     for (const key of [...this.#kinds.keys()]) this.#end(key);
     await Promise.all(this.#writes);
   }
 
-  #keyOf({ actor, action, outcome }: Refusal): string {
-    // Anybody can make keys, and addresses are cheap: strangers are one.
+  #keyOf({ actor, action, outcome }: AuditEntry): string {
+    // Keys and addresses are cheap, so all strangers count as one.
     const who = actor.role === 'unknown' ? 'unknown' : (actor.key ?? actor.name);
     const key = JSON.stringify([who, action, outcome]);
     return this.#kinds.has(key) || this.#kinds.size < MAX_KINDS ? key : 'others';
@@ -79,13 +64,13 @@ export class Refusals {
     if (more === 0) return;
     const { actor, action } = first;
     if (key === 'others') this.#store({ ...first, action: 'refusals', details: { more, of: 'many kinds' } });
-    // Whoever came first need not be the one who went on.
+    // The first stranger need not be the one who continued.
     else if (actor.role === 'unknown')
       this.#store({ ...first, actor: { ...actor, key: null, address: null }, details: { more } });
     else this.#store({ ...first, action, details: { more } });
   }
 
-  #store(refusal: Refusal): void {
+  #store(refusal: AuditEntry): void {
     const { store, logger } = this.#options;
     const stored: Promise<void> = store
       .write(() => store.audit.append(refusal))

@@ -5,7 +5,7 @@ import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
 import { randomBase32 } from '../../shared/base32.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
-import { jobDetails } from '../audit/run-rows.ts';
+import { jobDetails } from '../audit/act.ts';
 import type { NodeRecord } from '../nodes/nodes-table.ts';
 import type { Sessions } from '../nodes/sessions.ts';
 import { jobOptions } from './job-options.ts';

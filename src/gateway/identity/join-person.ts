@@ -4,7 +4,7 @@ import type { PersonRole } from '../../protocol/roles.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
-import { actorOfKey } from '../audit/actor-of-key.ts';
+import { actorOfKey } from '../audit/act.ts';
 import { chooseName, newId } from './free-names.ts';
 import { inviteInvalid } from './invites.ts';
 import type { InviteRecord } from './invites-table.ts';

@@ -5,7 +5,7 @@ import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
-import { actorOfKey, type KeyHolder } from '../audit/actor-of-key.ts';
+import { actorOfKey, type KeyHolder } from '../audit/act.ts';
 import type { ConnectEpochs } from './connect-epochs.ts';
 import { findKey } from './known-key.ts';
 import type { IdentityStore } from './people-table.ts';

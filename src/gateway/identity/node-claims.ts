@@ -11,7 +11,7 @@ import { eightDigits } from '../../protocol/pairing.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
-import { actorOfKey, type KeyHolder } from '../audit/actor-of-key.ts';
+import { actorOfKey, type KeyHolder } from '../audit/act.ts';
 import { type LabelOverrides, type NodeClaim, type NodeRecord, withoutNulls } from '../nodes/nodes-table.ts';
 import type { IdentityStore } from './people-table.ts';
 

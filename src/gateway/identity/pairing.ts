@@ -26,7 +26,7 @@ import { randomBase32 } from '../../shared/base32.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
-import { actorOfKey } from '../audit/actor-of-key.ts';
+import { actorOfKey } from '../audit/act.ts';
 import type { PendingNodes } from '../nodes/pending-nodes.ts';
 import { chooseName, newId } from './free-names.ts';
 import { GuessLimit } from './guess-limit.ts';

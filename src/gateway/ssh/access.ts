@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream';
 import { GATEWAY_API, NODE_FORWARD } from '../../domain/limits.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { NODE_MAX_CHANNELS, NODE_MAX_CONNECTIONS, PERSON_MAX_CHANNELS } from '../../shared/ssh/limits.ts';
-import { actorOfKey } from '../audit/actor-of-key.ts';
+import { actorOfKey } from '../audit/act.ts';
 import type { Refusals } from '../audit/refusals.ts';
 import { findKey } from '../identity/known-key.ts';
 import type { PeopleConnections } from '../identity/people-connections.ts';

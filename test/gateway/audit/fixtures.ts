@@ -4,7 +4,7 @@ import type { TestContext } from 'node:test';
 import Database from 'better-sqlite3';
 import type { AuditRow } from '../../../src/domain/audit.ts';
 import { AuditCheck, type AuditVerdict } from '../../../src/domain/audit-check.ts';
-import { createTemporarySigner, type HeadSigner } from '../../../src/gateway/audit/head-signer.ts';
+import { createTemporarySigner, type HeadSigner } from '../../../src/gateway/audit/audit-log.ts';
 import { Store } from '../../../src/gateway/store.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { cleanUp, tempFolder } from '../../support/temp-folder.ts';

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
-import { createHeadSigner } from '../../../src/gateway/audit/head-signer.ts';
+import { createHeadSigner } from '../../../src/gateway/audit/audit-log.ts';
 import { ConnectEpochs } from '../../../src/gateway/identity/connect-epochs.ts';
 import { Invites } from '../../../src/gateway/identity/invites.ts';
 import { NodeKeyRotation } from '../../../src/gateway/identity/key-rotation.ts';
@@ -40,7 +40,7 @@ export function testGateway(t: TestContext) {
     logger: silentLogger,
   });
   const signingKey = keys.current;
-  const store = new Store(path.join(folder, 'fleet.db'), { clock, signer: createHeadSigner(signingKey) });
+  const store = new Store(path.join(folder, 'fleet.db'), { clock, signer: createHeadSigner(keys) });
   cleanUp(t, () => store.close());
   const invites = new Invites({ ages: agesOf(clock), store, clock, randomBytes });
   const pending = new PendingNodes(clock);
