@@ -1,6 +1,6 @@
 /**
- * Keeps steps of the wall clock from ending what is counted in time. Whatever has to last for a while, in memory, is counted by the
- * monotonic clock; what is stored, by the wall clock, whose steps this notices, also those between two processes of one boot.
+ * Keeps steps of the wall clock from changing what was promised to last for a while. In memory such times are counted by the monotonic
+ * clock; stored ones by the wall clock, whose steps this detects, also between two processes of one boot.
  */
 import { readFileSync } from 'node:fs';
 import { type Clock, StepDetector, type Timer } from '../shared/clock.ts';
@@ -11,24 +11,24 @@ import type { ClockNote } from './clock-table.ts';
 import type { Ages } from './store/durable-store.ts';
 import type { Store } from './store.ts';
 
-/** Between two notes of the time, ms. */
+/** Interval between notes of the time, ms. */
 const NOTE_INTERVAL_MS = 30_000;
-/** A difference between two notes of one boot that no rounding explains, ms. */
+/** Smallest difference that counts as a step, ms. */
 const STEP_MS = 10_000;
-/** A gateway that seems to have been down for longer, across a boot, may have a wrong clock, ms. */
+/** A gateway that seems to have been down for longer than this, across a boot, may have a wrong clock, ms. */
 const SUSPICIOUS_MS = 7 * 86_400_000;
-/** Time for somebody to notice that, before anything is deleted for its age, ms. */
+/** Time for somebody to notice that before anything is deleted because of its age, ms. */
 const HOLD_MS = 86_400_000;
-/** After a step back, nodes may still go by the former time: until two heartbeats have told them, with some room; ms. */
+/** How long after a step back nodes may still use the former time: two heartbeats and a margin, ms. */
 const TELL_NODES_MS = 5 * 60_000;
 
 export interface ClockGuardOptions {
   store: Pick<Store, 'write' | 'writeSoon' | 'clock' | 'audit'>;
   clock: Clock;
   logger: Logger;
-  /** Moves deadlines that are kept elsewhere. */
+  /** Moves deadlines kept elsewhere. */
   onStep(byMs: number): void;
-  /** Changes with each start of the machine. */
+  /** Changes with each boot of the machine. */
   bootId?: string;
 }
 
@@ -50,14 +50,17 @@ export class ClockGuard implements Ages {
       options.clock,
       (byMs) => {
         this.#stepped = this.#step(byMs).catch((error: unknown) =>
-          options.logger.error({ err: error, byMs }, 'the clock was set, and deadlines could not be moved along'),
+          options.logger.error(
+            { err: error, byMs },
+            'the clock was set, and deadlines could not be moved along with it',
+          ),
         );
       },
       () => this.#uptime(),
     );
   }
 
-  /** Resolves when stored deadlines are right. To be called before anything goes by them. */
+  /** Resolves when stored deadlines are right; call it before anything uses them. */
   async start(): Promise<void> {
     const { store, clock, logger } = this.#options;
     const last = store.clock.read();
@@ -65,13 +68,16 @@ export class ClockGuard implements Ages {
     if (last !== undefined) {
       const passedMs = clock.now() - last.wallMs;
       const isSameBoot = this.#boot !== '' && last.boot === this.#boot && this.#uptime() >= last.uptimeMs;
-      // Across a boot nobody knows how much time passed, but it was not less than none.
+      // Across a boot nobody knows how much time passed, only that it was not negative.
       const byMs = isSameBoot ? passedMs - (this.#uptime() - last.uptimeMs) : Math.min(0, passedMs);
       if (Math.abs(byMs) >= STEP_MS) await this.#step(byMs);
       else if (!isSameBoot && passedMs > SUSPICIOUS_MS) {
         this.#heldUntil = clock.monotonic() + HOLD_MS;
         const facts = { passed: formatDuration(passedMs), hold: formatDuration(HOLD_MS) };
-        logger.warn(facts, 'the clock says that the gateway was down for long; nothing is deleted for its age for now');
+        logger.warn(
+          facts,
+          'the clock says that the gateway was down for long; nothing is deleted because of its age for now',
+        );
       }
     }
     await store.write(() => store.clock.note(this.#note()));
@@ -79,7 +85,7 @@ export class ClockGuard implements Ages {
     this.#arm();
   }
 
-  /** Idempotent; resolves when a step is dealt with. */
+  /** Idempotent; resolves when a step in progress has been handled. */
   async close(): Promise<void> {
     this.#timer?.cancel();
     this.#detector.close();
@@ -91,11 +97,10 @@ export class ClockGuard implements Ages {
     const { clock } = this.#options;
     const now = clock.now();
     const isHeld = clock.monotonic() < this.#heldUntil;
-    // What is younger than the step is too young anyway.
     return isHeld || (this.#agesFrom !== null && now - this.#agesFrom < keptMs) ? 0 : now - keptMs;
   }
 
-  /** For signatures that nodes check by the time that they heard last: never behind that. */
+  /** For signatures, which nodes check against the time that they last received: never behind that. */
   readonly nodeTime = (): number => {
     this.#detector.look();
     const { clock } = this.#options;
@@ -108,10 +113,7 @@ export class ClockGuard implements Ages {
     if (byMs < 0) this.#back = { byMs: -byMs, at: clock.monotonic() };
     this.#agesFrom = byMs > 0 ? now : this.#agesFrom === null ? null : Math.min(now, this.#agesFrom);
     const by = `${formatDuration(Math.abs(byMs))} ${byMs > 0 ? 'ahead' : 'back'}`;
-    logger.warn(
-      { by },
-      'the clock was set; deadlines move along with it, and nothing is deleted for its age because of it',
-    );
+    logger.warn({ by }, 'the clock was set; deadlines move along with it, and nothing is deleted because of it');
     onStep(byMs);
     await store.write(() => {
       store.clock.shiftDeadlines(byMs);
@@ -138,7 +140,7 @@ export class ClockGuard implements Ages {
       this.#detector.look();
       store
         .writeSoon(() => store.clock.note(this.#note()))
-        .catch((error: unknown) => logger.warn({ err: error }, 'the time could not be noted'));
+        .catch((error: unknown) => logger.warn({ err: error }, 'could not note the time'));
     };
     this.#timer = clock.after(NOTE_INTERVAL_MS, note, { unref: true });
   }
@@ -148,7 +150,7 @@ function readBootId(): string {
   try {
     return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
   } catch {
-    // No Linux: each start counts as one of the machine.
+    // Not Linux: each start counts as a boot.
     return '';
   }
 }

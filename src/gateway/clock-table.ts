@@ -1,12 +1,12 @@
-/** What a step of the gateway's clock must not change: deadlines that were set by it, and what it knew of the time. Times are ms. */
+/** Deadlines that move along with a step of the gateway's clock, and its note of the time. Times are ms. */
 import { prepareAll, type Sqlite } from './store/database.ts';
 
 export interface ClockNote {
-  /** Of the machine's start; empty where the system has none. */
+  /** Boot id of the machine; empty if the system has none. */
   boot: string;
   uptimeMs: number;
   wallMs: number;
-  /** Nothing is deleted for its age until its age was counted from here; null when the clock was never set ahead. */
+  /** Nothing is deleted because of its age unless its age counts from here on; null if the clock was never set ahead. */
   agesFrom: number | null;
 }
 
@@ -39,7 +39,7 @@ export class ClockTable {
     this.#statements.note.run({ ...note, uptimeMs: Math.round(note.uptimeMs) });
   }
 
-  /** Moves every stored deadline along with the clock: what was left of each is left. */
+  /** Moves every stored deadline along with the clock, so that the remaining time stays the same. */
   shiftDeadlines(byMs: number): void {
     for (const shift of this.#shifts) shift.run({ byMs: Math.round(byMs) });
   }

@@ -1,4 +1,4 @@
-/** Reads the configuration anew while the gateway runs: alerts change at once, for the rest it says that a restart is needed. */
+/** Reloads the configuration of a running gateway: alerts change at once, everything else is reported as needing a restart. */
 import { isDeepStrictEqual } from 'node:util';
 import type { ConfigStateView, ReloadView } from '../protocol/views.ts';
 import type { Clock } from '../shared/clock.ts';
@@ -9,15 +9,15 @@ import type { GatewayConfig } from './config.ts';
 import { alertSettingsOf } from './monitoring/alerts/alert-settings.ts';
 import type { Alerts } from './monitoring/alerts/alerts.ts';
 
-/** Sections that can change while the gateway runs. */
+/** Sections that can change at runtime. */
 const RELOADABLE_SECTIONS = ['alerts'] as const;
-/** Options that hold others. */
+/** Options with options of their own. */
 const SECTIONS = ['alerts', 'ssh', 'thresholds'] as const satisfies readonly (keyof GatewayConfig)[];
 
 export interface ConfigReloadOptions {
-  /** As the gateway was started with. */
+  /** The configuration at the start. */
   config: GatewayConfig;
-  /** Reads it anew, flags included. @throws FleetError `config_invalid`. */
+  /** Reads it again, flags included. @throws FleetError `config_invalid`. */
   read(): GatewayConfig;
   alerts: Pick<Alerts, 'use'>;
   audit: Pick<AuditLog, 'describe'>;
@@ -27,7 +27,7 @@ export interface ConfigReloadOptions {
 
 export class ConfigReload {
   readonly #options: ConfigReloadOptions;
-  /** With what of it is in force. */
+  /** What is in force. */
   #current: GatewayConfig;
   #readAt: number;
   #fault: string | null = null;
@@ -44,7 +44,7 @@ export class ConfigReload {
     return { readAt: new Date(this.#readAt).toISOString(), fault: this.#fault, restartNeeded: [...this.#restart] };
   }
 
-  /** A broken file changes nothing. @throws FleetError `config_invalid` what is wrong with it; `storage_failed`. */
+  /** A broken file changes nothing. @throws FleetError `config_invalid`, `storage_failed`. */
   async reload(): Promise<ReloadView> {
     const { config: started, read, alerts, audit, clock, logger } = this.#options;
     let config: GatewayConfig;
@@ -53,12 +53,12 @@ export class ConfigReload {
     } catch (error) {
       const { message } = toFleetError(error);
       this.#fault = message;
-      logger.error({ reason: message }, 'configuration could not be read; the one of before stays in force');
+      logger.error({ reason: message }, 'could not read the configuration; the previous one stays in force');
       throw error;
     }
     const changed = changedOptions(this.#current, config).filter(isReloadable);
     const restartNeeded = changedOptions(started, config).filter((option) => !isReloadable(option));
-    // Nodes are called `limited` at the limits of the start, until the next one.
+    // `limited` keeps its limits until the next start.
     await alerts.use(alertSettingsOf(config, started.thresholds), () =>
       audit.describe('gateway.reload', { changed, restartNeeded }),
     );
@@ -68,7 +68,7 @@ export class ConfigReload {
     this.#restart = restartNeeded;
     logger.info({ changed }, 'configuration read');
     if (this.#restart.length > 0) {
-      logger.warn({ options: this.#restart }, 'options have changed that count from the next start of the gateway');
+      logger.warn({ options: this.#restart }, 'some changed options take effect only after a restart of the gateway');
     }
     return { changed, restartNeeded: [...this.#restart] };
   }

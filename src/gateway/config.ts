@@ -28,42 +28,42 @@ import type { HistoryRetention } from './monitoring/judge/history-keeper.ts';
 import { sshConfigSchema } from './ssh/ssh-config.ts';
 
 const LEAST_KEY_GRACE_MS = 10 * 60_000;
-/** Twice the life of a token, ms. */
+/** Twice the lifetime of a token, ms. */
 const DEFAULT_KEY_GRACE_MS = 48 * 3_600_000;
 
 const DAY_MS = 86_400_000;
-/** Of disks, from which it is told when they will be full, ms. */
+/** How far back disk forecasts look, ms. */
 const DISK_HISTORY_MS = 14 * DAY_MS;
-/** `off`: a threshold that nothing reaches. */
+/** A threshold that nothing reaches. */
 const off = z.literal('off').transform(() => Number.POSITIVE_INFINITY);
 const percent = z.union([z.number().min(0).max(100), off], 'a percentage, or off');
 
 export const gatewayConfigSchema = z.strictObject({
   listen: addressSchema(DEFAULT_GATEWAY_PORT).default({ host: '0.0.0.0', port: DEFAULT_GATEWAY_PORT }),
   api: addressSchema(18_789).optional(),
-  // Its port is that of `listen` when it has none.
+  // Without a port, that of `listen`.
   advertise: dialAddressTextSchema.optional(),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   heartbeatInterval: intervalUpTo('1d').default(DEFAULT_HEARTBEAT_INTERVAL_MS),
   heartbeatRetention: intervalSchema.default(DAY_MS),
   fiveMinuteRetention: intervalSchema.default(30 * DAY_MS),
   hourlyRetention: intervalSchema.default(365 * DAY_MS),
-  /** Of all nodes together. */
+  /** Over all nodes. */
   maxRunsInFlight: z.number().int().min(1).default(2_000),
-  // Below a node's 64 channels, of which each run takes one or two.
+  // Less than a node's 64 channels; each run takes one or two.
   concurrencyPerNode: z.number().int().min(1).max(30).default(DEFAULT_NODE_CONCURRENCY),
   maxOutputBytes: z.number().int().min(LEAST_MAX_OUTPUT_BYTES).default(DEFAULT_MAX_OUTPUT_BYTES),
   retention: intervalSchema.default(DEFAULT_RETENTION_MS),
   auditRetention: z
     .union([z.literal('forever').transform(() => undefined), intervalSchema], 'forever, or a duration such as 365d')
     .default(DEFAULT_AUDIT_RETENTION_MS),
-  // Nodes must have had the time to hear of the new key.
+  // Nodes need time to learn the new key.
   keyGrace: durationSchema
     .refine((ms) => ms >= LEAST_KEY_GRACE_MS, 'must be 10m or longer')
     .default(DEFAULT_KEY_GRACE_MS),
-  /** Whether a capability that a node has since it was let in, such as an agent, waits for an admin. */
+  /** Whether capabilities that a node gains after pairing, such as an agent, need an admin's approval. */
   approveCapabilities: z.boolean().default(false),
-  /** Time offline after which an ephemeral node is forgotten. */
+  /** Time offline after which an ephemeral node is removed. */
   ephemeralGrace: intervalSchema.default(3_600_000),
   ssh: sshConfigSchema,
   thresholds: z
@@ -92,7 +92,7 @@ export function historyRetentionOf(config: GatewayConfig): HistoryRetention {
   };
 }
 
-/** Silence after which a node counts as offline, ms. */
+/** Time without a heartbeat after which a node counts as offline, ms. */
 export function offlineAfterMs(config: GatewayConfig): number {
   return config.heartbeatInterval * HEARTBEATS_UNTIL_OFFLINE;
 }
@@ -109,7 +109,7 @@ export function healthThresholdsOf(config: GatewayConfig): HealthThresholds {
   };
 }
 
-/** Flags over file over default. @throws FleetError `config_invalid` with all faults at once. */
+/** Flags override the file, which overrides the defaults. @throws FleetError `config_invalid` with all faults at once. */
 export function resolveGatewayConfig(section: unknown, flags: Record<string, unknown>, file: string): GatewayConfig {
   return parseConfigSection(gatewayConfigSchema, 'gateway', section, flags, file);
 }

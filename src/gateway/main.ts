@@ -24,22 +24,22 @@ export interface StartGatewayOptions {
   adoptHome?: boolean;
   /** Start with an empty database although there are keys. */
   newDatabase?: boolean;
-  /** Where readable log lines go; undefined for none. */
+  /** Receives readable log lines. */
   console: { write(text: string): unknown } | undefined;
-  /** TZ of this process: what schedules go by that name no time zone. */
+  /** TZ of this process: the default time zone of schedules. */
   tz?: string | undefined;
-  /** Registers a listener for the error that is about to end this process, so that the log tells it. */
+  /** Registers a listener for the error that is about to crash this process, so that the log has it. */
   onCrash(listener: (error: unknown) => void): void;
-  /** Ends the start when it aborts. */
+  /** Aborts the start. */
   signal: AbortSignal;
 }
 
 export interface RunningGateway {
   readyLine: string;
   info: object;
-  /** Resolves when somebody asked over the API for the end. */
+  /** Resolves when the API was asked to stop the gateway. */
   readonly ended: Promise<FleetError | undefined>;
-  /** Reads the configuration anew (SIGHUP). What comes of it is in the log and in the gateway's status. */
+  /** Reloads the configuration (SIGHUP); the log and the gateway's status show the result. */
   reload(): void;
   close(): Promise<void>;
 }
@@ -62,7 +62,7 @@ export async function startGateway(options: StartGatewayOptions): Promise<Runnin
     file: paths.machine,
     what: `the gateway of ${home}`,
     adopt: adoptHome,
-    instead: 'Never run it on both: nodes would meet either of them.',
+    instead: 'Never run it on both: nodes would connect to either of them.',
   });
   const lock = acquireProcessLock(paths.lock, 'a gateway of this home', 'Stop it first: fleet gateway down');
   const log = openLog({ file: paths.log, level: config.logLevel, console: options.console });
@@ -73,7 +73,7 @@ export async function startGateway(options: StartGatewayOptions): Promise<Runnin
     clock: systemClock,
     logger: log.logger,
     random: Math.random,
-    // Receivers of alerts do not vanish by a slip of the editor.
+    // If there was a file, it must exist: an editor's mistake must not remove all alert receivers.
     readConfig: () => readConfig(hadFile || configFile !== undefined),
     alertEnv: loginEnvironment(ownAccount()),
     tz: options.tz,
@@ -89,7 +89,7 @@ export async function startGateway(options: StartGatewayOptions): Promise<Runnin
     );
   try {
     const view = await startUnlessAborted(gateway, signal);
-    // Only now: the config file may be one of them.
+    // Only now: the config file may be an inherited descriptor.
     closeInheritedFiles();
     return {
       readyLine: `gateway ready: ssh ${formatAddress(view.listen)}, host key ${view.hostKeyFingerprint}`,
@@ -99,14 +99,14 @@ export async function startGateway(options: StartGatewayOptions): Promise<Runnin
       close: () => close(() => log.logger.info({}, 'gateway stopped')),
     };
   } catch (error) {
-    // The gateway has taken itself down, and logged what that failed at.
+    // The gateway has closed itself and logged what failed.
     await close().catch(() => {});
     throw error;
   }
 }
 
-/** A wrong file is logged where it is read. */
+/** A wrong file is logged by the reload. */
 function logFailedReload(logger: Logger, error: unknown): void {
   if (error instanceof FleetError && error.code === 'config_invalid') return;
-  logger.error({ err: error }, 'the configuration could not be taken over');
+  logger.error({ err: error }, 'could not reload the configuration');
 }

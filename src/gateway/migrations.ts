@@ -104,7 +104,7 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT;
   CREATE INDEX sessions_by_node ON sessions (node_id, connected_at);
   `,
-  // `at` is what the line says, so that nobody can hide a row by changing a column that no hash covers.
+  // `at` comes from the line, so that nobody can hide a row by changing a column that no hash covers.
   `
   CREATE TABLE audit (
     seq  INTEGER PRIMARY KEY,
@@ -168,9 +168,9 @@ export const MIGRATIONS: readonly string[] = [
     retired_at INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
-  // Health history. A bucket is a number of 5 minutes (hour: of hours) since the epoch; it comes first in every key, so that
-  // rows are appended, are deleted from one end, and a report on all nodes reads one stretch. A node is a short number here,
-  // and has no foreign key to it: deleting a node must not walk a year. What is left of it goes when it is old enough.
+  // Health history. A bucket is a number of 5-minute (or hour) periods since the epoch. It comes first in every key, so that rows
+  // are appended, deleted from one end, and read in one stretch by a report on all nodes. Nodes are short numbers without a
+  // foreign key, because deleting a node must not walk a year of rows; they go when they are old enough.
   `
   CREATE TABLE history_nodes (
     num     INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -250,7 +250,7 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE invites ADD COLUMN created_by TEXT NOT NULL DEFAULT 'local';
   ALTER TABLE nodes ADD COLUMN ephemeral INTEGER NOT NULL DEFAULT 0;
   `,
-  // Alerts. No foreign key to the node: that a node was removed ends its alert, and its receivers are told so.
+  // Alerts. No foreign key to the node: removing a node resolves its alerts, and receivers are notified.
   `
   CREATE TABLE alerts (
     id          TEXT PRIMARY KEY,
@@ -303,7 +303,7 @@ export const MIGRATIONS: readonly string[] = [
   JOBS_IN_ORDER,
   GROUPED_DELIVERIES,
   HISTORY_DAYS,
-  // Keys that were removed on purpose, so that they hear so rather than that nobody knows them. No foreign key: their nodes are gone.
+  // Keys that were removed on purpose, so that they are refused as removed, not as unknown. No foreign key: their nodes are gone.
   `
   CREATE TABLE removed_node_keys (
     public_key BLOB PRIMARY KEY,
@@ -312,7 +312,7 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX removed_node_keys_by_time ON removed_node_keys (removed_at);
   `,
-  // When the gateway ran: what lies between two rows is time in which it saw nobody.
+  // When the gateway ran: between two rows it saw no node.
   `
   CREATE TABLE gateway_runs (
     id         INTEGER PRIMARY KEY,
@@ -320,24 +320,24 @@ export const MIGRATIONS: readonly string[] = [
     seen_at    INTEGER NOT NULL
   ) STRICT;
   `,
-  // Runs that became unknown for lack of an answer, and that their nodes may still be working on.
+  // Runs that became unknown without an answer, which their nodes may still be working on.
   `
   ALTER TABLE runs ADD COLUMN unconfirmed INTEGER NOT NULL DEFAULT 0;
   CREATE INDEX runs_unconfirmed ON runs (seq) WHERE unconfirmed = 1;
   `,
-  // What a node has said of itself until now counts as approved.
+  // Everything that a node has claimed so far counts as approved.
   `
   ALTER TABLE nodes ADD COLUMN capabilities TEXT NOT NULL DEFAULT '[]';
   ALTER TABLE nodes ADD COLUMN claim TEXT;
-  -- Its id stands for nobody else, either.
+  -- Its id must not come to mean another node.
   ALTER TABLE removed_node_keys ADD COLUMN node_id TEXT;
   CREATE INDEX removed_node_keys_by_node ON removed_node_keys (node_id) WHERE node_id IS NOT NULL;
   ALTER TABLE nodes ADD COLUMN refused_claim TEXT NOT NULL DEFAULT '{"capabilities":[]}';
   UPDATE nodes SET capabilities = json_extract(facts, '$.capabilities') WHERE json_type(facts, '$.capabilities') = 'array';
   `,
-  // Of commands that exited while something held their output.
+  // Commands that exited while something held their output.
   'ALTER TABLE runs ADD COLUMN exited TEXT;',
-  // What the gateway knew of the time, so that its next process notices when the clock was set.
+  // The gateway's note of the time, by which its next process detects that the clock was set.
   `
   CREATE TABLE clock_notes (
     id        INTEGER PRIMARY KEY CHECK (id = 1),

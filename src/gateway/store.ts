@@ -1,4 +1,4 @@
-/** The gateway's truth: every table behind one durable write path. Reads are direct; writes go through {@link Store.write}. */
+/** The gateway's state: every table behind one durable write path. Reads are direct; writes go through {@link Store.write}. */
 import { type Clock, systemClock } from '../shared/clock.ts';
 import { runEndRow } from './audit/act.ts';
 import { AuditLog, createTemporarySigner, type HeadSigner } from './audit/audit-log.ts';
@@ -28,9 +28,9 @@ import { WalSync } from './store/wal-sync.ts';
 
 export interface StoreOptions {
   clock?: Clock;
-  /** Signs the audit log. Without it a key of this process does, so that the log of a store that is no gateway's is one, too. */
+  /** Signs the audit log; by default a temporary key of this process. */
   signer?: HeadSigner;
-  /** Whether a missing or empty file becomes a new database; true if left out. */
+  /** Whether a missing or empty file becomes a new database; true by default. */
   mayBeNew?: boolean;
 }
 
@@ -91,16 +91,16 @@ export class Store implements DurableStore {
   }
 
   /**
-   * Runs `work` in the next group of writes and resolves with its result once it is on disk. The first write of a request that
-   * changes something also stores the request's row of the audit log.
+   * Runs `work` in the next group of writes and resolves with its result once it is on disk. The first write of a request also
+   * stores the request's audit row.
    */
   write<T>(work: () => T): Promise<T> {
     return this.audit.writeWithAct(work, (whole) => this.#commits.write(whole));
   }
 
   /**
-   * Does something outside of the database in the transaction that stores the request's row: what throws leaves no row that says that it was
-   * done, and what cannot be recorded is undone. `alsoStore` writes in the same transaction.
+   * Does something outside the database within the transaction that stores the request's audit row: if it throws, no row says that it was
+   * done; if it cannot be recorded, it is undone. `alsoStore` writes in the same transaction.
    */
   async perform<T>(deed: () => { value: T; undo(): void }, alsoStore: (value: T) => void = () => {}): Promise<T> {
     let done: { value: T; undo(): void } | undefined;
@@ -117,19 +117,19 @@ export class Store implements DurableStore {
   }
 
   /**
-   * {@link write} without the wait for the disk: kept if this process is killed, but a power cut may take it until {@link sync}.
-   * For what somebody else keeps until then, as a node does with the log of a run.
+   * {@link write} without waiting for the disk: survives a kill of this process, but not a power cut until {@link sync}.
+   * For what somebody else keeps until then, as a node keeps the log of a run.
    */
   writeSoon<T>(work: () => T): Promise<T> {
     return this.#commits.writeSoon(work);
   }
 
-  /** Resolves when all that was written survives a power cut. @throws FleetError `storage_failed`. */
+  /** Resolves when everything written survives a power cut. @throws FleetError `storage_failed`. */
   sync(): Promise<void> {
     return this.#wal.sync();
   }
 
-  /** Flushes what waits and closes the file. */
+  /** Flushes pending writes and closes the file. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

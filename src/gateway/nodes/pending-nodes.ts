@@ -1,5 +1,4 @@
-/** Unknown machines that wait for an operator's yes. In memory only: after a restart of the gateway they simply ask again. */
-
+/** Unknown machines that wait for an operator's approval. In memory only: after a restart of the gateway they ask again. */
 import { isDeepStrictEqual } from 'node:util';
 import type { Labels } from '../../domain/names.ts';
 import type { NodeFacts } from '../../protocol/node-messages.ts';
@@ -8,11 +7,11 @@ import { addressKey } from '../../shared/address.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 
-/** Machines that may wait at once; the port is public and anybody can knock. */
+/** Machines that may wait at once; the port is public, so anybody can ask. */
 const MAX_PENDING = 48;
-/** Of one address (IPv6: of one /64): so that one stranger cannot take all places. */
+/** The same per address (IPv6: per /64), so that one stranger cannot take all places. */
 const MAX_PENDING_PER_ADDRESS = 16;
-/** One that has not asked for so long has given up, ms. */
+/** A machine that has not asked for this long has given up, ms. */
 const FORGET_AFTER_MS = 3 * 60_000;
 
 export interface PendingRequest {
@@ -32,7 +31,7 @@ export interface PendingNode extends PendingRequest {
 
 export type Decision =
   | { state: 'waiting'; code: string }
-  /** `name` and `labels` are the operator's choice; `asked` is what the operator saw. */
+  /** `name` and `labels` are the operator's choice; `asked` is what was shown to the operator. */
   | { state: 'approved'; name: string | undefined; asked: PendingRequest; labels: Labels }
   | { state: 'rejected' };
 
@@ -49,8 +48,8 @@ export class PendingNodes {
   }
 
   /**
-   * Registers or refreshes a machine that asks, and says what was decided. The code changes when the machine asks for something else, so that
-   * an operator who types it approves what was shown with it. @throws FleetError `busy`.
+   * Registers or refreshes a machine that asks, and returns the decision. The code changes when the machine asks for something else, so that
+   * an operator who types a code approves exactly what was shown with it. @throws FleetError `busy`.
    */
   ask(request: PendingRequest): Decision {
     this.#prune();
@@ -58,7 +57,7 @@ export class PendingNodes {
     const present = this.#entries.get(key);
     if (present !== undefined) {
       present.seenAt = this.#clock.monotonic();
-      // Its next start may ask for something else; what an operator has decided on stays.
+      // Its next start may ask for something else; a decision stays.
       if (present.decision === undefined) {
         const { code } = isDeepStrictEqual(requestedBy(present), requestedBy(request)) ? present : request;
         Object.assign(present, request, { code });
@@ -81,26 +80,26 @@ export class PendingNodes {
     return { state: 'waiting', code: request.code };
   }
 
-  /** Those that still wait, oldest first. */
+  /** Undecided machines, oldest first. */
   list(): PendingNode[] {
     this.#prune();
     return [...this.#entries.values()].filter((entry) => entry.decision === undefined);
   }
 
-  /** All that `which` may mean. A machine may call itself like the code of another one: a code is nothing but a code. */
+  /** Matches for a name or code. A machine may take another's code as its name, so whatever looks like a code is only a code. */
   find(which: string): PendingNode[] {
     const waiting = this.list();
     const coded = waiting.filter((entry) => entry.code === which);
     return coded.length > 0 || COMPARISON_CODE.test(which) ? coded : waiting.filter((entry) => entry.name === which);
   }
 
-  /** Decides on the one with that name or comparison code, until {@link undecide}. @throws FleetError `not_found`, `ambiguous`. */
+  /** Decides on the machine with that name or comparison code, until {@link undecide}. @throws FleetError `not_found`, `ambiguous`. */
   decide(which: string, decision: 'approve' | 'reject', name?: string, labels: Labels = {}): PendingNode {
     const matching = this.find(which);
     const [entry] = matching;
     if (entry === undefined) {
-      throw new FleetError('not_found', `no machine called ${which} is waiting for approval`, {
-        hint: 'See who does: fleet nodes pending. A machine waits only while its `fleet node up` runs.',
+      throw new FleetError('not_found', `no machine named ${which} is waiting for approval`, {
+        hint: 'List those that are: fleet nodes pending. A machine waits only while its `fleet node up` runs.',
       });
     }
     if (matching.length > 1) {
@@ -115,7 +114,6 @@ export class PendingNodes {
     return entry;
   }
 
-  /** It waits again. */
   undecide({ publicKey }: PendingNode): void {
     const entry = this.#entries.get(publicKey.toString('hex'));
     if (entry !== undefined) entry.decision = undefined;
@@ -131,7 +129,7 @@ export class PendingNodes {
   }
 }
 
-/** What an operator approves. */
+/** What the operator approves. */
 function requestedBy({ name, labels, facts }: PendingRequest): object {
   return { name, labels, capabilities: facts.capabilities };
 }

@@ -1,14 +1,14 @@
-/** How often each key may do something: some at once, and then one in a while. Counted by key, since a key may open many connections. */
+/** A token bucket per key: a key may open many connections, so limits per connection are not enough. */
 import type { Clock } from '../../shared/clock.ts';
 
-/** Keys that are remembered before those that have done nothing for long are forgotten. */
+/** Keys remembered before idle ones are dropped. */
 const MAX_KEYS = 1_000;
 
 export interface RateOptions {
   clock: Pick<Clock, 'monotonic'>;
-  /** How often at once. */
+  /** Requests in a row. */
   burst: number;
-  /** Time after which it may happen once more, ms. */
+  /** Time per further request, ms. */
   refillMs: number;
 }
 
@@ -26,7 +26,7 @@ export class RateByKey {
     this.#options = options;
   }
 
-  /** How often the key was refused since it was last let through; undefined when it is refused now. */
+  /** Refusals of the key since it was last allowed; undefined if it is refused now. */
   take(key: string): number | undefined {
     const { clock, burst, refillMs } = this.#options;
     const now = clock.monotonic();

@@ -1,7 +1,7 @@
 /** Group commit: all writes of one tick of the event loop share one transaction, hence at most one fsync. */
 import { type Sqlite, storageError } from './database.ts';
 
-/** What need not be durable waits so long for company, ms: a short command has come to its end by then, whose commit takes all along. */
+/** Longest wait of a non-durable write for company, ms: by then a short command has ended, and its durable commit includes this one. */
 const GATHER_MS = 10;
 
 interface Write {
@@ -11,13 +11,12 @@ interface Write {
   reject: (error: Error) => void;
 }
 
-/** Somebody who takes part in every transaction. */
+/** Takes part in every transaction. */
 export interface TransactionGuest {
-  /** Called before each write; what it gives back undoes what that write did to the guest. */
+  /** Called before each write; returns what undoes that write's effect on the guest. */
   savepoint(): () => void;
-  /** Called once all writes are done; what it throws takes all of them back. */
+  /** Called after all writes; throwing rolls all of them back. */
   beforeCommit(): void;
-  /** Called when the transaction has ended. */
   settle(committed: boolean): void;
 }
 
@@ -31,12 +30,12 @@ export class GroupCommit {
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
-  /** `onSoon` hears of every commit that a power cut can still take back. */
+  /** `onSoon` is called for each commit that a power cut can still undo. */
   constructor(database: Sqlite, guest?: TransactionGuest, onSoon: () => void = () => {}) {
     this.#database = database;
     this.#guest = guest;
     this.#onSoon = onSoon;
-    // Inside the group's transaction this is a SAVEPOINT: one failing write takes back only itself.
+    // Inside the group's transaction this is a SAVEPOINT: a failing write undoes only itself.
     this.#savepoint = database.transaction((work: () => unknown) => work());
   }
 
@@ -49,14 +48,14 @@ export class GroupCommit {
   }
 
   /**
-   * {@link write}, but resolves when the end of this process cannot lose it any more; a power cut can until the next durable write.
-   * It waits up to 10 ms for one, or for more of its kind.
+   * {@link write}, but resolves when the end of this process can no longer lose it; a power cut can, until the next durable write.
+   * Waits up to 10 ms for one, or for more of its kind.
    */
   writeSoon<T>(work: () => T): Promise<T> {
     return this.#add(work, false);
   }
 
-  /** Writes what waits, then refuses further writes. */
+  /** Flushes, then refuses further writes. */
   close(): void {
     this.#flush();
     this.#closed = true;
@@ -84,7 +83,7 @@ export class GroupCommit {
     const durable = group.some((write) => write.durable);
     const settle: (() => void)[] = [];
     try {
-      // Without the fsync at its end. It cannot be changed within a transaction (sqlite.org/pragma.html#pragma_synchronous).
+      // No fsync at the end. It cannot be changed within a transaction (sqlite.org/pragma.html#pragma_synchronous).
       if (!durable) this.#database.exec('PRAGMA synchronous = NORMAL');
       this.#database.exec('BEGIN IMMEDIATE');
       for (const { work, resolve, reject } of group) {
@@ -93,7 +92,7 @@ export class GroupCommit {
           const value = this.#savepoint(work);
           settle.push(() => resolve(value));
         } catch (error) {
-          // A full disk rolls the whole transaction back (sqlite.org/lang_transaction.html, 3); then nobody was stored.
+          // A full disk rolls back the whole transaction (sqlite.org/lang_transaction.html, 3).
           if (!this.#database.inTransaction) throw error;
           undo?.();
           settle.push(() => reject(storageError(error, 'cannot write')));

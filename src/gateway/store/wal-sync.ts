@@ -1,4 +1,4 @@
-/** Brings commits that were made without an fsync onto the disk, off the event loop, one fsync for all who ask meanwhile. */
+/** Syncs commits made without an fsync, off the event loop, with one fsync for all concurrent callers. */
 import { closeSync, fdatasync, openSync } from 'node:fs';
 import { FleetError, systemErrorCode } from '../../shared/errors.ts';
 
@@ -6,28 +6,28 @@ export class WalSync {
   readonly #file: string;
   readonly #fdatasync: typeof fdatasync;
   #descriptor: number | undefined;
-  /** At first what a former process, killed since, may have left. */
+  /** True at first: a killed predecessor may have left something. */
   #unsynced = true;
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;
   #closed = false;
 
-  /** `databaseFile` is open in WAL mode, in this process, as long as this is. */
+  /** `databaseFile` must stay open in WAL mode in this process until {@link close}. */
   constructor(databaseFile: string, system: { fdatasync: typeof fdatasync } = { fdatasync }) {
     this.#file = `${databaseFile}-wal`;
     this.#fdatasync = system.fdatasync;
   }
 
-  /** A transaction was committed without an fsync. A later one with an fsync is no proof for it: if it changes nothing, SQLite does none. */
+  /** A transaction was committed without an fsync. A later durable one proves nothing: SQLite skips the fsync if nothing changed. */
   committedSoon(): void {
     this.#unsynced = true;
   }
 
-  /** Resolves when all that was committed before the call survives a power cut. @throws FleetError `storage_failed`. */
+  /** Resolves when everything committed before the call survives a power cut. @throws FleetError `storage_failed`. */
   sync(): Promise<void> {
     if (this.#closed) return Promise.reject(new FleetError('storage_failed', 'the database is closed'));
     if (this.#running === undefined) return this.#unsynced ? this.#start() : Promise.resolve();
-    // It may have begun before the last commit.
+    // The one in progress may have begun before the last commit.
     this.#next ??= this.#running.then(
       () => this.#begin(),
       () => this.#begin(),
@@ -54,7 +54,7 @@ export class WalSync {
     return this.#running;
   }
 
-  /** SQLite keeps no lock on this file (sqlite.org/wal.html, 2.2), so that closing a descriptor of it takes none away. */
+  /** SQLite holds no lock on this file (sqlite.org/wal.html, 2.2), so closing a descriptor releases none. */
   async #flush(): Promise<void> {
     try {
       const descriptor = this.#descriptor ?? openSync(this.#file, 'r+');
@@ -65,7 +65,7 @@ export class WalSync {
     } catch (error) {
       this.#unsynced = true;
       const why = systemErrorCode(error) ?? String(error);
-      throw new FleetError('storage_failed', `cannot bring ${this.#file} onto the disk: ${why}`, { cause: error });
+      throw new FleetError('storage_failed', `cannot sync ${this.#file} to the disk: ${why}`, { cause: error });
     }
   }
 
