@@ -6,7 +6,7 @@ import { AuditTable } from './audit/audit-table.ts';
 import { JobsTable } from './bus/jobs-table.ts';
 import { RetentionTable } from './bus/retention-table.ts';
 import { RunsTable } from './bus/runs-table.ts';
-import { ClockTable } from './clock-table.ts';
+import { ClockTable } from './clock-guard.ts';
 import { EpochsTable } from './identity/epochs-table.ts';
 import { InvitesTable } from './identity/invites-table.ts';
 import { PeopleTable } from './identity/people-table.ts';
