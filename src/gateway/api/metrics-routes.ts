@@ -1,14 +1,13 @@
 /** `GET /metrics`: everything for Prometheus, in the format that it asks for. */
 import type { App } from '../../shared/http/fastify-app.ts';
 import type { Alerts } from '../monitoring/alerts/alerts.ts';
-import { writeAlertMetrics } from '../monitoring/metrics/alert-metrics.ts';
 import {
   CONTENT_TYPES,
   type GatewayFigures,
   type GatewayMetrics,
   type MetricsFormat,
 } from '../monitoring/metrics/gateway-metrics.ts';
-import { type NodeMetricsSources, writeNodeMetrics } from '../monitoring/metrics/node-metrics.ts';
+import { type NodeMetricsSources, writeAlertMetrics, writeNodeMetrics } from '../monitoring/metrics/node-metrics.ts';
 
 export interface MetricsRoutesOptions extends NodeMetricsSources {
   metrics: GatewayMetrics;

@@ -1,44 +1,68 @@
-/** What the gateway tells Prometheus about each node: a table of gauges over what the health monitor knows. */
+/**
+ * Gauges of nodes and alerts, written as text from what is in memory at the time of a scrape; docs/adr/0021.
+ * OpenMetrics 1.0.0 and text 0.0.4 write gauges alike.
+ */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { NODE_STATUSES } from '../../../domain/node-status.ts';
 import type { DiskUsage, Heartbeat } from '../../../protocol/heartbeat.ts';
 import type { NodeRecord, NodesStore } from '../../nodes/nodes-table.ts';
+import type { Alerts } from '../alerts/alerts.ts';
 import { type HealthMonitor, lastSeen, type NodeHealth } from '../judge/monitor.ts';
-import { formatLabels, type GaugeFamily, type LabelledThing, writeGauges } from './exposition.ts';
 
-/** Most filesystems of one node, the fullest: a node may not fill the database of Prometheus. */
+/** Most filesystems reported per node, the fullest first, so that no node can flood the Prometheus database. */
 export const MAX_DISKS_PER_NODE = 8;
-
-/** Nodes that are looked at before others have their turn. */
+/** Nodes processed before yielding to the event loop. */
 const NODES_PER_TURN = 250;
+
+interface GaugeFamily<T> {
+  name: string;
+  help: string;
+  /** The samples of one thing; null for an unknown figure, which has no line. */
+  samples(thing: T): readonly Sample[] | number | null;
+}
+
+/** Additional labels as {@link formatLabels} writes them, and the value. */
+type Sample = readonly [labels: string, value: number];
+
+interface Labelled<T> {
+  labels: string;
+  thing: T;
+}
 
 interface NodeReading {
   node: NodeRecord;
   health: NodeHealth;
-  /** Undefined while the node is away: an old figure is no figure. */
+  /** Undefined while the node is offline: a stale figure is not a figure. */
   beat: Heartbeat | undefined;
-  disks: readonly { labels: string; disk: DiskUsage }[];
+  disks: readonly Labelled<DiskUsage>[];
 }
 
-type Family = GaugeFamily<NodeReading>;
+/** Name after `fleet_node_`, help, and how to read the figure from the last heartbeat. */
+const BEAT_GAUGES: [name: string, help: string, read: (beat: Heartbeat) => number | null | undefined][] = [
+  ['cpu_usage_ratio', 'CPU usage, as a share of all cores.', ({ cpuPct }) => ratio(cpuPct)],
+  ['cpu_cores', 'CPU cores.', ({ cores }) => cores],
+  ['load1', 'Load average over one minute.', ({ load1 }) => load1],
+  ['memory_used_bytes', 'Memory in use, excluding caches.', ({ memUsedBytes }) => memUsedBytes],
+  ['memory_size_bytes', 'Total memory.', ({ memTotalBytes }) => memTotalBytes],
+  ['swap_used_bytes', 'Swap in use.', ({ swapUsedBytes }) => swapUsedBytes],
+  ['swap_size_bytes', 'Total swap.', ({ swapTotalBytes }) => swapTotalBytes],
+  ['temperature_celsius', 'CPU temperature.', ({ temperatureC }) => temperatureC],
+  ['battery_ratio', 'Battery charge.', ({ battery }) => ratio(battery?.percent ?? null)],
+  ['uptime_seconds', 'Time since the machine booted.', ({ uptimeS }) => uptimeS],
+  ['rtt_seconds', 'Round-trip time through the tunnel.', ({ rttMs }) => seconds(rttMs)],
+  ['runs_active', 'Runs in progress on the node.', ({ runsActive }) => runsActive],
+  ['agent_resident_memory_bytes', "Resident memory of the node's fleet process.", ({ agent }) => agent.rssBytes],
+];
 
-/** A figure of the last heartbeat. */
-const figure = (name: string, help: string, read: (beat: Heartbeat) => number | null | undefined): Family => ({
-  name,
-  help,
-  samples: ({ beat }) => (beat === undefined ? null : (read(beat) ?? null)),
-});
+const DISK_GAUGES: [name: string, help: string, read: (disk: DiskUsage) => number][] = [
+  ['used_bytes', 'Space in use on the fullest filesystems.', ({ usedBytes }) => usedBytes],
+  ['size_bytes', 'Size of the fullest filesystems.', ({ sizeBytes }) => sizeBytes],
+  ['used_ratio', 'Usage as df reports it; at 1, writes fail.', ({ usedPct }) => usedPct / 100],
+];
 
-const ratio = (percent: number | null): number | null => (percent === null ? null : percent / 100);
-const seconds = (ms: number | null): number | null => (ms === null ? null : ms / 1_000);
+const STATUS_LABELS = NODE_STATUSES.map((status) => [status, formatLabels({ status })] as const);
 
-const diskFigure = (name: string, help: string, read: (disk: DiskUsage) => number): Family => ({
-  name,
-  help,
-  samples: ({ disks }) => disks.map(({ labels, disk }) => [labels, read(disk)] as const),
-});
-
-const FAMILIES: readonly Family[] = [
+const NODE_FAMILIES: readonly GaugeFamily<NodeReading>[] = [
   {
     name: 'fleet_node_up',
     help: 'Whether the node is connected and sends heartbeats.',
@@ -46,90 +70,113 @@ const FAMILIES: readonly Family[] = [
   },
   {
     name: 'fleet_node_status',
-    help: 'The status of the node: 1 for the one that it has.',
-    samples: ({ health }) =>
-      STATUS_LABELS.map(([status, labels]) => [labels, Number(health.status === status)] as const),
+    help: 'Status of the node: 1 for the current one, 0 for the others.',
+    samples: ({ health }) => STATUS_LABELS.map(([status, labels]) => [labels, Number(health.status === status)]),
   },
   {
     name: 'fleet_node_last_seen_timestamp_seconds',
-    help: 'When the gateway last heard of the node.',
+    help: 'Time of the last contact with the node.',
     samples: ({ node, health }) => seconds(lastSeen(node, health)),
   },
   {
     name: 'fleet_node_info',
-    help: 'Facts about the node, in its labels.',
+    help: 'Version, operating system and architecture of the node, as labels.',
     samples: ({ node: { facts } }) =>
-      facts === null
-        ? null
-        : [[formatLabels({ version: facts.agentVersion, os: facts.os, arch: facts.arch }), 1] as const],
+      facts && [[formatLabels({ version: facts.agentVersion, os: facts.os, arch: facts.arch }), 1]],
   },
-  figure('fleet_node_cpu_usage_ratio', 'Use of all cores together.', (beat) => ratio(beat.cpuPct)),
-  figure('fleet_node_cpu_cores', 'Cores of the node.', (beat) => beat.cores),
-  figure('fleet_node_load1', 'Runnable processes, averaged over a minute.', (beat) => beat.load1),
-  figure('fleet_node_memory_used_bytes', 'Memory in use, without caches.', (beat) => beat.memUsedBytes),
-  figure('fleet_node_memory_size_bytes', 'Memory of the node.', (beat) => beat.memTotalBytes),
-  figure('fleet_node_swap_used_bytes', 'Swap in use.', (beat) => beat.swapUsedBytes),
-  figure('fleet_node_swap_size_bytes', 'Swap of the node.', (beat) => beat.swapTotalBytes),
-  diskFigure('fleet_node_filesystem_used_bytes', 'Space in use, of the fullest filesystems.', (disk) => disk.usedBytes),
-  diskFigure('fleet_node_filesystem_size_bytes', 'Size of the fullest filesystems.', (disk) => disk.sizeBytes),
-  diskFigure(
-    'fleet_node_filesystem_used_ratio',
-    'Use as df counts it: 1 means that writes fail.',
-    (disk) => disk.usedPct / 100,
-  ),
-  figure('fleet_node_temperature_celsius', 'Of the processor.', (beat) => beat.temperatureC),
-  figure('fleet_node_battery_ratio', 'Charge of the battery.', (beat) => ratio(beat.battery?.percent ?? null)),
-  figure('fleet_node_uptime_seconds', 'Since the node was booted.', (beat) => beat.uptimeS),
-  figure('fleet_node_rtt_seconds', 'Round trip through the tunnel.', (beat) => seconds(beat.rttMs)),
   {
     name: 'fleet_node_clock_skew_seconds',
-    help: "The node's clock less the gateway's.",
+    help: "The node's clock minus the gateway's.",
     samples: ({ beat, health }) => (beat === undefined ? null : seconds(health.latest?.skewMs ?? null)),
   },
-  figure('fleet_node_runs_active', 'Runs that the node works on.', (beat) => beat.runsActive),
-  figure('fleet_node_agent_resident_memory_bytes', "Of the node's own process.", (beat) => beat.agent.rssBytes),
+  ...BEAT_GAUGES.map(([name, help, read]) => ({
+    name: `fleet_node_${name}`,
+    help,
+    samples: ({ beat }: NodeReading) => (beat === undefined ? null : (read(beat) ?? null)),
+  })),
+  ...DISK_GAUGES.map(([name, help, read]) => ({
+    name: `fleet_node_filesystem_${name}`,
+    help,
+    samples: ({ disks }: NodeReading) => disks.map(({ labels, thing }) => [labels, read(thing)] as const),
+  })),
 ];
 
-const STATUS_LABELS = NODE_STATUSES.map((status) => [status, formatLabels({ status })] as const);
+const count = (name: string, help: string): GaugeFamily<number> => ({ name, help, samples: (thing) => thing });
+const NODES = count('fleet_nodes', 'Nodes by status.');
+const ALERTS = count('fleet_alerts', 'Unresolved alerts; silenced ones fire without notifications.');
+const WAITING = count('fleet_alert_messages_waiting', 'Undelivered alert messages by receiver.');
+
+/** Names of all metrics about nodes and alerts. */
+export const GAUGE_NAMES: readonly string[] = [NODES, ...NODE_FAMILIES, ALERTS, WAITING].map(({ name }) => name);
 
 export interface NodeMetricsSources {
   store: Pick<NodesStore, 'nodes'>;
   monitor: Pick<HealthMonitor, 'healthOf'>;
 }
 
-/** All families of all nodes that are not revoked. Lets others have their turn in between. */
+/** All metrics of all nodes that are not revoked. Yields to the event loop in between. */
 export async function writeNodeMetrics({ store, monitor }: NodeMetricsSources): Promise<string> {
-  const things: LabelledThing<NodeReading>[] = [];
+  const readings: Labelled<NodeReading>[] = [];
   for (const [index, node] of store.nodes.all().entries()) {
     if (index % NODES_PER_TURN === NODES_PER_TURN - 1) await nextTurn();
     if (node.revokedAt !== null) continue;
     const health = monitor.healthOf(node);
     const beat = health.status === 'offline' ? undefined : health.latest?.beat;
-    const disks = fullest(beat?.disks ?? []).map((disk) => ({
-      labels: formatLabels({ mountpoint: disk.mount }),
-      disk,
-    }));
-    things.push({ labels: formatLabels({ node: node.name }), thing: { node, health, beat, disks } });
+    const disks = fullest(beat?.disks ?? []).map((disk) => labelled({ mountpoint: disk.mount }, disk));
+    readings.push(labelled({ node: node.name }, { node, health, beat, disks }));
   }
-  let text = writeCounts(things);
-  for (const family of FAMILIES) {
+  const counts = STATUS_LABELS.map(([status, labels]) => ({
+    labels,
+    thing: readings.filter(({ thing }) => thing.health.status === status).length,
+  }));
+  let text = writeGauges(NODES, counts);
+  for (const family of NODE_FAMILIES) {
     await nextTurn();
-    text += writeGauges(family, things);
+    text += writeGauges(family, readings);
   }
   return text;
 }
 
-/** Names of all metrics about nodes. */
-export function metricNames(): string[] {
-  return ['fleet_nodes', ...FAMILIES.map(({ name }) => name)];
+/** A few lines per rule and receiver, however many nodes there are. */
+export function writeAlertMetrics({ alerts, waiting }: ReturnType<Alerts['figures']>): string {
+  const active = alerts.map(({ count: thing, ...labels }) => labelled(labels, thing));
+  const undelivered = waiting.map(({ count: thing, ...labels }) => labelled(labels, thing));
+  return writeGauges(ALERTS, active) + writeGauges(WAITING, undelivered);
 }
 
-function writeCounts(things: readonly LabelledThing<NodeReading>[]): string {
-  const family: GaugeFamily<number> = { name: 'fleet_nodes', help: 'Nodes by status.', samples: (count) => count };
-  const counts = STATUS_LABELS.map(([status, labels]) => {
-    return { labels, thing: things.filter(({ thing }) => thing.health.status === status).length };
-  });
-  return writeGauges(family, counts);
+function labelled<T>(labels: Readonly<Record<string, string>>, thing: T): Labelled<T> {
+  return { labels: formatLabels(labels), thing };
+}
+
+/** `# HELP`, `# TYPE` and the samples of all things. */
+function writeGauges<T>({ name, help, samples }: GaugeFamily<T>, things: readonly Labelled<T>[]): string {
+  let text = `# HELP ${name} ${help}\n# TYPE ${name} gauge\n`;
+  for (const { labels, thing } of things) {
+    const found = samples(thing);
+    if (found === null) continue;
+    if (typeof found === 'number') text += `${name}{${labels}} ${found}\n`;
+    else for (const [more, value] of found) text += `${name}{${labels},${more}} ${value}\n`;
+  }
+  return text;
+}
+
+/** `node="a",mount="/"`. */
+function formatLabels(labels: Readonly<Record<string, string>>): string {
+  return Object.entries(labels)
+    .map(([name, value]) => {
+      // Half a surrogate pair is not UTF-8, and one such mount point would invalidate the whole scrape.
+      const text = value.toWellFormed().replace(/\\/g, '\\\\').replace(/"/g, '\\"').replace(/\n/g, '\\n');
+      return `${name}="${text}"`;
+    })
+    .join(',');
+}
+
+function ratio(percent: number | null): number | null {
+  return percent === null ? null : percent / 100;
+}
+
+function seconds(ms: number | null): number | null {
+  return ms === null ? null : ms / 1_000;
 }
 
 function fullest(disks: readonly DiskUsage[]): readonly DiskUsage[] {
