@@ -11,14 +11,9 @@ import { FIGURES, type Figures } from '../../src/gateway/monitoring/history/figu
 import { bucketMs, DAY_MS, HOUR_MS, RESOLUTIONS } from '../../src/gateway/monitoring/history/resolutions.ts';
 import { DEFAULT_HEALTH_THRESHOLDS } from '../../src/gateway/monitoring/judge/derive-status.ts';
 import { HealthMonitor } from '../../src/gateway/monitoring/judge/monitor.ts';
-import { gatherReport } from '../../src/gateway/monitoring/report/gather-report.ts';
-import { joinPieces } from '../../src/gateway/monitoring/report/join-pieces.ts';
-import { reportCsvPieces } from '../../src/gateway/monitoring/report/render-report-csv.ts';
-import { reportHtmlPieces } from '../../src/gateway/monitoring/report/render-report-html.ts';
-import { reportJsonPieces } from '../../src/gateway/monitoring/report/render-report-json.ts';
-import { reportMarkdownPieces } from '../../src/gateway/monitoring/report/render-report-markdown.ts';
-import { reportTextPieces } from '../../src/gateway/monitoring/report/render-report-text.ts';
-import type { HealthReport } from '../../src/gateway/monitoring/report/report-types.ts';
+import { joinPieces, REPORT_FORMATS } from '../../src/gateway/monitoring/report/formats.ts';
+import { gatherReport } from '../../src/gateway/monitoring/report/gather.ts';
+import type { HealthReport } from '../../src/gateway/monitoring/report/model.ts';
 import { Sessions } from '../../src/gateway/nodes/sessions.ts';
 import { Store } from '../../src/gateway/store.ts';
 import { systemClock } from '../../src/shared/clock.ts';
@@ -26,13 +21,6 @@ import { silentLogger } from '../../src/shared/logger.ts';
 
 const NODES = Number(process.argv[2] ?? 1_000);
 const DAYS = Number(process.argv[3] ?? 7);
-const FORMATS: Record<string, (report: HealthReport) => Iterable<string>> = {
-  text: reportTextPieces,
-  json: reportJsonPieces,
-  md: reportMarkdownPieces,
-  html: reportHtmlPieces,
-  csv: reportCsvPieces,
-};
 const BEAT_MS = 30_000;
 /** Before the last day, so that the making of it takes minutes and not hours: buckets of two beats, hours of 24. */
 const SPARSE_BEAT_MS = 150_000;
@@ -136,7 +124,7 @@ async function measureReports(): Promise<void> {
     print(`report over ${days} d, gathered`, gathered);
     if (report === undefined) continue;
     const whole = report;
-    for (const [format, pieces] of Object.entries(FORMATS)) {
+    for (const [format, { pieces }] of Object.entries(REPORT_FORMATS)) {
       const written: Measured[] = [];
       let text = '';
       for (let run = 0; run < RUNS; run += 1) text = await measured(written, () => joinPieces(pieces(whole)));

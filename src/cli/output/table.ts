@@ -1,6 +1,6 @@
 /** Tables and lists of facts for people: aligned, safe to print, and no wider than the terminal. */
-import { eastAsianWidth } from 'get-east-asian-width';
 import { stripControl } from '../../shared/text.ts';
+import { cutToWidth, textWidth } from '../../shared/text-width.ts';
 import type { OutputPort } from './output-port.ts';
 
 const GAP = '  ';
@@ -75,7 +75,7 @@ function formatLine(
     const gap = index === 0 ? '' : GAP;
     const width = Math.min(widths[index] ?? 0, lineWidth - used - gap.length);
     if (width <= 0) break;
-    const shown = cutText(text, width, CUT_MARK);
+    const shown = cutToWidth(text, width, CUT_MARK);
     const fill = ' '.repeat(width - textWidth(shown));
     const isLast = index === cells.length - 1;
     // Paint the text only, so that the padding can be measured and cut.
@@ -91,39 +91,4 @@ export function formatFacts(facts: readonly (readonly [name: string, value: stri
   return facts
     .map(([name, value]) => `${name}:${' '.repeat(width - textWidth(name))}  ${stripControl(value) || '-'}\n`)
     .join('');
-}
-
-/** At most `columns` wide; a shortened text ends in `mark`. */
-export function cutText(text: string, columns: number, mark: string): string {
-  if (textWidth(text) <= columns) return text;
-  const room = columns - textWidth(mark);
-  if (room < 0) return cutText(text, columns, '');
-  let cut = '';
-  let width = 0;
-  for (const character of text) {
-    width += textWidth(character);
-    if (width > room) break;
-    cut += character;
-  }
-  return cut + mark;
-}
-
-/** Exactly `columns` wide. */
-export function fitText(text: string, columns: number, mark: string, align: 'left' | 'right' = 'left'): string {
-  const cut = cutText(text, columns, mark);
-  const fill = ' '.repeat(Math.max(0, columns - textWidth(cut)));
-  return align === 'right' ? fill + cut : cut + fill;
-}
-
-const ASCII = /^[ -~]*$/;
-const ZERO_WIDTH = /^[\p{Mn}\p{Me}\p{Cf}]$/u;
-
-/** Terminal columns of a text without control characters. string-width also knows joined emoji, but takes 15 ms to load. */
-export function textWidth(text: string): number {
-  if (ASCII.test(text)) return text.length;
-  let width = 0;
-  for (const character of text) {
-    if (!ZERO_WIDTH.test(character)) width += eastAsianWidth(character.codePointAt(0) ?? 0);
-  }
-  return width;
 }

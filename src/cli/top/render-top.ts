@@ -3,7 +3,7 @@ import { NODE_STATUSES } from '../../domain/node-status.ts';
 import type { HealthNodeView } from '../../protocol/views.ts';
 import { formatDuration } from '../../shared/duration.ts';
 import { stripControl } from '../../shared/text.ts';
-import { cutText, fitText, textWidth } from '../output/table.ts';
+import { cutToWidth, fitText, textWidth } from '../../shared/text-width.ts';
 import { paintOfStatus, type TerminalStyle } from '../output/terminal-style.ts';
 import { SORT_LETTERS, type SortKey, type TopState, visibleNodes } from './top-state.ts';
 
@@ -59,7 +59,7 @@ class Painter {
 
   /** One line, cut at the width of the terminal. */
   line(text: string): string {
-    return cutText(this.clean(text), this.#frame.columns, this.mark);
+    return cutToWidth(this.clean(text), this.#frame.columns, this.mark);
   }
 
   cell(text: string, { width, align }: Pick<TopColumn, 'width' | 'align'>): string {
@@ -114,7 +114,7 @@ function headerLine(columns: readonly TopColumn[], state: TopState, painter: Pai
   const cells = columns.map((column) =>
     painter.cell(column.header + (column.sort === state.sort ? arrow : ''), column),
   );
-  return cutText(' '.repeat(MARGIN) + cells.join(' '.repeat(GAP)), frame.columns, '').trimEnd();
+  return cutToWidth(' '.repeat(MARGIN) + cells.join(' '.repeat(GAP)), frame.columns, '').trimEnd();
 }
 
 function rowLine(

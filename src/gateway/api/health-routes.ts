@@ -5,14 +5,9 @@ import { FleetError } from '../../shared/errors.ts';
 import { type App, queryInteger, queryText } from '../../shared/http/fastify-app.ts';
 import type { Alerts } from '../monitoring/alerts/alerts.ts';
 import type { HealthMonitor } from '../monitoring/judge/monitor.ts';
-import { gatherReport } from '../monitoring/report/gather-report.ts';
-import { joinPieces } from '../monitoring/report/join-pieces.ts';
-import { reportCsvPieces } from '../monitoring/report/render-report-csv.ts';
-import { reportHtmlPieces } from '../monitoring/report/render-report-html.ts';
-import { reportJsonPieces } from '../monitoring/report/render-report-json.ts';
-import { reportMarkdownPieces } from '../monitoring/report/render-report-markdown.ts';
-import { reportTextPieces } from '../monitoring/report/render-report-text.ts';
-import type { HealthReport, ReportLimits } from '../monitoring/report/report-types.ts';
+import { joinPieces, REPORT_FORMATS } from '../monitoring/report/formats.ts';
+import { gatherReport } from '../monitoring/report/gather.ts';
+import type { ReportLimits } from '../monitoring/report/model.ts';
 import type { NodeRecord } from '../nodes/nodes-table.ts';
 import type { Sessions } from '../nodes/sessions.ts';
 import { type ApiStore, findNode } from './find.ts';
@@ -20,20 +15,6 @@ import { addProcessRoute } from './process-routes.ts';
 import { dayView, healthView } from './views.ts';
 
 const DEFAULT_PERIOD_MS = 24 * 3_600_000;
-
-interface ReportFormat {
-  contentType: string;
-  /** A long document takes its time: {@link joinPieces} puts it together. */
-  pieces(report: HealthReport): Iterable<string>;
-}
-
-const FORMATS: Record<string, ReportFormat> = {
-  text: { contentType: 'text/plain; charset=utf-8', pieces: reportTextPieces },
-  json: { contentType: 'application/json; charset=utf-8', pieces: reportJsonPieces },
-  md: { contentType: 'text/markdown; charset=utf-8', pieces: reportMarkdownPieces },
-  html: { contentType: 'text/html; charset=utf-8', pieces: reportHtmlPieces },
-  csv: { contentType: 'text/csv; charset=utf-8', pieces: reportCsvPieces },
-};
 
 export interface HealthRoutesOptions {
   store: ApiStore;
@@ -86,10 +67,10 @@ export async function renderReport(
   from: number,
 ): Promise<{ status: string; contentType: string; text: string }> {
   const to = options.clock.now();
-  const format = FORMATS[name];
-  if (format === undefined || !Object.hasOwn(FORMATS, name)) {
+  const format = REPORT_FORMATS[name];
+  if (format === undefined || !Object.hasOwn(REPORT_FORMATS, name)) {
     throw new FleetError('usage', `there is no report format ${name}`, {
-      hint: `The formats: ${Object.keys(FORMATS).join(', ')}`,
+      hint: `The formats: ${Object.keys(REPORT_FORMATS).join(', ')}`,
     });
   }
   if (from >= to) throw new FleetError('usage', 'the report begins in the future');

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { textWidth } from '../../../src/cli/output/table.ts';
 import { createTerminalStyle, plainStyle } from '../../../src/cli/output/terminal-style.ts';
 import { renderFrame, renderTop, type TopFrame } from '../../../src/cli/top/render-top.ts';
 import { FIRST_STATE, type TopState } from '../../../src/cli/top/top-state.ts';
+import { textWidth } from '../../../src/shared/text-width.ts';
 import { nodeView } from './nodes.ts';
 
 const NOW = 1_000_000;

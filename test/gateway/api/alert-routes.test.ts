@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { HealthReport } from '../../../src/gateway/monitoring/report/report-types.ts';
+import type { HealthReport } from '../../../src/gateway/monitoring/report/model.ts';
 import type { AlertTestView, AlertView, SilenceView } from '../../../src/protocol/alert-views.ts';
 import type { HealthView } from '../../../src/protocol/views.ts';
 import { cleanUp } from '../../support/temp-folder.ts';

@@ -1,8 +1,8 @@
 /** A report whose names and reasons try to break out of every format. */
-import { buildReport } from '../../../../src/gateway/monitoring/report/report.ts';
-import type { HealthReport } from '../../../../src/gateway/monitoring/report/report-types.ts';
+
+import type { HealthReport } from '../../../../src/gateway/monitoring/report/model.ts';
 import { UNPRINTABLE } from '../../../support/hostile-answers.ts';
-import { alert, sampleInput } from './report-fixture.ts';
+import { alert, buildReport, sampleInput } from './report-fixture.ts';
 
 export const HOSTILE = [
   '<script>alert(1)</script>',

@@ -2,18 +2,12 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { AlertRow } from '../../../../src/gateway/monitoring/alerts/alerts-table.ts';
-import { renderReportCsv } from '../../../../src/gateway/monitoring/report/render-report-csv.ts';
-import { renderReportHtml } from '../../../../src/gateway/monitoring/report/render-report-html.ts';
-import { renderReportMarkdown } from '../../../../src/gateway/monitoring/report/render-report-markdown.ts';
-import { renderReportText } from '../../../../src/gateway/monitoring/report/render-report-text.ts';
-import { buildReport } from '../../../../src/gateway/monitoring/report/report.ts';
-import { alertLines } from '../../../../src/gateway/monitoring/report/report-alert-words.ts';
-import { readReportAlerts } from '../../../../src/gateway/monitoring/report/report-alerts.ts';
-import { MOST_ALERTS } from '../../../../src/gateway/monitoring/report/report-types.ts';
-import { alertCountWords } from '../../../../src/gateway/monitoring/report/report-words.ts';
+import { readReportAlerts } from '../../../../src/gateway/monitoring/report/gather.ts';
+import { MOST_ALERTS } from '../../../../src/gateway/monitoring/report/model.ts';
+import { alertCountWords, alertLines } from '../../../../src/gateway/monitoring/report/words.ts';
 import { Store } from '../../../../src/gateway/store.ts';
 import { cleanUp, tempFolder } from '../../../support/temp-folder.ts';
-import { alert, FROM, sampleInput, TO } from './report-fixture.ts';
+import { alert, buildReport, FROM, render, sampleInput, TO } from './report-fixture.ts';
 
 const HOUR_MS = 3_600_000;
 const PERIOD = { from: FROM, to: TO };
@@ -87,7 +81,7 @@ test('what fired within the period: the firing first, then the critical, then th
   assert.ok(worst.every(({ durationMs: ms }) => ms >= 0));
 });
 
-test('silenced: now, or so that nobody was ever told', async (t) => {
+test('silenced: now, or so that it was never sent', async (t) => {
   const store = await storeWith(t, [
     { rule: 'quiet', isTold: false },
     { rule: 'loud' },
@@ -115,7 +109,7 @@ test('silenced: now, or so that nobody was ever told', async (t) => {
   });
 });
 
-test('a bad night does not fill the report: the worst, and how many more', async (t) => {
+test('a bad night does not fill the report: it shows the worst and how many more', async (t) => {
   const rows = Array.from({ length: 1_000 }, (_, index) => ({
     nodeId: index === 0 ? 'id-b' : 'id-a',
     since: TO - 1 - index,
@@ -126,38 +120,38 @@ test('a bad night does not fill the report: the worst, and how many more', async
   assert.equal(alerts.worst[0]?.durationMs, 1_000);
   const report = buildReport({ ...sampleInput(), alerts });
   const shownBy = (document: string) => document.match(/something/g)?.length ?? 0;
-  const text = renderReportText(report);
+  const text = render(report, 'text');
   assert.equal(shownBy(text), 20);
   assert.match(text, /\n {2}- and 980 more alerts: see fleet alerts\n/);
-  const markdown = renderReportMarkdown(report);
+  const markdown = render(report, 'md');
   assert.equal(shownBy(markdown), 50);
   assert.match(markdown, /and 950 more alerts/);
-  const page = renderReportHtml(report);
+  const page = render(report, 'html');
   assert.equal(shownBy(page), 50);
   assert.match(page, /950 more alerts/);
 });
 
-test('every format tells of alerts, and says nothing when there were none', () => {
+test('every format shows alerts, and no section without any', () => {
   const report = buildReport(sampleInput());
   const quiet = buildReport({ ...sampleInput(), alerts: undefined });
-  assert.equal(alertCountWords(report), '2 alerts, of which 1 fires now, 1 of them critical');
+  assert.equal(alertCountWords(report), '2 alerts: 1 firing, 1 of them critical');
   assert.deepEqual(alertLines(report, 9), [
-    'CRITICAL offline on laptop-maria, fires since 2026-01-31 02:30 UTC (7h): offline: no session',
+    'CRITICAL offline on laptop-maria, firing since 2026-01-31 02:30 UTC (7h): offline: no session',
     'WARNING disk on build-1, from 2026-01-31 02:30 UTC for 4h, silenced: diskUsedPct 93.9 (limit 90)',
   ]);
-  assert.match(renderReportText(report), /\nAlerts\n {2}- CRITICAL offline on laptop-maria, fires since/);
-  assert.match(renderReportMarkdown(report), /\n## Alerts\n\n- CRITICAL offline on laptop-maria/);
-  assert.match(renderReportHtml(report), /<h2>Alerts<\/h2>.*<td>laptop-maria<\/td>/s);
-  for (const render of [renderReportText, renderReportMarkdown, renderReportHtml]) {
-    assert.match(render(quiet), render === renderReportHtml ? /<title>/ : /no alert/);
-    assert.doesNotMatch(render(quiet), /\nAlerts\n|## Alerts|<h2>Alerts/);
+  assert.match(render(report, 'text'), /\nAlerts\n {2}- CRITICAL offline on laptop-maria, firing since/);
+  assert.match(render(report, 'md'), /\n## Alerts\n\n- CRITICAL offline on laptop-maria/);
+  assert.match(render(report, 'html'), /<h2>Alerts<\/h2>.*<td>laptop-maria<\/td>/s);
+  for (const format of ['text', 'md', 'html'] as const) {
+    assert.match(render(quiet, format), format === 'html' ? /<title>/ : /no alerts/);
+    assert.doesNotMatch(render(quiet, format), /\nAlerts\n|## Alerts|<h2>Alerts/);
   }
 });
 
 test('a table of nodes counts the alerts of each', () => {
   const input = sampleInput();
   const rows = input.rows.map((row) => (row.name === 'db-1' ? { ...row, alerts: { fired: 3, firing: 2 } } : row));
-  const [head = '', ...lines] = renderReportCsv(buildReport({ ...input, rows })).split('\r\n');
+  const [head = '', ...lines] = render(buildReport({ ...input, rows }), 'csv').split('\r\n');
   const column = head.split(',').indexOf('alerts');
   assert.equal(head.split(',')[column + 1], 'alerts_firing');
   const cells = lines.find((line) => line.startsWith('db-1,'))?.split(',') ?? [];

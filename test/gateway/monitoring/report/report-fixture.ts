@@ -1,11 +1,22 @@
 /** A day of a fleet of twelve nodes, of which one is gone, one is full and one was only just paired. */
 
+import type { RunState } from '../../../../src/domain/run-state.ts';
 import { encodeFigures } from '../../../../src/gateway/monitoring/history/figure-codec.ts';
 import { FIGURES, type FigureName, type Figures } from '../../../../src/gateway/monitoring/history/figures.ts';
 import { NodeHistory } from '../../../../src/gateway/monitoring/history/node-history.ts';
 import { DEFAULT_HEALTH_THRESHOLDS } from '../../../../src/gateway/monitoring/judge/derive-status.ts';
-import { SERIES_PARTS } from '../../../../src/gateway/monitoring/report/report-series.ts';
-import type { ReportAlert, ReportInput, ReportRow } from '../../../../src/gateway/monitoring/report/report-types.ts';
+import type { Downtime } from '../../../../src/gateway/monitoring/judge/gateway-uptime-table.ts';
+import { addRuns, assembleReport, buildNode, NO_RUNS } from '../../../../src/gateway/monitoring/report/build.ts';
+import { REPORT_FORMATS } from '../../../../src/gateway/monitoring/report/formats.ts';
+import {
+  type HealthReport,
+  type ReportAlert,
+  type ReportAlerts,
+  type ReportLimits,
+  type ReportRow,
+  type RunTotals,
+  SERIES_PARTS,
+} from '../../../../src/gateway/monitoring/report/model.ts';
 
 export const DAY_MS = 86_400_000;
 export const FROM = Date.UTC(2026, 0, 30, 9, 30);
@@ -13,6 +24,38 @@ export const TO = FROM + DAY_MS;
 
 const STEP_MS = 5 * 60_000;
 const HOUR_MS = 3_600_000;
+
+/** All that a report is made of. */
+export interface ReportInput {
+  from: number;
+  to: number;
+  rows: readonly ReportRow[];
+  limits?: ReportLimits;
+  alerts?: ReportAlerts;
+  downtimes?: readonly Downtime[];
+}
+
+export function buildReport({ from, to, rows, downtimes = [], ...rest }: ReportInput): HealthReport {
+  const { limits = DEFAULT_HEALTH_THRESHOLDS, alerts = { totals: { fired: 0, firing: 0, critical: 0 }, worst: [] } } =
+    rest;
+  const nodes = rows.map((each) => buildNode(each, { from, to }, downtimes));
+  return assembleReport({ from, to }, nodes, { limits, alerts, downtimes });
+}
+
+/** The whole document. */
+export function render(report: HealthReport, format: 'text' | 'json' | 'md' | 'html' | 'csv'): string {
+  return [...(REPORT_FORMATS[format]?.pieces(report) ?? [])].join('');
+}
+
+/** The totals of these runs; `nonZero` of the exited ones failed. */
+export function runsOf(counts: Partial<Record<RunState, number>>, nonZero = 0): RunTotals {
+  const totals = { ...NO_RUNS };
+  for (const [state, count] of Object.entries(counts)) {
+    addRuns(totals, state as RunState, 0, state === 'exited' ? count - nonZero : count);
+  }
+  addRuns(totals, 'exited', 1, nonZero);
+  return totals;
+}
 
 /** A generator of the same numbers in [0, 1) every time (mulberry32). */
 function randomFrom(seed: number): () => number {
@@ -81,8 +124,8 @@ function row(shape: Shape, changes: Partial<ReportRow> = {}): ReportRow {
     troubles: [],
     forecasts: [],
     sessions: [{ from: FROM - DAY_MS, to: null }],
-    runs: { exited: 20 + shape.seed },
-    exitedNonZero: 0,
+    runs: runsOf({ exited: 20 + shape.seed }),
+    alerts: { fired: 0, firing: 0 },
     ...changes,
   };
 }
@@ -145,8 +188,7 @@ export function sampleInput(): ReportInput {
             { from: FROM - DAY_MS, to: flapAt },
             { from: backAt, to: goneAt },
           ],
-          runs: { exited: 9, expired: 4, unknown: 1, queued: 2 },
-          exitedNonZero: 1,
+          runs: runsOf({ exited: 9, expired: 4, unknown: 1, queued: 2 }, 1),
         },
       ),
       row(
@@ -159,13 +201,12 @@ export function sampleInput(): ReportInput {
           ],
           forecasts: [{ mount: '/var/lib/docker', fullAt: TO + 11 * HOUR_MS, risePctPerDay: 13.2 }],
           reasons: ['disk /var/lib/docker 93.9% (limit 90%)', 'clock 94 s behind (limit 60 s)'],
-          runs: { exited: 140, timed_out: 3, running: 1, canceled: 2 },
-          exitedNonZero: 6,
+          runs: runsOf({ exited: 140, timed_out: 3, running: 1, canceled: 2 }, 6),
         },
       ),
       row(
         { name: 'edge-new', seed: 33, from: FROM + 20 * HOUR_MS },
-        { firstSessionAt: FROM + 20 * HOUR_MS, sessions: [{ from: FROM + 20 * HOUR_MS, to: null }], runs: {} },
+        { firstSessionAt: FROM + 20 * HOUR_MS, sessions: [{ from: FROM + 20 * HOUR_MS, to: null }], runs: NO_RUNS },
       ),
     ],
   };

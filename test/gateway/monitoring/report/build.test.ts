@@ -4,10 +4,8 @@ import fc from 'fast-check';
 import { NODE_STATUSES } from '../../../../src/domain/node-status.ts';
 import { RUN_STATES } from '../../../../src/domain/run-state.ts';
 import { DEFAULT_HEALTH_THRESHOLDS } from '../../../../src/gateway/monitoring/judge/derive-status.ts';
-import { buildReport } from '../../../../src/gateway/monitoring/report/report.ts';
-import { SERIES_PARTS } from '../../../../src/gateway/monitoring/report/report-series.ts';
-import type { ReportRow } from '../../../../src/gateway/monitoring/report/report-types.ts';
-import { DAY_MS, FROM, historyOf, sampleInput, TO } from './report-fixture.ts';
+import { type ReportRow, SERIES_PARTS } from '../../../../src/gateway/monitoring/report/model.ts';
+import { buildReport, DAY_MS, FROM, historyOf, runsOf, sampleInput, TO } from './report-fixture.ts';
 
 const HOUR_MS = 3_600_000;
 
@@ -22,8 +20,8 @@ const ROW: ReportRow = {
   sessions: [],
   troubles: [],
   forecasts: [],
-  runs: {},
-  exitedNonZero: 0,
+  runs: runsOf({}),
+  alerts: { fired: 0, firing: 0 },
 };
 const limits = DEFAULT_HEALTH_THRESHOLDS;
 const nodeOf = (changes: Partial<ReportRow>) => {
@@ -79,7 +77,7 @@ test('a node that was never connected has no uptime rather than 0', () => {
   assert.equal(node.cpuPct, null);
 });
 
-test('samples outside of the period do not count', () => {
+test('samples outside the period do not count', () => {
   const node = nodeOf({
     history: historyOf([
       { at: FROM - 1, cpuPct: 99 },
@@ -100,7 +98,7 @@ test('samples outside of the period do not count', () => {
   assert.equal(node.series.cpuPct.filter((value) => value !== null).length, 2);
 });
 
-test('times limited or in error are incidents too, beside the outages, and cost no uptime', () => {
+test('times in limited or error are incidents besides the outages and cost no uptime', () => {
   const node = nodeOf({
     sessions: [
       { from: FROM - HOUR_MS, to: FROM + 6 * HOUR_MS },
@@ -123,13 +121,13 @@ test('times limited or in error are incidents too, beside the outages, and cost 
   assert.equal(Math.round(node.uptimePct ?? 0), 96);
 });
 
-test('what joined sessions keep of the time away counts, in proportion', () => {
+test('time away recorded in joined sessions counts in proportion', () => {
   const node = nodeOf({ sessions: [{ from: FROM - DAY_MS, to: TO, awayMs: 12 * HOUR_MS }] });
   assert.equal(node.uptimePct, 75);
   assert.equal(node.offlineMs, 6 * HOUR_MS);
 });
 
-test('the worst nodes are named, and one that will be full is among them', () => {
+test('the worst nodes are named, including one whose disk will be full', () => {
   const full = { mount: '/', fullAt: TO + HOUR_MS, risePctPerDay: 5 };
   const rows = [
     { ...ROW, name: 'fine', sessions: [{ from: FROM, to: null }] },
@@ -140,15 +138,14 @@ test('the worst nodes are named, and one that will be full is among them', () =>
   assert.equal(report.nodes.find(({ name }) => name === 'filling')?.forecasts[0]?.fullInMs, HOUR_MS);
 });
 
-test('runs: a cancel is no failure, an exit other than 0 is', () => {
+test('runs: a nonzero exit is a failure, a cancel is not', () => {
   const { runs } = nodeOf({
-    runs: { exited: 10, timed_out: 1, canceled: 2, expired: 3, unknown: 1, running: 4, queued: 1 },
-    exitedNonZero: 4,
+    runs: runsOf({ exited: 10, timed_out: 1, canceled: 2, expired: 3, unknown: 1, running: 4, queued: 1 }, 4),
   });
   assert.deepEqual(runs, { total: 22, active: 5, succeeded: 6, failed: 9, canceled: 2 });
 });
 
-test('the worst node comes first, and decides about the whole', () => {
+test('the worst node comes first and sets the overall status', () => {
   const report = buildReport(sampleInput());
   assert.deepEqual(
     report.nodes.slice(0, 2).map(({ name }) => name),
@@ -160,7 +157,7 @@ test('the worst node comes first, and decides about the whole', () => {
   assert.equal(report.period.durationMs, DAY_MS);
 });
 
-test('no nodes is a report too, an empty period is a mistake', () => {
+test('a report without nodes works, an empty period throws', () => {
   const report = buildReport({ from: FROM, to: TO, rows: [], limits });
   assert.equal(report.status, null);
   assert.equal(report.totals.uptimePct, null);
@@ -196,8 +193,8 @@ const anyRow: fc.Arbitrary<ReportRow> = fc.record({
   forecasts: fc.array(
     fc.record({ mount: fc.string(), fullAt: time, risePctPerDay: fc.double({ min: 0, noNaN: true }) }),
   ),
-  runs: fc.dictionary(fc.constantFrom(...RUN_STATES), fc.nat({ max: 100 })),
-  exitedNonZero: fc.constant(0),
+  runs: fc.dictionary(fc.constantFrom(...RUN_STATES), fc.nat({ max: 100 })).map((counts) => runsOf(counts)),
+  alerts: fc.constant({ fired: 0, firing: 0 }),
 });
 
 test('any rows: figures stay in their ranges, outages never overlap, sums agree', () => {
@@ -237,7 +234,7 @@ test('any rows: figures stay in their ranges, outages never overlap, sums agree'
   );
 });
 
-test('time in which the gateway was down is nobody’s outage', () => {
+test('downtime of the gateway is no node’s outage', () => {
   const downtimes = [{ from: FROM + 6 * HOUR_MS, to: FROM + 8 * HOUR_MS, settledAt: FROM + 8 * HOUR_MS + 90_000 }];
   const reportOf = (...sessions: ReportRow['sessions'][number][]) =>
     buildReport({ from: FROM, to: TO, rows: [{ ...ROW, sessions }], limits, downtimes });

@@ -2,10 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DEFAULT_HEALTH_THRESHOLDS } from '../../../../src/gateway/monitoring/judge/derive-status.ts';
 import { html, trusted } from '../../../../src/gateway/monitoring/report/html.ts';
-import { renderReportHtml } from '../../../../src/gateway/monitoring/report/render-report-html.ts';
-import { buildReport } from '../../../../src/gateway/monitoring/report/report.ts';
 import { hostileReport } from './hostile-names.ts';
-import { FROM, sampleInput, TO } from './report-fixture.ts';
+import { buildReport, FROM, render, sampleInput, TO } from './report-fixture.ts';
 
 const VOID_TAGS = new Set(['meta', '!doctype']);
 
@@ -36,13 +34,13 @@ function tagsOf(page: string): Tag[] {
   return tags;
 }
 
-test('is well formed, and made of nothing but its own tags, whatever nodes call themselves', () => {
+test('is well formed, and made of nothing but its own tags, whatever the nodes are called', () => {
   const input = sampleInput();
   const many = { ...input, rows: input.rows.map((row) => ({ ...row, status: 'limited' as const, reasons: ['full'] })) };
   const usual = new Set(
-    [input, many].flatMap((each) => tagsOf(renderReportHtml(buildReport(each))).map(({ name }) => name)),
+    [input, many].flatMap((each) => tagsOf(render(buildReport(each), 'html')).map(({ name }) => name)),
   );
-  const hostile = tagsOf(renderReportHtml(hostileReport()));
+  const hostile = tagsOf(render(hostileReport(), 'html'));
   for (const { name, attributes } of hostile) {
     assert.ok(usual.has(name), name);
     assert.ok(![...attributes.keys()].some((key) => key.startsWith('on')));
@@ -52,7 +50,7 @@ test('is well formed, and made of nothing but its own tags, whatever nodes call 
 
 test('needs nothing from elsewhere', () => {
   for (const report of [buildReport(sampleInput()), hostileReport()]) {
-    const page = renderReportHtml(report);
+    const page = render(report, 'html');
     for (const { attributes } of tagsOf(page)) {
       for (const key of ['src', 'href', 'xlink:href', 'action', 'srcset']) assert.ok(!attributes.has(key));
     }
@@ -62,7 +60,7 @@ test('needs nothing from elsewhere', () => {
 });
 
 test('hostile names are there as text', () => {
-  const page = renderReportHtml(hostileReport());
+  const page = render(hostileReport(), 'html');
   assert.ok(page.includes('&#60;script&#62;alert(1)&#60;/script&#62;'));
   assert.ok(page.includes('&#39; onmouseover=&#39;alert(1)'));
   assert.ok(page.includes('&#38;lt;'));
@@ -71,7 +69,7 @@ test('hostile names are there as text', () => {
 
 test('every picture says in words what it shows, and the table has heads', () => {
   const report = buildReport(sampleInput());
-  const tags = tagsOf(renderReportHtml(report));
+  const tags = tagsOf(render(report, 'html'));
   for (const { name, attributes } of tags) {
     if (name !== 'svg') continue;
     const named = attributes.get('role') === 'img' && (attributes.get('aria-label') ?? '') !== '';
@@ -87,12 +85,12 @@ test('every picture says in words what it shows, and the table has heads', () =>
 });
 
 test('draws the real series: every number in a path is finite and inside the picture', () => {
-  const page = renderReportHtml(buildReport(sampleInput()));
+  const page = render(buildReport(sampleInput()), 'html');
   assert.doesNotMatch(page, /NaN|Infinity|undefined|\bnull\b|\[object/);
   const paths = tagsOf(page).filter(
     ({ name, attributes }) => name === 'path' && attributes.get('class') === 'line cpu',
   );
-  const drawn = paths.map(({ attributes }) => attributes.get('d') ?? '').filter((d) => d.includes('L'));
+  const drawn = paths.map(({ attributes }) => attributes.get('d') ?? '').filter((d) => !d.includes('H'));
   assert.equal(drawn.length, 2);
   for (const d of drawn) {
     for (const [, x, y] of d.matchAll(/(-?[\d.]+) (-?[\d.]+)/g)) {
@@ -110,18 +108,18 @@ test('a limit that is off has no mark', () => {
   const limits = { cpuPct: 95, memUsedPct: 90, diskUsedPct: Number.POSITIVE_INFINITY };
   const report = buildReport({ ...sampleInput(), limits });
   assert.equal(report.limits.diskUsedPct, null);
-  const page = renderReportHtml(report);
+  const page = render(report, 'html');
   assert.doesNotMatch(page, /Infinity|class="mark"/);
 });
 
 test('serves light, dark and paper', () => {
-  const page = renderReportHtml(buildReport(sampleInput()));
+  const page = render(buildReport(sampleInput()), 'html');
   assert.match(page, /prefers-color-scheme: dark/);
   assert.match(page, /@media print/);
 });
 
 test('a fleet without nodes has a page too', () => {
-  const page = renderReportHtml(buildReport({ from: FROM, to: TO, rows: [], limits: DEFAULT_HEALTH_THRESHOLDS }));
+  const page = render(buildReport({ from: FROM, to: TO, rows: [], limits: DEFAULT_HEALTH_THRESHOLDS }), 'html');
   assert.ok(tagsOf(page).length > 10);
   assert.match(page, /No node is paired yet/);
 });

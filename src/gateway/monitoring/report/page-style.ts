@@ -1,6 +1,6 @@
-/** The style sheet of the health report's page: light or dark as the reader's system is, and fit to print. */
+/** The style sheet of the health report's page: light or dark like the reader's system, and fit to print. */
 
-export const REPORT_STYLE = `
+export const PAGE_STYLE = `
 :root {
   color-scheme: light dark;
   --page: #f4f5f7; --card: #ffffff; --ink: #1c2128; --soft: #57606a; --rule: #d8dee4; --track: #e6eaef;
@@ -21,36 +21,31 @@ body { margin: 0; background: var(--page); color: var(--ink); font: 15px/1.5 sys
 main { max-width: 1120px; margin: 0 auto; padding: 32px 24px 48px; }
 h1 { font-size: 26px; line-height: 1.2; margin: 0; letter-spacing: -0.01em; }
 h2 { font-size: 17px; margin: 36px 0 12px; }
-h3 { font-size: 16px; margin: 0; overflow-wrap: anywhere; }
-p { margin: 0; }
+h3 { font-size: 16px; overflow-wrap: anywhere; }
+h3, p, dd, figure { margin: 0; }
 .soft { color: var(--soft); }
 .top { display: flex; flex-wrap: wrap; gap: 12px 24px; align-items: center; justify-content: space-between; }
-.pill { display: inline-flex; align-items: center; gap: 6px; padding: 1px 9px; border-radius: 99px; font-size: 13px; font-weight: 600; white-space: nowrap; }
+.pill { display: inline-flex; align-items: center; gap: 6px; padding: 1px 9px; border-radius: 99px; font-size: 13px; font-weight: 600; white-space: nowrap; color: var(--status); background: var(--tint); }
 .pill.large { font-size: 16px; padding: 5px 16px; }
-.pill svg { width: 9px; height: 9px; fill: currentColor; flex: none; }
+.pill svg { width: 9px; height: 9px; flex: none; }
 .pill path { fill: currentColor; }
-.pill.online { color: var(--online); background: var(--online-tint); }
-.pill.limited { color: var(--limited); background: var(--limited-tint); }
-.pill.error { color: var(--error); background: var(--error-tint); }
-.pill.offline { color: var(--offline); background: var(--offline-tint); }
+.online { --status: var(--online); --tint: var(--online-tint); }
+.limited { --status: var(--limited); --tint: var(--limited-tint); }
+.error { --status: var(--error); --tint: var(--error-tint); }
+.offline { --status: var(--offline); --tint: var(--offline-tint); }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(168px, 1fr)); gap: 12px; margin: 24px 0 0; }
 .tile, .card, .sheet { background: var(--card); border: 1px solid var(--rule); border-radius: 10px; }
-.tile { padding: 14px 18px; margin: 0; display: flex; flex-direction: column; }
+.tile { padding: 14px 18px; display: flex; flex-direction: column; }
 .tile dt { color: var(--soft); font-size: 13px; }
-.tile dd { margin: 0; }
 .tile .figure { font-size: 28px; font-weight: 650; line-height: 1.25; font-variant-numeric: tabular-nums; }
 .cards { display: grid; gap: 12px; }
 .others { margin: 14px 0 0; padding: 0; list-style: none; columns: 2 420px; column-gap: 28px; font-size: 13.5px; }
 .others li { padding: 3px 0; break-inside: avoid; overflow-wrap: anywhere; }
-.card { padding: 16px 20px 18px; border-left: 4px solid var(--rule); break-inside: avoid; }
-.card.limited { border-left-color: var(--limited); }
-.card.error { border-left-color: var(--error); }
-.card.offline { border-left-color: var(--offline); }
+.card { padding: 16px 20px 18px; border-left: 4px solid var(--status); break-inside: avoid; }
 .card header { display: flex; flex-wrap: wrap; gap: 6px 12px; align-items: center; margin-bottom: 10px; }
 .card .body { display: grid; grid-template-columns: minmax(240px, 5fr) 7fr; gap: 12px 28px; }
 .card ul { margin: 0; padding-left: 18px; overflow-wrap: anywhere; }
-.card figure { margin: 0; }
-.axis { display: flex; justify-content: space-between; font-size: 12px; color: var(--soft); margin-top: 4px; }
+.axis { display: flex; justify-content: space-between; font-size: 12px; color: var(--soft); margin-top: 4px; padding-left: 40px; }
 .legend { display: flex; flex-wrap: wrap; gap: 2px 16px; font-size: 12.5px; color: var(--soft); margin-bottom: 6px; }
 .legend span { display: inline-flex; align-items: center; gap: 6px; }
 .legend svg { width: 22px; height: 8px; }
@@ -58,8 +53,7 @@ svg { display: block; overflow: visible; }
 svg path { fill: none; vector-effect: non-scaling-stroke; }
 .plot { display: grid; grid-template-columns: auto 1fr; gap: 8px; }
 .levels { display: flex; flex-direction: column; justify-content: space-between; text-align: right; font-size: 11px; line-height: 1; color: var(--soft); width: 32px; }
-.under, .axis { padding-left: 40px; }
-.under { margin-top: 8px; }
+.under { margin-top: 8px; padding-left: 40px; }
 .chart { width: 100%; height: 120px; }
 .chart .grid { stroke: var(--rule); stroke-width: 1; }
 .chart .away { fill: var(--offline-tint); }
@@ -79,19 +73,17 @@ th:first-child, td:first-child { padding-left: 16px; }
 th:last-child, td:last-child { padding-right: 16px; }
 tbody tr + tr > * { border-top: 1px solid var(--rule); }
 tbody th { min-width: 120px; max-width: 200px; overflow-wrap: anywhere; }
-.number { text-align: right; white-space: nowrap; }
+.number, .nodes th:nth-last-child(-n + 2) { text-align: right; white-space: nowrap; }
 thead small { display: block; font-weight: 400; font-size: 11.5px; }
 .cell { display: grid; grid-template-rows: 22px auto; gap: 3px; align-items: end; min-width: 96px; }
 .cell small { color: var(--soft); font-size: 12px; white-space: nowrap; }
-.cell .strip { height: 12px; align-self: center; }
-.cell .bar { align-self: center; }
+.cell .strip, .cell .bar { align-self: center; }
+.cell .strip { height: 12px; }
 .spark { width: 100%; height: 22px; }
 .spark .line { stroke-width: 1.3; }
 .spark .area { fill: var(--cpu); opacity: 0.13; }
-td.mem .line { stroke: var(--mem); stroke-dasharray: none; }
-td.mem .area { fill: var(--mem); }
-td.rtt .line { stroke: var(--disk); }
-td.rtt .area { fill: var(--disk); }
+td.mem { --cpu: var(--mem); }
+td.rtt { --cpu: var(--disk); }
 .bar { width: 100%; height: 8px; }
 .bar .track { fill: var(--track); }
 .bar .fill { fill: var(--disk); }
@@ -106,27 +98,22 @@ footer { margin-top: 28px; font-size: 13px; color: var(--soft); }
   body { font-size: 11px; -webkit-print-color-adjust: exact; print-color-adjust: exact; }
   main { max-width: none; padding: 0; }
   h1 { font-size: 18px; }
-  h2 { font-size: 13px; margin: 16px 0 6px; break-after: avoid; }
-  h3 { font-size: 12px; }
-  .tiles { margin-top: 12px; gap: 8px; grid-template-columns: repeat(5, 1fr); }
+  h2, h3 { font-size: 13px; }
+  h2 { margin: 16px 0 6px; break-after: avoid; }
+  .cards, .tiles { gap: 8px; }
+  .tiles { margin-top: 12px; grid-template-columns: repeat(5, 1fr); }
   .tile { padding: 6px 12px; }
   .tile .figure { font-size: 17px; }
   .pill { font-size: 9.5px; padding: 0 7px; }
-  .pill.large { font-size: 12px; padding: 3px 12px; }
-  .pill svg { width: 7px; height: 7px; }
-  .cards { gap: 8px; }
+  .pill.large { font-size: 12px; }
   .card { padding: 8px 12px 10px; }
-  .card header { margin-bottom: 4px; }
   .chart { height: 76px; }
-  .under { margin-top: 4px; }
-  .strip { height: 10px; }
+  .strip, .cell .strip { height: 9px; }
   .tile dt, .legend, .axis, .others, caption, footer { font-size: 9.5px; }
-  .sheet { overflow: visible; }
   table { font-size: 10px; }
   thead th, thead small, .cell small { font-size: 9px; }
   th, td { padding: 2px 8px; }
   .cell { grid-template-rows: 13px auto; gap: 0; }
-  .cell .strip { height: 8px; }
   .spark { height: 13px; }
   thead { display: table-header-group; }
   tr { break-inside: avoid; }

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
-import { csvCell, renderReportCsv } from '../../../../src/gateway/monitoring/report/render-report-csv.ts';
-import { buildReport } from '../../../../src/gateway/monitoring/report/report.ts';
-import { stripControl } from '../../../../src/shared/text.ts';
+import { csvCell, joinPieces } from '../../../../src/gateway/monitoring/report/formats.ts';
+import { harmlessJson, stripControl } from '../../../../src/shared/text.ts';
 import { hostileReport } from './hostile-names.ts';
-import { sampleInput } from './report-fixture.ts';
+import { buildReport, FROM, render, sampleInput, TO } from './report-fixture.ts';
 
 /** A reader of RFC 4180, written without a look at the writer. */
 function parseCsv(text: string): string[][] {
@@ -51,7 +51,7 @@ function parseCsv(text: string): string[][] {
 
 test('reads back as one row a node with the figures of the report', () => {
   const report = buildReport(sampleInput());
-  const [head, ...rows] = parseCsv(renderReportCsv(report));
+  const [head, ...rows] = parseCsv(render(report, 'csv'));
   assert.ok(head !== undefined);
   assert.equal(rows.length, report.nodes.length);
   rows.forEach((row, index) => {
@@ -72,7 +72,7 @@ test('reads back as one row a node with the figures of the report', () => {
 
 test('no cell of hostile text begins a formula, and none is lost', () => {
   const report = hostileReport();
-  const [head, ...rows] = parseCsv(renderReportCsv(report));
+  const [head, ...rows] = parseCsv(render(report, 'csv'));
   assert.ok(head !== undefined);
   assert.deepEqual(
     rows.map((row) => row[0]?.replace(/^'(?=\s*[=+@-]|\ufffd)/, '')),
@@ -95,4 +95,35 @@ test('any text comes back, without control characters, and with an apostrophe wh
       assert.doesNotMatch(cell ?? '', /^[=+\-@\t\r\n]/);
     }),
   );
+});
+
+test('the pieces together are the JSON of the report, for no node, one and many, whatever they are called', () => {
+  const input = sampleInput();
+  const reports = [
+    buildReport({ from: FROM, to: TO, rows: [] }),
+    buildReport({ ...input, rows: input.rows.slice(0, 1) }),
+    buildReport(input),
+    hostileReport(),
+  ];
+  for (const report of reports) {
+    assert.equal(render(report, 'json'), `${harmlessJson(report, 2)}\n`);
+  }
+});
+
+test('while a long document is put together, others have their turns', async () => {
+  const made: number[] = [];
+  function* pieces() {
+    for (let index = 0; index < 200; index += 1) {
+      made.push(index);
+      yield `${index},`;
+    }
+  }
+  let madeAtTurn = 0;
+  const other = setImmediate().then(() => {
+    madeAtTurn = made.length;
+  });
+  const text = await joinPieces(pieces());
+  await other;
+  assert.equal(text, Array.from({ length: 200 }, (_, index) => `${index},`).join(''));
+  assert.ok(madeAtTurn > 0 && madeAtTurn < 200, `${madeAtTurn} of 200 pieces were made in one turn`);
 });

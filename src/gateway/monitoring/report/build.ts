@@ -1,43 +1,49 @@
-/** Builds the health report: how each node did over a period, the worst first. Pure. */
-import type { NodeStatus } from '../../../domain/node-status.ts';
+/** Builds the health report: how each node did over a period, worst first. Pure. */
 import { NODE_STATUSES, worstFirst, worstStatus } from '../../../domain/node-status.ts';
-import { isTerminal, RUN_STATES } from '../../../domain/run-state.ts';
-import type { Interval } from '../intervals.ts';
-import { coveredMs, gapsWithin, mergeWithin, totalMs, unknownTimes } from '../intervals.ts';
-import { DEFAULT_HEALTH_THRESHOLDS } from '../judge/derive-status.ts';
+import { isTerminal, type RunState } from '../../../domain/run-state.ts';
+import type { ShownFigure } from '../history/shown-figures.ts';
+import { coveredMs, gapsWithin, type Interval, mergeWithin, totalMs, unknownTimes } from '../intervals.ts';
+import type { Downtime } from '../judge/gateway-uptime-table.ts';
 import { statisticsOf } from '../statistics.ts';
-import { buildSeries } from './report-series.ts';
-import type {
-  HealthReport,
-  Incident,
-  NodeReport,
-  ReportAlerts,
-  ReportInput,
-  ReportLimits,
-  ReportRow,
-  RunTotals,
-} from './report-types.ts';
-import { MOST_WORST } from './report-types.ts';
+import {
+  type HealthReport,
+  type Incident,
+  MOST_WORST,
+  type NodeReport,
+  type ReportAlerts,
+  type ReportLimits,
+  type ReportRow,
+  type RunTotals,
+  SERIES_PARTS,
+} from './model.ts';
 
-const NO_ALERTS: ReportAlerts = { totals: { fired: 0, firing: 0, critical: 0 }, worst: [] };
+export const NO_RUNS: Readonly<RunTotals> = { total: 0, active: 0, succeeded: 0, failed: 0, canceled: 0 };
 
-/** @throws RangeError when the period is empty. */
-export function buildReport({ from, to, rows, limits, alerts, downtimes }: ReportInput): HealthReport {
-  const nodes = rows.map((row) => buildNode({ ...row, downtimes }, { from, to }));
-  return assembleReport({ from, to }, nodes, limits, alerts, downtimes);
+/** Counts `count` runs that ended alike, or have not ended. */
+export function addRuns(totals: RunTotals, state: RunState, exitCode: number | null, count: number): void {
+  totals.total += count;
+  if (!isTerminal(state)) totals.active += count;
+  else if (state === 'canceled') totals.canceled += count;
+  else if (state === 'exited' && exitCode === 0) totals.succeeded += count;
+  else totals.failed += count;
 }
 
-/** The report of nodes that were built one by one. @throws RangeError when the period is empty. */
+/** Not online now, or not all the time, or about to run out of disk. */
+export function needsAttention(node: NodeReport): boolean {
+  return node.status !== 'online' || node.incidents.length > 0 || node.forecasts.length > 0;
+}
+
+/** @throws RangeError if the period is empty. */
 export function assembleReport(
   { from, to }: Interval,
   unsorted: readonly NodeReport[],
-  limits: ReportLimits = DEFAULT_HEALTH_THRESHOLDS,
-  alerts: ReportAlerts = NO_ALERTS,
-  downtimes: readonly Interval[] = [],
+  { limits, alerts, downtimes }: { limits: ReportLimits; alerts: ReportAlerts; downtimes: readonly Interval[] },
 ): HealthReport {
   if (!(from < to)) throw new RangeError('the period of a report must end after it starts');
   const nodes = [...unsorted].sort(compareNodes);
   const sum = (of: (node: NodeReport) => number): number => nodes.reduce((total, node) => total + of(node), 0);
+  const counts = NODE_STATUSES.map((status) => [status, nodes.filter((node) => node.status === status).length]);
+  const runs = Object.keys(NO_RUNS).map((key) => [key, sum((node) => node.runs[key as keyof RunTotals])]);
   return {
     period: { from: iso(from), to: iso(to), durationMs: to - from },
     status: worstStatus(nodes.map((node) => node.status)),
@@ -48,36 +54,31 @@ export function assembleReport(
     },
     totals: {
       nodes: nodes.length,
-      byStatus: countByStatus(nodes),
+      byStatus: Object.fromEntries(counts) as HealthReport['totals']['byStatus'],
       uptimePct: statisticsOf(nodes.map((node) => node.uptimePct))?.avg ?? null,
       incidents: sum((node) => node.incidents.length),
       outages: sum((node) => node.outages),
       offlineMs: sum((node) => node.offlineMs),
       gatewayDownMs: totalMs(mergeWithin(downtimes, { from, to })),
       alerts: alerts.totals,
-      runs: addRuns(nodes.map((node) => node.runs)),
+      runs: Object.fromEntries(runs) as RunTotals,
     },
     alerts: alerts.worst,
     worst: nodes
-      .filter((node) => needsAttention(node))
+      .filter(needsAttention)
       .slice(0, MOST_WORST)
       .map((node) => node.name),
     nodes,
   };
 }
 
-/** Whether a person has to look at it: not online now, was not for a while, or will not be. */
-export function needsAttention(node: NodeReport): boolean {
-  return node.status !== 'online' || node.incidents.length > 0 || node.forecasts.length > 0;
-}
-
 /** One node of the report; {@link assembleReport} puts them together. */
-export function buildNode(row: ReportRow, period: Interval): NodeReport {
+export function buildNode(row: ReportRow, period: Interval, downtimes: readonly Downtime[]): NodeReport {
   const since = row.firstSessionAt ?? period.to;
   const window = { from: Math.min(Math.max(period.from, since), period.to), to: period.to };
   const sessions = row.sessions.map(({ from, to, awayMs = 0 }) => ({ from, to: to ?? period.to, awayMs }));
   const online = mergeWithin(sessions, window);
-  const unknown = unknownTimes(row.downtimes ?? [], online, window);
+  const unknown = unknownTimes(downtimes, online, window);
   const outages = outagesOf(online, unknown, window);
   const offlineMs = outages.reduce((sum, { durationMs }) => sum + durationMs, 0);
   const knownMs = totalMs([window]) - totalMs(unknown);
@@ -86,20 +87,18 @@ export function buildNode(row: ReportRow, period: Interval): NodeReport {
     onlineMs,
     sessions.reduce((sum, session) => sum + awayWithin(session, window), 0),
   );
+  const { name, status, reasons, linkScore, machineScore, history, alerts, runs } = row;
   return {
-    name: row.name,
-    status: row.status,
-    reasons: [...row.reasons],
-    linkScore: row.linkScore,
-    machineScore: row.machineScore,
+    name,
+    status,
+    reasons: [...reasons],
+    linkScore,
+    machineScore,
     joinedAt: since > period.from && row.firstSessionAt !== null ? iso(since) : null,
     uptimePct: knownMs > 0 ? ((onlineMs - awayMs) / knownMs) * 100 : null,
     outages: outages.length,
     offlineMs: offlineMs + awayMs,
-    cpuPct: row.history.statistics('cpuPct'),
-    memUsedPct: row.history.statistics('memUsedPct'),
-    diskUsedPct: row.history.statistics('diskUsedPct'),
-    rttMs: row.history.statistics('rttMs'),
+    ...byFigure((figure) => history.statistics(figure)),
     incidents: incidentsOf(outages, row, window),
     forecasts: row.forecasts
       .map(({ mount, fullAt, risePctPerDay }) => ({
@@ -109,18 +108,26 @@ export function buildNode(row: ReportRow, period: Interval): NodeReport {
         risePctPerDay,
       }))
       .sort((a, b) => a.fullInMs - b.fullInMs),
-    alerts: row.alerts ?? { fired: 0, firing: 0 },
-    runs: countRuns(row),
-    series: buildSeries({ history: row.history, online, unknown, window, period }),
+    alerts,
+    runs,
+    series: {
+      partMs: (period.to - period.from) / SERIES_PARTS,
+      ...byFigure((figure) => history.series(figure)),
+      onlinePct: onlineSeries(online, unknown, window, period),
+    },
   };
 }
 
+function byFigure<T>(of: (figure: ShownFigure) => T): Record<ShownFigure, T> {
+  return { cpuPct: of('cpuPct'), memUsedPct: of('memUsedPct'), diskUsedPct: of('diskUsedPct'), rttMs: of('rttMs') };
+}
+
 interface Outage extends Interval {
-  /** Without the unknown time in the middle, ms. */
+  /** Without unknown time in the middle, ms. */
   durationMs: number;
 }
 
-/** Times without a session that are known to be the node's own; one that goes on across unknown time is one. */
+/** Known times without a session; an outage that spans unknown time counts once. */
 function outagesOf(online: readonly Interval[], unknown: readonly Interval[], window: Interval): Outage[] {
   const outages: Outage[] = [];
   for (const gap of gapsWithin(mergeWithin([...online, ...unknown], window), window)) {
@@ -133,22 +140,22 @@ function outagesOf(online: readonly Interval[], unknown: readonly Interval[], wi
   return outages;
 }
 
-/** The time away that a joined session holds, as if it were spread evenly over it. */
+/** The time away recorded in a joined session, as if spread evenly over it. */
 function awayWithin({ from, to, awayMs }: Interval & { awayMs: number }, window: Interval): number {
   if (awayMs === 0 || !(to > from)) return 0;
-  return (awayMs * Math.max(0, Math.min(to, window.to) - Math.max(from, window.from))) / (to - from);
+  return (awayMs * coveredMs([{ from, to }], window)) / (to - from);
 }
 
 function incidentsOf(outages: readonly Outage[], { troubles }: ReportRow, window: Interval): Incident[] {
   const offline = outages.map((outage) => ({ ...outage, status: 'offline' as const, reasons: [] }));
-  const others = troubles
-    .map(({ from, to, ...rest }) => ({
-      ...rest,
-      from: Math.max(from, window.from),
-      to: Math.min(to ?? window.to, window.to),
-    }))
-    .filter(({ from, to }) => from < to)
-    .map((trouble) => ({ ...trouble, durationMs: totalMs([trouble]) }));
+  const others = troubles.flatMap(({ from, to, status, reasons }) =>
+    mergeWithin([{ from, to: to ?? window.to }], window).map((part) => ({
+      ...part,
+      status,
+      reasons,
+      durationMs: totalMs([part]),
+    })),
+  );
   return [...offline, ...others]
     .sort((a, b) => a.from - b.from)
     .map(({ from, to, durationMs, status, reasons }) => ({
@@ -160,37 +167,24 @@ function incidentsOf(outages: readonly Outage[], { troubles }: ReportRow, window
     }));
 }
 
-function countRuns({ runs, exitedNonZero }: ReportRow): RunTotals {
-  const totals: RunTotals = { total: 0, active: 0, succeeded: 0, failed: 0, canceled: 0 };
-  for (const state of RUN_STATES) {
-    const count = runs[state] ?? 0;
-    totals.total += count;
-    if (!isTerminal(state)) totals.active += count;
-    else if (state === 'canceled') totals.canceled += count;
-    else if (state !== 'exited') totals.failed += count;
-    else {
-      totals.failed += exitedNonZero;
-      totals.succeeded += count - exitedNonZero;
-    }
-  }
-  return totals;
-}
-
-function addRuns(all: readonly RunTotals[]): RunTotals {
-  const sum = (key: keyof RunTotals): number => all.reduce((total, runs) => total + runs[key], 0);
-  return {
-    total: sum('total'),
-    active: sum('active'),
-    succeeded: sum('succeeded'),
-    failed: sum('failed'),
-    canceled: sum('canceled'),
-  };
-}
-
-function countByStatus(nodes: readonly NodeReport[]): Record<NodeStatus, number> {
-  const counts: Record<NodeStatus, number> = { online: 0, limited: 0, error: 0, offline: 0 };
-  for (const status of NODE_STATUSES) counts[status] = nodes.filter((node) => node.status === status).length;
-  return counts;
+/** Percent online in each part; null where nothing is known. Two decimals: a chart shows no more, and the JSON stays small. */
+function onlineSeries(
+  online: readonly Interval[],
+  unknown: readonly Interval[],
+  window: Interval,
+  { from, to }: Interval,
+): (number | null)[] {
+  const partMs = (to - from) / SERIES_PARTS;
+  return Array.from({ length: SERIES_PARTS }, (_, index) => {
+    const part = {
+      from: Math.max(from + index * partMs, window.from),
+      to: Math.min(from + (index + 1) * partMs, window.to),
+    };
+    const knownMs = totalMs([part]) - coveredMs(unknown, part);
+    if (!(knownMs > 0)) return null;
+    const offlineMs = totalMs(gapsWithin(mergeWithin([...online, ...unknown], part), part));
+    return Math.round(Math.max(0, 100 - (offlineMs / knownMs) * 100) * 100) / 100;
+  });
 }
 
 function compareNodes(a: NodeReport, b: NodeReport): number {

@@ -1,0 +1,127 @@
+/** The model of a health report: what it is built from, and what each format shows. `--format json` prints it as it is. */
+import type { NodeStatus } from '../../../domain/node-status.ts';
+import type { Severity } from '../../../protocol/alert-views.ts';
+import type { HealthDayView } from '../../../protocol/views.ts';
+import type { DiskForecast } from '../history/forecast-disk.ts';
+import type { NodeHistory } from '../history/node-history.ts';
+import type { HealthThresholds } from '../judge/derive-status.ts';
+
+/** Equal parts of a series: half an hour each in a report on one day. */
+export const SERIES_PARTS = 48;
+/** Length limit of {@link HealthReport.worst}. */
+export const MOST_WORST = 5;
+/** Length limit of {@link HealthReport.alerts}. */
+export const MOST_ALERTS = 100;
+
+/** What the store knows about one node. Times are ms since the epoch on the gateway's clock. */
+export interface ReportRow {
+  name: string;
+  /** The present status. */
+  status: NodeStatus;
+  reasons: readonly string[];
+  /** 0 to 100, at present; null if unknown. */
+  linkScore: number | null;
+  machineScore: number | null;
+  /** Start of the node's first session; before that it was not expected. Null if there was none. */
+  firstSessionAt: number | null;
+  history: Pick<NodeHistory, 'statistics' | 'series'>;
+  /** Times with a live session, possibly overlapping; `to` is null while it lives. For `awayMs` of it the node was away. */
+  sessions: readonly { from: number; to: number | null; awayMs?: number }[];
+  /** Times connected but not well; `to` is null while it lasts. */
+  troubles: readonly { from: number; to: number | null; status: 'limited' | 'error'; reasons: readonly string[] }[];
+  forecasts: readonly (DiskForecast & { mount: string })[];
+  runs: RunTotals;
+  alerts: AlertCounts;
+}
+
+/** Percent; infinite if off. */
+export type ReportLimits = Pick<HealthThresholds, 'cpuPct' | 'memUsedPct' | 'diskUsedPct'>;
+
+/** Alerts that fired at some time within the period, including those that had started before. */
+export interface AlertCounts {
+  fired: number;
+  /** Those still firing. */
+  firing: number;
+}
+
+export interface ReportAlerts {
+  totals: HealthReport['totals']['alerts'];
+  /** At most {@link MOST_ALERTS}. */
+  worst: readonly ReportAlert[];
+}
+
+export interface ReportAlert {
+  rule: string;
+  severity: Severity;
+  node: string;
+  state: 'firing' | 'resolved';
+  /** ISO 8601, possibly before the period. */
+  since: string;
+  /** Null while it fires. */
+  until: string | null;
+  durationMs: number;
+  /** If firing: whether it is silenced now. If resolved: whether a silence kept it from ever being sent. */
+  silenced: boolean;
+  /** Text from when it fired. */
+  summary: string;
+  /** Why it ended if not because the condition cleared. */
+  reason: string | null;
+}
+
+export interface RunTotals {
+  total: number;
+  /** Not ended yet. */
+  active: number;
+  /** Exited 0. */
+  succeeded: number;
+  /** Ended in any way other than exit 0 or a cancel. */
+  failed: number;
+  canceled: number;
+}
+
+/** A time at which a node was not online, after its first session. `durationMs` and `start` lie within the period. */
+export type Incident = HealthDayView['incidents'][number];
+export type ReportForecast = HealthDayView['forecasts'][number];
+
+/** The figures of `fleet health NODE`, for the whole period. Uptime excludes the gateway's own downtime. */
+export interface NodeReport extends HealthDayView {
+  name: string;
+  status: NodeStatus;
+  reasons: string[];
+  linkScore: number | null;
+  machineScore: number | null;
+  /** ISO 8601: the node's first session, if it was within the period. */
+  joinedAt: string | null;
+  offlineMs: number;
+  alerts: AlertCounts;
+  runs: RunTotals;
+}
+
+export interface HealthReport {
+  /** ISO 8601 UTC. */
+  period: { from: string; to: string; durationMs: number };
+  /** The worst of all nodes; null if there is no node. */
+  status: NodeStatus | null;
+  /** Percent; null for a limit that is off. */
+  limits: Record<keyof ReportLimits, number | null>;
+  totals: {
+    nodes: number;
+    byStatus: Record<NodeStatus, number>;
+    /** Mean over the nodes that have one. */
+    uptimePct: number | null;
+    incidents: number;
+    outages: number;
+    offlineMs: number;
+    /** Downtime of the gateway, ms: neither uptime nor outage. */
+    gatewayDownMs: number;
+    /** `critical`: how many of the firing ones are. */
+    alerts: AlertCounts & { critical: number };
+    runs: RunTotals;
+  };
+  /** Firing first, then critical, then longest. */
+  alerts: readonly ReportAlert[];
+  /** Names of the nodes that most need attention, worst first. */
+  worst: string[];
+  /** Worst status first, then least uptime, then most failed runs, then by name. */
+  nodes: NodeReport[];
+}
