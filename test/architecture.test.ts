@@ -55,7 +55,7 @@ const ENTRIES = ['bin.ts', 'node/shim/main.ts'];
 
 /** Third-party packages with a wide surface, and the only places that know them. */
 const WRAPPED: Record<string, readonly string[]> = {
-  ssh2: ['shared/ssh/', 'gateway/ssh/'],
+  ssh2: ['shared/ssh/'],
   'better-sqlite3': ['gateway/store/', 'node/runner/journal.ts', 'shared/sqlite.ts'],
   execa: ['node/process/', 'node/runner/', 'node/shim/spawn.ts'],
   systeminformation: ['node/metrics/'],

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CLIENT_ALGORITHMS } from '../../src/shared/ssh/algorithms.ts';
-import { Client } from '../../src/shared/ssh/ssh2.ts';
+import { Client } from '../../src/shared/ssh/patches/ssh2.ts';
 import { newKeyText } from '../../test/gateway/ssh/fixtures.ts';
 
 /** How often new connections are made, ms. */

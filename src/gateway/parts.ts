@@ -13,7 +13,7 @@ import { StreamAcceptor } from '../shared/http/streams.ts';
 import type { Part } from '../shared/lifecycle.ts';
 import type { Logger } from '../shared/logger.ts';
 import { readPrivateFile } from '../shared/private-file.ts';
-import { KeyConnections } from '../shared/ssh/key-connections.ts';
+import { KeyConnections } from '../shared/ssh/server/peers.ts';
 import { formatFingerprint, parseOpenSshPrivateKey, sshPublicKeyBlob } from '../shared/ssh/ssh-key.ts';
 import { writePrivateFile } from '../shared/write-file.ts';
 import { addAdminRoutes } from './api/admin-routes.ts';
@@ -58,9 +58,9 @@ import { PendingNodes } from './nodes/pending-nodes.ts';
 import { Sessions } from './nodes/sessions.ts';
 import { createScheduler } from './schedule/create-scheduler.ts';
 import { localTimeZone } from './schedule/time-zone.ts';
-import { handlersFor } from './ssh/access.ts';
+import { accessOf } from './ssh/access.ts';
+import { PublicPort } from './ssh/public-port.ts';
 import { affordableSshLimits } from './ssh/ssh-config.ts';
-import { SshServer } from './ssh/ssh-server.ts';
 import { openDatabase } from './store/database.ts';
 import { watchDatabase } from './store/database-watch.ts';
 import { Store } from './store.ts';
@@ -238,7 +238,7 @@ export function createPorts(core: GatewayCore, reload: () => Promise<ReloadView>
   const authenticator = new Authenticator({ store, tokens, apiToken: loadOrCreateApiToken(paths.apiToken) });
   const app = createApi({ authenticator, origins, clock, logger, audit: store.audit, refusals });
   const acceptor = new StreamAcceptor(app.server);
-  const ssh = new SshServer({
+  const ssh = new PublicPort({
     hostKey: core.hostKeyText,
     limits: affordableSshLimits(config.ssh, logger),
     clock,
@@ -246,7 +246,7 @@ export function createPorts(core: GatewayCore, reload: () => Promise<ReloadView>
     random,
     keys: connections,
     onPeer: (peer) =>
-      handlersFor(peer, {
+      accessOf(peer, {
         store,
         sessions,
         people,

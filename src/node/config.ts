@@ -9,8 +9,7 @@ import {
 } from '../domain/limits.ts';
 import { labelsSchema, nodeNameSchema } from '../domain/names.ts';
 import { environmentSchema } from '../protocol/run-spec.ts';
-import { dialAddressSchema, durationUpTo, intervalSchema, parseConfigSection } from '../shared/config.ts';
-import { keepaliveIntervalSchema } from '../shared/ssh/keepalive-config.ts';
+import { dialAddressSchema, durationUpTo, intervalSchema, intervalUpTo, parseConfigSection } from '../shared/config.ts';
 import { SSH_LIMITS } from '../shared/ssh/limits.ts';
 import { policyConfigSchema } from './policy/policy-config.ts';
 import { agentsConfigSchema } from './runner/agent-config.ts';
@@ -31,7 +30,7 @@ export const nodeConfigSchema = z.strictObject({
   maxSpoolBytes: z.number().int().positive().default(DEFAULT_SPOOL_BYTES),
   maxOutputBytes: z.number().int().min(LEAST_MAX_OUTPUT_BYTES).default(DEFAULT_MAX_OUTPUT_BYTES),
   retention: intervalSchema.default(DEFAULT_RETENTION_MS),
-  keepaliveInterval: keepaliveIntervalSchema,
+  keepaliveInterval: intervalUpTo('1h').default(SSH_LIMITS.keepaliveIntervalMs),
   keepaliveCountMax: z.number().int().min(1).max(10).default(SSH_LIMITS.keepaliveCountMax),
 });
 

@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import type http from 'node:http';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
-import type { SshPeer } from '../../src/gateway/ssh/ssh-peer.ts';
 import { encodeFrame, FRAME_TYPE } from '../../src/protocol/frames.ts';
 import type { JobView } from '../../src/protocol/job-messages.ts';
 import { openRequest } from '../../src/shared/http/request.ts';
 import { createStreamAgent } from '../../src/shared/http/streams.ts';
-import type { Sharing } from '../../src/shared/ssh/harden-connection.ts';
+import type { Sharing } from '../../src/shared/ssh/connection/guarded-connection.ts';
+import type { SshPeer } from '../../src/shared/ssh/server/peers.ts';
 import { encodeOpenSshPrivateKey } from '../../src/shared/ssh/ssh-key.ts';
 import { until } from '../support/deadline.ts';
 import { cleanUp } from '../support/temp-folder.ts';
@@ -52,7 +52,7 @@ test('followers that read nothing hold a little each; one that reads gets it who
   }
   const gateway = await startServer((peer: SshPeer) => ({
     maxChannels: 256,
-    onDirectTcpip: () => (channel) => api.serve({ kind: 'ssh', peer }, channel),
+    direct: () => (channel) => api.serve({ kind: 'ssh', peer }, channel),
   }));
   cleanUp(t, () => gateway.server.close());
   const privateKey = encodeOpenSshPrivateKey(key);

@@ -26,8 +26,8 @@ export class HostileGateway {
   static async start(t: TestContext): Promise<HostileGateway> {
     const gateway = new HostileGateway();
     gateway.server = await startServer({
-      onDirectTcpip: () => (channel: Duplex) => void gateway.#http.emit('connection', channel),
-      onForward: () => true,
+      direct: () => (channel: Duplex) => void gateway.#http.emit('connection', channel),
+      forward: () => true,
     });
     cleanUp(t, async () => {
       gateway.#http.closeAllConnections();

@@ -1,7 +1,7 @@
 /** Ends every connection of a key at once, and the one over which that was asked as soon as its answer is out. */
 import type { FastifyReply } from 'fastify';
 import type { Clock } from '../../shared/clock.ts';
-import type { KeyConnections } from '../../shared/ssh/key-connections.ts';
+import type { KeyConnections } from '../../shared/ssh/server/peers.ts';
 import type { Caller } from './caller.ts';
 
 /** Longest wait for somebody to take the answer that tells of the own end, ms. */

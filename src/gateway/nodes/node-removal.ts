@@ -1,7 +1,7 @@
 /** Ends a node's membership: when it is revoked or removed, its connections are cut, and everything that holds something for it lets go. */
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
-import type { KeyConnections } from '../../shared/ssh/key-connections.ts';
+import type { KeyConnections } from '../../shared/ssh/server/peers.ts';
 import type { NodeRecord, NodesStore } from './nodes-table.ts';
 import type { Sessions } from './sessions.ts';
 

@@ -1,21 +1,25 @@
 /** What each authenticated SSH connection may open: decided by its key, in one place. */
-
 import type { Duplex } from 'node:stream';
 import { GATEWAY_API, NODE_FORWARD } from '../../domain/limits.ts';
 import type { Logger } from '../../shared/logger.ts';
-import { NODE_MAX_CHANNELS, NODE_MAX_CONNECTIONS, PERSON_MAX_CHANNELS } from '../../shared/ssh/limits.ts';
+import type { PeerAccess, SshPeer } from '../../shared/ssh/server/peers.ts';
 import { actorOfKey } from '../audit/act.ts';
 import type { Refusals } from '../audit/refusals.ts';
 import { findKey } from '../identity/known-key.ts';
 import type { PeopleConnections } from '../identity/people-connections.ts';
 import type { IdentityStore } from '../identity/people-table.ts';
 import type { Sessions } from '../nodes/sessions.ts';
-import type { PeerHandlers, SshPeer } from './ssh-peer.ts';
 
-/** Time in which an unknown key must have paired or asked to, ms. */
+/** Time for an unknown key to pair, or to request it, ms. */
 const UNKNOWN_KEY_LIFETIME_MS = 30_000;
 /** An unknown key needs one channel; a second covers a retry. */
 const UNKNOWN_KEY_MAX_CHANNELS = 2;
+/** Over all connections of a node: runs, their output streams and heartbeats. */
+const NODE_MAX_CHANNELS = 64;
+/** A node needs one; a reconnect may leave a dead one behind, and its key may be in rotation. */
+export const NODE_MAX_CONNECTIONS = 4;
+/** Over all connections of a person: two for each of a hundred commands that run at once. */
+const PERSON_MAX_CHANNELS = 256;
 
 export interface AccessOptions {
   store: IdentityStore;
@@ -28,13 +32,12 @@ export interface AccessOptions {
 }
 
 /**
- * Everybody may reach the API, which checks each request; only a paired, unrevoked node may offer its forward; nobody
- * may open anything else, so there is no way through the gateway to another machine. A key that was revoked or
- * replaced is treated as an unknown one: what it hears on its one request is that it was.
+ * Everybody may reach the API, which checks each request; only a paired, unrevoked node may offer its forward; nobody may open anything
+ * else, so no way leads through the gateway to another machine. A revoked or replaced key counts as unknown: the API tells it so.
  */
-export function handlersFor(peer: SshPeer, options: AccessOptions): PeerHandlers {
+export function accessOf(peer: SshPeer, options: AccessOptions): PeerAccess {
   const { store, sessions, people, logger, refusals, serveApi } = options;
-  const onDirectTcpip: PeerHandlers['onDirectTcpip'] = ({ host, port }) =>
+  const direct: PeerAccess['direct'] = ({ host, port }) =>
     host === GATEWAY_API.host && port === GATEWAY_API.port ? (channel) => serveApi(channel, peer) : undefined;
   const key = findKey(store, peer.publicKey);
   if (key === undefined || key.revokedAt !== null) {
@@ -46,18 +49,18 @@ export function handlersFor(peer: SshPeer, options: AccessOptions): PeerHandlers
       isStranger: true,
       maxChannels: UNKNOWN_KEY_MAX_CHANNELS,
       lifetimeMs: UNKNOWN_KEY_LIFETIME_MS,
-      onDirectTcpip,
+      direct,
     };
   }
   if (key.kind === 'person') {
     people.open(key, peer);
-    return { maxChannels: PERSON_MAX_CHANNELS, onDirectTcpip };
+    return { maxChannels: PERSON_MAX_CHANNELS, direct };
   }
   return {
     maxChannels: NODE_MAX_CHANNELS,
     maxConnections: NODE_MAX_CONNECTIONS,
-    onDirectTcpip,
-    onForward: ({ host, port }) => {
+    direct,
+    forward: ({ host, port }) => {
       if (host !== NODE_FORWARD.host || port !== NODE_FORWARD.port) return false;
       // The node may have been revoked or removed, or its key replaced, since it connected.
       const present = store.nodes.byPublicKey(peer.publicKey);

@@ -1,31 +1,53 @@
-/** How many connections the public port holds, in total and for strangers; decided before ssh2 sees a socket. docs/adr/0016. */
+/** How many connections the public port holds, in total and from strangers; decided before ssh2 sees a socket. docs/adr/0016. */
 import { addressKey } from '../../shared/address.ts';
-import type { SshLimits } from '../../shared/ssh/limits.ts';
+import { SSH_LIMITS, type SshLimits } from '../../shared/ssh/limits.ts';
 
-/** One admitted connection. Both calls are idempotent. */
-export interface Admission {
-  /** The peer has proven to be one that the gateway knows, and is a stranger no more. */
-  known(): void;
-  /** The socket is closed. */
-  left(): void;
+export interface PortLimits extends SshLimits {
+  /** TCP connections at once. */
+  maxConnections: number;
+  /** Strangers in total: connections that have not authenticated, and those of keys that nobody has paired. */
+  maxUnauthenticated: number;
+  /** Strangers from one address (IPv6: from one /64). */
+  maxUnauthenticatedPerAddress: number;
+  /** When strangers fill their limit: how long each is safe from being replaced by the next, ms. */
+  crowdedGraceMs: number;
 }
 
+export const PORT_LIMITS: Readonly<PortLimits> = Object.freeze({
+  ...SSH_LIMITS,
+  // Above 10,000 nodes with room for operators; `nofile` must be higher.
+  maxConnections: 20_000,
+  // A handshake costs 0.6 ms of CPU: 256 keep the event loop under 40 ms even when 5,000 nodes come back at once.
+  maxUnauthenticated: 256,
+  // A site of nodes behind one NAT address still gets all in, thanks to their back-off.
+  maxUnauthenticatedPerAddress: 32,
+  // About four round trips over a satellite.
+  crowdedGraceMs: 2_000,
+});
+
 export interface AdmissionOptions {
-  limits: Pick<SshLimits, 'maxConnections' | 'maxUnauthenticated' | 'maxUnauthenticatedPerAddress' | 'crowdedGraceMs'>;
+  limits: Pick<PortLimits, 'maxConnections' | 'maxUnauthenticated' | 'maxUnauthenticatedPerAddress' | 'crowdedGraceMs'>;
   /** Monotonic ms. */
   now: () => number;
 }
 
+/** One admitted connection. Both calls are idempotent. */
+export interface Admission {
+  /** Its key has turned out to be known: no stranger any more. */
+  known: () => void;
+  /** Its socket is closed. */
+  left: () => void;
+}
+
 interface Stranger {
   since: number;
-  /** Ends it, so that a newcomer can have its place. */
   evict: () => void;
 }
 
 export class AdmissionControl {
   readonly #limits: AdmissionOptions['limits'];
   readonly #now: () => number;
-  /** By address; of each address in the order in which they came. */
+  /** By address; for each address the oldest first. */
   readonly #strangers = new Map<string, Set<Stranger>>();
   #connections = 0;
   #unauthenticated = 0;
@@ -39,15 +61,15 @@ export class AdmissionControl {
     return this.#connections;
   }
 
-  /** Strangers: connections that have not authenticated, and those of keys that nobody has paired. */
+  /** Connections of strangers. */
   get unauthenticated(): number {
     return this.#unauthenticated;
   }
 
   /**
-   * Undefined when a limit is reached and nobody has had time enough; else `evict` of the stranger whose place this one takes
-   * has been called. In a crowd the oldest stranger of the address with the most of them goes, so that whoever fills the port
-   * with idle connections keeps out nobody, neither other addresses nor honest machines behind his own.
+   * Undefined when a limit is reached and nobody can be replaced yet; otherwise `evict` of the replaced stranger has been called. In a crowd
+   * the oldest stranger of the address with the most of them goes, so that filling the port with idle connections keeps nobody out: no
+   * other address, and no honest machine behind the same one.
    */
   enter(remoteAddress: string, evict: () => void): Admission | undefined {
     const key = addressKey(remoteAddress);
@@ -67,16 +89,19 @@ export class AdmissionControl {
     const present = this.#strangers.get(key);
     if (present === undefined) this.#strangers.set(key, new Set([stranger]));
     else present.add(stranger);
+    let hasLeft = false;
     return {
       known: () => this.#forget(key, stranger),
-      left: once(() => {
+      left: () => {
+        if (hasLeft) return;
+        hasLeft = true;
         this.#forget(key, stranger);
         this.#connections -= 1;
-      }),
+      },
     };
   }
 
-  /** Ends the oldest of these strangers, if it has had its time. Its socket closes a moment later; its place is free at once. */
+  /** Evicts the oldest of these strangers, if it has had its time. Its socket closes a moment later; its place is free at once. */
   #makeRoom(key: string, strangers: ReadonlySet<Stranger>): boolean {
     const [oldest] = strangers;
     if (oldest === undefined || this.#now() - oldest.since < this.#limits.crowdedGraceMs) return false;
@@ -97,13 +122,4 @@ export class AdmissionControl {
     this.#unauthenticated -= 1;
     if (strangers.size === 0) this.#strangers.delete(key);
   }
-}
-
-function once(act: () => void): () => void {
-  let done = false;
-  return () => {
-    if (done) return;
-    done = true;
-    act();
-  };
 }

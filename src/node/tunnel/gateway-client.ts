@@ -22,7 +22,7 @@ import {
 import type { Clock } from '../../shared/clock.ts';
 import { requestJson } from '../../shared/http/request.ts';
 import { createStreamAgent } from '../../shared/http/streams.ts';
-import type { SshConnection } from '../../shared/ssh/ssh-connection.ts';
+import type { SshConnection } from '../../shared/ssh/connection/client-connection.ts';
 import type { GatewayClock } from './gateway-clock.ts';
 
 export class GatewayClient {

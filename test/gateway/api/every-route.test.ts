@@ -12,7 +12,7 @@ import type { FleetError } from '../../../src/shared/errors.ts';
 import { openRequest, type RequestOptions } from '../../../src/shared/http/request.ts';
 import { createStreamAgent } from '../../../src/shared/http/streams.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
-import { connectSsh } from '../../../src/shared/ssh/ssh-connection.ts';
+import { connectSsh } from '../../../src/shared/ssh/connection/connect.ts';
 import { encodeOpenSshPrivateKey } from '../../../src/shared/ssh/ssh-key.ts';
 import { type TestGateway, TestMachine } from '../../node/tunnel/real-gateway.ts';
 import { TestPerson } from '../../support/person.ts';

@@ -34,7 +34,7 @@ import type { App } from '../../../src/shared/http/fastify-app.ts';
 import { openRequest, type RequestOptions, requestJson } from '../../../src/shared/http/request.ts';
 import { createStreamAgent, StreamAcceptor } from '../../../src/shared/http/streams.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
-import { type KeyConnection, KeyConnections } from '../../../src/shared/ssh/key-connections.ts';
+import { type KeyConnection, KeyConnections } from '../../../src/shared/ssh/server/peers.ts';
 import { agesOf } from '../../support/fake-clock.ts';
 import { socketPair } from '../../support/socket-pair.ts';
 import { cleanUp, tempFolder } from '../../support/temp-folder.ts';

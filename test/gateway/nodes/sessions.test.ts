@@ -5,11 +5,11 @@ import { type TestContext, test } from 'node:test';
 import { GATEWAY_API, NODE_FORWARD } from '../../../src/domain/limits.ts';
 import { PeopleConnections } from '../../../src/gateway/identity/people-connections.ts';
 import { type SessionPeer, Sessions } from '../../../src/gateway/nodes/sessions.ts';
-import { type AccessOptions, handlersFor } from '../../../src/gateway/ssh/access.ts';
-import type { SshPeer } from '../../../src/gateway/ssh/ssh-peer.ts';
+import { type AccessOptions, accessOf } from '../../../src/gateway/ssh/access.ts';
 import { Store } from '../../../src/gateway/store.ts';
 import { FleetError } from '../../../src/shared/errors.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
+import type { SshPeer } from '../../../src/shared/ssh/server/peers.ts';
 import { settle } from '../../support/deadline.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { cleanUp, tempFolder } from '../../support/temp-folder.ts';
@@ -128,7 +128,7 @@ test('closing all waits until it is stored, and leaves nobody', async (t) => {
   assert.ok(store.sessions.sessions('n1', 0, 1e15).every(({ endedAt }) => endedAt !== null));
 });
 
-/** What handlersFor needs besides. */
+/** What accessOf needs besides. */
 function accessOptions({ store, sessions }: { store: Store; sessions: Sessions }) {
   const people = new PeopleConnections({ store, clock: new FakeClock(), logger: silentLogger });
   return { store, sessions, people, logger: silentLogger, refusals: { note: () => undefined } };
@@ -142,36 +142,36 @@ test('what each key may open: the API for everybody, the forward for a living no
     serveApi: (_channel: unknown, { id }: SshPeer) => void served.push(id),
   };
   const sshPeer = (key: Buffer): SshPeer => ({ ...peerOf(key), user: 'node', bytesIn: 0, bytesOut: 0 });
-  const known = handlersFor(sshPeer(publicKey), options);
-  const unknown = handlersFor(sshPeer(randomBytes(32)), options);
+  const known = accessOf(sshPeer(publicKey), options);
+  const unknown = accessOf(sshPeer(randomBytes(32)), options);
   for (const handlers of [known, unknown]) {
-    assert.ok(handlers.onDirectTcpip?.({ ...GATEWAY_API }));
+    assert.ok(handlers.direct?.({ ...GATEWAY_API }));
     for (const destination of [
       { host: 'localhost', port: 22 },
       { host: GATEWAY_API.host, port: 2 },
       { host: '169.254.169.254', port: 80 },
       { ...NODE_FORWARD },
     ]) {
-      assert.equal(handlers.onDirectTcpip?.(destination), undefined, destination.host);
+      assert.equal(handlers.direct?.(destination), undefined, destination.host);
     }
   }
-  assert.equal(unknown.onForward, undefined);
+  assert.equal(unknown.forward, undefined);
   assert.equal(unknown.lifetimeMs, 30_000);
   assert.deepEqual([unknown.isStranger, known.isStranger], [true, undefined]);
   assert.ok(unknown.maxChannels < known.maxChannels);
   assert.equal(known.lifetimeMs, undefined);
-  assert.equal(known.onForward?.({ host: '0.0.0.0', port: 8080 }), false);
+  assert.equal(known.forward?.({ host: '0.0.0.0', port: 8080 }), false);
   assert.equal(sessions.size, 0);
-  assert.equal(known.onForward?.({ ...NODE_FORWARD }), true);
+  assert.equal(known.forward?.({ ...NODE_FORWARD }), true);
   assert.equal(sessions.size, 1);
   await settle();
   // A connection that was there before the revocation gets no session after it.
   sessions.close('n1', 'revoked');
   store.nodes.revoke('n1', 1);
-  assert.equal(known.onForward?.({ ...NODE_FORWARD }), false);
-  assert.equal(handlersFor(sshPeer(publicKey), options).onForward, undefined);
+  assert.equal(known.forward?.({ ...NODE_FORWARD }), false);
+  assert.equal(accessOf(sshPeer(publicKey), options).forward, undefined);
   store.nodes.remove('n1', 1);
-  assert.equal(known.onForward?.({ ...NODE_FORWARD }), false);
+  assert.equal(known.forward?.({ ...NODE_FORWARD }), false);
   assert.equal(sessions.size, 0);
   await settle();
 });
@@ -180,17 +180,17 @@ test('a connection of a key that was replaced gets no session any more, and the 
   const { sessions, store, publicKey } = setUp(t);
   const options = { ...accessOptions({ store, sessions }), serveApi: () => {} };
   const sshPeer = (key: Buffer): SshPeer => ({ ...peerOf(key), user: 'node', bytesIn: 0, bytesOut: 0 });
-  const idle = handlersFor(sshPeer(publicKey), options);
+  const idle = accessOf(sshPeer(publicKey), options);
   const newKey = randomBytes(32);
   assert.ok(store.nodes.replaceKey('n1', publicKey, newKey, 1));
   const own = sshPeer(newKey);
-  assert.equal(handlersFor(own, options).onForward?.({ ...NODE_FORWARD }), true);
+  assert.equal(accessOf(own, options).forward?.({ ...NODE_FORWARD }), true);
   await settle();
-  assert.equal(idle.onForward?.({ ...NODE_FORWARD }), false);
+  assert.equal(idle.forward?.({ ...NODE_FORWARD }), false);
   assert.equal(sessions.get('n1')?.peer, own);
   const notes: string[] = [];
   const refusals: AccessOptions['refusals'] = { note: (it) => void notes.push(`${it.actor.name} ${it.outcome}`) };
-  assert.equal(handlersFor(sshPeer(publicKey), { ...options, refusals }).isStranger, true);
+  assert.equal(accessOf(sshPeer(publicKey), { ...options, refusals }).isStranger, true);
   assert.deepEqual(notes, ['web key_revoked']);
 });
 
@@ -201,11 +201,11 @@ test('a person may open the API and no forward, and is seen', async (t) => {
   store.people.insert({ id: 'p1', name: 'anna', role: 'admin', publicKey, createdAt: 0 });
   const peers = [1, 2].map(() => ({ ...peerOf(publicKey), user: 'x', bytesIn: 0, bytesOut: 0 }));
   for (const peer of peers) {
-    const handlers = handlersFor(peer, options);
-    assert.equal(handlers.onForward, undefined);
+    const handlers = accessOf(peer, options);
+    assert.equal(handlers.forward, undefined);
     assert.equal(handlers.lifetimeMs, undefined);
-    assert.ok(handlers.onDirectTcpip?.({ ...GATEWAY_API }));
-    assert.equal(handlers.onDirectTcpip?.({ ...NODE_FORWARD }), undefined);
+    assert.ok(handlers.direct?.({ ...GATEWAY_API }));
+    assert.equal(handlers.direct?.({ ...NODE_FORWARD }), undefined);
   }
   await settle();
   assert.notEqual(store.people.byId('p1')?.lastSeenAt, null);
@@ -214,18 +214,18 @@ test('a person may open the API and no forward, and is seen', async (t) => {
   await settle();
   assert.ok(!options.people.has('p1'));
   store.people.revoke('p1', 1);
-  assert.equal(handlersFor({ ...peerOf(publicKey), user: 'x', bytesIn: 0, bytesOut: 0 }, options).lifetimeMs, 30_000);
+  assert.equal(accessOf({ ...peerOf(publicKey), user: 'x', bytesIn: 0, bytesOut: 0 }, options).lifetimeMs, 30_000);
   await settle();
 });
 
 test('a session that cannot be stored is not kept', async (t) => {
   const { sessions, store, publicKey } = setUp(t);
   const peer: SshPeer & { endings: string[] } = { ...peerOf(publicKey), user: 'node', bytesIn: 0, bytesOut: 0 };
-  const handlers = handlersFor(peer, { ...accessOptions({ store, sessions }), serveApi: () => {} });
+  const handlers = accessOf(peer, { ...accessOptions({ store, sessions }), serveApi: () => {} });
   store.sessions.openSession = () => {
     throw new FleetError('storage_failed', 'full');
   };
-  assert.equal(handlers.onForward?.({ ...NODE_FORWARD }), true);
+  assert.equal(handlers.forward?.({ ...NODE_FORWARD }), true);
   await settle();
   assert.equal(peer.endings[0], 'storage_failed');
   assert.equal(sessions.size, 0);

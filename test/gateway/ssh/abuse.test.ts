@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream';
 import { afterEach, describe, test } from 'node:test';
 import type { Channel } from 'ssh2';
 import { silentLogger } from '../../../src/shared/logger.ts';
-import type { SshConnection } from '../../../src/shared/ssh/ssh-connection.ts';
+import type { SshConnection } from '../../../src/shared/ssh/connection/client-connection.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import {
   connectPeer,
@@ -56,21 +56,21 @@ function openDirect(): Promise<Channel> {
 
 describe('channel messages', () => {
   test('a maximum packet size of 0 in CHANNEL_OPEN cuts the peer instead of freezing the process', async () => {
-    gateway = await startServer({ onDirectTcpip: () => (channel) => channel.end('x'.repeat(1000)) });
+    gateway = await startServer({ direct: () => (channel) => channel.end('x'.repeat(1000)) });
     hostile = await new HostileClient().connect(gateway.port);
     hostile.send(directTcpipOpen(0, { packetSize: 0 }));
     await isCutFor('packet_size');
   });
 
   test('one below the smallest packet size that is allowed cuts the peer, too', async () => {
-    gateway = await startServer({ onDirectTcpip: () => (channel) => channel.end('x') });
+    gateway = await startServer({ direct: () => (channel) => channel.end('x') });
     hostile = await new HostileClient().connect(gateway.port);
     hostile.send(directTcpipOpen(0, { packetSize: 1023 }));
     await isCutFor('packet_size');
   });
 
   test('a maximum packet size of 0 in CHANNEL_OPEN_CONFIRMATION cuts the peer, and the open fails', async () => {
-    gateway = await startServer({ onForward: () => true });
+    gateway = await startServer({ forward: () => true });
     hostile = await new HostileClient().connect(gateway.port);
     const peer = await gateway.nextPeer();
     hostile.internals._protocol._handlers.CHANNEL_OPEN = (_protocol, { sender }) => {
@@ -82,7 +82,7 @@ describe('channel messages', () => {
   });
 
   test('the smallest packet size that is allowed works', async () => {
-    gateway = await startServer({ onDirectTcpip: () => (channel) => channel.end('x'.repeat(5000)) });
+    gateway = await startServer({ direct: () => (channel) => channel.end('x'.repeat(5000)) });
     hostile = await new HostileClient().connect(gateway.port);
     const sizes: number[] = [];
     hostile.internals._protocol._handlers.CHANNEL_DATA = (_protocol, _recipient, data) => sizes.push(data.length);
@@ -92,7 +92,7 @@ describe('channel messages', () => {
   });
 
   test('a peer that takes packets of any size gets no larger ones than every implementation takes', async () => {
-    gateway = await startServer({ onDirectTcpip: () => (channel) => channel.end(Buffer.alloc(100_000)) });
+    gateway = await startServer({ direct: () => (channel) => channel.end(Buffer.alloc(100_000)) });
     hostile = await new HostileClient().connect(gateway.port);
     const sizes: number[] = [];
     hostile.internals._protocol._handlers.CHANNEL_DATA = (_protocol, _recipient, data) => sizes.push(data.length);
@@ -103,10 +103,10 @@ describe('channel messages', () => {
 
   test('what came before EOF and CLOSE can still be read, however late', async () => {
     let channel: Duplex | undefined;
-    const onDirectTcpip = () => (opened: Duplex) => {
+    const direct = () => (opened: Duplex) => {
       channel = opened.pause();
     };
-    gateway = await startServer({ onDirectTcpip });
+    gateway = await startServer({ direct });
     hostile = await new HostileClient().connect(gateway.port);
     await openDirect();
     for (let count = 0; count < 20; count += 1) hostile.send(packet(94, 0, Buffer.alloc(10_000, 'late')));
@@ -123,7 +123,7 @@ describe('channel messages', () => {
   test('a peer that ignores the window is cut before it fills the memory', async () => {
     let channel: Duplex | undefined;
     gateway = await startServer({
-      onDirectTcpip: () => (opened) => {
+      direct: () => (opened) => {
         channel = opened.pause();
       },
     });
@@ -140,7 +140,7 @@ describe('channel messages', () => {
   });
 
   test('a window past 2^32 − 1 cuts the peer', async () => {
-    gateway = await startServer({ onDirectTcpip: () => () => {} });
+    gateway = await startServer({ direct: () => () => {} });
     hostile = await new HostileClient().connect(gateway.port);
     await openDirect();
     hostile.send(packet(93, 0, 0xffff_ffff));
@@ -148,7 +148,7 @@ describe('channel messages', () => {
   });
 
   test('data after EOF cuts the peer', async () => {
-    gateway = await startServer({ onDirectTcpip: () => () => {} });
+    gateway = await startServer({ direct: () => () => {} });
     hostile = await new HostileClient().connect(gateway.port);
     await openDirect();
     hostile.send(packet(96, 0));
@@ -157,7 +157,7 @@ describe('channel messages', () => {
   });
 
   test('data for a channel that we have closed is thrown away, and earns no new window', async () => {
-    gateway = await startServer({ onDirectTcpip: () => (channel) => void channel.destroy() });
+    gateway = await startServer({ direct: () => (channel) => void channel.destroy() });
     hostile = await new HostileClient().connect(gateway.port);
     const seen: string[] = [];
     Object.assign(hostile.internals._protocol._handlers, {
@@ -173,7 +173,7 @@ describe('channel messages', () => {
   });
 
   test('messages for channels that never were are ignored', async () => {
-    gateway = await startServer({ onDirectTcpip: () => (channel) => channel.end('fine') });
+    gateway = await startServer({ direct: () => (channel) => channel.end('fine') });
     hostile = await new HostileClient().connect(gateway.port);
     for (const type of [93, 94, 96, 97]) hostile.send(packet(type, 4711, type === 94 ? 'data' : 1));
     const channel = await openDirect();
@@ -185,7 +185,7 @@ describe('channel messages', () => {
     let accepted = 0;
     gateway = await startServer({
       maxChannels: 64,
-      onDirectTcpip: () => () => {
+      direct: () => () => {
         accepted += 1;
       },
     });
@@ -206,7 +206,7 @@ describe('a peer that does not read', () => {
   test('holds up only its own channels, at the high-water mark', async () => {
     const written = { bytes: 0 };
     gateway = await startServer({
-      onDirectTcpip: ({ host }) => (host === 'flood' ? writer(written) : (channel) => void channel.end('served')),
+      direct: ({ host }) => (host === 'flood' ? writer(written) : (channel) => void channel.end('served')),
     });
     hostile = await new HostileClient().connect(gateway.port);
     hostile.internals._sock.pause();
@@ -227,10 +227,10 @@ describe('a peer that does not read', () => {
   test('and begins a key exchange that it never finishes cannot make us queue either', async () => {
     const written = { bytes: 0 };
     let channel: Duplex | undefined;
-    const onDirectTcpip = () => (opened: Duplex) => {
+    const direct = () => (opened: Duplex) => {
       channel = opened;
     };
-    gateway = await startServer({ onDirectTcpip }, { limits: { keepaliveIntervalMs: 100 } });
+    gateway = await startServer({ direct }, { limits: { keepaliveIntervalMs: 100 } });
     hostile = await new HostileClient().connect(gateway.port);
     const { _protocol } = hostile.internals;
     hostile.send(directTcpipOpen(0, { window: 0xffff_ffff }));
@@ -260,7 +260,7 @@ describe('a peer that does not read', () => {
 
   test('and ends its half of the TCP connection is gone after a moment', async () => {
     const written = { bytes: 0 };
-    gateway = await startServer({ onDirectTcpip: () => writer(written) }, { limits: { closeGraceMs: 50 } });
+    gateway = await startServer({ direct: () => writer(written) }, { limits: { closeGraceMs: 50 } });
     hostile = await new HostileClient().connect(gateway.port);
     const peer = await gateway.nextPeer();
     hostile.internals._sock.pause();
@@ -305,7 +305,7 @@ describe('key exchanges', () => {
   test('the server exchanges keys by itself, in the middle of a transfer', async () => {
     const size = 10_000_000;
     gateway = await startServer(
-      { onDirectTcpip: () => (channel) => void channel.end(Buffer.alloc(size, 'fleet')) },
+      { direct: () => (channel) => void channel.end(Buffer.alloc(size, 'fleet')) },
       { limits: { rekeyBytes: 1_000_000 } },
     );
     hostile = await new HostileClient().connect(gateway.port);
@@ -327,7 +327,7 @@ describe('handlers of the owner', () => {
     const defect = new Error('defect');
     gateway = await startServer(
       {
-        onDirectTcpip: () => {
+        direct: () => {
           throw defect;
         },
       },

@@ -2,9 +2,8 @@ import assert from 'node:assert/strict';
 import { connect, type Socket } from 'node:net';
 import { afterEach, describe, test } from 'node:test';
 import fc from 'fast-check';
-import { type Admission, AdmissionControl } from '../../../src/gateway/ssh/admission.ts';
+import { type Admission, AdmissionControl, PORT_LIMITS } from '../../../src/gateway/ssh/admission.ts';
 import { addressKey } from '../../../src/shared/address.ts';
-import { SSH_LIMITS } from '../../../src/shared/ssh/limits.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { connectPeer, eventually, newKeyText, startServer, type TestServer, within } from './fixtures.ts';
 
@@ -157,7 +156,7 @@ describe('the public port', () => {
       gateway = await startServer({}, { clock });
       const { socket, closed } = await dial(...messages);
       await eventually(() => gateway.server.stats.unauthenticated === 1 || socket.closed, 'arrived');
-      await clock.advance(SSH_LIMITS.graceMs);
+      await clock.advance(PORT_LIMITS.graceMs);
       await within(5_000, closed, 'closed');
       await eventually(() => gateway.server.stats.connections === 0, 'socket gone');
       assert.equal(gateway.server.stats.unauthenticated, 0);
@@ -170,7 +169,7 @@ describe('the public port', () => {
     gateway = await startServer({}, { clock });
     await dial('SSH-2.0-slow\r\n');
     await eventually(() => gateway.server.stats.unauthenticated === 1, 'arrived');
-    await clock.advance(SSH_LIMITS.graceMs - 1);
+    await clock.advance(PORT_LIMITS.graceMs - 1);
     assert.deepEqual(gateway.server.stats.killed, {});
     await clock.advance(1);
     assert.deepEqual(gateway.server.stats.killed, { grace: 1 });
@@ -180,7 +179,7 @@ describe('the public port', () => {
     const clock = new FakeClock();
     gateway = await startServer({}, { clock });
     const peer = await connectPeer(gateway.port);
-    await clock.advance(SSH_LIMITS.graceMs * 2);
+    await clock.advance(PORT_LIMITS.graceMs * 2);
     assert.equal(gateway.server.stats.connections, 1);
     assert.deepEqual(gateway.server.stats.killed, {});
     peer.close();
@@ -190,7 +189,7 @@ describe('the public port', () => {
   test('the 33rd stranger of one address is refused, until one of them authenticates or leaves', async () => {
     gateway = await startServer();
     const first = await dial();
-    for (let count = 1; count < SSH_LIMITS.maxUnauthenticatedPerAddress; count += 1) await dial();
+    for (let count = 1; count < PORT_LIMITS.maxUnauthenticatedPerAddress; count += 1) await dial();
     await eventually(() => gateway.server.stats.unauthenticated === 32, 'all in');
     const refused = await dial();
     await within(5_000, refused.closed, 'refused');
@@ -210,7 +209,7 @@ describe('the public port', () => {
     const idle = [await dial(), await dial('SSH-2.0-slow\r\n'), await dial()];
     await eventually(() => gateway.server.stats.unauthenticated === 3, 'all in');
     await assert.rejects(connectPeer(gateway.port), { code: 'gateway_unreachable' });
-    await clock.advance(SSH_LIMITS.crowdedGraceMs);
+    await clock.advance(PORT_LIMITS.crowdedGraceMs);
     const peer = await connectPeer(gateway.port);
     await within(5_000, idle[0]?.closed ?? Promise.reject(new Error('no socket')), 'the oldest is gone');
     assert.deepEqual(gateway.server.stats.killed, { crowded: 1 });

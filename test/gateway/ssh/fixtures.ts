@@ -2,16 +2,17 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
 import type { ConnectConfig } from 'ssh2';
-import type { PeerHandlers, SshPeer } from '../../../src/gateway/ssh/ssh-peer.ts';
-import { SshServer, type SshServerOptions } from '../../../src/gateway/ssh/ssh-server.ts';
+import { PublicPort, type PublicPortOptions } from '../../../src/gateway/ssh/public-port.ts';
 import { systemClock } from '../../../src/shared/clock.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
 import { CLIENT_ALGORITHMS } from '../../../src/shared/ssh/algorithms.ts';
-import { connectSsh, type SshConnection, type SshConnectOptions } from '../../../src/shared/ssh/ssh-connection.ts';
+import type { SshConnection } from '../../../src/shared/ssh/connection/client-connection.ts';
+import { connectSsh, type SshConnectOptions } from '../../../src/shared/ssh/connection/connect.ts';
+import { internalsOf, type Ssh2Connection } from '../../../src/shared/ssh/patches/internals.ts';
+import { Client } from '../../../src/shared/ssh/patches/ssh2.ts';
+import type { PeerAccess, SshPeer } from '../../../src/shared/ssh/server/peers.ts';
 import { encodeOpenSshPrivateKey, type SshKeyPair } from '../../../src/shared/ssh/ssh-key.ts';
 import { sshString, sshUint32 } from '../../../src/shared/ssh/ssh-wire.ts';
-import { Client } from '../../../src/shared/ssh/ssh2.ts';
-import { internalsOf, type Ssh2Connection } from '../../../src/shared/ssh/ssh2-internals.ts';
 
 export function newKeyPair(comment = 'test'): SshKeyPair {
   const { privateKey } = generateKeyPairSync('ed25519');
@@ -24,7 +25,7 @@ export function newKeyText(): string {
 }
 
 export interface TestServer {
-  server: SshServer;
+  server: PublicPort;
   port: number;
   hostKey: SshKeyPair;
   /** In the order in which they authenticated. */
@@ -35,14 +36,14 @@ export interface TestServer {
 
 /** A server on a free port of loopback; every peer gets `handlers`. Close `server` afterwards. */
 export async function startServer(
-  handlers: Partial<PeerHandlers> | ((peer: SshPeer) => Partial<PeerHandlers>) = {},
-  options: Partial<SshServerOptions> = {},
+  handlers: Partial<PeerAccess> | ((peer: SshPeer) => Partial<PeerAccess>) = {},
+  options: Partial<PublicPortOptions> = {},
 ): Promise<TestServer> {
   const hostKey = newKeyPair('host');
   const peers: SshPeer[] = [];
   const waiting: ((peer: SshPeer) => void)[] = [];
   let taken = 0;
-  const server = new SshServer({
+  const server = new PublicPort({
     hostKey: encodeOpenSshPrivateKey(hostKey),
     clock: systemClock,
     logger: silentLogger,

@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import http from 'node:http';
 import type { Duplex } from 'node:stream';
 import { after, before, describe, test } from 'node:test';
-import type { SshPeer } from '../../../src/gateway/ssh/ssh-peer.ts';
-import type { SshConnection } from '../../../src/shared/ssh/ssh-connection.ts';
+import type { SshConnection } from '../../../src/shared/ssh/connection/client-connection.ts';
+import type { SshPeer } from '../../../src/shared/ssh/server/peers.ts';
 import { connectPeer, eventually, settled, startServer, type TestServer, within } from './fixtures.ts';
 import { channelAgent, createTestHttpServer, exchange, sha256, TWENTY_MEGABYTES } from './http-fixtures.ts';
 
@@ -18,7 +18,7 @@ const onGateway = createTestHttpServer();
 const onNode = createTestHttpServer();
 
 before(async () => {
-  const handlers = { onDirectTcpip: () => onGateway.accept, onForward: () => true };
+  const handlers = { direct: () => onGateway.accept, forward: () => true };
   // Both ends exchange keys every few megabytes while all of this runs.
   gateway = await startServer(handlers, { limits: LIMITS });
   node = await connectPeer(gateway.port, { limits: LIMITS });

@@ -42,7 +42,7 @@ function answerAfterEnd(answer: Buffer) {
 describe('stock OpenSSH', () => {
   test('-W gets the whole answer after its stdin has ended', async () => {
     const answer = randomBytes(1_000_000);
-    gateway = await startServer({ onDirectTcpip: () => answerAfterEnd(answer) });
+    gateway = await startServer({ direct: () => answerAfterEnd(answer) });
     const child = ssh('-W', 'fleet-gateway:1');
     child.stdin.end(Buffer.alloc(3_000_000));
     const { code, out, err } = await outputOf(child);
@@ -52,14 +52,14 @@ describe('stock OpenSSH', () => {
   });
 
   test('-W to a refused destination fails with words', async () => {
-    gateway = await startServer({ onDirectTcpip: () => undefined });
+    gateway = await startServer({ direct: () => undefined });
     const { code, err } = await outputOf(ssh('-W', 'nowhere:1'));
     assert.notEqual(code, 0);
     assert.match(err, /administratively prohibited/);
   });
 
   test('a shell and a command are refused', async () => {
-    gateway = await startServer({ onDirectTcpip: () => undefined });
+    gateway = await startServer({ direct: () => undefined });
     const { code, err } = await outputOf(ssh('-T'));
     assert.notEqual(code, 0);
     assert.match(err, /open failed|prohibited/);
@@ -70,7 +70,7 @@ describe('stock OpenSSH', () => {
     const behind: Server = createServer(http.accept).listen(0, '127.0.0.1');
     await once(behind, 'listening');
     const { port } = behind.address() as { port: number };
-    gateway = await startServer({ onForward: ({ host, port: bound }) => host === 'fleet-node' && bound === 1 });
+    gateway = await startServer({ forward: ({ host, port: bound }) => host === 'fleet-node' && bound === 1 });
     const child = ssh('-N', '-o', 'ExitOnForwardFailure=yes', '-R', `fleet-node:1:127.0.0.1:${port}`);
     const peer = await within(30_000, gateway.nextPeer(), 'ssh connects');
     const agent = channelAgent(() => peer.openForwarded('fleet-node', 1));
@@ -89,7 +89,7 @@ describe('stock OpenSSH', () => {
   });
 
   test('-R of another name is refused, and ExitOnForwardFailure ends the client', async () => {
-    gateway = await startServer({ onForward: ({ host }) => host === 'fleet-node' });
+    gateway = await startServer({ forward: ({ host }) => host === 'fleet-node' });
     const { code, err } = await outputOf(ssh('-N', '-o', 'ExitOnForwardFailure=yes', '-R', 'other:1:127.0.0.1:9'));
     assert.notEqual(code, 0);
     assert.match(err, /forwarding failed/);
@@ -97,7 +97,7 @@ describe('stock OpenSSH', () => {
 
   test('a client that exchanges keys every 64 KB loses nothing', async () => {
     const answer = randomBytes(500_000);
-    gateway = await startServer({ onDirectTcpip: () => answerAfterEnd(answer) }, { limits: { rekeyBurst: 1000 } });
+    gateway = await startServer({ direct: () => answerAfterEnd(answer) }, { limits: { rekeyBurst: 1000 } });
     const child = ssh('-o', 'RekeyLimit=64K', '-W', 'fleet-gateway:1');
     child.stdin.end(Buffer.alloc(500_000));
     const { code, out, err } = await outputOf(child);
@@ -109,7 +109,7 @@ describe('stock OpenSSH', () => {
 describe('dropbear', () => {
   test('dbclient -B connects, and gets the whole answer after its stdin has ended', async () => {
     const answer = randomBytes(300_000);
-    gateway = await startServer({ onDirectTcpip: () => answerAfterEnd(answer) });
+    gateway = await startServer({ direct: () => answerAfterEnd(answer) });
     const child = clients.dbclient(gateway.port, '-B', 'fleet-gateway:1');
     child.stdin.end(Buffer.alloc(300_000));
     const { out, err } = await outputOf(child);
@@ -118,7 +118,7 @@ describe('dropbear', () => {
   });
 
   test('dbclient connects without -B, and its forward is taken', async () => {
-    gateway = await startServer({ onForward: ({ host }) => host === 'fleet-node' });
+    gateway = await startServer({ forward: ({ host }) => host === 'fleet-node' });
     clients.dbclient(gateway.port, '-N', '-R', 'fleet-node:1:127.0.0.1:9');
     const peer = await within(30_000, gateway.nextPeer(), 'dbclient connects');
     // Nobody listens behind it: the channel is answered, by a refusal of the other end and not of ours.

@@ -4,11 +4,11 @@ import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { afterEach, describe, test } from 'node:test';
 import type { Channel } from 'ssh2';
-import type { SshPeer } from '../../../src/gateway/ssh/ssh-peer.ts';
-import type { Sharing } from '../../../src/shared/ssh/harden-connection.ts';
-import { KeyConnections } from '../../../src/shared/ssh/key-connections.ts';
-import { NODE_MAX_CONNECTIONS } from '../../../src/shared/ssh/limits.ts';
-import type { SshConnection } from '../../../src/shared/ssh/ssh-connection.ts';
+import { NODE_MAX_CONNECTIONS } from '../../../src/gateway/ssh/access.ts';
+import type { SshConnection } from '../../../src/shared/ssh/connection/client-connection.ts';
+import type { Sharing } from '../../../src/shared/ssh/connection/guarded-connection.ts';
+import type { SshPeer } from '../../../src/shared/ssh/server/peers.ts';
+import { KeyConnections } from '../../../src/shared/ssh/server/peers.ts';
 import { until, within } from '../../support/deadline.ts';
 import {
   connectPeer,
@@ -59,7 +59,7 @@ describe('connections of one key', () => {
     const accept = (): void => {
       accepted += 1;
     };
-    gateway = await startServer({ maxChannels: 10, onDirectTcpip: () => accept });
+    gateway = await startServer({ maxChannels: 10, direct: () => accept });
     const key = newKeyText();
     const refusals: unknown[] = [];
     for (let connection = 0; connection < 3; connection += 1) {
@@ -77,7 +77,7 @@ describe('connections of one key', () => {
   });
 
   test('get their channels back from those that end', async () => {
-    gateway = await startServer({ maxChannels: 4, onDirectTcpip: () => () => undefined });
+    gateway = await startServer({ maxChannels: 4, direct: () => () => undefined });
     const key = newKeyText();
     const first = await attackAs(key);
     for (let count = 0; count < 4; count += 1) await openDirect(first);
@@ -116,7 +116,7 @@ describe('what waits for one key', () => {
     const keyTransmitBytes = 512 * KIB;
     gateway = await startServer(
       {
-        onDirectTcpip: ({ host }) => (host === 'flood' ? flood : (channel) => void channel.end(Buffer.alloc(4 * MIB))),
+        direct: ({ host }) => (host === 'flood' ? flood : (channel) => void channel.end(Buffer.alloc(4 * MIB))),
       },
       { limits: { keyTransmitBytes } },
     );
@@ -145,7 +145,7 @@ describe('what waits for one key', () => {
     const keyReceiveBytes = 4 * MIB;
     const channels: Duplex[] = [];
     gateway = await startServer(
-      { maxChannels: 64, onDirectTcpip: () => (channel) => void channels.push(channel) },
+      { maxChannels: 64, direct: () => (channel) => void channels.push(channel) },
       { limits: { keyReceiveBytes } },
     );
     const key = newKeyText();
@@ -173,7 +173,7 @@ describe('the end of a key', () => {
     const ended: Promise<unknown>[] = [];
     gateway = await startServer(
       {
-        onDirectTcpip: () => (channel) => {
+        direct: () => (channel) => {
           channel.on('data', (chunk: Buffer) => void heard.push(chunk.toString()));
           ended.push(new Promise((resolve) => channel.once('close', resolve)));
         },

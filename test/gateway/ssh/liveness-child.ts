@@ -7,6 +7,6 @@ if (role === 'peer') {
   await connectPeer(Number(port));
   process.send?.('connected');
 } else {
-  const gateway = await startServer({ onDirectTcpip: () => (channel) => void channel.resume() });
+  const gateway = await startServer({ direct: () => (channel) => void channel.resume() });
   process.send?.(gateway.port);
 }

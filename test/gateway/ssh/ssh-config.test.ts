@@ -1,19 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { resolveGatewayConfig } from '../../../src/gateway/config.ts';
+import { PORT_LIMITS, type PortLimits } from '../../../src/gateway/ssh/admission.ts';
 import { sshLimitsOf } from '../../../src/gateway/ssh/ssh-config.ts';
-import { resolveLimits, SSH_LIMITS, type SshLimits } from '../../../src/shared/ssh/limits.ts';
 
-function limitsOf(ssh: object): Partial<SshLimits> {
+function limitsOf(ssh: object): Partial<PortLimits> {
   return sshLimitsOf(resolveGatewayConfig({ ssh }, {}, 'file').ssh);
 }
 
 test('without a configuration every limit is its default', () => {
-  assert.deepEqual(resolveLimits(limitsOf({})), SSH_LIMITS);
+  assert.deepEqual({ ...PORT_LIMITS, ...limitsOf({}) }, PORT_LIMITS);
 });
 
 test('each option moves its limit, and no other', () => {
-  const options: [string, number | string, Partial<SshLimits>][] = [
+  const options: [string, number | string, Partial<PortLimits>][] = [
     ['maxUnauthenticated', 1, { maxUnauthenticated: 1 }],
     ['maxUnauthenticatedPerAddress', 1, { maxUnauthenticatedPerAddress: 1 }],
     ['maxConnections', 1, { maxConnections: 1 }],
@@ -33,7 +33,7 @@ test('each option moves its limit, and no other', () => {
   ];
   assert.deepEqual(options.map(([name]) => name).sort(), Object.keys(resolveGatewayConfig({}, {}, 'file').ssh).sort());
   for (const [name, value, limits] of options) {
-    assert.deepEqual(resolveLimits(limitsOf({ [name]: value })), { ...SSH_LIMITS, ...limits }, name);
+    assert.deepEqual({ ...PORT_LIMITS, ...limitsOf({ [name]: value }) }, { ...PORT_LIMITS, ...limits }, name);
   }
 });
 

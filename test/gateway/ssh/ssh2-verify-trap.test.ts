@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { utils } from '../../../src/shared/ssh/patches/ssh2.ts';
 import { sshPublicKeyBlob } from '../../../src/shared/ssh/ssh-key.ts';
-import { utils } from '../../../src/shared/ssh/ssh2.ts';
 import { newKeyPair } from './fixtures.ts';
 
 // When this fails, ssh2 has changed: authenticate.ts may then be looser, and need not be.

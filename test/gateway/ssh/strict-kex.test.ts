@@ -28,7 +28,7 @@ afterEach(async () => {
 });
 
 async function startBehindProxy(tampering: Tampering, options = {}): Promise<void> {
-  gateway = await startServer({ onDirectTcpip: () => (channel) => void channel.pipe(channel) }, options);
+  gateway = await startServer({ direct: () => (channel) => void channel.pipe(channel) }, options);
   proxy = await startTamperingProxy(gateway.port, tampering);
 }
 

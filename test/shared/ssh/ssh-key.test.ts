@@ -7,6 +7,7 @@ import path from 'node:path';
 import { after, describe, test } from 'node:test';
 import fc from 'fast-check';
 import nacl from 'tweetnacl';
+import { utils } from '../../../src/shared/ssh/patches/ssh2.ts';
 import {
   encodeOpenSshPrivateKey,
   formatFingerprint,
@@ -15,7 +16,6 @@ import {
   type SshKeyPair,
   sshPublicKeyBlob,
 } from '../../../src/shared/ssh/ssh-key.ts';
-import { utils } from '../../../src/shared/ssh/ssh2.ts';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'fleet-ssh-key-'));
 after(() => rmSync(folder, { recursive: true, force: true }));

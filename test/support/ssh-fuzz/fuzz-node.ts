@@ -2,8 +2,8 @@
 import { createServer } from 'node:net';
 import type { Connection } from 'ssh2';
 import { SERVER_ALGORITHMS } from '../../../src/shared/ssh/algorithms.ts';
-import { Server } from '../../../src/shared/ssh/ssh2.ts';
-import { internalsOf } from '../../../src/shared/ssh/ssh2-internals.ts';
+import { internalsOf } from '../../../src/shared/ssh/patches/internals.ts';
+import { Server } from '../../../src/shared/ssh/patches/ssh2.ts';
 import { eventually, newKeyText, sendPacket } from '../../gateway/ssh/fixtures.ts';
 import { SeededRandom } from '../chaos/seeded-random.ts';
 import { plainPacket, somePayload } from './mutate-packet.ts';

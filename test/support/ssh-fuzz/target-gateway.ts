@@ -1,22 +1,22 @@
 /** The public port in a process of its own, to be attacked: it echoes on one destination, and talks to everybody who offers a forward. */
 import type { Duplex } from 'node:stream';
-import type { PeerHandlers, SshPeer } from '../../../src/gateway/ssh/ssh-peer.ts';
-import { SshServer } from '../../../src/gateway/ssh/ssh-server.ts';
+import { PublicPort } from '../../../src/gateway/ssh/public-port.ts';
 import { systemClock } from '../../../src/shared/clock.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
+import type { PeerAccess, SshPeer } from '../../../src/shared/ssh/server/peers.ts';
 import { newKeyText } from '../../gateway/ssh/fixtures.ts';
 import { watchSelf } from './self-watch.ts';
 
-const server = new SshServer({
+const server = new PublicPort({
   hostKey: newKeyText(),
   clock: systemClock,
   logger: silentLogger,
   // The attacker sits on one address, and comes more often than any node.
   limits: { maxUnauthenticatedPerAddress: 256 },
-  onPeer: (peer): PeerHandlers => ({
+  onPeer: (peer): PeerAccess => ({
     maxChannels: 64,
-    onDirectTcpip: ({ host }) => (host === 'echo' ? echo : undefined),
-    onForward: ({ host, port }) => {
+    direct: ({ host }) => (host === 'echo' ? echo : undefined),
+    forward: ({ host, port }) => {
       setImmediate(greet, peer, host, port);
       return true;
     },

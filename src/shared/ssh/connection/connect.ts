@@ -1,0 +1,172 @@
+/** The dialling end: one SSH connection from a node or an operator to a gateway, hardened against a hostile one. */
+import { connect, type Socket } from 'node:net';
+import type { PublicKeyAuthMethod, Client as SshClient } from 'ssh2';
+import type { Clock } from '../../clock.ts';
+import { FleetError } from '../../errors.ts';
+import type { Logger } from '../../logger.ts';
+import { CLIENT_ALGORITHMS, SSH_IDENT } from '../algorithms.ts';
+import { resolveLimits, type SshLimits } from '../limits.ts';
+import { OPEN_FAILURE } from '../patches/internals.ts';
+import { Client } from '../patches/ssh2.ts';
+import { parseOpenSshPrivateKey } from '../ssh-key.ts';
+import { ClientConnection, type SshConnection } from './client-connection.ts';
+import { connectFailure } from './connect-failure.ts';
+import { GuardedConnection } from './guarded-connection.ts';
+
+/** TCP, SSH handshake and authentication together, ms. */
+const CONNECT_TIMEOUT_MS = 10_000;
+/** How much of a stranger's answer an error message shows. */
+const FIRST_BYTES = 48;
+
+export interface SshConnectOptions {
+  host: string;
+  port: number;
+  user: string;
+  /** OpenSSH text of an unencrypted Ed25519 key. */
+  privateKey: string;
+  /** Decides on the raw host key blob, before anything else is trusted. To refuse, throw a FleetError: connecting rejects with it. */
+  verifyHostKey(blob: Buffer): void;
+  /** TCP, SSH handshake and authentication together, ms; default 10 s. */
+  connectTimeoutMs?: number;
+  /** Default 10 s; see {@link SshLimits}. */
+  keepaliveIntervalMs?: number;
+  /** Default 2; see {@link SshLimits}. */
+  keepaliveCountMax?: number;
+  clock: Clock;
+  logger: Logger;
+  /** Ends the attempt, and later the connection. */
+  signal?: AbortSignal;
+  limits?: Partial<SshLimits>;
+  /** Uniform in [0, 1). */
+  random?: () => number;
+}
+
+/**
+ * One attempt to connect; retrying is up to the caller.
+ * @throws FleetError `config_invalid` for the key; `gateway_unreachable` when nobody answers, or something that is not a fleet
+ * gateway; `timeout`; `forbidden` when the key is refused; `connection_lost` when aborted; and what `verifyHostKey` threw
+ */
+export async function connectSsh(options: SshConnectOptions): Promise<SshConnection> {
+  parseOpenSshPrivateKey(options.privateKey);
+  const { host, port, clock, signal, connectTimeoutMs = CONNECT_TIMEOUT_MS } = options;
+  const limits = resolveLimits(options.limits);
+  const hostKey = new HostKeyCheck(options.verifyHostKey);
+  const client = new Client();
+  const socket = connect({ host, port, noDelay: true, keepAlive: true });
+  const observed = observe(client, socket);
+  startHandshake(client, socket, options, limits, hostKey);
+  const guarded = new GuardedConnection(client, {
+    role: 'client',
+    limits,
+    clock,
+    logger: options.logger,
+    random: options.random ?? Math.random,
+    isReady: () => observed.ready,
+    // Its host key is verified before anything else.
+    isStranger: () => false,
+    maxChannels: () => limits.maxChannelsFromGateway,
+    refuse: (type) => (type === 'forwarded-tcpip' ? undefined : OPEN_FAILURE.administrativelyProhibited),
+  });
+  // A failed attempt has no reason for a goodbye.
+  client.once('error', () => observed.ready || guarded.destroy('connect_failed'));
+  const timer = clock.after(connectTimeoutMs, () => guarded.destroy('connect_timeout'));
+  const onAbort = (): void => (observed.ready ? guarded.close('aborted') : guarded.destroy('aborted'));
+  signal?.addEventListener('abort', onAbort, { once: true });
+  if (signal?.aborted) onAbort();
+  const closed = guarded.closed.finally(() => signal?.removeEventListener('abort', onAbort));
+
+  const end = await Promise.race([closed, observed.whenReady]);
+  timer.cancel();
+  if (end === undefined) {
+    return new ClientConnection(
+      client,
+      guarded,
+      hostKey.accepted,
+      options.keepaliveIntervalMs ?? limits.keepaliveIntervalMs,
+    );
+  }
+  const { reason, error } = end;
+  const identified = guarded.internals._remoteVer !== undefined;
+  throw connectFailure({
+    ...observed,
+    host,
+    port,
+    connectTimeoutMs,
+    reason,
+    error,
+    refusal: hostKey.refusal,
+    identified,
+  });
+}
+
+/** Facts about an attempt, kept up to date by its events. */
+function observe(client: SshClient, socket: Socket) {
+  const { promise: whenReady, resolve } = Promise.withResolvers<undefined>();
+  const observed = { connected: false, ready: false, firstBytes: Buffer.alloc(0) as Buffer, whenReady };
+  socket.once('connect', () => {
+    observed.connected = true;
+  });
+  socket.once('data', (chunk: Buffer) => {
+    observed.firstBytes = chunk.subarray(0, FIRST_BYTES);
+  });
+  client.once('ready', () => {
+    observed.ready = true;
+    resolve(undefined);
+  });
+  return observed;
+}
+
+function startHandshake(
+  client: SshClient,
+  socket: Socket,
+  { user, privateKey, keepaliveIntervalMs, keepaliveCountMax }: SshConnectOptions,
+  limits: SshLimits,
+  hostKey: HostKeyCheck,
+): void {
+  const method: PublicKeyAuthMethod = { type: 'publickey', username: user, key: privateKey };
+  client.connect({
+    sock: socket,
+    ident: SSH_IDENT,
+    algorithms: CLIENT_ALGORITHMS,
+    // An explicit list skips the method `none`, which every server would count.
+    authHandler: [method],
+    username: user,
+    // Without a verifier ssh2 accepts every key.
+    hostVerifier: (blob: Buffer) => hostKey.verify(blob),
+    keepaliveInterval: keepaliveIntervalMs ?? limits.keepaliveIntervalMs,
+    keepaliveCountMax: keepaliveCountMax ?? limits.keepaliveCountMax,
+    // Our own deadline covers DNS and TCP as well.
+    readyTimeout: 0,
+  });
+}
+
+/** Asks the caller once, and requires the same key in every later key exchange. */
+class HostKeyCheck {
+  readonly #ask: (blob: Buffer) => void;
+  /** What the caller threw. */
+  refusal: unknown;
+  #accepted: Buffer | undefined;
+
+  constructor(ask: (blob: Buffer) => void) {
+    this.#ask = ask;
+  }
+
+  get accepted(): Buffer {
+    if (this.#accepted === undefined) throw new FleetError('internal', 'an SSH connection without a verified host key');
+    return this.#accepted;
+  }
+
+  verify(blob: Buffer): boolean {
+    if (this.#accepted !== undefined) return this.#accepted.equals(blob);
+    try {
+      // A copy: ssh2 hands out a view of its packet buffer.
+      const copy = Buffer.from(blob);
+      this.#ask(copy);
+      this.#accepted = copy;
+      return true;
+    } catch (error) {
+      this.refusal = error;
+      return false;
+    }
+  }
+}

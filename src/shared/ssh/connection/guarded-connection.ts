@@ -1,0 +1,302 @@
+/** Everything between one ssh2 connection and the world, on either end: every limit, every 'error', and an end that really ends. */
+import type { Client, Connection } from 'ssh2';
+import type { Clock, Timer } from '../../clock.ts';
+import { FleetError } from '../../errors.ts';
+import type { Logger } from '../../logger.ts';
+import { RESERVED_CHANNELS, type SshLimits } from '../limits.ts';
+import { coalesceWrites, ReceiveWindows, TransmitGate } from '../patches/flow-control.ts';
+import {
+  type Guard,
+  internalsOf,
+  type OpenFailure,
+  type RawChannel,
+  type RawSession,
+  type Ssh2Connection,
+} from '../patches/internals.ts';
+import { HeldKexInit, sendKexInitEarly } from '../patches/key-exchange.ts';
+import { disarmHandlers, filterMessages, guardHandlers } from '../patches/messages.ts';
+import { RekeyPolicy, useKeyObjects } from '../patches/rekeying.ts';
+import { ChannelSocket } from './channel-socket.ts';
+
+/** What is counted together with other connections of the same key. */
+export interface Sharing {
+  readonly isOpen: boolean;
+  readonly channelCount: number;
+  readonly waitingBytes: number;
+}
+
+export interface GuardOptions {
+  role: Guard['role'];
+  isReady: () => boolean;
+  refuse: Guard['refuse'];
+  /** Most channels of the key at once, over all its connections and in both directions. */
+  maxChannels: () => number;
+  /** All connections of the same key; only this one when absent. */
+  ofSameKey?: () => Iterable<Sharing>;
+  /** Whether nobody has vouched for the peer, which then may send no more than pairing takes. */
+  isStranger: () => boolean;
+  limits: SshLimits;
+  clock: Clock;
+  logger: Logger;
+  /** Uniform in [0, 1). */
+  random: () => number;
+}
+
+export interface ConnectionEnd {
+  /** A stable word: what `close`, `cut` or `kill` was given, or `keepalive_timeout`, `protocol_error`, `socket_error`, `remote_closed`. */
+  reason: string;
+  /** Whether we cut it because of what the peer did. */
+  killed: boolean;
+  /** The first error that ssh2 or the socket reported. */
+  error?: Error;
+}
+
+/** ssh2's callback for `forwardOut`, on both ends. */
+type OpenCallback = (error: (Error & { reason?: unknown }) | undefined, channel: RawChannel) => void;
+
+export class GuardedConnection implements Guard {
+  readonly internals: Ssh2Connection;
+  readonly role: Guard['role'];
+  readonly limits: SshLimits;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly isReady: () => boolean;
+  readonly refuse: (type: string, destination: { host: string; port: number }) => OpenFailure | undefined;
+  readonly #options: GuardOptions;
+  readonly #gate: TransmitGate;
+  readonly #windows: ReceiveWindows;
+  readonly #rekey: RekeyPolicy;
+  readonly #heldKexInit: HeldKexInit;
+  readonly #channels = new Set<ChannelSocket>();
+  readonly #closed = Promise.withResolvers<ConnectionEnd>();
+  #reason: string | undefined;
+  #killed = false;
+  #isCut = false;
+  #error: Error | undefined;
+  #destroyTimer: Timer | undefined;
+  #ended = false;
+
+  /** Must run in the same tick in which ssh2 made the connection: in the server's 'connection' event, or right after a client's `connect()`. */
+  constructor(connection: Client | Connection, options: GuardOptions) {
+    this.internals = internalsOf(connection);
+    this.role = options.role;
+    this.limits = options.limits;
+    this.clock = options.clock;
+    this.random = options.random;
+    this.isReady = options.isReady;
+    this.refuse = options.refuse;
+    this.#options = options;
+    this.#gate = new TransmitGate(this);
+    this.#windows = new ReceiveWindows(this);
+    this.#rekey = new RekeyPolicy(this);
+    this.#heldKexInit = new HeldKexInit(this);
+    this.#attach();
+  }
+
+  #attach(): void {
+    const { internals } = this;
+    coalesceWrites(internals);
+    if (this.role === 'server') this.#heldKexInit.hold();
+    else sendKexInitEarly(internals);
+    filterMessages(this);
+    guardHandlers(this);
+    this.#windows.install();
+    internals.on('error', (error: Error & { level?: string }) => this.#onError(error));
+    internals.on('handshake', () => {
+      useKeyObjects(internals);
+      this.#rekey.onHandshake();
+      this.#gate.wake();
+    });
+    // Our keepalives stop here; a peer that ends its half and never reads would keep the socket for ever.
+    internals.on('end', () => this.#destroyLater());
+    internals.on('close', () => this.#onClose());
+    internals._sock.on('data', () => this.#onData());
+    internals._sock.on('drain', () => this.#gate.wake());
+  }
+
+  /** Resolves, never rejects, when the socket is closed. */
+  get closed(): Promise<ConnectionEnd> {
+    return this.#closed.promise;
+  }
+
+  /** Whether a message sent now has a chance to arrive. */
+  get isOpen(): boolean {
+    const { _sock } = this.internals;
+    return !this.#ended && this.#reason === undefined && !_sock.destroyed && _sock.writable;
+  }
+
+  get isCut(): boolean {
+    return this.#isCut;
+  }
+
+  /** Channels in both directions, including those that wait for an answer. */
+  get channelCount(): number {
+    return this.internals._chanMgr._count;
+  }
+
+  get hasRoom(): boolean {
+    const most = this.#options.maxChannels();
+    if (this.channelCount >= most) return false;
+    return this.channelCount < RESERVED_CHANNELS || this.ofKey('channelCount') < most;
+  }
+
+  /** Bytes that wait in the socket. */
+  get waitingBytes(): number {
+    return this.internals._sock.writableLength;
+  }
+
+  /** Gives ssh2's channel the life cycle of a socket. `allowHalfOpen` as in {@link ChannelSocket}. */
+  adopt(raw: RawChannel, allowHalfOpen: boolean): ChannelSocket {
+    const socket = new ChannelSocket(raw, {
+      gate: this.#gate,
+      clock: this.clock,
+      allowHalfOpen,
+      onRead: () => this.#windows.grant(raw),
+    });
+    this.#channels.add(socket);
+    socket.once('close', () => this.#channels.delete(socket));
+    raw.once('close', () => this.#windows.forget(raw));
+    return socket;
+  }
+
+  /** Answers the CLOSE of a session that never became a channel; ssh2 would keep its id for ever. */
+  closeUnused({ _chanInfo }: RawSession): void {
+    this.#windows.forget(_chanInfo);
+    this.internals._protocol.channelClose(_chanInfo.outgoing.id);
+    this.internals._chanMgr.remove(_chanInfo.incoming.id);
+  }
+
+  /**
+   * Opens a channel, with a deadline because ssh2 never calls back when the connection is dead. It has the life cycle of a socket that was
+   * dialled (`allowHalfOpen` false).
+   * @param start calls ssh2's function that sends the request
+   * @throws FleetError `channel_open_failed` when refused, `timeout` without an answer, `connection_lost` when the connection is or goes
+   * down, `busy` when all channels are taken
+   */
+  openChannel(start: (callback: OpenCallback) => void): Promise<ChannelSocket> {
+    if (!this.isOpen) return Promise.reject(connectionDown());
+    if (!this.hasRoom) return Promise.reject(new FleetError('busy', 'all channels of the SSH connection are in use'));
+    const { promise, resolve, reject } = Promise.withResolvers<ChannelSocket>();
+    const { openTimeoutMs } = this.limits;
+    let isLate = false;
+    const timer = this.clock.after(openTimeoutMs, () => {
+      isLate = true;
+      reject(new FleetError('timeout', `no answer to a channel open within ${openTimeoutMs / 1000} s`));
+    });
+    // Also called, with an error, when the connection ends before the answer.
+    const onAnswer: OpenCallback = (error, raw) => {
+      timer.cancel();
+      if (error) return reject(this.isOpen ? channelRefused(error) : connectionDown());
+      const channel = this.adopt(raw, false);
+      if (isLate) channel.destroy();
+      else resolve(channel);
+    };
+    try {
+      start(onAnswer);
+    } catch (cause) {
+      timer.cancel();
+      reject(connectionDown(cause));
+    }
+    return promise;
+  }
+
+  /** Says goodbye, and destroys the socket at the latest after `closeGraceMs`. Idempotent: the first reason stays. */
+  close(reason: string): void {
+    if (this.#ended || this.#reason !== undefined) return;
+    this.#reason = reason;
+    this.internals.end();
+    this.#destroyLater();
+  }
+
+  /**
+   * Ends it at once, even while it is closing: nothing that the peer has sent or sends has any effect, and its channels break off. The peer
+   * is told, and the socket destroyed at the latest after `closeGraceMs`.
+   */
+  cut(reason: string): void {
+    if (this.#ended || this.#isCut) return;
+    this.#reason ??= reason;
+    this.internals.end();
+    this.#isCut = true;
+    disarmHandlers(this.internals);
+    for (const channel of this.#channels) channel.connectionLost();
+    this.#destroyLater();
+  }
+
+  kill(reason: string): void {
+    this.blame(reason);
+    this.destroy(reason);
+  }
+
+  /** Ends the connection at once, without blame. */
+  destroy(reason: string): void {
+    this.#reason ??= reason;
+    this.#isCut = true;
+    disarmHandlers(this.internals);
+    this.internals._sock.destroy();
+  }
+
+  blame(reason: string): void {
+    if (this.#reason !== undefined) return;
+    this.#reason = reason;
+    this.#killed = true;
+    this.#options.logger.warn({ reason }, 'ssh connection cut');
+  }
+
+  /** A closing connection may linger; it takes no channel from its successor. */
+  ofKey(what: 'channelCount' | 'waitingBytes'): number {
+    let total = 0;
+    for (const connection of this.#options.ofSameKey?.() ?? [this]) {
+      if (what === 'waitingBytes' || connection.isOpen) total += connection[what];
+    }
+    return total;
+  }
+
+  #onData(): void {
+    const { _protocol, _sock } = this.internals;
+    const { transmitKillBytes, maxQueuedPackets, maxUnauthenticatedBytes } = this.limits;
+    const queued = _protocol._queue?.length ?? 0;
+    if (_sock.writableLength > transmitKillBytes || queued > maxQueuedPackets) this.kill('unread_replies');
+    else if (_sock.bytesRead > maxUnauthenticatedBytes && this.#options.isStranger()) this.kill('stranger_flood');
+    else this.#rekey.onData();
+  }
+
+  #onError(error: Error & { level?: string }): void {
+    this.#error ??= error;
+    this.#options.logger.debug({ err: error, level: error.level }, 'ssh connection error');
+    // ssh2 only ends the socket, which waits for ever for a stopped peer.
+    if (error.level === 'client-timeout') this.kill('keepalive_timeout');
+    else this.#destroyLater();
+  }
+
+  #destroyLater(): void {
+    const destroy = (): void => void this.internals._sock.destroy();
+    this.#destroyTimer ??= this.clock.after(this.limits.closeGraceMs, destroy, { unref: true });
+  }
+
+  #onClose(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#destroyTimer?.cancel();
+    this.#rekey.stop();
+    this.#heldKexInit.drop();
+    this.#gate.clear();
+    for (const channel of this.#channels) channel.connectionLost();
+    const end: ConnectionEnd = { reason: this.#reason ?? reasonOf(this.#error), killed: this.#killed };
+    if (this.#error !== undefined) end.error = this.#error;
+    this.#closed.resolve(end);
+  }
+}
+
+function reasonOf(error: (Error & { level?: string }) | undefined): string {
+  if (error === undefined) return 'remote_closed';
+  return error.level === 'socket' || error.level === 'client-socket' ? 'socket_error' : 'protocol_error';
+}
+
+export function connectionDown(cause?: unknown): FleetError {
+  return new FleetError('connection_lost', 'the SSH connection is down', { cause });
+}
+
+function channelRefused(cause: Error & { reason?: unknown }): FleetError {
+  const facts = { reason: cause.reason };
+  return new FleetError('channel_open_failed', 'the other side refused the channel', { cause, facts });
+}

@@ -1,0 +1,85 @@
+/** What a server knows of an authenticated peer, what it lets the peer open, and which connections belong to one key. */
+import type { Duplex } from 'node:stream';
+import type { Sharing } from '../connection/guarded-connection.ts';
+
+export interface SshPeer {
+  /** Random, of this connection. */
+  readonly id: string;
+  /** Raw Ed25519 key, 32 bytes; its owner has signed this connection with it. */
+  readonly publicKey: Buffer;
+  /** User name that the peer gave; proves nothing. */
+  readonly user: string;
+  readonly remoteAddress: string;
+  /** Wall clock, ms since the epoch. */
+  readonly connectedAt: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  /**
+   * A `forwarded-tcpip` channel (RFC 4254, 7.2) on exactly what the peer requested with `tcpip-forward`, as a socket that was dialled.
+   * @throws FleetError `channel_open_failed` when refused or never requested | `timeout` | `connection_lost` | `busy`
+   */
+  openForwarded(host: string, port: number): Promise<Duplex>;
+  /** Says goodbye, and destroys the socket at the latest after 2 s. Idempotent: the first reason stays. */
+  close(reason: string): void;
+  /** Ends it at once: nothing that the peer has sent has any effect, and its channels break off. */
+  cut(reason: string): void;
+  /** Resolves with the reason, never rejects, when the socket is closed; all channels are destroyed by then. */
+  readonly closed: Promise<string>;
+}
+
+/** Takes an accepted channel, as a socket that was accepted. */
+export type ChannelHandler = (channel: Duplex) => void;
+
+/** What a peer may open (RFC 4254). What is absent, and what a function answers with false or undefined, is administratively prohibited. */
+export interface PeerAccess {
+  /** `tcpip-forward` (7.1). */
+  forward?(name: { host: string; port: number }): boolean;
+  /** `direct-tcpip` (7.2). */
+  direct?(destination: { host: string; port: number }): ChannelHandler | undefined;
+  /** A program on a session channel (6.5): `command` is undefined for a shell. */
+  session?(program: { command: string | undefined }): ChannelHandler | undefined;
+  /** A subsystem on a session channel (6.5), such as `sftp`. */
+  subsystem?(name: string): ChannelHandler | undefined;
+  /** Nobody knows its key: it counts against the limits of strangers for as long as it is connected. Anybody can make a key. */
+  isStranger?: boolean;
+  /** Most channels of its key, both directions together. */
+  maxChannels: number;
+  /** Most connections of its key, if fewer than the server's own limit. */
+  maxConnections?: number;
+  /** Ends the connection after this time, ms. */
+  lifetimeMs?: number;
+}
+
+export interface KeyConnection extends Sharing {
+  /** As in {@link SshPeer.cut}. */
+  cut(reason: string): void;
+}
+
+/** The connections of each key: what they take together is limited, and when the key is revoked all end at once. */
+export class KeyConnections {
+  readonly #connections = new Map<string, Set<KeyConnection>>();
+
+  /** Keeps it until `closed` resolves; returns a live view of all connections of its key, itself included. */
+  add(publicKey: Buffer, connection: KeyConnection, closed: Promise<unknown>): ReadonlySet<KeyConnection> {
+    const key = publicKey.toString('hex');
+    const connections = this.#connections.get(key) ?? new Set();
+    this.#connections.set(key, connections.add(connection));
+    void closed.then(() => {
+      connections.delete(connection);
+      if (connections.size === 0 && this.#connections.get(key) === connections) this.#connections.delete(key);
+    });
+    return connections;
+  }
+
+  /** Those that are not closing. */
+  count(publicKey: Buffer): number {
+    return [...(this.#connections.get(publicKey.toString('hex')) ?? [])].filter(({ isOpen }) => isOpen).length;
+  }
+
+  /** Also those from before the key was known, or that only wait for their pairing. `except` one of them. */
+  cut(publicKey: Buffer, reason: string, except?: Pick<KeyConnection, 'cut'>): void {
+    for (const connection of [...(this.#connections.get(publicKey.toString('hex')) ?? [])]) {
+      if (connection !== except) connection.cut(reason);
+    }
+  }
+}
