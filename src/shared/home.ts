@@ -1,28 +1,13 @@
-/** Where everything of one fleet home lies. Two homes never see each other. */
+/** The files of a fleet home. Two homes never see each other. */
 import path from 'node:path';
 import { FleetError } from './errors.ts';
 
 /** Longest path of a Unix socket: sun_path less its NUL (unix(7): 108 on Linux; 104 on macOS and BSD). */
 const MAX_SOCKET_PATH_BYTES = process.platform === 'linux' ? 107 : 103;
 
-export interface GatewayPaths {
-  home: string;
-  folder: string;
-  socket: string;
-  database: string;
-  lock: string;
-  hostKey: string;
-  signingKey: string;
-  retiredSigningKeys: string;
-  apiToken: string;
-  /** Where scheduled reports go that name no other place. */
-  reports: string;
-  log: string;
-  /** Which machine's it is. */
-  machine: string;
-}
+export type GatewayPaths = ReturnType<typeof gatewayPaths>;
 
-export function gatewayPaths(home: string): GatewayPaths {
+export function gatewayPaths(home: string) {
   const folder = path.join(home, 'gateway');
   return {
     home,
@@ -34,33 +19,22 @@ export function gatewayPaths(home: string): GatewayPaths {
     signingKey: path.join(folder, 'signing_ed25519'),
     retiredSigningKeys: path.join(folder, 'signing_retired.json'),
     apiToken: path.join(folder, 'api.token'),
+    /** For scheduled reports without another destination. */
     reports: path.join(home, 'reports'),
     log: path.join(folder, 'gateway.log'),
+    /** Names the machine that the folder belongs to. */
     machine: path.join(folder, 'machine'),
   };
 }
 
-export interface NodePaths {
-  folder: string;
-  socket: string;
-  lock: string;
-  key: string;
-  nextKey: string;
-  state: string;
-  spool: string;
-  log: string;
-  shimSocket: string;
-  shimLog: string;
-  /** Which machine's it is. */
-  machine: string;
-}
-
-/** All profiles of nodes of this home have a folder below this one. */
+/** Has a folder for each node profile of this home. */
 export function nodesFolder(home: string): string {
   return path.join(home, 'nodes');
 }
 
-export function nodePaths(home: string, profile: string): NodePaths {
+export type NodePaths = ReturnType<typeof nodePaths>;
+
+export function nodePaths(home: string, profile: string) {
   const folder = path.join(nodesFolder(home), profile);
   return {
     folder,
@@ -73,25 +47,20 @@ export function nodePaths(home: string, profile: string): NodePaths {
     log: path.join(folder, 'node.log'),
     shimSocket: assertSocketPath(path.join(folder, 'shim.sock')),
     shimLog: path.join(folder, 'shim.log'),
+    /** Names the machine that the folder belongs to. */
     machine: path.join(folder, 'machine'),
   };
 }
 
-export interface PersonPaths {
-  folder: string;
-  /** This person's key, for all gateways. */
-  key: string;
-  /** One file for each gateway where this home has logged in. */
-  logins: string;
-  /** Names the gateway that is meant when none is. */
-  defaultGateway: string;
-}
+export type PersonPaths = ReturnType<typeof personPaths>;
 
-export function personPaths(home: string): PersonPaths {
+export function personPaths(home: string) {
   const folder = path.join(home, 'person');
   return {
     folder,
+    /** This person's key, for all gateways. */
     key: path.join(folder, 'id_ed25519'),
+    /** One file for each gateway that this home has logged in to. */
     logins: path.join(folder, 'gateways'),
     defaultGateway: path.join(folder, 'default'),
   };
@@ -103,10 +72,8 @@ export function configPath(home: string): string {
 
 function assertSocketPath(socket: string): string {
   const bytes = Buffer.byteLength(socket);
-  if (bytes > MAX_SOCKET_PATH_BYTES) {
-    throw new FleetError('config_invalid', `the path of the socket is too long (${bytes} bytes): ${socket}`, {
-      hint: `Choose a shorter --home; a Unix socket's path has at most ${MAX_SOCKET_PATH_BYTES} bytes.`,
-    });
-  }
-  return socket;
+  if (bytes <= MAX_SOCKET_PATH_BYTES) return socket;
+  throw new FleetError('config_invalid', `the path of the socket is too long (${bytes} bytes): ${socket}`, {
+    hint: `Choose a shorter --home; a Unix socket's path has at most ${MAX_SOCKET_PATH_BYTES} bytes.`,
+  });
 }

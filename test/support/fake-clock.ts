@@ -21,7 +21,11 @@ export class FakeClock implements Clock {
   after(delayMs: number, callback: () => void): Timer {
     const timer = { at: this.#monotonic + delayMs, callback };
     this.#timers.add(timer);
-    return { cancel: () => void this.#timers.delete(timer) };
+    const refresh = (): void => {
+      timer.at = this.#monotonic + delayMs;
+      this.#timers.add(timer);
+    };
+    return { cancel: () => void this.#timers.delete(timer), refresh };
   }
 
   /** Moves both clocks and fires, in order, what became due. */

@@ -2,7 +2,8 @@
 import type { Duplex } from 'node:stream';
 import { GATEWAY_API, NODE_FORWARD } from '../../domain/limits.ts';
 import type { Logger } from '../../shared/logger.ts';
-import type { PeerAccess, SshPeer } from '../../shared/ssh/server/peers.ts';
+import type { PeerAccess } from '../../shared/ssh/server/peers.ts';
+import type { SshPeer } from '../../shared/ssh/server/ssh-session.ts';
 import { actorOfKey } from '../audit/act.ts';
 import type { Refusals } from '../audit/refusals.ts';
 import { findKey } from '../identity/known-key.ts';

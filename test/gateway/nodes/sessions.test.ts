@@ -9,7 +9,7 @@ import { type AccessOptions, accessOf } from '../../../src/gateway/ssh/access.ts
 import { Store } from '../../../src/gateway/store.ts';
 import { FleetError } from '../../../src/shared/errors.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
-import type { SshPeer } from '../../../src/shared/ssh/server/peers.ts';
+import type { SshPeer } from '../../../src/shared/ssh/server/ssh-session.ts';
 import { settle } from '../../support/deadline.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { cleanUp, tempFolder } from '../../support/temp-folder.ts';

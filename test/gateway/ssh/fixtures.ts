@@ -10,7 +10,8 @@ import type { SshConnection } from '../../../src/shared/ssh/connection/client-co
 import { connectSsh, type SshConnectOptions } from '../../../src/shared/ssh/connection/connect.ts';
 import { internalsOf, type Ssh2Connection } from '../../../src/shared/ssh/patches/internals.ts';
 import { Client } from '../../../src/shared/ssh/patches/ssh2.ts';
-import type { PeerAccess, SshPeer } from '../../../src/shared/ssh/server/peers.ts';
+import type { PeerAccess } from '../../../src/shared/ssh/server/peers.ts';
+import type { SshPeer } from '../../../src/shared/ssh/server/ssh-session.ts';
 import { encodeOpenSshPrivateKey, type SshKeyPair } from '../../../src/shared/ssh/ssh-key.ts';
 import { sshString, sshUint32 } from '../../../src/shared/ssh/ssh-wire.ts';
 

@@ -5,7 +5,7 @@ import http from 'node:http';
 import type { Duplex } from 'node:stream';
 import { after, before, describe, test } from 'node:test';
 import type { SshConnection } from '../../../src/shared/ssh/connection/client-connection.ts';
-import type { SshPeer } from '../../../src/shared/ssh/server/peers.ts';
+import type { SshPeer } from '../../../src/shared/ssh/server/ssh-session.ts';
 import { connectPeer, eventually, settled, startServer, type TestServer, within } from './fixtures.ts';
 import { channelAgent, createTestHttpServer, exchange, sha256, TWENTY_MEGABYTES } from './http-fixtures.ts';
 

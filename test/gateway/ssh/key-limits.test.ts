@@ -6,9 +6,9 @@ import { afterEach, describe, test } from 'node:test';
 import type { Channel } from 'ssh2';
 import { NODE_MAX_CONNECTIONS } from '../../../src/gateway/ssh/access.ts';
 import type { SshConnection } from '../../../src/shared/ssh/connection/client-connection.ts';
-import type { Sharing } from '../../../src/shared/ssh/connection/guarded-connection.ts';
-import type { SshPeer } from '../../../src/shared/ssh/server/peers.ts';
+import type { Sharing } from '../../../src/shared/ssh/patches/internals.ts';
 import { KeyConnections } from '../../../src/shared/ssh/server/peers.ts';
+import type { SshPeer } from '../../../src/shared/ssh/server/ssh-session.ts';
 import { until, within } from '../../support/deadline.ts';
 import {
   connectPeer,

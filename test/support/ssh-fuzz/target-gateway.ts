@@ -3,7 +3,8 @@ import type { Duplex } from 'node:stream';
 import { PublicPort } from '../../../src/gateway/ssh/public-port.ts';
 import { systemClock } from '../../../src/shared/clock.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
-import type { PeerAccess, SshPeer } from '../../../src/shared/ssh/server/peers.ts';
+import type { PeerAccess } from '../../../src/shared/ssh/server/peers.ts';
+import type { SshPeer } from '../../../src/shared/ssh/server/ssh-session.ts';
 import { newKeyText } from '../../gateway/ssh/fixtures.ts';
 import { watchSelf } from './self-watch.ts';
 

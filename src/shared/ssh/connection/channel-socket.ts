@@ -33,7 +33,8 @@ export class ChannelSocket extends Duplex {
   readonly #raw: RawChannel;
   readonly #gate: TransmitGate;
   readonly #onRead: () => void;
-  readonly #idle: IdleTimer;
+  readonly #clock: Clock;
+  #idle: Timer | undefined;
   /** Callback of the write that ssh2 or the gate holds back. */
   #pending: WriteCallback | undefined;
 
@@ -42,7 +43,7 @@ export class ChannelSocket extends Duplex {
     this.#raw = raw;
     this.#gate = gate;
     this.#onRead = onRead;
-    this.#idle = new IdleTimer(clock, () => this.emit('timeout'));
+    this.#clock = clock;
     // A channel that fails without a listener must not end the process; 'close' still informs all who wait.
     this.on('error', () => {});
     raw.on('error', (error: Error) => this.destroy(error));
@@ -62,7 +63,8 @@ export class ChannelSocket extends Duplex {
   /** As in net.Socket: emits 'timeout' after `timeoutMs` without traffic, and leaves the reaction to the listener. 0 turns it off. */
   setTimeout(timeoutMs: number, callback?: () => void): this {
     this.timeout = timeoutMs;
-    this.#idle.start(timeoutMs);
+    this.#idle?.cancel();
+    this.#idle = timeoutMs > 0 ? this.#clock.after(timeoutMs, () => this.emit('timeout'), { unref: true }) : undefined;
     if (callback !== undefined && timeoutMs > 0) this.once('timeout', callback);
     else if (callback !== undefined) this.removeListener('timeout', callback);
     return this;
@@ -111,7 +113,8 @@ export class ChannelSocket extends Duplex {
   }
 
   override _destroy(error: Error | null, callback: WriteCallback): void {
-    this.#idle.stop();
+    this.#idle?.cancel();
+    this.#idle = undefined;
     // Reading on would grant the peer more window after our CLOSE, which is a fatal error to dropbear.
     this.#raw.pause();
     this.#raw.close();
@@ -121,7 +124,7 @@ export class ChannelSocket extends Duplex {
 
   #receive(chunk: Buffer): void {
     if (this.destroyed) return;
-    this.#idle.touch();
+    this.#idle?.refresh();
     if (!this.push(chunk)) this.#raw.pause();
   }
 
@@ -142,7 +145,7 @@ export class ChannelSocket extends Duplex {
       this.#gate.wait(() => this.#transmit(data, callback));
       return;
     }
-    this.#idle.touch();
+    this.#idle?.refresh();
     this.#raw.write(data.subarray(0, SLICE_BYTES), (error) => {
       if (error || data.length <= SLICE_BYTES) this.#finishWrite(callback, error);
       else this.#transmit(data.subarray(SLICE_BYTES), callback);
@@ -159,50 +162,4 @@ export class ChannelSocket extends Duplex {
 
 function peerClosed(): FleetError {
   return new FleetError('connection_lost', 'the other side closed the channel');
-}
-
-/** Fires after a period without activity; one timer, however much happens. */
-export class IdleTimer {
-  readonly #clock: Clock;
-  readonly #onIdle: () => void;
-  #limitMs = 0;
-  #lastActivity = 0;
-  #timer: Timer | undefined;
-
-  constructor(clock: Clock, onIdle: () => void) {
-    this.#clock = clock;
-    this.#onIdle = onIdle;
-  }
-
-  /** 0 turns it off. */
-  start(limitMs: number): void {
-    this.stop();
-    this.#limitMs = limitMs;
-    this.touch();
-  }
-
-  /** Call it at each activity. */
-  touch(): void {
-    if (this.#limitMs === 0) return;
-    this.#lastActivity = this.#clock.monotonic();
-    if (this.#timer === undefined) this.#arm(this.#limitMs);
-  }
-
-  stop(): void {
-    this.#limitMs = 0;
-    this.#timer?.cancel();
-    this.#timer = undefined;
-  }
-
-  #arm(delayMs: number): void {
-    this.#timer = this.#clock.after(delayMs, () => this.#check(), { unref: true });
-  }
-
-  #check(): void {
-    this.#timer = undefined;
-    const leftMs = this.#limitMs - (this.#clock.monotonic() - this.#lastActivity);
-    // Timers may fire a fraction of a millisecond early.
-    if (leftMs > 1) this.#arm(leftMs);
-    else this.#onIdle();
-  }
 }

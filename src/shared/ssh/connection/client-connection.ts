@@ -32,7 +32,7 @@ export class ClientConnection {
     this.closed = guarded.closed.then(({ reason, error }) => (error === undefined ? { reason } : { reason, error }));
     client.on('tcp connection', (details, accept, reject) => this.#onForwarded(details, accept, reject));
     // ssh2's client takes only answers to keepalives for life; on a slow line they queue behind megabytes of data.
-    this.#silences = new SilenceCounter(guarded.clock, keepaliveIntervalMs);
+    this.#silences = new SilenceCounter(guarded.options.clock, keepaliveIntervalMs);
     this.#socket.on('data', () => {
       guarded.internals._resetKA?.();
       this.#silences.heard();
@@ -66,8 +66,9 @@ export class ClientConnection {
   forward(host: string, port: number, onChannel: (channel: Duplex) => void): Promise<void> {
     const key = `${host}:${port}`;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const { openTimeoutMs } = this.#guarded.limits;
-    const timer = this.#guarded.clock.after(openTimeoutMs, () =>
+    const { clock, limits } = this.#guarded.options;
+    const { openTimeoutMs } = limits;
+    const timer = clock.after(openTimeoutMs, () =>
       reject(new FleetError('timeout', `no answer to a forward request within ${openTimeoutMs / 1000} s`)),
     );
     const onAnswer = (error: Error | undefined): void => {

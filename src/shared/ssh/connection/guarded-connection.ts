@@ -1,14 +1,13 @@
 /** Everything between one ssh2 connection and the world, on either end: every limit, every 'error', and an end that really ends. */
 import type { Client, Connection } from 'ssh2';
-import type { Clock, Timer } from '../../clock.ts';
+import type { Timer } from '../../clock.ts';
 import { FleetError } from '../../errors.ts';
-import type { Logger } from '../../logger.ts';
-import { RESERVED_CHANNELS, type SshLimits } from '../limits.ts';
+import { RESERVED_CHANNELS } from '../limits.ts';
 import { coalesceWrites, ReceiveWindows, TransmitGate } from '../patches/flow-control.ts';
 import {
   type Guard,
+  type GuardOptions,
   internalsOf,
-  type OpenFailure,
   type RawChannel,
   type RawSession,
   type Ssh2Connection,
@@ -17,30 +16,6 @@ import { HeldKexInit, sendKexInitEarly } from '../patches/key-exchange.ts';
 import { disarmHandlers, filterMessages, guardHandlers } from '../patches/messages.ts';
 import { RekeyPolicy, useKeyObjects } from '../patches/rekeying.ts';
 import { ChannelSocket } from './channel-socket.ts';
-
-/** What is counted together with other connections of the same key. */
-export interface Sharing {
-  readonly isOpen: boolean;
-  readonly channelCount: number;
-  readonly waitingBytes: number;
-}
-
-export interface GuardOptions {
-  role: Guard['role'];
-  isReady: () => boolean;
-  refuse: Guard['refuse'];
-  /** Most channels of the key at once, over all its connections and in both directions. */
-  maxChannels: () => number;
-  /** All connections of the same key; only this one when absent. */
-  ofSameKey?: () => Iterable<Sharing>;
-  /** Whether nobody has vouched for the peer, which then may send no more than pairing takes. */
-  isStranger: () => boolean;
-  limits: SshLimits;
-  clock: Clock;
-  logger: Logger;
-  /** Uniform in [0, 1). */
-  random: () => number;
-}
 
 export interface ConnectionEnd {
   /** A stable word: what `close`, `cut` or `kill` was given, or `keepalive_timeout`, `protocol_error`, `socket_error`, `remote_closed`. */
@@ -54,15 +29,9 @@ export interface ConnectionEnd {
 /** ssh2's callback for `forwardOut`, on both ends. */
 type OpenCallback = (error: (Error & { reason?: unknown }) | undefined, channel: RawChannel) => void;
 
-export class GuardedConnection implements Guard {
+export class GuardedConnection implements Guard<keyof GuardOptions> {
   readonly internals: Ssh2Connection;
-  readonly role: Guard['role'];
-  readonly limits: SshLimits;
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly isReady: () => boolean;
-  readonly refuse: (type: string, destination: { host: string; port: number }) => OpenFailure | undefined;
-  readonly #options: GuardOptions;
+  readonly options: GuardOptions;
   readonly #gate: TransmitGate;
   readonly #windows: ReceiveWindows;
   readonly #rekey: RekeyPolicy;
@@ -79,13 +48,7 @@ export class GuardedConnection implements Guard {
   /** Must run in the same tick in which ssh2 made the connection: in the server's 'connection' event, or right after a client's `connect()`. */
   constructor(connection: Client | Connection, options: GuardOptions) {
     this.internals = internalsOf(connection);
-    this.role = options.role;
-    this.limits = options.limits;
-    this.clock = options.clock;
-    this.random = options.random;
-    this.isReady = options.isReady;
-    this.refuse = options.refuse;
-    this.#options = options;
+    this.options = options;
     this.#gate = new TransmitGate(this);
     this.#windows = new ReceiveWindows(this);
     this.#rekey = new RekeyPolicy(this);
@@ -96,7 +59,7 @@ export class GuardedConnection implements Guard {
   #attach(): void {
     const { internals } = this;
     coalesceWrites(internals);
-    if (this.role === 'server') this.#heldKexInit.hold();
+    if (this.options.role === 'server') this.#heldKexInit.hold();
     else sendKexInitEarly(internals);
     filterMessages(this);
     guardHandlers(this);
@@ -135,7 +98,7 @@ export class GuardedConnection implements Guard {
   }
 
   get hasRoom(): boolean {
-    const most = this.#options.maxChannels();
+    const most = this.options.maxChannels();
     if (this.channelCount >= most) return false;
     return this.channelCount < RESERVED_CHANNELS || this.ofKey('channelCount') < most;
   }
@@ -149,7 +112,7 @@ export class GuardedConnection implements Guard {
   adopt(raw: RawChannel, allowHalfOpen: boolean): ChannelSocket {
     const socket = new ChannelSocket(raw, {
       gate: this.#gate,
-      clock: this.clock,
+      clock: this.options.clock,
       allowHalfOpen,
       onRead: () => this.#windows.grant(raw),
     });
@@ -177,9 +140,10 @@ export class GuardedConnection implements Guard {
     if (!this.isOpen) return Promise.reject(connectionDown());
     if (!this.hasRoom) return Promise.reject(new FleetError('busy', 'all channels of the SSH connection are in use'));
     const { promise, resolve, reject } = Promise.withResolvers<ChannelSocket>();
-    const { openTimeoutMs } = this.limits;
+    const { clock, limits } = this.options;
+    const { openTimeoutMs } = limits;
     let isLate = false;
-    const timer = this.clock.after(openTimeoutMs, () => {
+    const timer = clock.after(openTimeoutMs, () => {
       isLate = true;
       reject(new FleetError('timeout', `no answer to a channel open within ${openTimeoutMs / 1000} s`));
     });
@@ -239,13 +203,13 @@ export class GuardedConnection implements Guard {
     if (this.#reason !== undefined) return;
     this.#reason = reason;
     this.#killed = true;
-    this.#options.logger.warn({ reason }, 'ssh connection cut');
+    this.options.logger.warn({ reason }, 'ssh connection cut');
   }
 
   /** A closing connection may linger; it takes no channel from its successor. */
   ofKey(what: 'channelCount' | 'waitingBytes'): number {
     let total = 0;
-    for (const connection of this.#options.ofSameKey?.() ?? [this]) {
+    for (const connection of this.options.ofSameKey?.() ?? [this]) {
       if (what === 'waitingBytes' || connection.isOpen) total += connection[what];
     }
     return total;
@@ -253,24 +217,25 @@ export class GuardedConnection implements Guard {
 
   #onData(): void {
     const { _protocol, _sock } = this.internals;
-    const { transmitKillBytes, maxQueuedPackets, maxUnauthenticatedBytes } = this.limits;
+    const { transmitKillBytes, maxQueuedPackets, maxUnauthenticatedBytes } = this.options.limits;
     const queued = _protocol._queue?.length ?? 0;
     if (_sock.writableLength > transmitKillBytes || queued > maxQueuedPackets) this.kill('unread_replies');
-    else if (_sock.bytesRead > maxUnauthenticatedBytes && this.#options.isStranger()) this.kill('stranger_flood');
+    else if (_sock.bytesRead > maxUnauthenticatedBytes && this.options.isStranger()) this.kill('stranger_flood');
     else this.#rekey.onData();
   }
 
   #onError(error: Error & { level?: string }): void {
     this.#error ??= error;
-    this.#options.logger.debug({ err: error, level: error.level }, 'ssh connection error');
+    this.options.logger.debug({ err: error, level: error.level }, 'ssh connection error');
     // ssh2 only ends the socket, which waits for ever for a stopped peer.
     if (error.level === 'client-timeout') this.kill('keepalive_timeout');
     else this.#destroyLater();
   }
 
   #destroyLater(): void {
+    const { clock, limits } = this.options;
     const destroy = (): void => void this.internals._sock.destroy();
-    this.#destroyTimer ??= this.clock.after(this.limits.closeGraceMs, destroy, { unref: true });
+    this.#destroyTimer ??= clock.after(limits.closeGraceMs, destroy, { unref: true });
   }
 
   #onClose(): void {

@@ -8,12 +8,14 @@ const MOST_WINDOW_BYTES = 1.5 * 1024 * 1024;
 /** Smallest, bytes: two packets. */
 const LEAST_WINDOW_BYTES = 64 * 1024;
 
+type FlowGuard = Pick<Guard<'limits'>, 'internals' | 'options' | 'ofKey'>;
+
 /** Back-pressure from the TCP socket to the channels of a connection: ssh2 ignores what `socket.write()` returns. */
 export class TransmitGate {
-  readonly #guard: Pick<Guard, 'internals' | 'limits' | 'ofKey'>;
+  readonly #guard: FlowGuard;
   #waiting: (() => void)[] = [];
 
-  constructor(guard: Pick<Guard, 'internals' | 'limits' | 'ofKey'>) {
+  constructor(guard: FlowGuard) {
     this.#guard = guard;
   }
 
@@ -22,10 +24,11 @@ export class TransmitGate {
    * connections of the same key take nothing from this one but what exceeds the floor.
    */
   get isOpen(): boolean {
-    const { internals, limits } = this.#guard;
+    const { internals, options } = this.#guard;
+    const { transmitHighWaterBytes, keyTransmitBytes } = options.limits;
     const waiting = internals._sock.writableLength;
-    if (internals._protocol._kexinit !== undefined || waiting > limits.transmitHighWaterBytes) return false;
-    return waiting <= FLOOR_BYTES || this.#guard.ofKey('waitingBytes') <= limits.keyTransmitBytes;
+    if (internals._protocol._kexinit !== undefined || waiting > transmitHighWaterBytes) return false;
+    return waiting <= FLOOR_BYTES || this.#guard.ofKey('waitingBytes') <= keyTransmitBytes;
   }
 
   /** Calls `resume` once the gate has opened, first come, first served; `resume` writes a bounded piece, and queues again for more. */
@@ -55,12 +58,12 @@ export class TransmitGate {
  * has taken what came: unread and granted bytes together never exceed the share.
  */
 export class ReceiveWindows {
-  readonly #guard: Pick<Guard, 'internals' | 'limits' | 'ofKey'>;
+  readonly #guard: FlowGuard;
   readonly #adjust: (remote: number, bytes: number) => void;
   /** By the peer's number of the channel. */
   readonly #channels = new Map<number, ChannelDirection>();
 
-  constructor(guard: Pick<Guard, 'internals' | 'limits' | 'ofKey'>) {
+  constructor(guard: FlowGuard) {
     const { _protocol } = guard.internals;
     this.#guard = guard;
     this.#adjust = _protocol.channelWindowAdjust.bind(_protocol);
@@ -101,7 +104,7 @@ export class ReceiveWindows {
 
   /** Bytes that one channel may have now. */
   #share(): number {
-    const share = Math.floor(this.#guard.limits.keyReceiveBytes / this.#guard.ofKey('channelCount'));
+    const share = Math.floor(this.#guard.options.limits.keyReceiveBytes / this.#guard.ofKey('channelCount'));
     return Math.min(MOST_WINDOW_BYTES, Math.max(LEAST_WINDOW_BYTES, share));
   }
 }

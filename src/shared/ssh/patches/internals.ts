@@ -5,6 +5,7 @@ import type { Socket } from 'node:net';
 import type { Channel, Client, Connection } from 'ssh2';
 import type { Clock } from '../../clock.ts';
 import { FleetError } from '../../errors.ts';
+import type { Logger } from '../../logger.ts';
 import type { SshLimits } from '../limits.ts';
 
 /** The only release known to have these fields; package.json pins it, and a test compares. */
@@ -14,22 +15,40 @@ export const SSH2_VERSION = '1.17.0';
 export const OPEN_FAILURE = { administrativelyProhibited: 1, resourceShortage: 4 } as const;
 export type OpenFailure = (typeof OPEN_FAILURE)[keyof typeof OPEN_FAILURE];
 
-/** The connection that the patches guard. */
-export interface Guard {
-  readonly internals: Ssh2Connection;
-  readonly role: 'server' | 'client';
-  readonly limits: SshLimits;
-  readonly clock: Clock;
+/** What is counted together with other connections of the same key. */
+export interface Sharing {
+  readonly isOpen: boolean;
+  readonly channelCount: number;
+  readonly waitingBytes: number;
+}
+
+export interface GuardOptions {
+  role: 'server' | 'client';
+  limits: SshLimits;
+  clock: Clock;
+  logger: Logger;
   /** Uniform in [0, 1). */
-  random(): number;
+  random: () => number;
   /** Whether the peer is authenticated (server) or has authenticated us (client). */
-  isReady(): boolean;
+  isReady: () => boolean;
+  /** Whether nobody has vouched for the peer, which then may send no more than pairing takes. */
+  isStranger: () => boolean;
+  /** Most channels of the key at once, over all its connections and in both directions. */
+  maxChannels: () => number;
+  /** All connections of the same key; only this one when absent. */
+  ofSameKey?: () => Iterable<Sharing>;
+  /** Why the peer may not open this channel; undefined passes it on to ssh2's own event. */
+  refuse: (type: string, destination: { host: string; port: number }) => OpenFailure | undefined;
+}
+
+/** The connection that the patches guard. */
+export interface Guard<Option extends keyof GuardOptions> {
+  readonly internals: Ssh2Connection;
+  readonly options: Pick<GuardOptions, Option>;
   /** Whether the connection is being cut, so that the rest of a chunk that has arrived must have no effect. */
   readonly isCut: boolean;
   /** Whether one more channel fits. */
   readonly hasRoom: boolean;
-  /** Why the peer may not open this channel; undefined passes it on to ssh2's own event. */
-  refuse(type: string, destination: { host: string; port: number }): OpenFailure | undefined;
   /** The sum over all open connections of this key. */
   ofKey(what: 'channelCount' | 'waitingBytes'): number;
   /** Cuts the connection because of what the peer did. */
@@ -53,18 +72,13 @@ export interface RawSession extends EventEmitter {
   _chanInfo: { incoming: ChannelDirection; outgoing: ChannelDirection };
 }
 
-/** RFC 4254, 5.1. `data` depends on the type; the tcpip types have a destination. */
-export interface ChannelOpenInfo {
-  type: string;
-  sender: number;
-  window: number;
-  packetSize: number;
-  data: { destIP?: string; destPort?: number };
-}
-
 /** What ssh2 does with each inbound message; assigning to a field changes it for this connection only. */
 export interface MessageHandlers {
-  CHANNEL_OPEN(protocol: Ssh2Protocol, info: ChannelOpenInfo): void;
+  /** RFC 4254, 5.1. `data` depends on the type; the tcpip types have a destination. */
+  CHANNEL_OPEN(
+    protocol: Ssh2Protocol,
+    info: { type: string; sender: number; packetSize: number; data: { destIP?: string; destPort?: number } },
+  ): void;
   CHANNEL_OPEN_CONFIRMATION(protocol: Ssh2Protocol, info: { packetSize: number }): void;
   CHANNEL_DATA(protocol: Ssh2Protocol, recipient: number, data: Buffer): void;
   CHANNEL_EXTENDED_DATA(protocol: Ssh2Protocol, recipient: number, data: Buffer, type: number): void;
@@ -72,30 +86,17 @@ export interface MessageHandlers {
   GLOBAL_REQUEST(protocol: Ssh2Protocol, name: string, wantReply: boolean, data: unknown): void;
 }
 
-interface DirectionLists {
-  cipher: string[];
-  mac: string[];
-  compress: string[];
-  lang: string[];
-}
+type Lists<List> = Record<'cipher' | 'mac' | 'compress' | 'lang', List>;
 
-/** What a KEXINIT offers, in its order (RFC 4253, 7.1). */
-export interface AlgorithmLists {
-  kex: string[];
-  serverHostKey: string[];
-  /** From client to server; `sc` the other way. */
-  cs: DirectionLists;
-  sc: DirectionLists;
-}
-
-/** {@link AlgorithmLists} as ssh2 keeps them, ready for the wire; shared by all connections of a server. */
+/** What a KEXINIT offers (RFC 4253, 7.1), ready for the wire; shared by all connections of a server. `cs`: from client to server. */
 export interface AlgorithmOffer {
-  constructor: new (lists: AlgorithmLists) => AlgorithmOffer;
-  lists: {
-    kex: { array: string[] };
-    serverHostKey: { array: string[] };
-    cs: Record<keyof DirectionLists, { array: string[] }>;
-  };
+  constructor: new (lists: {
+    kex: string[];
+    serverHostKey: string[];
+    cs: Lists<string[]>;
+    sc: Lists<string[]>;
+  }) => AlgorithmOffer;
+  lists: { kex: { array: string[] }; serverHostKey: { array: string[] }; cs: Lists<{ array: string[] }> };
 }
 
 export interface Ssh2Protocol {

@@ -12,12 +12,14 @@ const KEXINIT = 20;
 /** Message number and cookie, which precede the lists. RFC 4253, 7.1. */
 const KEXINIT_HEADER_BYTES = 17;
 
+type HoldGuard = Pick<Guard<'limits' | 'clock'>, 'internals' | 'options' | 'isCut' | 'kill' | 'blame'>;
+
 export class HeldKexInit {
-  readonly #guard: Pick<Guard, 'internals' | 'limits' | 'clock' | 'isCut' | 'kill' | 'blame'>;
+  readonly #guard: HoldGuard;
   #isHeld = false;
   #timer: Timer | undefined;
 
-  constructor(guard: Pick<Guard, 'internals' | 'limits' | 'clock' | 'isCut' | 'kill' | 'blame'>) {
+  constructor(guard: HoldGuard) {
     this.#guard = guard;
   }
 
@@ -40,7 +42,8 @@ export class HeldKexInit {
       this.#onClientList(payload);
       return onPayload(payload);
     };
-    this.#timer = guard.clock.after(guard.limits.kexInitHoldMs, () => this.#show(false), { unref: true });
+    const { clock, limits } = guard.options;
+    this.#timer = clock.after(limits.kexInitHoldMs, () => this.#show(false), { unref: true });
   }
 
   /** Forgets the list, at the end of the connection. Idempotent. */

@@ -30,15 +30,18 @@ const HOST_KEYS = 'hostkeys-00@openssh.com';
 const MAX_WINDOW = 0xffff_ffff;
 
 /** Takes effect with the first keys, before which ssh2 accepts only the key exchange; must be installed before that exchange. */
-export function filterMessages(guard: Pick<Guard, 'internals' | 'role' | 'isReady' | 'isCut' | 'kill'>): void {
+export function filterMessages(
+  guard: Pick<Guard<'role' | 'isReady'>, 'internals' | 'options' | 'isCut' | 'kill'>,
+): void {
   const { _protocol } = guard.internals;
+  const { role, isReady } = guard.options;
   const onPayload = _protocol._onPayload;
   _protocol._onPayload = (payload) => {
     if (guard.isCut) return undefined;
     // ssh2 treats an empty one as a sign of life.
     const type = payload[0] ?? IGNORE;
-    if (!guard.isReady()) {
-      return belongsBeforeReady(type, guard.role) ? onPayload(payload) : guard.kill('early_message');
+    if (!isReady()) {
+      return belongsBeforeReady(type, role) ? onPayload(payload) : guard.kill('early_message');
     }
     if (type === GLOBAL_REQUEST) return onPayload(withoutHostKeys(payload));
     return belongsAfterReady(type) ? onPayload(payload) : undefined;
@@ -74,13 +77,13 @@ function withoutHostKeys(payload: Buffer): Buffer {
   return payload.subarray(0, payload.length - reader.remaining);
 }
 
-type HandlerGuard = Pick<Guard, 'internals' | 'role' | 'limits' | 'hasRoom' | 'refuse' | 'kill'>;
+type HandlerGuard = Pick<Guard<'role' | 'limits' | 'refuse'>, 'internals' | 'options' | 'hasRoom' | 'kill'>;
 
 /** Checks in front of ssh2's handlers: what a hostile peer may say in a message that ssh2 would accept as it is. */
 export function guardHandlers(guard: HandlerGuard): void {
   guardChannelOpen(guard);
   guardChannelData(guard);
-  if (guard.role === 'server') return;
+  if (guard.options.role === 'server') return;
   // A gateway has nothing to request of us. ssh2 would keep a callback for each `hostkeys-00@openssh.com`, without a bound.
   guard.internals._protocol._handlers.GLOBAL_REQUEST = (protocol, _name, wantReply) => {
     if (wantReply) protocol.requestFailure();
@@ -93,7 +96,7 @@ export function disarmHandlers({ _protocol: { _handlers } }: Ssh2Connection): vo
 }
 
 function guardChannelOpen(guard: HandlerGuard): void {
-  const { limits } = guard;
+  const { limits, refuse } = guard.options;
   const handlers = guard.internals._protocol._handlers;
   const { CHANNEL_OPEN, CHANNEL_OPEN_CONFIRMATION } = handlers;
 
@@ -103,7 +106,7 @@ function guardChannelOpen(guard: HandlerGuard): void {
     if (!guard.hasRoom)
       return protocol.channelOpenFail(info.sender, OPEN_FAILURE.resourceShortage, 'too many channels');
     const { destIP: host = '', destPort: port = 0 } = info.data;
-    const refusal = guard.refuse(info.type, { host, port });
+    const refusal = refuse(info.type, { host, port });
     if (refusal !== undefined) return protocol.channelOpenFail(info.sender, refusal, '');
     info.packetSize = Math.min(info.packetSize, limits.maxPacketBytes);
     CHANNEL_OPEN(protocol, info);

@@ -3,7 +3,7 @@ import { createSecretKey, type KeyObject } from 'node:crypto';
 import type { Timer } from '../../clock.ts';
 import type { Guard, Ssh2Connection } from './internals.ts';
 
-type RekeyGuard = Pick<Guard, 'internals' | 'limits' | 'clock' | 'random' | 'kill'>;
+type RekeyGuard = Pick<Guard<'limits' | 'clock' | 'random'>, 'internals' | 'options' | 'kill'>;
 
 export class RekeyPolicy {
   readonly #guard: RekeyGuard;
@@ -18,7 +18,7 @@ export class RekeyPolicy {
 
   constructor(guard: RekeyGuard) {
     this.#guard = guard;
-    this.#tokens = guard.limits.rekeyBurst;
+    this.#tokens = guard.options.limits.rekeyBurst;
   }
 
   /** Call it after each completed key exchange, including the first. */
@@ -26,7 +26,7 @@ export class RekeyPolicy {
     this.#handshakes += 1;
     this.#runningSince = undefined;
     this.#bytesAtExchange = this.#bytes;
-    if (this.#handshakes === 1) this.#tokensAt = this.#guard.clock.monotonic();
+    if (this.#handshakes === 1) this.#tokensAt = this.#guard.options.clock.monotonic();
     else if (!this.#startedByUs) this.#charge();
     this.#startedByUs = false;
     this.#arm();
@@ -36,7 +36,7 @@ export class RekeyPolicy {
   onData(): void {
     if (this.#handshakes === 0) return;
     if (this.#guard.internals._protocol._kexinit !== undefined) this.#watchRunning();
-    else if (this.#bytes - this.#bytesAtExchange >= this.#guard.limits.rekeyBytes) this.#rekey();
+    else if (this.#bytes - this.#bytesAtExchange >= this.#guard.options.limits.rekeyBytes) this.#rekey();
   }
 
   stop(): void {
@@ -50,9 +50,9 @@ export class RekeyPolicy {
   }
 
   #arm(): void {
-    const { clock, limits } = this.#guard;
+    const { clock, limits, random } = this.#guard.options;
     this.#timer?.cancel();
-    const delayMs = limits.rekeyIntervalMs * (0.9 + 0.2 * this.#guard.random());
+    const delayMs = limits.rekeyIntervalMs * (0.9 + 0.2 * random());
     this.#timer = clock.after(delayMs, () => this.#rekey(), { unref: true });
   }
 
@@ -65,7 +65,7 @@ export class RekeyPolicy {
 
   /** A token bucket: each exchange that the peer starts takes one token. */
   #charge(): void {
-    const { clock, limits } = this.#guard;
+    const { clock, limits } = this.#guard.options;
     const now = clock.monotonic();
     const refill = ((now - this.#tokensAt) / 1000) * limits.rekeysPerSecond;
     this.#tokens = Math.min(limits.rekeyBurst, this.#tokens + refill) - 1;
@@ -75,7 +75,7 @@ export class RekeyPolicy {
 
   /** A peer that starts an exchange and then drips bytes would block all channels; keepalives catch a silent one. */
   #watchRunning(): void {
-    const { clock, limits } = this.#guard;
+    const { clock, limits } = this.#guard.options;
     const now = clock.monotonic();
     this.#runningSince ??= now;
     if (now - this.#runningSince > limits.rekeyTimeoutMs) this.#guard.kill('rekey_timeout');

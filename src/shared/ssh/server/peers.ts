@@ -1,31 +1,6 @@
-/** What a server knows of an authenticated peer, what it lets the peer open, and which connections belong to one key. */
+/** What a server lets a peer open, and which connections belong to one key. */
 import type { Duplex } from 'node:stream';
-import type { Sharing } from '../connection/guarded-connection.ts';
-
-export interface SshPeer {
-  /** Random, of this connection. */
-  readonly id: string;
-  /** Raw Ed25519 key, 32 bytes; its owner has signed this connection with it. */
-  readonly publicKey: Buffer;
-  /** User name that the peer gave; proves nothing. */
-  readonly user: string;
-  readonly remoteAddress: string;
-  /** Wall clock, ms since the epoch. */
-  readonly connectedAt: number;
-  readonly bytesIn: number;
-  readonly bytesOut: number;
-  /**
-   * A `forwarded-tcpip` channel (RFC 4254, 7.2) on exactly what the peer requested with `tcpip-forward`, as a socket that was dialled.
-   * @throws FleetError `channel_open_failed` when refused or never requested | `timeout` | `connection_lost` | `busy`
-   */
-  openForwarded(host: string, port: number): Promise<Duplex>;
-  /** Says goodbye, and destroys the socket at the latest after 2 s. Idempotent: the first reason stays. */
-  close(reason: string): void;
-  /** Ends it at once: nothing that the peer has sent has any effect, and its channels break off. */
-  cut(reason: string): void;
-  /** Resolves with the reason, never rejects, when the socket is closed; all channels are destroyed by then. */
-  readonly closed: Promise<string>;
-}
+import type { Sharing } from '../patches/internals.ts';
 
 /** Takes an accepted channel, as a socket that was accepted. */
 export type ChannelHandler = (channel: Duplex) => void;
@@ -51,7 +26,7 @@ export interface PeerAccess {
 }
 
 export interface KeyConnection extends Sharing {
-  /** As in {@link SshPeer.cut}. */
+  /** Ends it at once: nothing that the peer has sent has any effect, and its channels break off. */
   cut(reason: string): void;
 }
 

@@ -11,8 +11,8 @@ import { resolveLimits, type SshLimits } from '../limits.ts';
 import { internalsOf } from '../patches/internals.ts';
 import { Server } from '../patches/ssh2.ts';
 import { parseOpenSshPrivateKey } from '../ssh-key.ts';
-import { KeyConnections, type PeerAccess, type SshPeer } from './peers.ts';
-import { SshSession } from './ssh-session.ts';
+import { KeyConnections, type PeerAccess } from './peers.ts';
+import { type SshPeer, SshSession } from './ssh-session.ts';
 
 /** 60 bits. */
 const ID_LENGTH = 12;

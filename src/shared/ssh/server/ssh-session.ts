@@ -1,37 +1,57 @@
 /** One connection of a peer to a server, from its first packet to its last. */
 import type { Duplex } from 'node:stream';
 import type { AuthContext, Connection, PublicKeyAuthContext } from 'ssh2';
-import type { Clock, Timer } from '../../clock.ts';
+import type { Timer } from '../../clock.ts';
 import { FleetError } from '../../errors.ts';
-import type { Logger } from '../../logger.ts';
 import { type ConnectionEnd, GuardedConnection } from '../connection/guarded-connection.ts';
-import type { SshLimits } from '../limits.ts';
-import { OPEN_FAILURE, type OpenFailure, type RawChannel, type RawSession } from '../patches/internals.ts';
+import {
+  type GuardOptions,
+  OPEN_FAILURE,
+  type OpenFailure,
+  type RawChannel,
+  type RawSession,
+} from '../patches/internals.ts';
 import { utils } from '../patches/ssh2.ts';
 import { rawEd25519FromBlob } from '../ssh-key.ts';
-import type { ChannelHandler, KeyConnection, KeyConnections, PeerAccess, SshPeer } from './peers.ts';
+import type { ChannelHandler, KeyConnection, KeyConnections, PeerAccess } from './peers.ts';
 
 /** Longer user names are refused; they end up in logs. */
 const MAX_USER_BYTES = 255;
 
-export interface SshSessionOptions {
+export interface SshSessionOptions extends Pick<GuardOptions, 'limits' | 'clock' | 'logger' | 'random'> {
   id: string;
-  limits: SshLimits;
-  clock: Clock;
-  logger: Logger;
-  /** Uniform in [0, 1). */
-  random: () => number;
   keys: KeyConnections;
   /** Called when the peer has authenticated; returns what it may open. */
   onPeer: (peer: SshPeer) => PeerAccess;
 }
 
-export class SshSession implements SshPeer, KeyConnection {
+/** A session as its owner sees it. */
+export type SshPeer = Pick<
+  SshSession,
+  | 'id'
+  | 'publicKey'
+  | 'user'
+  | 'remoteAddress'
+  | 'connectedAt'
+  | 'bytesIn'
+  | 'bytesOut'
+  | 'openForwarded'
+  | 'close'
+  | 'cut'
+  | 'closed'
+>;
+
+export class SshSession implements KeyConnection {
+  /** Random. */
   readonly id: string;
   readonly ended: Promise<ConnectionEnd>;
+  /** Resolves with the reason, never rejects, when the socket is closed; all channels are destroyed by then. */
   readonly closed: Promise<string>;
+  /** Raw Ed25519 key, 32 bytes; its owner has signed this connection with it. Empty before that. */
   publicKey: Buffer = Buffer.alloc(0);
+  /** User name that the peer gave; proves nothing. */
   user = '';
+  /** Wall clock, ms since the epoch. */
   connectedAt = 0;
   readonly #connection: Connection;
   readonly #options: SshSessionOptions;
@@ -89,6 +109,7 @@ export class SshSession implements SshPeer, KeyConnection {
     return this.#guarded.waitingBytes;
   }
 
+  /** Says goodbye, and destroys the socket at the latest after 2 s. Idempotent: the first reason stays. */
   close(reason: string): void {
     this.#guarded.close(reason);
   }
@@ -97,6 +118,10 @@ export class SshSession implements SshPeer, KeyConnection {
     this.#guarded.cut(reason);
   }
 
+  /**
+   * A `forwarded-tcpip` channel (RFC 4254, 7.2) on exactly what the peer requested with `tcpip-forward`, as a socket that was dialled.
+   * @throws FleetError `channel_open_failed` when refused or never requested | `timeout` | `connection_lost` | `busy`
+   */
   openForwarded(host: string, port: number): Promise<Duplex> {
     const name = `${host}:${port}`;
     if (this.isOpen && !this.#forwards.has(name)) {

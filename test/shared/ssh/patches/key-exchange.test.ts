@@ -153,8 +153,7 @@ describe('refused:', () => {
     };
     const guard = {
       internals: { _protocol: protocol } as unknown as Ssh2Connection,
-      limits: SSH_LIMITS,
-      clock: new FakeClock(),
+      options: { limits: SSH_LIMITS, clock: new FakeClock() },
       isCut: false,
       kill: () => {
         guard.isCut = true;

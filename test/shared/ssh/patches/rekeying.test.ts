@@ -19,9 +19,7 @@ function setUp(random = 0.5) {
   const connection = { _sock: socket, _protocol: protocol } as unknown as Ssh2Connection;
   const policy = new RekeyPolicy({
     internals: connection,
-    limits: SSH_LIMITS,
-    clock,
-    random: () => random,
+    options: { limits: SSH_LIMITS, clock, random: () => random },
     kill: (reason) => state.kills.push(reason),
   });
   const finish = (): void => {
