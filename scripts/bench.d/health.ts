@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { FIGURES, type Figures } from '../../src/gateway/monitoring/history/figures.ts';
-import { bucketMs, DAY_MS, HOUR_MS, RESOLUTIONS } from '../../src/gateway/monitoring/history/resolutions.ts';
+import { BUCKET_MS, DAY_MS, HOUR_MS, RESOLUTIONS } from '../../src/gateway/monitoring/history/resolutions.ts';
 import { DEFAULT_HEALTH_THRESHOLDS } from '../../src/gateway/monitoring/judge/derive-status.ts';
 import { HealthMonitor } from '../../src/gateway/monitoring/judge/monitor.ts';
 import { joinPieces, REPORT_FORMATS } from '../../src/gateway/monitoring/report/formats.ts';
@@ -43,7 +43,7 @@ try {
   const rollUp = async (until: number) => {
     for (let isMore = true; isMore; ) {
       const begun = performance.now();
-      isMore = await store.write(() => store.history.rollUpStep(until));
+      isMore = await store.write(() => store.history.rollUp.step(until));
       const stepMs = performance.now() - begun;
       rollUpMs += stepMs;
       longestStepMs = Math.max(longestStepMs, stepMs);
@@ -62,7 +62,7 @@ try {
   const rows = { raw: 0, '5m': 0, '1h': 0, '1d': 0 };
   for (const resolution of RESOLUTIONS) {
     // Of the last day, which is as dense as in life.
-    const first = Math.floor((now - DAY_MS) / bucketMs(resolution)) - (resolution === '1d' ? 1 : 0);
+    const first = Math.floor((now - DAY_MS) / BUCKET_MS[resolution]) - (resolution === '1d' ? 1 : 0);
     let after = { bucket: first - 1, node: Number.MAX_SAFE_INTEGER, at: 0 };
     for (;;) {
       const chunk = store.history.rows(resolution, after, Number.MAX_SAFE_INTEGER, 10_000);
@@ -93,7 +93,7 @@ try {
   console.log(`  after a year at most (raw 1 d, 5 min 30 d, hours and days 365 d): some ${mib(ofYear)} MiB`);
   const last = new Store(file);
   await last.write(() => insertHour(last, ids, now));
-  for (let isMore = true; isMore; ) isMore = await last.write(() => last.history.rollUpStep(reportAt));
+  for (let isMore = true; isMore; ) isMore = await last.write(() => last.history.rollUp.step(reportAt));
   last.close();
   await measureReports();
 } finally {
@@ -209,7 +209,7 @@ function insertHour(store: Store, ids: readonly string[], hour: number): void {
 }
 
 function insertDisk(store: Store, id: string, index: number, hour: number): void {
-  store.history.insertDisks(id, hour, [{ mount: '/', usedPct: 50 + (index % 40) + ((hour - now) / DAY_MS) * 0.5 }]);
+  store.history.disks.insert(id, hour, [{ mount: '/', usedPct: 50 + (index % 40) + ((hour - now) / DAY_MS) * 0.5 }]);
 }
 
 function mib(bytes: number): string {

@@ -19,6 +19,7 @@ import {
   parseConfigSection,
 } from '../shared/config.ts';
 import { alertsConfigSchema } from './monitoring/alerts/alert-config.ts';
+import { DISK_HISTORY_MS } from './monitoring/history/disk-history.ts';
 import {
   DEFAULT_HEALTH_THRESHOLDS,
   type HealthThresholds,
@@ -32,8 +33,6 @@ const LEAST_KEY_GRACE_MS = 10 * 60_000;
 const DEFAULT_KEY_GRACE_MS = 48 * 3_600_000;
 
 const DAY_MS = 86_400_000;
-/** How far back disk forecasts look, ms. */
-const DISK_HISTORY_MS = 14 * DAY_MS;
 /** A threshold that nothing reaches. */
 const off = z.literal('off').transform(() => Number.POSITIVE_INFINITY);
 const percent = z.union([z.number().min(0).max(100), off], 'a percentage, or off');

@@ -1,7 +1,7 @@
 /** The schema of the gateway's database, as numbered steps that are never edited once they have shipped. */
 import { JOBS_IN_ORDER } from './bus/migration-jobs-in-order.ts';
 import { GROUPED_DELIVERIES } from './monitoring/alerts/delivery/migration-grouped-deliveries.ts';
-import { HISTORY_DAYS } from './monitoring/history/migration-history-days.ts';
+import { DISK_DAYS, HISTORY_DAYS } from './monitoring/history/migrations.ts';
 
 /** Step N brings `PRAGMA user_version` from N to N+1. Times are ms since the epoch. */
 export const MIGRATIONS: readonly string[] = [
@@ -347,4 +347,5 @@ export const MIGRATIONS: readonly string[] = [
     ages_from INTEGER
   ) STRICT;
   `,
+  DISK_DAYS,
 ];

@@ -214,14 +214,14 @@ test('names and keys are unique; heartbeats and sessions go with their node, run
   assert.equal(store.nodes.byPublicKey(key)?.id, 'a');
   store.health.putHeartbeat({ nodeId: 'a', at: 1, rttMs: null, skewMs: 3, sample: '{}', state: null });
   store.history.insert('a', 1, { ...NO_FIGURES, cpuPct: 1 });
-  store.history.insertDisks('a', 1, [{ mount: '/', usedPct: 1 }]);
+  store.history.disks.insert('a', 1, [{ mount: '/', usedPct: 1 }]);
   store.incidents.change('a', 1, { status: 'limited', reasons: [] });
   const session = store.sessions.openSession('a', '1.2.3.4', 1);
   const run = insertRun(store, { nodeId: 'a' });
   store.nodes.remove('a', 1);
   assert.equal(store.health.lastHeartbeat('a'), undefined);
-  assert.equal(store.history.numberOf('a'), undefined);
-  assert.deepEqual([...store.history.diskTrends('a', 0), ...store.incidents.between('a', 0, 10)], []);
+  assert.equal(store.history.nodeIds().size, 0);
+  assert.deepEqual([...store.history.disks.trendsOf(['a'], 0), ...store.incidents.between('a', 0, 10)], []);
   assert.deepEqual(store.sessions.sessions('a', 0, 10), []);
   store.sessions.endSession(session, 2, 'late');
   assert.equal(store.runs.byId(run.id)?.nodeId, 'a');

@@ -1,13 +1,10 @@
 /** What no heartbeat tells of a node: that its disks will be full, that two machines use its key, that its token is refused. */
 
 import type { ConnectEpochs } from '../../identity/connect-epochs.ts';
-import { forecastDisk } from '../history/forecast-disk.ts';
 import type { HealthMonitor } from '../judge/monitor.ts';
 import type { AlertsStore } from './alerts-table.ts';
 import type { DiskFull, Signals } from './node-facts.ts';
 
-/** Of a disk's history, ms. */
-const DISK_HISTORY_MS = 14 * 86_400_000;
 /** Disks go into the history once an hour, so a forecast is good for a while, ms. */
 const FORECAST_MS = 15 * 60_000;
 
@@ -57,15 +54,10 @@ export class NodeSignals {
     const known = this.#forecasts.get(nodeId);
     // A clock that was set back makes it old, too.
     if (known !== undefined && Math.abs(now - known.at) < FORECAST_MS) return known.diskFull;
-    const from = now - DISK_HISTORY_MS;
-    const [first = null] = this.#options.store.history
-      .diskTrends(nodeId, from)
-      .flatMap(({ mount, ...trend }) => {
-        const forecast = forecastDisk(trend, from, now);
-        return forecast === null ? [] : [{ mount, fullAt: forecast.fullAt }];
-      })
-      .sort((a, b) => a.fullAt - b.fullAt);
-    this.#forecasts.set(nodeId, { at: now, diskFull: first });
-    return first;
+    const forecasts = this.#options.store.history.disks.forecastsOf([nodeId], now).get(nodeId) ?? [];
+    const [first] = forecasts.sort((a, b) => a.fullAt - b.fullAt);
+    const diskFull = first === undefined ? null : { mount: first.mount, fullAt: first.fullAt };
+    this.#forecasts.set(nodeId, { at: now, diskFull });
+    return diskFull;
   }
 }

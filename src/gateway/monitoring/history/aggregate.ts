@@ -1,66 +1,113 @@
 /**
- * Many readings of one figure in one: least, most, mean, and a sketch of their distribution. Aggregates can be merged without
- * losing anything, so an hour made of twelve five-minute ones is the hour made of its heartbeats.
+ * Many readings of one figure as one: minimum, maximum, mean, and a sketch of their distribution. Merging aggregates loses nothing, so an hour
+ * built from twelve five-minute aggregates equals the hour built from its heartbeats.
+ *
+ * Encoded: count, minimum, maximum − minimum and, if these two differ, sum − count × minimum and the sketch: the number of bins in use, and
+ * each one's distance from the previous one and its count. All are varints. docs/adr/0019.
  */
 import type { Statistics } from '../statistics.ts';
+import type { VarintReader, VarintWriter } from './varints.ts';
 
-/** Each bin of the sketch is this much wider than the one before, so a percentile is off by 5 % of itself at most. */
+/** Each bin is this much wider than the previous one, so a percentile is accurate to 5 %. */
 const BIN_GROWTH = 1.1;
 const LOG_GROWTH = Math.log(BIN_GROWTH);
-/** Bin 0 is for 0 and less; the last takes all from 3.6e10 up. */
-export const SKETCH_BINS = 256;
+/** The first bin holds readings up to 0, the last one everything from 3.6e10 up. */
+const BINS = 256;
 
-/** Readings are whole numbers, as {@link FIGURES} scales them. */
+/** Readings are whole numbers. */
 export class Aggregate {
+  readonly hasSketch: boolean;
   count = 0;
   min = Number.POSITIVE_INFINITY;
   max = Number.NEGATIVE_INFINITY;
   sum = 0;
-  /** Readings by bin; undefined while nobody asked for a distribution, or while all readings are equal. */
+  /** Readings by bin; undefined without a sketch, and while all readings are equal. */
   bins: Uint32Array | undefined;
-  readonly hasSketch: boolean;
 
   constructor(hasSketch: boolean) {
     this.hasSketch = hasSketch;
   }
 
-  /** `count` readings that are all equal. */
+  /** Adds `count` equal readings. */
   add(value: number, count = 1): void {
-    if (this.hasSketch && this.count > 0 && (value !== this.min || value !== this.max))
-      this.addToBin(binOf(value), count);
-    else if (this.bins !== undefined) this.addToBin(binOf(value), count);
-    this.addSummary(count, value, value, value * count);
+    if (this.bins !== undefined || (this.hasSketch && this.count > 0 && value !== this.min)) {
+      const bins = this.#openBins();
+      const bin = binOf(value);
+      bins[bin] = (bins[bin] ?? 0) + count;
+    }
+    this.#addSummary(count, value, value, value * count);
   }
 
-  /** Readings of which only the summary is known here; their bins are the caller's to add, before this. */
-  addSummary(count: number, min: number, max: number, sum: number): void {
+  /** In the figure's own unit; null without readings. The percentile is accurate to 5 %; without a sketch it is the maximum. */
+  statistics(scale: number): Statistics | null {
+    if (this.count === 0) return null;
+    // Because of rounding, the mean of equal values could leave their range.
+    const avg = Math.min(this.max, Math.max(this.min, this.sum / this.count));
+    return { min: this.min / scale, avg: avg / scale, max: this.max / scale, p95: this.#percentile95() / scale };
+  }
+
+  writeTo(writer: VarintWriter): void {
+    const { count, min, max, sum, bins } = this;
+    writer.unsigned(count);
+    writer.signed(min);
+    writer.unsigned(max - min);
+    if (max === min) return;
+    writer.unsigned(sum - count * min);
+    if (!this.hasSketch) return;
+    writer.unsigned(bins?.reduce((used, inBin) => used + Number(inBin > 0), 0) ?? 0);
+    let before = 0;
+    bins?.forEach((inBin, bin) => {
+      if (inBin === 0) return;
+      writer.unsigned(bin - before);
+      writer.unsigned(inBin);
+      before = bin;
+    });
+  }
+
+  /** Adds what {@link writeTo} wrote. */
+  addFrom(reader: VarintReader): void {
+    const count = reader.unsigned();
+    const min = reader.signed();
+    const spread = reader.unsigned();
+    if (spread === 0) {
+      this.add(min, count);
+      return;
+    }
+    const sum = reader.unsigned() + count * min;
+    const used = this.hasSketch ? binCount(reader) : 0;
+    if (used > 0) {
+      const bins = this.#openBins();
+      let bin = 0;
+      for (let done = 0; done < used; done += 1) {
+        bin = Math.min(bin + reader.unsigned(), BINS - 1);
+        bins[bin] = (bins[bin] ?? 0) + reader.unsigned();
+      }
+    }
+    this.#addSummary(count, min, min + spread, sum);
+  }
+
+  /** Skips what {@link addFrom} reads. */
+  static skip(reader: VarintReader, hasSketch: boolean): void {
+    reader.skip(2);
+    if (reader.unsigned() === 0) return;
+    reader.skip(1);
+    if (hasSketch) reader.skip(2 * binCount(reader));
+  }
+
+  #addSummary(count: number, min: number, max: number, sum: number): void {
     this.count += count;
     this.sum += sum;
     if (min < this.min) this.min = min;
     if (max > this.max) this.max = max;
   }
 
-  /** Counts into one bin. */
-  addToBin(bin: number, count: number): void {
-    const bins = this.openBins();
-    bins[bin] = (bins[bin] ?? 0) + count;
-  }
-
-  /** The bins, made of what was added so far if there are none yet; what is counted into them is then added by {@link addSummary}. */
-  openBins(): Uint32Array {
+  /** The bins. New ones hold what was added before, which was all equal. */
+  #openBins(): Uint32Array {
     if (this.bins === undefined) {
-      this.bins = new Uint32Array(SKETCH_BINS);
+      this.bins = new Uint32Array(BINS);
       if (this.count > 0) this.bins[binOf(this.min)] = this.count;
     }
     return this.bins;
-  }
-
-  /** In the figure's own unit; null without a reading. The percentile is good to 5 % of itself; without a sketch it is the most. */
-  statistics(scale: number): Statistics | null {
-    if (this.count === 0) return null;
-    // Summing rounds: the mean of equal values must not leave their range.
-    const avg = Math.min(this.max, Math.max(this.min, this.sum / this.count));
-    return { min: this.min / scale, avg: avg / scale, max: this.max / scale, p95: this.#percentile95() / scale };
   }
 
   #percentile95(): number {
@@ -68,21 +115,20 @@ export class Aggregate {
     const rank = Math.ceil(this.count * 0.95);
     let seen = 0;
     let bin = 0;
-    for (; bin < SKETCH_BINS - 1; bin += 1) {
+    for (; bin < BINS - 1; bin += 1) {
       seen += this.bins[bin] ?? 0;
       if (seen >= rank) break;
     }
-    return Math.min(this.max, Math.max(this.min, middleOf(bin)));
+    const middle = bin === 0 ? 0 : BIN_GROWTH ** (bin - 0.5);
+    return Math.min(this.max, Math.max(this.min, middle));
   }
 }
 
-/** The bin of a reading. */
-export function binOf(value: number): number {
+function binOf(value: number): number {
   if (!(value >= 1)) return 0;
-  return Math.min(SKETCH_BINS - 1, 1 + Math.floor(Math.log(value) / LOG_GROWTH + 1e-9));
+  return Math.min(BINS - 1, 1 + Math.floor(Math.log(value) / LOG_GROWTH + 1e-9));
 }
 
-/** The middle of a bin, by ratio. */
-function middleOf(bin: number): number {
-  return bin === 0 ? 0 : BIN_GROWTH ** (bin - 0.5);
+function binCount(reader: VarintReader): number {
+  return Math.min(reader.unsigned(), BINS);
 }

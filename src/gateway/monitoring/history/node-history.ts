@@ -1,111 +1,77 @@
-/** The figures of one node over a period that reports show: statistics of the whole, and a series of equal parts for a chart. */
+/** The figures of a node over a period, as reports show them: statistics of the whole, and a series of equal parts for a chart. */
+import { setImmediate } from 'node:timers/promises';
 import type { Statistics } from '../statistics.ts';
 import { Aggregate } from './aggregate.ts';
-import { addEncodedDay } from './day-codec.ts';
-import { addEncodedAggregates, addEncodedFigures } from './figure-codec.ts';
-import { FIGURES } from './figures.ts';
-import { HOUR_MS } from './resolutions.ts';
-import { byShownPlace, SHOWN_FIGURES, SHOWN_PLACES, type ShownFigure } from './shown-figures.ts';
+import { FIGURES, SHOWN_PLACES, type ShownFigure } from './figures.ts';
+import type { HistoryTable } from './history-table.ts';
+import { BUCKET_MS, type HistoryPeriod, HOUR_MS, layersOf, type Progress, type Resolution } from './resolutions.ts';
+import { addEncodedAggregates, addEncodedDay, addEncodedFigures, newShownAggregates } from './row-codec.ts';
 
-export interface HistoryPeriod {
-  /** Half open: `from` is in, `to` is not; ms. */
-  from: number;
-  to: number;
-  /** Equal parts of a series. */
-  parts: number;
-}
+/** Rows read at once: some milliseconds of work. */
+const CHUNK_ROWS = 1_000;
 
-class ShownHistory {
-  readonly whole: Aggregate;
-  readonly scale: number;
-  /** By part. Thousands of short typed arrays would take longer to make than to use. */
-  readonly sums: number[];
-  readonly counts: number[];
-  #sumBefore = 0;
-  #countBefore = 0;
-
-  constructor(place: number, parts: number) {
-    const { hasSketch, scale } = FIGURES[place] ?? { hasSketch: false, scale: 1 };
-    this.whole = new Aggregate(hasSketch);
-    this.scale = scale;
-    this.sums = new Array<number>(parts).fill(0);
-    this.counts = new Array<number>(parts).fill(0);
-  }
-
-  /** Before a row is added to the whole: what that adds belongs into one part. */
-  beforeRow(): void {
-    this.#sumBefore = this.whole.sum;
-    this.#countBefore = this.whole.count;
-  }
-
-  afterRow(part: number): void {
-    this.addToPart(part, this.whole.count - this.#countBefore, this.whole.sum - this.#sumBefore);
-  }
-
-  addToPart(part: number, count: number, sum: number): void {
-    this.sums[part] = (this.sums[part] ?? 0) + sum;
-    this.counts[part] = (this.counts[part] ?? 0) + count;
-  }
+/** One shown figure. */
+interface Shown {
+  whole: Aggregate;
+  /** By part. Creating thousands of short typed arrays would take longer than using them saves. */
+  sums: number[];
+  counts: number[];
 }
 
 export class NodeHistory {
   readonly #period: HistoryPeriod;
-  /** In the order of {@link SHOWN_FIGURES}. */
-  readonly #shown: readonly ShownHistory[];
-  /** The wholes of the same, by place in a row. */
-  readonly #wholes: (Aggregate | undefined)[];
+  readonly #wholes = newShownAggregates();
+  /** In the order of {@link SHOWN_PLACES}. */
+  readonly #shown: readonly Shown[];
 
   constructor(period: HistoryPeriod) {
     this.#period = period;
-    this.#shown = SHOWN_PLACES.map((place) => new ShownHistory(place, period.parts));
-    this.#wholes = byShownPlace((_, index) => this.#shown[index]?.whole);
+    this.#shown = SHOWN_PLACES.map((place) => ({
+      whole: this.#wholes[place] ?? new Aggregate(false),
+      sums: new Array<number>(period.parts).fill(0),
+      counts: new Array<number>(period.parts).fill(0),
+    }));
   }
 
-  /** Counts one stored heartbeat of the time `at`, ms, or nothing if that is outside of the period. */
-  addHeartbeat(at: number, figures: Uint8Array): void {
-    const part = this.#partAt(at);
+  /** Adds a stored row that begins at `at`, ms; a row whose middle is outside of the period counts nothing. */
+  add(resolution: Resolution, at: number, figures: Uint8Array): void {
+    if (resolution === '1d') {
+      this.#addDay(at, figures);
+      return;
+    }
+    const part = this.#partAt(resolution === 'raw' ? at : at + BUCKET_MS[resolution] / 2);
     if (part === undefined) return;
-    for (const shown of this.#shown) shown.beforeRow();
-    addEncodedFigures(this.#wholes, figures);
-    for (const shown of this.#shown) shown.afterRow(part);
+    // What the row adds to the whole belongs to this part.
+    for (const shown of this.#shown) addToPart(shown, part, -shown.whole.count, -shown.whole.sum);
+    if (resolution === 'raw') addEncodedFigures(this.#wholes, figures);
+    else addEncodedAggregates(this.#wholes, figures);
+    for (const shown of this.#shown) addToPart(shown, part, shown.whole.count, shown.whole.sum);
   }
 
-  /** Counts a stored bucket whose middle is `at`, ms. */
-  addBucket(at: number, figures: Uint8Array): void {
-    const part = this.#partAt(at);
-    if (part === undefined) return;
-    for (const shown of this.#shown) shown.beforeRow();
-    addEncodedAggregates(this.#wholes, figures);
-    for (const shown of this.#shown) shown.afterRow(part);
+  /** Over the whole period; null without readings. */
+  statistics(name: ShownFigure): Statistics | null {
+    const place = FIGURES.findIndex((figure) => figure.name === name);
+    return this.#wholes[place]?.statistics(FIGURES[place]?.scale ?? 1) ?? null;
   }
 
-  /** Counts a stored day that begins at `from`, ms. The middle of each of its hours must lie in the period. */
-  addDay(from: number, figures: Uint8Array): void {
-    addEncodedDay(this.#wholes, figures, (hour, index, count, sum) => {
-      const part = this.#partAt(from + (hour + 0.5) * HOUR_MS);
-      if (part !== undefined) this.#shown[index]?.addToPart(part, count, sum);
+  /** The mean of each part, oldest first; null without readings. Two decimals: a chart shows no more, and the JSON stays small. */
+  series(name: ShownFigure): (number | null)[] {
+    const place = FIGURES.findIndex((figure) => figure.name === name);
+    const { scale = 1 } = FIGURES[place] ?? {};
+    const { sums = [], counts = [] } = this.#shown[SHOWN_PLACES.indexOf(place)] ?? {};
+    return sums.map((sum, part) => {
+      const count = counts[part] ?? 0;
+      return count === 0 ? null : Math.round((sum / count / scale) * 100) / 100;
     });
   }
 
-  /** Over the whole period; null when there is no reading. */
-  statistics(name: ShownFigure): Statistics | null {
-    const shown = this.#of(name);
-    return shown?.whole.statistics(shown.scale) ?? null;
-  }
-
-  /** The mean of each part, oldest first; null where there is no reading. */
-  series(name: ShownFigure): (number | null)[] {
-    const shown = this.#of(name);
-    const means: (number | null)[] = [];
-    for (let part = 0; part < this.#period.parts; part += 1) {
-      const count = shown?.counts[part] ?? 0;
-      means.push(shown === undefined || count === 0 ? null : round((shown.sums[part] ?? 0) / count / shown.scale));
-    }
-    return means;
-  }
-
-  #of(name: ShownFigure): ShownHistory | undefined {
-    return this.#shown[SHOWN_FIGURES.indexOf(name)];
+  /** The middle of each hour of the day must be in the period. */
+  #addDay(from: number, figures: Uint8Array): void {
+    addEncodedDay(this.#wholes, figures, (hour, index, count, sum) => {
+      const part = this.#partAt(from + (hour + 0.5) * HOUR_MS);
+      const shown = this.#shown[index];
+      if (part !== undefined && shown !== undefined) addToPart(shown, part, count, sum);
+    });
   }
 
   #partAt(at: number): number | undefined {
@@ -115,7 +81,43 @@ export class NodeHistory {
   }
 }
 
-/** Two decimals: a chart shows no more, and the JSON stays small. */
-function round(value: number): number {
-  return Math.round(value * 100) / 100;
+function addToPart({ sums, counts }: Shown, part: number, count: number, sum: number): void {
+  sums[part] = (sums[part] ?? 0) + sum;
+  counts[part] = (counts[part] ?? 0) + count;
+}
+
+/** The histories of all nodes that have one, by id. Yields to the event loop in between. */
+export async function readHistories(
+  table: Pick<HistoryTable, 'nodeIds' | 'rows'> & { rollUp: Progress },
+  period: HistoryPeriod,
+): Promise<Map<string, NodeHistory>> {
+  const ids = table.nodeIds();
+  const histories = new Map<string, NodeHistory>();
+  for (const { resolution, first, last } of layersOf(table.rollUp, period)) {
+    let after = { bucket: first - 1, node: Number.MAX_SAFE_INTEGER, at: Number.MAX_SAFE_INTEGER };
+    for (;;) {
+      const rows = table.rows(resolution, after, last, CHUNK_ROWS);
+      for (const { node, at, figures } of rows) {
+        const id = ids.get(node);
+        if (id === undefined) continue;
+        const history = histories.get(id) ?? new NodeHistory(period);
+        histories.set(id, history);
+        history.add(resolution, at, figures);
+      }
+      const end = rows.at(-1);
+      if (end === undefined || rows.length < CHUNK_ROWS) break;
+      after = end;
+      await setImmediate();
+    }
+  }
+  return histories;
+}
+
+/** The history of one node. */
+export function readHistory(table: HistoryTable, nodeId: string, period: HistoryPeriod): NodeHistory {
+  const history = new NodeHistory(period);
+  for (const layer of layersOf(table.rollUp, period)) {
+    for (const { at, figures } of table.rowsOfNode(nodeId, layer)) history.add(layer.resolution, at, figures);
+  }
+  return history;
 }

@@ -1,15 +1,15 @@
-/** Whole numbers in as few bytes as they need: seven bits a byte, lowest first, the highest bit says that more follow (LEB128). */
+/** Whole numbers in as few bytes as they need (LEB128): seven bits per byte, lowest first; the highest bit means that more follow. */
 
-/** Beyond what fits, a figure is nonsense: it is stored as the largest that does. */
-const MOST = Number.MAX_SAFE_INTEGER / 4;
+/** Larger figures are nonsense and are stored as this. */
+const LARGEST = Number.MAX_SAFE_INTEGER / 4;
 
 export class VarintWriter {
   readonly #bytes: number[] = [];
 
-  /** A number from 0 on. */
+  /** @param value At least 0. */
   unsigned(value: number): void {
-    let rest = Math.min(Math.max(0, Math.round(value)), MOST);
-    // Not with shifts: those work on 32 bits only.
+    let rest = Math.min(Math.max(0, Math.round(value)), LARGEST);
+    // Shifts would work on 32 bits only.
     while (rest >= 0x80) {
       this.#bytes.push((rest % 0x80) | 0x80);
       rest = Math.floor(rest / 0x80);
@@ -17,9 +17,9 @@ export class VarintWriter {
     this.#bytes.push(rest);
   }
 
-  /** Any number; small ones of either sign are short (zigzag). */
+  /** Small numbers of either sign are short (zigzag). */
   signed(value: number): void {
-    const whole = Math.min(Math.max(-MOST / 4, Math.round(value)), MOST / 4);
+    const whole = Math.min(Math.max(-LARGEST / 4, Math.round(value)), LARGEST / 4);
     this.unsigned(whole < 0 ? -2 * whole - 1 : 2 * whole);
   }
 
@@ -28,17 +28,13 @@ export class VarintWriter {
   }
 }
 
-/** Reads what {@link VarintWriter} wrote. Past the end it reads zeros, so that a damaged row is wrong but not fatal. */
+/** Reads what {@link VarintWriter} wrote, and zeros past the end, so that a damaged row gives wrong figures but no failure. */
 export class VarintReader {
   readonly #bytes: Uint8Array;
   #position = 0;
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
-  }
-
-  get isAtEnd(): boolean {
-    return this.#position >= this.#bytes.length;
   }
 
   unsigned(): number {
@@ -56,17 +52,17 @@ export class VarintReader {
     return value;
   }
 
-  /** Passes over `count` numbers, of either kind. */
+  signed(): number {
+    const value = this.unsigned();
+    return value % 2 === 1 ? -(value + 1) / 2 : value / 2;
+  }
+
+  /** Skips `count` numbers of either kind. */
   skip(count: number): void {
     const bytes = this.#bytes;
     let left = count;
     for (; left > 0 && this.#position < bytes.length; this.#position += 1) {
       if ((bytes[this.#position] ?? 0) < 0x80) left -= 1;
     }
-  }
-
-  signed(): number {
-    const value = this.unsigned();
-    return value % 2 === 1 ? -(value + 1) / 2 : value / 2;
   }
 }

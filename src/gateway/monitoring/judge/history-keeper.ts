@@ -72,7 +72,7 @@ export class HistoryKeeper {
     const now = clock.now();
     const isMore = await store.write(() => {
       store.gatewayUptime.noteSeen(now);
-      return store.history.rollUpStep(now);
+      return store.history.rollUp.step(now);
     });
     if (isMore) return true;
     const pruned = await store.write(() => {
@@ -111,7 +111,7 @@ export class HistoryKeeper {
     const detailedFrom = ages.cutoff(DETAILED_MS);
     store.incidents.forget(nodeId, { before, briefBefore: detailedFrom, briefMs: BRIEF_INCIDENT_MS });
     store.sessions.forgetSessions(nodeId, before);
-    store.history.pruneDisks(nodeId, ages.cutoff(retention.disks));
+    store.history.disks.prune(nodeId, ages.cutoff(retention.disks));
     return store.sessions.joinSessions(nodeId, this.#joinFrom, detailedFrom, JOIN_GAP_MS, (gap) =>
       totalMs(gapsWithin(unknownTimes(store.gatewayUptime.downtimes(gap.from, gap.to), [], gap), gap)),
     );

@@ -130,7 +130,7 @@ export class HealthMonitor {
         state: formatSavedState({ state, link: entry.link }),
       });
       store.history.insert(nodeId, at, figures);
-      if (disks !== null) store.history.insertDisks(nodeId, at, disks);
+      if (disks !== null) store.history.disks.insert(nodeId, at, disks);
       if (incident !== undefined) store.incidents.change(nodeId, at, incident);
       store.sessions.sessionSeen(session.row, at);
       store.nodes.setSeen(nodeId, at);

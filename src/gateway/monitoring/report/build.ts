@@ -1,7 +1,7 @@
 /** Builds the health report: how each node did over a period, worst first. Pure. */
 import { NODE_STATUSES, worstFirst, worstStatus } from '../../../domain/node-status.ts';
 import { isTerminal, type RunState } from '../../../domain/run-state.ts';
-import type { ShownFigure } from '../history/shown-figures.ts';
+import type { ShownFigure } from '../history/figures.ts';
 import { coveredMs, gapsWithin, type Interval, mergeWithin, totalMs, unknownTimes } from '../intervals.ts';
 import type { Downtime } from '../judge/gateway-uptime-table.ts';
 import { statisticsOf } from '../statistics.ts';

@@ -5,9 +5,7 @@ import type { NodeRecord } from '../../nodes/nodes-table.ts';
 import type { AlertRow, AlertsStore } from '../alerts/alerts-table.ts';
 import { silencedUntil } from '../alerts/silences.ts';
 import type { SilenceRow } from '../alerts/silences-table.ts';
-import { forecastDisk } from '../history/forecast-disk.ts';
-import { NodeHistory } from '../history/node-history.ts';
-import { readHistories, readHistory } from '../history/read-history.ts';
+import { NodeHistory, readHistories, readHistory } from '../history/node-history.ts';
 import type { Interval } from '../intervals.ts';
 import type { HealthMonitor } from '../judge/monitor.ts';
 import { addRuns, assembleReport, buildNode, NO_RUNS } from './build.ts';
@@ -24,8 +22,6 @@ import {
   SERIES_PARTS,
 } from './model.ts';
 
-/** How far back disk forecasts look, ms. */
-const DISK_HISTORY_MS = 14 * 86_400_000;
 /** Nodes per turn: some 10 ms of work. */
 const TURN_NODES = 20;
 
@@ -89,8 +85,7 @@ function readFacts(
   const firsts = sessions.firstSessionsAt(ids);
   const present = sessions.sessionsOf(ids, from, to);
   const troubles = incidents.betweenOf(ids, from, to);
-  const disksFrom = to - DISK_HISTORY_MS;
-  const trends = history.diskTrendsOf(ids, disksFrom);
+  const forecasts = history.disks.forecastsOf(ids, to);
   return ({ id, lastSeenAt, createdAt }) => ({
     // The sessions of a node that has been away for longer than the retention are gone.
     firstSessionAt: firsts.get(id) ?? (lastSeenAt === null ? null : createdAt),
@@ -104,10 +99,7 @@ function readFacts(
       from: startedAt,
       to: endedAt,
     })),
-    forecasts: (trends.get(id) ?? []).flatMap(({ mount, ...trend }) => {
-      const forecast = forecastDisk(trend, disksFrom, to);
-      return forecast === null ? [] : [{ mount, ...forecast }];
-    }),
+    forecasts: forecasts.get(id) ?? [],
   });
 }
 

@@ -2,7 +2,7 @@
 import type { NodeStatus } from '../../../domain/node-status.ts';
 import type { Severity } from '../../../protocol/alert-views.ts';
 import type { HealthDayView } from '../../../protocol/views.ts';
-import type { DiskForecast } from '../history/forecast-disk.ts';
+import type { DiskForecast } from '../history/disk-history.ts';
 import type { NodeHistory } from '../history/node-history.ts';
 import type { HealthThresholds } from '../judge/derive-status.ts';
 

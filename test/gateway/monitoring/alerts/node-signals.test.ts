@@ -36,7 +36,7 @@ function setUp(t: TestContext) {
 test('a disk that fills: when, as the report says it; asked for again after a while', (t) => {
   const { store, signals } = setUp(t);
   for (let hour = 48; hour > 0; hour -= 1) {
-    store.history.insertDisks('n', NOW - hour * HOUR_MS, [disk('/', 90 - hour / 2), disk('/still', 50)]);
+    store.history.disks.insert('n', NOW - hour * HOUR_MS, [disk('/', 90 - hour / 2), disk('/still', 50)]);
   }
   const { diskFull } = signals.of('n', NOW);
   assert.equal(diskFull?.mount, '/');

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import Database from 'better-sqlite3';
 import { MIGRATIONS } from '../../../../src/gateway/migrations.ts';
-import { HISTORY_DAYS } from '../../../../src/gateway/monitoring/history/migration-history-days.ts';
+import { HISTORY_DAYS } from '../../../../src/gateway/monitoring/history/migrations.ts';
 import { DAY_MS, HOUR_MS } from '../../../../src/gateway/monitoring/history/resolutions.ts';
 import { Store } from '../../../../src/gateway/store.ts';
 import { cleanUp, tempFolder } from '../../../support/temp-folder.ts';
@@ -20,7 +20,7 @@ test('a database of a fleet without days gets them step by step, and reports say
     for (let at = T0; at < NOW; at += HOUR_MS / 2) {
       for (const [index, id] of NODES.entries()) {
         filled.history.insert(id, at, figures(20 + index + ((at / 1_000) % 17)));
-        filled.history.insertDisks(id, at, [
+        filled.history.disks.insert(id, at, [
           { mount: '/', usedPct: 50 + (at - T0) / DAY_MS },
           { mount: '/home', usedPct: 10 + index },
         ]);
@@ -31,7 +31,7 @@ test('a database of a fleet without days gets them step by step, and reports say
   const period = { from: NOW - 2.5 * DAY_MS, to: NOW, parts: 24 };
   const disksFrom = NOW - 3 * DAY_MS;
   const made = await readBothWays(filled.history, period);
-  const trends = [...filled.history.diskTrendsOf(NODES, disksFrom)];
+  const trends = [...filled.history.disks.trendsOf(NODES, disksFrom)];
   filled.close();
 
   // As the fleet before left it, whatever migrations came after.
@@ -55,7 +55,7 @@ test('a database of a fleet without days gets them step by step, and reports say
   cleanUp(t, () => store.close());
   const check = async () => {
     assert.deepEqual((await readBothWays(store.history, period)).usual, made.usual);
-    const found = [...store.history.diskTrendsOf(NODES, disksFrom)];
+    const found = [...store.history.disks.trendsOf(NODES, disksFrom)];
     assert.deepEqual(
       found.map(([id, list]) => [id, list.map(rounded)]),
       trends.map(([id, list]) => [id, list.map(rounded)]),
@@ -66,20 +66,13 @@ test('a database of a fleet without days gets them step by step, and reports say
   // Heartbeats go on coming meanwhile, and one of an hour whose day is not made yet.
   store.history.insert('n3', T0 + DAY_MS + 1, figures(40));
   let steps = 0;
-  while (await store.write(() => store.history.rollUpStep(NOW))) {
+  while (await store.write(() => store.history.rollUp.step(NOW))) {
     steps += 1;
     const { usual, plain } = await readBothWays(store.history, period);
     assert.deepEqual(usual, plain);
   }
   assert.ok(steps >= 2 * 3, `${steps} steps`);
   assert.equal(store.history.rows('1d', { bucket: -1, node: -1, at: 0 }, 1e9, 1_000).length, 3 * NODES.length);
-  // Whoever is of the present day has sums as soon as the node tells its disks again.
-  for (const id of NODES) store.history.insertDisks(id, NOW, []);
-  const found = [...store.history.diskTrendsOf(NODES, disksFrom)];
-  assert.deepEqual(
-    found.map(([id, list]) => [id, list.map(rounded)]),
-    trends.map(([id, list]) => [id, list.map(rounded)]),
-  );
 });
 
 /** Sums in another order differ in their last digits. */

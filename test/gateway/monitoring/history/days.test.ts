@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import path from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { readHistory } from '../../../../src/gateway/monitoring/history/read-history.ts';
+import { readHistory } from '../../../../src/gateway/monitoring/history/node-history.ts';
 import { DAY_MS, HOUR_MS } from '../../../../src/gateway/monitoring/history/resolutions.ts';
 import { Store } from '../../../../src/gateway/store.ts';
 import { within } from '../../../support/deadline.ts';
@@ -69,12 +69,12 @@ test('while days are made step by step, and when a beat comes late, a report is 
   const period = { from: T0, to: T0 + 2 * DAY_MS, parts: 48 };
   const before = (await readBothWays(store.history, period)).usual;
   let halves = 0;
-  while (await store.write(() => store.history.rollUpStep(T0 + 3 * DAY_MS))) {
-    const { bucket, node } = store.history.cursor('1d');
+  while (await store.write(() => store.history.rollUp.step(T0 + 3 * DAY_MS))) {
+    const { bucket } = store.history.rollUp.cursor('1d');
     if (bucket < 0) continue;
     const { usual } = await readBothWays(store.history, period);
     assert.deepEqual(usual, before);
-    if (node < store.history.lastNode()) halves += 1;
+    if (store.history.rollUp.completeUntil('1d') <= bucket * DAY_MS) halves += 1;
   }
   assert.ok(halves >= 2);
   for (const late of [T0 + 60_000, T0 + DAY_MS + 60_000]) store.history.insert('n7', late, figures(100));
@@ -87,7 +87,7 @@ test('an hour that nobody had sent anything of when its day was made is in that 
   const { store } = openStore(t);
   store.history.insert('a', T0, figures(10));
   await store.write(() => rollUp(store, T0 + DAY_MS + 10_000));
-  assert.equal(store.history.cursor('1d').bucket, T0 / DAY_MS);
+  assert.equal(store.history.rollUp.cursor('1d').bucket, T0 / DAY_MS);
   store.history.insert('a', T0 + 5 * HOUR_MS, figures(30));
   const period = { from: T0, to: T0 + 2 * DAY_MS, parts: 48 };
   const before = (await readBothWays(store.history, period)).usual;
@@ -109,8 +109,8 @@ test('killed in any step, again and again: every beat counts once, in every reso
     const { Store } = await import(${JSON.stringify(source)});
     const store = new Store(${JSON.stringify(world.file)});
     for (let isMore = true; isMore; ) isMore = await store.write(() => {
-      const done = store.history.rollUpStep(${now});
-      process.stdout.write(store.history.cursor('1d').bucket + ' ');
+      const done = store.history.rollUp.step(${now});
+      process.stdout.write(store.history.rollUp.cursor('1d').bucket + ' ');
       return done;
     });
     store.close();`;

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type DiskTrend, forecastDisk } from '../../../../src/gateway/monitoring/history/forecast-disk.ts';
+import { type DiskTrend, forecastDisk } from '../../../../src/gateway/monitoring/history/disk-history.ts';
 
 const HOUR_MS = 3_600_000;
 const NOW = Date.UTC(2026, 5, 1);
 const FROM = NOW - 14 * 24 * HOUR_MS;
 
 /** The sums that the store would give for hourly readings that end now. */
-function trendOf(values: readonly number[]): DiskTrend {
+function trendOf(values: readonly number[]): Omit<DiskTrend, 'mount'> {
   const lastHour = NOW / HOUR_MS;
   const points = values.map((pct, index) => ({
     hour: lastHour - values.length + 1 + index,

@@ -3,10 +3,8 @@ import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import type { HistoryTable } from '../../../../src/gateway/monitoring/history/history-table.ts';
-import type { NodeHistory } from '../../../../src/gateway/monitoring/history/node-history.ts';
-import { readHistories } from '../../../../src/gateway/monitoring/history/read-history.ts';
-import type { Place } from '../../../../src/gateway/monitoring/history/resolutions.ts';
-import { SHOWN_FIGURES } from '../../../../src/gateway/monitoring/history/shown-figures.ts';
+import { type NodeHistory, readHistories } from '../../../../src/gateway/monitoring/history/node-history.ts';
+import type { RolledUp } from '../../../../src/gateway/monitoring/history/resolutions.ts';
 import { Store } from '../../../../src/gateway/store.ts';
 import { cleanUp, tempFolder } from '../../../support/temp-folder.ts';
 import { FACTS } from '../../identity/fixtures.ts';
@@ -46,23 +44,24 @@ export const figures = (cpuPct: number) => ({ ...NO_FIGURES, cpuPct, rttMs: cpuP
 /** Rolls up all that is complete at `now`; in how many steps. */
 export function rollUp(store: Store, now: number): number {
   let steps = 0;
-  while (store.history.rollUpStep(now)) steps += 1;
+  while (store.history.rollUp.step(now)) steps += 1;
   return steps;
 }
 
 /** Everything that a report shows of a node. */
 export function shownOf(history: NodeHistory | undefined) {
-  return SHOWN_FIGURES.map((name) => ({ statistics: history?.statistics(name), series: history?.series(name) }));
+  const shown = ['cpuPct', 'memUsedPct', 'diskUsedPct', 'rttMs'] as const;
+  return shown.map((name) => ({ statistics: history?.statistics(name), series: history?.series(name) }));
 }
 
 /** What a report shows of each node, read as reports read it, and read without any day. */
 export async function readBothWays(table: HistoryTable, period: { from: number; to: number; parts: number }) {
-  const nothing: Place = { bucket: -1, node: -1 };
   const withoutDays = {
-    cursor: (resolution: '5m' | '1h' | '1d') => (resolution === '1d' ? nothing : table.cursor(resolution)),
-    lastNode: () => table.lastNode(),
     nodeIds: () => table.nodeIds(),
     rows: table.rows.bind(table),
+    rollUp: {
+      completeUntil: (resolution: RolledUp) => (resolution === '1d' ? 0 : table.rollUp.completeUntil(resolution)),
+    },
   };
   const [usual, plain] = await Promise.all([readHistories(table, period), readHistories(withoutDays, period)]);
   const shown = (histories: Map<string, NodeHistory>) =>

@@ -1,15 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { FIGURES } from '../../../../src/gateway/monitoring/history/figures.ts';
+import { NodeHistory } from '../../../../src/gateway/monitoring/history/node-history.ts';
+import { FIVE_MINUTES_MS } from '../../../../src/gateway/monitoring/history/resolutions.ts';
 import {
   addEncodedAggregates,
   addEncodedFigures,
   encodeAggregates,
   encodeFigures,
   newAggregates,
-} from '../../../../src/gateway/monitoring/history/figure-codec.ts';
-import { FIGURES } from '../../../../src/gateway/monitoring/history/figures.ts';
-import { NodeHistory } from '../../../../src/gateway/monitoring/history/node-history.ts';
+} from '../../../../src/gateway/monitoring/history/row-codec.ts';
 import { anyFigures } from './any-figures.ts';
 
 const SHOWN = ['cpuPct', 'memUsedPct', 'diskUsedPct', 'rttMs'] as const;
@@ -35,8 +36,8 @@ test('passing over what is not shown gives the same as reading all of every row'
         addEncodedAggregates(whole, bytes);
         addEncodedAggregates(parts[part] ?? [], bytes);
         const [beat] = beats;
-        if (isBucket) history.addBucket(part, bytes);
-        else if (beat !== undefined) history.addHeartbeat(part, encodeFigures(beat));
+        if (isBucket) history.add('5m', part - FIVE_MINUTES_MS / 2, bytes);
+        else if (beat !== undefined) history.add('raw', part, encodeFigures(beat));
       }
       for (const name of SHOWN) {
         const index = FIGURES.findIndex((figure) => figure.name === name);

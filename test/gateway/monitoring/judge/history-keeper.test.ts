@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { readHistory } from '../../../../src/gateway/monitoring/history/read-history.ts';
+import { readHistory } from '../../../../src/gateway/monitoring/history/node-history.ts';
 import type { Resolution } from '../../../../src/gateway/monitoring/history/resolutions.ts';
 import { HistoryKeeper } from '../../../../src/gateway/monitoring/judge/history-keeper.ts';
 import { Store } from '../../../../src/gateway/store.ts';
@@ -62,7 +62,7 @@ test('rolls up what is complete, and deletes what is too old, more than one step
   });
   keeper.start();
   await work();
-  assert.ok(rows('raw') <= 31, 'the last five minutes that were rolled up stay with the new beat');
+  assert.ok(rows('raw') <= 31, 'the new beat and at most the last five minutes stay');
   assert.ok(rows('5m') >= 100 && rows('1h') >= 8);
   const history = readHistory(store.history, 'n', { from: now - 3 * DAY_MS, to: now - DAY_MS, parts: 48 });
   assert.equal(history.statistics('cpuPct')?.avg, 24.5);
@@ -77,7 +77,7 @@ test('days are made, and go with their hours', async (t) => {
   keeper.start();
   // One resolution in each round.
   for (let round = 0; round < 5; round += 1) await work();
-  assert.deepEqual([rows('raw'), rows('5m'), rows('1h'), rows('1d')], [1, 1, 1, 1]);
+  assert.deepEqual([rows('raw'), rows('5m'), rows('1h'), rows('1d')], [0, 1, 1, 1]);
   const history = readHistory(store.history, 'n', { from: now - 390 * DAY_MS, to: now, parts: 48 });
   assert.equal(history.statistics('cpuPct')?.max, 2.5);
 });
@@ -90,27 +90,27 @@ test('tidies sessions, incidents and disks of each node', async (t) => {
     store.sessions.endSession(store.sessions.openSession('n', 'x', at), at + 60_000, 'cut');
     store.incidents.change('n', at, { status: 'limited', reasons: [] });
     store.incidents.change('n', at + 60_000, null);
-    store.history.insertDisks('n', at, [{ mount: '/', usedPct: 1 }]);
+    store.history.disks.insert('n', at, [{ mount: '/', usedPct: 1 }]);
   }
   keeper.start();
   await work();
   assert.equal(store.sessions.sessions('n', 0, now).length, 2);
   assert.equal(store.incidents.between('n', 0, now).length, 1);
-  assert.equal(store.history.diskTrends('n', 0)[0]?.readings, 1);
+  assert.equal(store.history.disks.trendsOf(['n'], 0).get('n')?.[0]?.readings, 1);
 });
 
 test('a disk that fails does not end it; close does', async (t) => {
   const { clock, store, keeper, errors, work, rows } = setUp(t);
   store.history.insert('n', clock.now() - HOUR_MS, { ...NO_FIGURES, cpuPct: 1 });
-  const rollUp = store.history.rollUpStep.bind(store.history);
-  store.history.rollUpStep = () => {
+  const step = store.history.rollUp.step.bind(store.history.rollUp);
+  store.history.rollUp.step = () => {
     throw new Error('disk');
   };
   keeper.start();
   await clock.advance(15_000);
   await settle();
   assert.deepEqual([errors.length, rows('5m')], [1, 0]);
-  store.history.rollUpStep = rollUp;
+  store.history.rollUp.step = step;
   await work();
   assert.equal(rows('5m'), 1);
   await clock.advance(15_000);

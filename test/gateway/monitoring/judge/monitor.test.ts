@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { readHistory } from '../../../../src/gateway/monitoring/history/read-history.ts';
+import { readHistory } from '../../../../src/gateway/monitoring/history/node-history.ts';
 import { DEFAULT_HEALTH_THRESHOLDS } from '../../../../src/gateway/monitoring/judge/derive-status.ts';
 import { HealthMonitor, lastSeen } from '../../../../src/gateway/monitoring/judge/monitor.ts';
 import { Sessions } from '../../../../src/gateway/nodes/sessions.ts';
@@ -155,7 +155,7 @@ test('while the disk is full a node is known as it is, and what the history must
     store.incidents.between('n', 0, clock.now() + 1).map(({ status, startedAt }) => [status, startedAt - begun]),
     [['limited', 120_000]],
   );
-  assert.equal(store.history.diskTrends('n', 0)[0]?.readings, 1);
+  assert.equal(store.history.disks.trendsOf(['n'], 0).get('n')?.[0]?.readings, 1);
   t.mock.method(store, 'write', () => Promise.reject(new TypeError('a defect')));
   await assert.rejects(beat(FULL), TypeError);
 });
@@ -178,7 +178,7 @@ test('figures go into the history, disks once an hour', async (t) => {
     await monitor.accept(session, { ...HEALTHY, at: clock.now(), cpuPct: usedPct, disks: [disk('/', usedPct)] });
     await clock.advance(60_000);
   }
-  const [trend] = store.history.diskTrends('n', 0);
+  const [trend] = store.history.disks.trendsOf(['n'], 0).get('n') ?? [];
   assert.deepEqual([trend?.mount, trend?.readings, trend?.sumPct], ['/', 1, 50]);
   const period = { from: clock.now() - 3_600_000, to: clock.now(), parts: 48 };
   assert.equal(readHistory(store.history, 'n', period).statistics('cpuPct')?.avg, 50.5);

@@ -1,9 +1,9 @@
 /** A day of a fleet of twelve nodes, of which one is gone, one is full and one was only just paired. */
 
 import type { RunState } from '../../../../src/domain/run-state.ts';
-import { encodeFigures } from '../../../../src/gateway/monitoring/history/figure-codec.ts';
 import { FIGURES, type FigureName, type Figures } from '../../../../src/gateway/monitoring/history/figures.ts';
 import { NodeHistory } from '../../../../src/gateway/monitoring/history/node-history.ts';
+import { encodeFigures } from '../../../../src/gateway/monitoring/history/row-codec.ts';
 import { DEFAULT_HEALTH_THRESHOLDS } from '../../../../src/gateway/monitoring/judge/derive-status.ts';
 import type { Downtime } from '../../../../src/gateway/monitoring/judge/gateway-uptime-table.ts';
 import { addRuns, assembleReport, buildNode, NO_RUNS } from '../../../../src/gateway/monitoring/report/build.ts';
@@ -77,7 +77,7 @@ export interface Sample extends Partial<Record<FigureName, number | null>> {
 export function historyOf(samples: readonly Sample[]): NodeHistory {
   const history = new NodeHistory({ from: FROM, to: TO, parts: SERIES_PARTS });
   const none = Object.fromEntries(FIGURES.map(({ name }) => [name, null])) as Figures;
-  for (const { at, ...figures } of samples) history.addHeartbeat(at, encodeFigures({ ...none, ...figures }));
+  for (const { at, ...figures } of samples) history.add('raw', at, encodeFigures({ ...none, ...figures }));
   return history;
 }
 
