@@ -1,7 +1,7 @@
 /** The schema of the gateway's database, as numbered steps that are never edited once they have shipped. */
 import { JOBS_IN_ORDER } from './bus/migration-jobs-in-order.ts';
 import { GROUPED_DELIVERIES } from './monitoring/alerts/delivery/migration-grouped-deliveries.ts';
-import { DISK_DAYS, HISTORY_DAYS } from './monitoring/history/migrations.ts';
+import { DISK_DAYS, HEALTH_HISTORY, HISTORY_DAYS } from './monitoring/history/migrations.ts';
 
 /** Step N brings `PRAGMA user_version` from N to N+1. Times are ms since the epoch. */
 export const MIGRATIONS: readonly string[] = [
@@ -168,72 +168,7 @@ export const MIGRATIONS: readonly string[] = [
     retired_at INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
-  // Health history. A bucket is a number of 5-minute (or hour) periods since the epoch. It comes first in every key, so that rows
-  // are appended, deleted from one end, and read in one stretch by a report on all nodes. Nodes are short numbers without a
-  // foreign key, because deleting a node must not walk a year of rows; they go when they are old enough.
-  `
-  CREATE TABLE history_nodes (
-    num     INTEGER PRIMARY KEY AUTOINCREMENT,
-    node_id TEXT NOT NULL UNIQUE REFERENCES nodes (id) ON DELETE CASCADE
-  ) STRICT;
-  CREATE TABLE history_raw (
-    bucket  INTEGER NOT NULL,
-    node    INTEGER NOT NULL,
-    at      INTEGER NOT NULL,
-    figures BLOB NOT NULL,
-    PRIMARY KEY (bucket, node, at)
-  ) STRICT, WITHOUT ROWID;
-  CREATE TABLE history_5m (
-    bucket  INTEGER NOT NULL,
-    node    INTEGER NOT NULL,
-    figures BLOB NOT NULL,
-    PRIMARY KEY (bucket, node)
-  ) STRICT, WITHOUT ROWID;
-  CREATE TABLE history_1h (
-    bucket  INTEGER NOT NULL,
-    node    INTEGER NOT NULL,
-    figures BLOB NOT NULL,
-    PRIMARY KEY (bucket, node)
-  ) STRICT, WITHOUT ROWID;
-  CREATE TABLE history_cursors (
-    resolution TEXT PRIMARY KEY,
-    bucket     INTEGER NOT NULL,
-    node       INTEGER NOT NULL
-  ) STRICT, WITHOUT ROWID;
-  INSERT INTO history_cursors VALUES ('5m', -1, -1), ('1h', -1, -1);
-  CREATE TABLE history_disks (
-    node     INTEGER NOT NULL REFERENCES history_nodes (num) ON DELETE CASCADE,
-    mount    TEXT NOT NULL,
-    hour     INTEGER NOT NULL,
-    used_pct REAL NOT NULL,
-    PRIMARY KEY (node, mount, hour)
-  ) STRICT, WITHOUT ROWID;
-
-  CREATE TABLE incidents (
-    node_id    TEXT NOT NULL REFERENCES nodes (id) ON DELETE CASCADE,
-    started_at INTEGER NOT NULL,
-    status     TEXT NOT NULL,
-    ended_at   INTEGER,
-    reasons    TEXT NOT NULL,
-    PRIMARY KEY (node_id, started_at)
-  ) STRICT, WITHOUT ROWID;
-  CREATE INDEX incidents_open ON incidents (node_id) WHERE ended_at IS NULL;
-
-  ALTER TABLE sessions ADD COLUMN away_ms INTEGER NOT NULL DEFAULT 0;
-
-  CREATE TABLE latest_heartbeats (
-    node_id TEXT PRIMARY KEY REFERENCES nodes (id) ON DELETE CASCADE,
-    at      INTEGER NOT NULL,
-    skew_ms REAL,
-    rtt_ms  REAL,
-    sample  TEXT NOT NULL,
-    state   TEXT
-  ) STRICT, WITHOUT ROWID;
-  INSERT INTO latest_heartbeats (node_id, at, skew_ms, rtt_ms, sample)
-    SELECT node_id, at, skew_ms, rtt_ms, sample FROM heartbeats AS beat
-    WHERE at = (SELECT max(at) FROM heartbeats WHERE node_id = beat.node_id);
-  DROP TABLE heartbeats;
-  `,
+  HEALTH_HISTORY,
   `
   CREATE TABLE people (
     id           TEXT PRIMARY KEY,

@@ -1,6 +1,75 @@
 /** Steps of the database schema for the history; never edited once they have shipped. */
 
 /**
+ * Health history, sessions and incidents. A bucket is a number of five minutes (in history_1h: of hours) since the epoch. It comes first in
+ * every key, so that rows are appended and are deleted from one end, and a report on all nodes reads one stretch. Nodes are short numbers
+ * without a foreign key, because deleting a node must not walk a year of rows; they expire.
+ */
+export const HEALTH_HISTORY = `
+CREATE TABLE history_nodes (
+  num     INTEGER PRIMARY KEY AUTOINCREMENT,
+  node_id TEXT NOT NULL UNIQUE REFERENCES nodes (id) ON DELETE CASCADE
+) STRICT;
+CREATE TABLE history_raw (
+  bucket  INTEGER NOT NULL,
+  node    INTEGER NOT NULL,
+  at      INTEGER NOT NULL,
+  figures BLOB NOT NULL,
+  PRIMARY KEY (bucket, node, at)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE history_5m (
+  bucket  INTEGER NOT NULL,
+  node    INTEGER NOT NULL,
+  figures BLOB NOT NULL,
+  PRIMARY KEY (bucket, node)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE history_1h (
+  bucket  INTEGER NOT NULL,
+  node    INTEGER NOT NULL,
+  figures BLOB NOT NULL,
+  PRIMARY KEY (bucket, node)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE history_cursors (
+  resolution TEXT PRIMARY KEY,
+  bucket     INTEGER NOT NULL,
+  node       INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO history_cursors VALUES ('5m', -1, -1), ('1h', -1, -1);
+CREATE TABLE history_disks (
+  node     INTEGER NOT NULL REFERENCES history_nodes (num) ON DELETE CASCADE,
+  mount    TEXT NOT NULL,
+  hour     INTEGER NOT NULL,
+  used_pct REAL NOT NULL,
+  PRIMARY KEY (node, mount, hour)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE incidents (
+  node_id    TEXT NOT NULL REFERENCES nodes (id) ON DELETE CASCADE,
+  started_at INTEGER NOT NULL,
+  status     TEXT NOT NULL,
+  ended_at   INTEGER,
+  reasons    TEXT NOT NULL,
+  PRIMARY KEY (node_id, started_at)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX incidents_open ON incidents (node_id) WHERE ended_at IS NULL;
+
+ALTER TABLE sessions ADD COLUMN away_ms INTEGER NOT NULL DEFAULT 0;
+
+CREATE TABLE latest_heartbeats (
+  node_id TEXT PRIMARY KEY REFERENCES nodes (id) ON DELETE CASCADE,
+  at      INTEGER NOT NULL,
+  skew_ms REAL,
+  rtt_ms  REAL,
+  sample  TEXT NOT NULL,
+  state   TEXT
+) STRICT, WITHOUT ROWID;
+INSERT INTO latest_heartbeats (node_id, at, skew_ms, rtt_ms, sample)
+  SELECT node_id, at, skew_ms, rtt_ms, sample FROM heartbeats AS beat
+  WHERE at = (SELECT max(at) FROM heartbeats WHERE node_id = beat.node_id);
+DROP TABLE heartbeats;
+`;
+
+/**
  * Days of the history, so that a report over weeks reads one row per node and day instead of 24. They are built from the existing hours in the
  * background, so this step takes no time. Hours in the daily sums of disks count from the beginning of the day.
  */
