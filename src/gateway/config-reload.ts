@@ -6,8 +6,8 @@ import { toFleetError } from '../shared/errors.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { AuditLog } from './audit/audit-log.ts';
 import type { GatewayConfig } from './config.ts';
-import { alertSettingsOf } from './monitoring/alerts/alert-settings.ts';
 import type { Alerts } from './monitoring/alerts/alerts.ts';
+import { alertSettingsOf } from './monitoring/alerts/config.ts';
 
 /** Sections that can change at runtime. */
 const RELOADABLE_SECTIONS = ['alerts'] as const;
@@ -59,7 +59,7 @@ export class ConfigReload {
     const changed = changedOptions(this.#current, config).filter(isReloadable);
     const restartNeeded = changedOptions(started, config).filter((option) => !isReloadable(option));
     // `limited` keeps its limits until the next start.
-    await alerts.use(alertSettingsOf(config, started.thresholds), () =>
+    await alerts.use(alertSettingsOf(config.alerts, started.thresholds), () =>
       audit.describe('gateway.reload', { changed, restartNeeded }),
     );
     this.#current = config;

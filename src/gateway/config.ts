@@ -18,7 +18,7 @@ import {
   intervalUpTo,
   parseConfigSection,
 } from '../shared/config.ts';
-import { alertsConfigSchema } from './monitoring/alerts/alert-config.ts';
+import { alertsConfigSchema } from './monitoring/alerts/config.ts';
 import { DISK_HISTORY_MS } from './monitoring/history/disk-history.ts';
 import {
   DEFAULT_HEALTH_THRESHOLDS,

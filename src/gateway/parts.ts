@@ -36,7 +36,7 @@ import { Refusals } from './audit/refusals.ts';
 import { Bus } from './bus/bus.ts';
 import { Retention } from './bus/retention.ts';
 import { ClockGuard } from './clock-guard.ts';
-import { type GatewayConfig, healthThresholdsOf, historyRetentionOf } from './config.ts';
+import { type GatewayConfig, healthThresholdsOf, historyRetentionOf, offlineAfterMs } from './config.ts';
 import { ConfigReload } from './config-reload.ts';
 import { ConnectEpochs } from './identity/connect-epochs.ts';
 import { Invites } from './identity/invites.ts';
@@ -48,7 +48,8 @@ import { SigningKeys } from './identity/signing-keys.ts';
 import { issueTicket } from './identity/tickets.ts';
 import { Tokens } from './identity/tokens.ts';
 import { MIGRATIONS } from './migrations.ts';
-import { createAlerts } from './monitoring/alerts/create-alerts.ts';
+import { Alerts } from './monitoring/alerts/alerts.ts';
+import { alertSettingsOf } from './monitoring/alerts/config.ts';
 import { HistoryKeeper } from './monitoring/judge/history-keeper.ts';
 import { HealthMonitor } from './monitoring/judge/monitor.ts';
 import { GatewayMetrics } from './monitoring/metrics/gateway-metrics.ts';
@@ -202,7 +203,13 @@ export function createBus(nodes: ReturnType<typeof createNodes>) {
 /** Alerts, metrics, and whatever is deleted because of its age. */
 export function createMonitoring(core: ReturnType<typeof createBus>) {
   const { config, store, clock, alertEnv: env, readConfig } = core;
-  const alerts = createAlerts(config, { ...core, env });
+  const alerts = new Alerts({
+    ...core,
+    env,
+    settings: alertSettingsOf(config.alerts, config.thresholds),
+    heartbeatIntervalMs: config.heartbeatInterval,
+    settlingMs: offlineAfterMs(config),
+  });
   const metrics = new GatewayMetrics();
   store.runs.onEnd = (run) => metrics.runEnded(run);
   const reloading = new ConfigReload({ ...core, read: readConfig, alerts, audit: store.audit });

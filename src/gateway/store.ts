@@ -12,7 +12,7 @@ import { InvitesTable } from './identity/invites-table.ts';
 import { PeopleTable } from './identity/people-table.ts';
 import { MIGRATIONS } from './migrations.ts';
 import { AlertsTable } from './monitoring/alerts/alerts-table.ts';
-import { DeliveriesTable } from './monitoring/alerts/delivery/deliveries-table.ts';
+import { DeliveriesTable } from './monitoring/alerts/deliveries-table.ts';
 import { SilencesTable } from './monitoring/alerts/silences-table.ts';
 import { HistoryTable } from './monitoring/history/history-table.ts';
 import { GatewayUptimeTable } from './monitoring/judge/gateway-uptime-table.ts';

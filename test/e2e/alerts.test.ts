@@ -160,7 +160,7 @@ describe('alerts', () => {
     world.gateway?.child.kill('SIGHUP');
     await until(async () => (await status()).config.fault === null, 'the reading after SIGHUP', PATIENCE_MS);
     await until(() => receiver.taken('always').length === 2, 'the end of the alert of that rule', PATIENCE_MS);
-    assert.equal(receiver.taken('always')[1]?.data.reason, 'the rule is no longer there');
+    assert.equal(receiver.taken('always')[1]?.data.reason, 'the rule was removed');
     const audited = await world.fleet(['audit', '--action', 'gateway.reload', '--jsonl']);
     const rows = audited.text.trimEnd().split('\n');
     assert.equal(rows.filter((row) => row.includes('"outcome":"ok"')).length, 2, audited.text);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type GatewayConfig, resolveGatewayConfig } from '../../src/gateway/config.ts';
 import { ConfigReload, changedOptions } from '../../src/gateway/config-reload.ts';
-import type { AlertSettings } from '../../src/gateway/monitoring/alerts/alert-settings.ts';
+import type { AlertSettings } from '../../src/gateway/monitoring/alerts/config.ts';
 import { FleetError } from '../../src/shared/errors.ts';
 import { silentLogger } from '../../src/shared/logger.ts';
 import { FakeClock } from '../support/fake-clock.ts';
@@ -87,7 +87,7 @@ test('the built-in rules stay at the limits at which nodes are called limited, w
   world.file.section = { thresholds: { diskUsedPct: 50 } };
   assert.deepEqual(await world.reloading.reload(), { changed: [], restartNeeded: ['thresholds.diskUsedPct'] });
   const disk = world.used[0]?.rules.find(({ name }) => name === 'disk');
-  assert.deepEqual(disk?.when, { kind: 'metric', metric: 'diskUsedPct', direction: 'above', limit: 90 });
+  assert.deepEqual(disk?.when, { kind: 'metric', value: 'diskUsedPct', above: 90, below: undefined });
 });
 
 test('a file that is wrong changes nothing, is shown until it is right, and no value of it is told', async () => {

@@ -16,7 +16,7 @@ const ROW = {
   resolvedAt: null,
   summary: 'offline',
   reason: null,
-  isTold: true,
+  isNotified: true,
 };
 const ALERTS = {
   rules: [

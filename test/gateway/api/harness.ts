@@ -151,7 +151,6 @@ export async function testApi(
     ages: agesOf(clock),
     ...sources,
     random: () => 0,
-    randomBytes,
     settings: {
       rules: config.alerts.rules ?? [],
       receivers: config.alerts.notify,
@@ -160,7 +159,6 @@ export async function testApi(
     heartbeatIntervalMs: 30_000,
     settlingMs: 0,
     env: {},
-    userAgent: 'fleet/test',
   });
   addAlertRoutes(app, { alerts });
   const health = { ...sources, limits: config.thresholds };

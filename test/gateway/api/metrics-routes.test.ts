@@ -124,7 +124,7 @@ test('alerts by rule and state, also when there are none, and messages that wait
     resolvedAt: null,
     summary: 'x',
     reason: null,
-    isTold: true,
+    isNotified: true,
   };
   await api.store.write(() => {
     for (let index = 0; index < 100; index += 1) {

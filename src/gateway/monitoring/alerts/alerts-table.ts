@@ -1,9 +1,8 @@
-/** Alerts that are pending, firing or over, as the engine left them. Times are ms. */
-
+/** The table of alerts: pending, firing and resolved. Times are ms. */
 import type { AlertState, Severity } from '../../../protocol/alert-views.ts';
 import type { Sqlite } from '../../store/database.ts';
 import type { JudgeStore } from '../judge/health-table.ts';
-import type { DeliveriesTable } from './delivery/deliveries-table.ts';
+import type { DeliveriesTable } from './deliveries-table.ts';
 import type { SilencesTable } from './silences-table.ts';
 
 export interface AlertRow {
@@ -19,16 +18,15 @@ export interface AlertRow {
   resolvedAt: number | null;
   summary: string;
   reason: string | null;
-  /** Whether it was put out for its receivers that it fires; not yet while it is silenced. */
-  isTold: boolean;
+  /** Whether a notification that it fires was queued for its receivers; not while it is silenced. */
+  isNotified: boolean;
 }
 
-type StoredRow = Omit<AlertRow, 'isTold'> & { isTold: number };
+type StoredRow = Omit<AlertRow, 'isNotified'> & { isNotified: number };
 
 const COLUMNS = `id, rule, severity, node_id AS nodeId, node_name AS nodeName, state, since, clear_since AS clearSince,
-  fired_at AS firedAt, resolved_at AS resolvedAt, summary, reason, told AS isTold`;
+  fired_at AS firedAt, resolved_at AS resolvedAt, summary, reason, told AS isNotified`;
 
-/** How many alerts of one node are alike in this. */
 export interface AlertCount {
   nodeId: string;
   severity: Severity;
@@ -36,7 +34,7 @@ export interface AlertCount {
   count: number;
 }
 
-/** What fires counts whatever its times are: the clock may have been set back since. */
+/** Firing alerts count whatever their times: the clock may have been set back since. */
 const FIRED_WITHIN = `(state = 'firing' OR (state = 'resolved' AND resolved_at > @from AND fired_at < @to))`;
 
 export class AlertsTable {
@@ -48,7 +46,7 @@ export class AlertsTable {
         `INSERT INTO alerts (id, rule, severity, node_id, node_name, state, since, clear_since, fired_at, resolved_at,
            summary, reason, told)
          VALUES (@id, @rule, @severity, @nodeId, @nodeName, @state, @since, @clearSince, @firedAt, @resolvedAt,
-           @summary, @reason, @isTold)
+           @summary, @reason, @isNotified)
          ON CONFLICT (id) DO UPDATE SET node_name = excluded.node_name, state = excluded.state, since = excluded.since,
            clear_since = excluded.clear_since, fired_at = excluded.fired_at, resolved_at = excluded.resolved_at,
            summary = excluded.summary, reason = excluded.reason, told = excluded.told, severity = excluded.severity`,
@@ -74,15 +72,14 @@ export class AlertsTable {
   }
 
   put(row: AlertRow): void {
-    this.#statements.put.run({ ...row, isTold: row.isTold ? 1 : 0 });
+    this.#statements.put.run({ ...row, isNotified: Number(row.isNotified) });
   }
 
-  /** Forgets one that nobody was told of. */
   remove(id: string): void {
     this.#statements.remove.run(id);
   }
 
-  /** Pending and firing ones, oldest first. */
+  /** Pending and firing alerts, oldest first. */
   active(): AlertRow[] {
     return toRows(this.#statements.active.all());
   }
@@ -92,31 +89,29 @@ export class AlertsTable {
     return toRows(this.#statements.latest.all(limit));
   }
 
-  /** Of those nodes, what fired or went on firing within a period: the firing first, then the critical, then the longest. */
+  /** Alerts of these nodes that fired at some time within a period: firing first, then critical, then longest. */
   worstFired({ from, to }: { from: number; to: number }, nodeIds: ReadonlySet<string>, most: number): AlertRow[] {
     const worst: AlertRow[] = [];
-    if (most <= 0) return worst;
-    for (const row of this.#statements.worstFired.iterate({ from, to }) as IterableIterator<StoredRow>) {
-      if (!nodeIds.has(row.nodeId)) continue;
-      worst.push(toRow(row));
-      if (worst.length === most) break;
+    for (const row of this.#statements.worstFired.iterate({ from, to }) as Iterable<StoredRow>) {
+      if (worst.length >= most) break;
+      if (nodeIds.has(row.nodeId)) worst.push(toRow(row));
     }
     return worst;
   }
 
-  /** Of all nodes, also of removed ones: how many {@link worstFired} would find. */
+  /** Numbers of alerts that fired within a period, of all nodes including removed ones. */
   countFired({ from, to }: { from: number; to: number }): AlertCount[] {
     return this.#statements.countFired.all({ from, to }) as AlertCount[];
   }
 
-  /** Two at most: more than one is ambiguous. */
+  /** Two at most, which is ambiguous. */
   byPrefix(prefix: string): AlertRow[] {
     return toRows(this.#statements.byPrefix.all({ prefix }));
   }
 
-  /** Deletes some that ended before `before`; how many went. */
-  prune(before: number, most: number): number {
-    return this.#statements.prune.run(before, most).changes;
+  /** Deletes some that ended before `before`. */
+  prune(before: number, most: number): void {
+    this.#statements.prune.run(before, most);
   }
 }
 
@@ -125,10 +120,10 @@ function toRows(rows: unknown[]): AlertRow[] {
 }
 
 function toRow(row: StoredRow): AlertRow {
-  return { ...row, isTold: row.isTold === 1 };
+  return { ...row, isNotified: row.isNotified === 1 };
 }
 
-/** The store as this folder, and those above it, see it. */
+/** The store as alerts, and the folders above them, see it. */
 export interface AlertsStore extends JudgeStore {
   readonly alerts: AlertsTable;
   readonly deliveries: DeliveriesTable;

@@ -1,46 +1,43 @@
-/** Alerts as the gateway runs them: the engine, the outbox, the silences, and how all of it looks from outside. */
-import type { AlertTestView, AlertView, DeliveryView } from '../../../protocol/alert-views.ts';
-import type { Clock } from '../../../shared/clock.ts';
+/** Alerts as the gateway runs them: engine, outbox and silences, and their views for the API. */
+import type { AlertState, AlertTestView, AlertView, DeliveryView, Severity } from '../../../protocol/alert-views.ts';
 import { FleetError } from '../../../shared/errors.ts';
 import { closeAll } from '../../../shared/lifecycle.ts';
-import type { Logger } from '../../../shared/logger.ts';
-import type { ConnectEpochs } from '../../identity/connect-epochs.ts';
-import type { Ages } from '../../store/durable-store.ts';
-import type { HealthMonitor } from '../judge/monitor.ts';
-import { AlertEngine } from './alert-engine.ts';
-import { type AlertFigures, countAlerts } from './alert-figures.ts';
-import type { AlertSettings } from './alert-settings.ts';
 import type { AlertRow, AlertsStore } from './alerts-table.ts';
-import type { AlertNotice } from './delivery/alert-message.ts';
-import type { Attempt } from './delivery/attempt.ts';
-import { Deliveries } from './delivery/deliveries.ts';
-import type { DeliveryRow } from './delivery/deliveries-table.ts';
-import { createSender } from './delivery/send-to-receiver.ts';
-import { NodeSignals } from './node-signals.ts';
+import type { Attempt } from './attempt.ts';
+import { runAlertCommand } from './command.ts';
+import type { AlertSettings } from './config.ts';
+import { Deliveries, type DeliveriesOptions } from './deliveries.ts';
+import type { DeliveryRow } from './deliveries-table.ts';
+import { AlertEngine, type AlertEngineOptions } from './engine.ts';
+import type { AlertNotice } from './message.ts';
+import { NodeSignals, type NodeSignalsOptions } from './node-signals.ts';
+import { requestFor } from './receivers.ts';
 import { Silences, silencedUntil } from './silences.ts';
 import type { SilenceRow } from './silences-table.ts';
+import { postWebhook } from './webhook.ts';
 
-/** So often, at the least and at the most, all nodes are looked at, ms; in between, twice in a heartbeat's interval. */
-const LEAST_INTERVAL_MS = 100;
-const MOST_INTERVAL_MS = 15_000;
+/** Minimum and maximum interval between evaluations of all nodes, ms; in between, half a heartbeat's interval. */
+const MIN_INTERVAL_MS = 100;
+const MAX_INTERVAL_MS = 15_000;
 
-export interface AlertsOptions {
+export interface AlertsOptions
+  extends Pick<AlertEngineOptions, 'monitor' | 'ages' | 'clock' | 'logger' | 'settlingMs'>,
+    Pick<DeliveriesOptions, 'random'>,
+    Pick<NodeSignalsOptions, 'epochs'> {
   store: AlertsStore;
-  ages: Ages;
-  monitor: HealthMonitor;
-  epochs: Pick<ConnectEpochs, 'suspicionOf'>;
-  clock: Clock;
-  logger: Logger;
-  random: () => number;
-  randomBytes: (size: number) => Uint8Array;
-  /** Those of the start. */
+  /** The initial ones. */
   settings: AlertSettings;
   heartbeatIntervalMs: number;
-  /** After the start of the gateway a node may take so long to come back, ms. */
-  settlingMs: number;
-  /** What the commands of receivers get besides the alert. */
+  /** The environment of receivers' commands, besides the alert's variables. */
   env: Readonly<Record<string, string | undefined>>;
-  userAgent: string;
+}
+
+/** Counts for graphs. Every rule has its zeros, so that a graph shows the time before and after. */
+export interface AlertFigures {
+  /** In the order of the rules, then of rules that are gone. `silenced`: firing without notifying. */
+  alerts: { rule: string; severity: Severity; state: Exclude<AlertState, 'resolved'> | 'silenced'; count: number }[];
+  /** Messages in the outbox. */
+  waiting: { receiver: string; count: number }[];
 }
 
 export class Alerts {
@@ -50,15 +47,24 @@ export class Alerts {
   #settings: AlertSettings;
   readonly #engine: AlertEngine;
   readonly #deliveries: Deliveries;
-  readonly #abortSending: () => void;
+  readonly #sending = new AbortController();
 
   constructor(options: AlertsOptions) {
+    const { clock, env, heartbeatIntervalMs } = options;
     this.#options = options;
     this.#settings = options.settings;
     const settings = (): AlertSettings => this.#settings;
-    const { send, abort } = createSender(options);
-    this.#abortSending = abort;
-    this.#deliveries = new Deliveries({ ...options, settings, send });
+    const sending = { clock, env, signal: this.#sending.signal };
+    this.#deliveries = new Deliveries({
+      ...options,
+      settings,
+      send: async (receiver, id, message) => {
+        const request = requestFor(receiver, message, id, clock.now());
+        return 'command' in request
+          ? await runAlertCommand(request, id, message, sending)
+          : await postWebhook(request, sending);
+      },
+    });
     this.signals = new NodeSignals(options);
     this.silences = new Silences({ ...options, settings });
     this.#engine = new AlertEngine({
@@ -66,12 +72,12 @@ export class Alerts {
       settings,
       signals: this.signals,
       deliveries: this.#deliveries,
-      intervalMs: Math.min(MOST_INTERVAL_MS, Math.max(LEAST_INTERVAL_MS, options.heartbeatIntervalMs / 2)),
+      intervalMs: Math.min(MAX_INTERVAL_MS, Math.max(MIN_INTERVAL_MS, heartbeatIntervalMs / 2)),
     });
   }
 
   /**
-   * Other rules and receivers from now on: the next look ends alerts of rules that are gone. `alsoStore` writes in the same transaction.
+   * Replaces rules and receivers; the next evaluation ends alerts of removed rules. `alsoStore` writes in the same transaction.
    * @throws FleetError `storage_failed`.
    */
   async use(settings: AlertSettings, alsoStore: () => void = () => {}): Promise<void> {
@@ -85,34 +91,33 @@ export class Alerts {
     }
   }
 
-  /** Resolves when what waited from before the start is under way. */
+  /** Resolves when what was waiting before the start is being sent. */
   async start(): Promise<void> {
     this.#engine.start();
     await this.#deliveries.start();
   }
 
-  /** Cuts off what is being sent; the next start sends it again. Idempotent. */
+  /** Aborts what is being sent; the next start sends it again. Idempotent. */
   async close(): Promise<void> {
     await closeAll(
       () => this.#engine.close(),
-      () => this.#abortSending(),
+      () => this.#sending.abort(),
       () => this.#deliveries.close(),
     );
   }
 
-  /** Pending and firing ones, the critical first. */
+  /** Pending and firing alerts, firing first, then critical. */
   active(): AlertView[] {
-    const { alerts } = this.#options.store;
-    const rows = alerts.active().sort((a, b) => rank(a) - rank(b) || b.since - a.since);
-    return this.#views(rows);
+    const rows = this.#options.store.alerts.active();
+    return this.#views(rows.sort((a, b) => rank(a) - rank(b) || b.since - a.since));
   }
 
-  /** Of now and before, newest first. */
+  /** Current and past alerts, newest first. */
   latest(limit: number): AlertView[] {
     return this.#views(this.#options.store.alerts.latest(limit));
   }
 
-  /** Firing ones of those nodes. */
+  /** Firing alerts of those nodes, critical first. */
   firingOf(nodes: readonly { id: string }[]): AlertView[] {
     const rows = this.#options.store.alerts.active().filter(({ state }) => state === 'firing');
     if (rows.length === 0) return [];
@@ -120,17 +125,29 @@ export class Alerts {
     return this.#views(rows.filter(({ nodeId }) => meant.has(nodeId)).sort((a, b) => rank(a) - rank(b)));
   }
 
-  /** For graphs. */
   figures(): AlertFigures {
     const { store } = this.#options;
     const { rules, receivers } = this.#settings;
+    const silences = this.silences.active();
+    const counts = new Map<string, AlertFigures['alerts'][number]>();
+    const add = ({ rule, severity, state, count }: AlertFigures['alerts'][number]): void => {
+      const key = `${rule} ${severity} ${state}`;
+      counts.set(key, { rule, severity, state, count: count + (counts.get(key)?.count ?? 0) });
+    };
+    for (const { name: rule, severity } of rules)
+      for (const state of ['pending', 'firing', 'silenced'] as const) add({ rule, severity, state, count: 0 });
+    for (const row of store.alerts.active()) {
+      const isFiring = row.state === 'firing';
+      const state = isFiring ? (silencedUntil(silences, row) === null ? 'firing' : 'silenced') : 'pending';
+      add({ rule: row.rule, severity: row.severity, state, count: 1 });
+    }
     return {
-      alerts: countAlerts(rules, store.alerts.active(), this.silences.active()),
+      alerts: [...counts.values()],
       waiting: receivers.map(({ name }) => ({ receiver: name, count: store.deliveries.waiting(name) })),
     };
   }
 
-  /** Sends each receiver, or one of them, a message that says that it is a test, after `begin`. @throws FleetError `not_found`. */
+  /** Sends a test message to each receiver, or to one of them, after `begin`. @throws FleetError `not_found`. */
   async test(name: string | undefined, begin: () => Promise<void> = async () => {}): Promise<AlertTestView[]> {
     const { clock } = this.#options;
     const { receivers } = this.#settings;
@@ -139,8 +156,8 @@ export class Alerts {
       const what = name === undefined ? 'there are no receivers' : `there is no receiver called ${name}`;
       const hint =
         receivers.length === 0
-          ? 'Write them under gateway.alerts.notify in config.yaml, then: fleet gateway reload'
-          : `The receivers: ${receivers.map((receiver) => receiver.name).join(', ')}`;
+          ? 'Add one under gateway.alerts.notify in config.yaml, then: fleet gateway reload'
+          : `Receivers: ${receivers.map((receiver) => receiver.name).join(', ')}`;
       throw new FleetError('not_found', what, { hint });
     }
     await begin();
@@ -188,7 +205,7 @@ function deliveryView({ id, batch, receiver, event, outcome, attempts, error, ne
   return { id: batch ?? id, receiver, event, outcome, attempts, error, at: iso(nextAt) };
 }
 
-/** With the receiver's own words: only those who may test receivers see it. */
+/** Includes the receiver's own words, which only those who may test receivers see. */
 function failureText(attempt: Exclude<Attempt, { kind: 'delivered' }>): string {
   return 'detail' in attempt ? `${attempt.error}: ${attempt.detail}` : attempt.error;
 }

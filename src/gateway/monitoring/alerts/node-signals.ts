@@ -1,11 +1,10 @@
-/** What no heartbeat tells of a node: that its disks will be full, that two machines use its key, that its token is refused. */
-
+/** What no heartbeat says about a node: that its disks will be full, that two machines use its key, that its token is refused. */
 import type { ConnectEpochs } from '../../identity/connect-epochs.ts';
-import type { HealthMonitor } from '../judge/monitor.ts';
+import type { HealthMonitor, NodeHealth } from '../judge/monitor.ts';
 import type { AlertsStore } from './alerts-table.ts';
-import type { DiskFull, Signals } from './node-facts.ts';
+import type { NodeFacts } from './conditions.ts';
 
-/** Disks go into the history once an hour, so a forecast is good for a while, ms. */
+/** Disks go into the history once an hour, so a forecast stays valid for a while, ms. */
 const FORECAST_MS = 15 * 60_000;
 
 export interface NodeSignalsOptions {
@@ -16,7 +15,7 @@ export interface NodeSignalsOptions {
 
 export class NodeSignals {
   readonly #options: NodeSignalsOptions;
-  readonly #forecasts = new Map<string, { at: number; diskFull: DiskFull | null }>();
+  readonly #forecasts = new Map<string, { at: number; diskFull: NodeFacts['diskFull'] }>();
   readonly #tokenRefusedAt = new Map<string, number>();
 
   constructor(options: NodeSignalsOptions) {
@@ -28,15 +27,20 @@ export class NodeSignals {
     this.#tokenRefusedAt.set(nodeId, at);
   }
 
-  of(nodeId: string, now: number): Signals {
+  /** All that the gateway knows about the node now. */
+  factsOf(nodeId: string, { status, reasons, link, latest }: NodeHealth, now: number): NodeFacts {
     return {
+      status,
+      reasons,
+      link,
+      latest: status === 'offline' ? undefined : latest,
       diskFull: this.#diskFull(nodeId, now),
       hasClone: this.#options.epochs.suspicionOf(nodeId) !== undefined,
       hasTokenProblem: this.#hasTokenProblem(nodeId),
     };
   }
 
-  /** Forgets nodes that are not among these. */
+  /** Forgets all other nodes. */
   retain(nodeIds: ReadonlySet<string>): void {
     for (const known of [this.#forecasts, this.#tokenRefusedAt]) {
       for (const nodeId of known.keys()) if (!nodeIds.has(nodeId)) known.delete(nodeId);
@@ -50,9 +54,9 @@ export class NodeSignals {
     return refusedAt >= acceptedAt;
   }
 
-  #diskFull(nodeId: string, now: number): DiskFull | null {
+  #diskFull(nodeId: string, now: number): NodeFacts['diskFull'] {
     const known = this.#forecasts.get(nodeId);
-    // A clock that was set back makes it old, too.
+    // Not by comparison alone: the clock may have been set back.
     if (known !== undefined && Math.abs(now - known.at) < FORECAST_MS) return known.diskFull;
     const forecasts = this.#options.store.history.disks.forecastsOf([nodeId], now).get(nodeId) ?? [];
     const [first] = forecasts.sort((a, b) => a.fullAt - b.fullAt);

@@ -1,4 +1,4 @@
-/** What nobody wants to be told of for a while. Times are ms. */
+/** The table of silences. Times are ms. */
 import type { SilenceView } from '../../../protocol/alert-views.ts';
 import type { Sqlite } from '../../store/database.ts';
 
@@ -7,7 +7,7 @@ export interface SilenceRow {
   kind: SilenceView['kind'];
   /** Name of a rule, id of a node or of an alert. */
   target: string;
-  /** As a person knows it. */
+  /** Name of the rule or node at that time, id of the alert. */
   label: string;
   until: number;
   reason: string | null;
@@ -34,7 +34,7 @@ export class SilencesTable {
     };
   }
 
-  /** Takes the place of one of the same target. */
+  /** Replaces a silence of the same target. */
   put(row: SilenceRow): void {
     this.#statements.put.run(row);
   }
@@ -47,7 +47,7 @@ export class SilencesTable {
     this.#statements.remove.run(id);
   }
 
-  /** Deletes those that are over. */
+  /** Deletes expired ones. */
   prune(now: number): void {
     this.#statements.prune.run(now);
   }

@@ -145,7 +145,7 @@ export function readReportAlerts(
 }
 
 function reportAlert(row: AlertRow, silences: readonly SilenceRow[], now: number): ReportAlert {
-  const { rule, severity, nodeName, since, resolvedAt, summary, reason, isTold } = row;
+  const { rule, severity, nodeName, since, resolvedAt, summary, reason, isNotified } = row;
   const isFiring = row.state === 'firing';
   return {
     rule,
@@ -155,7 +155,7 @@ function reportAlert(row: AlertRow, silences: readonly SilenceRow[], now: number
     since: new Date(since).toISOString(),
     until: resolvedAt === null ? null : new Date(resolvedAt).toISOString(),
     durationMs: Math.max(0, (resolvedAt ?? now) - since),
-    silenced: isFiring ? silencedUntil(silences, row) !== null : !isTold,
+    silenced: isFiring ? silencedUntil(silences, row) !== null : !isNotified,
     summary,
     reason,
   };

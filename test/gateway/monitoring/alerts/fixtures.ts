@@ -3,13 +3,13 @@ import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { resolveGatewayConfig } from '../../../../src/gateway/config.ts';
-import { AlertEngine } from '../../../../src/gateway/monitoring/alerts/alert-engine.ts';
-import type { AlertReceiver } from '../../../../src/gateway/monitoring/alerts/alert-receiver.ts';
-import type { AlertRule } from '../../../../src/gateway/monitoring/alerts/alert-rule.ts';
-import type { AlertMessage } from '../../../../src/gateway/monitoring/alerts/delivery/alert-message.ts';
-import type { Attempt } from '../../../../src/gateway/monitoring/alerts/delivery/attempt.ts';
-import { Deliveries } from '../../../../src/gateway/monitoring/alerts/delivery/deliveries.ts';
+import type { Attempt } from '../../../../src/gateway/monitoring/alerts/attempt.ts';
+import type { AlertRule } from '../../../../src/gateway/monitoring/alerts/config.ts';
+import { Deliveries } from '../../../../src/gateway/monitoring/alerts/deliveries.ts';
+import { AlertEngine } from '../../../../src/gateway/monitoring/alerts/engine.ts';
+import type { AlertMessage } from '../../../../src/gateway/monitoring/alerts/message.ts';
 import { NodeSignals } from '../../../../src/gateway/monitoring/alerts/node-signals.ts';
+import type { AlertReceiver } from '../../../../src/gateway/monitoring/alerts/receivers.ts';
 import type { NodeHealth } from '../../../../src/gateway/monitoring/judge/monitor.ts';
 import { Store } from '../../../../src/gateway/store.ts';
 import { silentLogger } from '../../../../src/shared/logger.ts';
@@ -69,7 +69,6 @@ export function alertWorld(t: TestContext, section: { rules: object[]; notify?: 
         clock,
         logger: silentLogger,
         random: () => 0,
-        randomBytes,
         settings: () => ({ receivers: world.receivers, groupWaitMs: groupWait }),
         send: async (receiver, id, message) => {
           const url = 'url' in receiver ? receiver.url : '';
@@ -86,7 +85,6 @@ export function alertWorld(t: TestContext, section: { rules: object[]; notify?: 
         deliveries: world.deliveries,
         clock,
         logger: silentLogger,
-        randomBytes,
         settings: () => ({ rules: world.rules }),
         intervalMs: INTERVAL_MS,
         settlingMs,

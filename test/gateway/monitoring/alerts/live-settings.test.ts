@@ -5,7 +5,7 @@ import { AWAY, alertWorld, CHAT, HOOK, OFFLINE } from './fixtures.ts';
 
 const MINUTE_MS = 60_000;
 
-test('a receiver that moved is told at its new place, also what was tried at the old one', async (t) => {
+test('a receiver with a new URL gets everything there, including what was tried at the old one', async (t) => {
   const world = alertWorld(t, { rules: [AWAY], notify: [HOOK] });
   const urls: string[] = [];
   world.answer = ({ url }) => {
@@ -25,7 +25,7 @@ test('a receiver that moved is told at its new place, also what was tried at the
   assert.equal(new Set(world.sent.map(({ id }) => id)).size, 1, 'the same message');
 });
 
-test('a receiver that is gone gets nothing more, and that is on record; a new one hears of what happens from then on', async (t) => {
+test('a removed receiver gets nothing more, which is recorded; a new one gets events from then on', async (t) => {
   const world = alertWorld(t, { rules: [AWAY], notify: [HOOK] });
   world.answer = () => ({ kind: 'failed', error: 'HTTP 503' });
   for (const name of ['a', 'b']) world.addNode(name);
@@ -45,7 +45,7 @@ test('a receiver that is gone gets nothing more, and that is on record; a new on
   assert.deepEqual(world.told().slice(length), ['chat alert.firing b']);
 });
 
-test('a rule that is gone, or tells others now: its end is told to who heard the beginning', async (t) => {
+test('a rule that is removed or has other receivers: the resolution goes to those notified before', async (t) => {
   const rules = [
     { ...AWAY, name: 'gone', notify: ['chat'] },
     { ...AWAY, name: 'moved', notify: ['chat'] },
@@ -64,7 +64,7 @@ test('a rule that is gone, or tells others now: its end is told to who heard the
   assert.deepEqual(world.told().slice(3), ['chat alert.resolved a']);
 });
 
-test('a new rule counts from the next look, also one with a selector', async (t) => {
+test('a new rule applies from the next evaluation, also one with a selector', async (t) => {
   const world = alertWorld(t, { rules: [AWAY], notify: [HOOK] });
   const more = alertWorld(t, { rules: [{ ...AWAY, name: 'more', for: 0, on: 'a' }], notify: [] });
   await more.boot();

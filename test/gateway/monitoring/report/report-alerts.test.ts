@@ -32,7 +32,7 @@ async function storeWith(t: Parameters<typeof tempFolder>[0], rows: Partial<Aler
         resolvedAt: null,
         summary: 'something',
         reason: null,
-        isTold: true,
+        isNotified: true,
         ...row,
       });
     });
@@ -83,9 +83,9 @@ test('what fired within the period: the firing first, then the critical, then th
 
 test('silenced: now, or so that it was never sent', async (t) => {
   const store = await storeWith(t, [
-    { rule: 'quiet', isTold: false },
+    { rule: 'quiet', isNotified: false },
     { rule: 'loud' },
-    { rule: 'was-quiet', isTold: false, ...over(TO - 10, TO - 5) },
+    { rule: 'was-quiet', isNotified: false, ...over(TO - 10, TO - 5) },
     { rule: 'was-loud', ...over(TO - 10, TO - 5) },
   ]);
   await store.write(() =>

@@ -1,36 +1,36 @@
 /** Sends one HTTP request to a receiver: with a deadline, without redirects, and without ever naming its URL, which may be a secret. */
 import http from 'node:http';
 import https from 'node:https';
-import type { Clock } from '../../../../shared/clock.ts';
-import { systemErrorCode } from '../../../../shared/errors.ts';
+import { FLEET_VERSION } from '../../../protocol/version.ts';
+import type { Clock } from '../../../shared/clock.ts';
+import { systemErrorCode } from '../../../shared/errors.ts';
 import { type Attempt, attemptOfStatus } from './attempt.ts';
-import type { WebhookRequest } from './webhook-request.ts';
+import type { WebhookRequest } from './receivers.ts';
 
-/** For all of it: connecting, sending, and the head of the answer, ms. */
-export const WEBHOOK_DEADLINE_MS = 15_000;
+/** For connecting, sending, and the head of the answer together, ms. */
+const WEBHOOK_DEADLINE_MS = 15_000;
 
-export interface PostOptions {
+interface PostOptions {
   clock: Clock;
-  /** Ends the request; the attempt has then failed. */
+  /** Fails the attempt. */
   signal: AbortSignal;
-  userAgent: string;
   deadlineMs?: number;
 }
 
-/** Never rejects. The answer's body is not read. */
+/** Never rejects. Does not read the answer's body. */
 export function postWebhook({ url, headers, body }: WebhookRequest, options: PostOptions): Promise<Attempt> {
-  const { clock, signal, userAgent, deadlineMs = WEBHOOK_DEADLINE_MS } = options;
+  const { clock, signal, deadlineMs = WEBHOOK_DEADLINE_MS } = options;
   return new Promise((resolve) => {
     const target = new URL(url);
     const bytes = Buffer.from(body);
     const request = (target.protocol === 'https:' ? https : http).request(target, {
       method: 'POST',
-      // Messages are rare: a connection that is kept open is closed by the other side before the next one.
+      // Messages are rare: the other side would close a kept connection before the next one.
       agent: false,
       headers: {
         'content-type': 'application/json; charset=utf-8',
         'content-length': bytes.length,
-        'user-agent': userAgent,
+        'user-agent': `fleet/${FLEET_VERSION}`,
         ...headers,
       },
     });

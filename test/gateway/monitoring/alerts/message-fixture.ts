@@ -3,7 +3,7 @@ import {
   type AlertMessage,
   type AlertNotice,
   combineNotices,
-} from '../../../../../src/gateway/monitoring/alerts/delivery/alert-message.ts';
+} from '../../../../src/gateway/monitoring/alerts/message.ts';
 
 export const FIRING_NOTICE: AlertNotice = {
   type: 'alert.firing',

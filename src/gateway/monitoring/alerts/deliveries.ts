@@ -1,28 +1,28 @@
-/** Empties the outbox: tells each receiver what waits for it, one thing at a time, until it took it or a day is over. */
-
-import { randomBase32 } from '../../../../shared/base32.ts';
-import type { Clock, Timer } from '../../../../shared/clock.ts';
-import { FleetError } from '../../../../shared/errors.ts';
-import type { Logger } from '../../../../shared/logger.ts';
-import type { AlertReceiver } from '../alert-receiver.ts';
-import type { AlertSettings } from '../alert-settings.ts';
-import type { AlertsStore } from '../alerts-table.ts';
-import { type AlertMessage, type AlertNotice, combineNotices, MOST_TOLD } from './alert-message.ts';
+/** Empties the outbox: sends each receiver its messages, one at a time, until it takes them or a day has passed. */
+import { randomBytes } from 'node:crypto';
+import { randomBase32 } from '../../../shared/base32.ts';
+import type { Clock, Timer } from '../../../shared/clock.ts';
+import { FleetError } from '../../../shared/errors.ts';
+import type { Logger } from '../../../shared/logger.ts';
+import type { AlertsStore } from './alerts-table.ts';
 import { type Attempt, afterAttempt, LONGEST_RETRY_MS } from './attempt.ts';
+import type { AlertSettings } from './config.ts';
 import type { DeliveryRow, NewDelivery } from './deliveries-table.ts';
+import { type AlertMessage, type AlertNotice, combineNotices, MOST_LISTED } from './message.ts';
+import type { AlertReceiver } from './receivers.ts';
 
 /**
- * Alerts that wait to be told to one receiver. When there are more, the oldest are given up: what is new matters more. Enough for
- * a large fleet that goes away and comes back while the receiver does not answer.
+ * Alerts waiting for one receiver. Beyond that the oldest are given up, because news matters more. Enough for a large fleet that
+ * goes away and comes back while the receiver does not answer.
  */
 export const MAX_WAITING = 20_000;
-/** Of an id, characters of 5 bits each. */
+/** Characters of 5 bits each. */
 const ID_LENGTH = 20;
-/** After a failure of the store, and at the longest between two looks, ms. */
-const LOOK_AGAIN_MS = 30_000;
+/** Delay after a failure of the store, and the longest delay between two checks, ms. */
+const RECHECK_MS = 30_000;
 
-/** What is to be told of one alert, and to whom (null: all receivers). */
 export interface NewNotice {
+  /** Names; null for all receivers. */
   receivers: readonly string[] | null;
   /** Null for a test. */
   alertId: string | null;
@@ -30,24 +30,21 @@ export interface NewNotice {
   notice: AlertNotice;
 }
 
-export type Send = (receiver: AlertReceiver, id: string, message: AlertMessage) => Promise<Attempt>;
-
 export interface DeliveriesOptions {
   store: Pick<AlertsStore, 'write' | 'deliveries'>;
   clock: Clock;
   logger: Logger;
   random: () => number;
-  randomBytes: (size: number) => Uint8Array;
-  /** Those of now. */
+  /** The present ones. */
   settings(): Pick<AlertSettings, 'receivers' | 'groupWaitMs'>;
-  /** One attempt; never rejects. */
-  send: Send;
+  /** One attempt; never rejects. `id`: the idempotency id. */
+  send(receiver: AlertReceiver, id: string, message: AlertMessage): Promise<Attempt>;
 }
 
 export class Deliveries {
   readonly #options: DeliveriesOptions;
+  /** Both by name of the receiver. */
   readonly #timers = new Map<string, Timer>();
-  /** By name of the receiver. */
   readonly #busy = new Map<string, Promise<void>>();
   #closed = false;
 
@@ -55,13 +52,13 @@ export class Deliveries {
     this.#options = options;
   }
 
-  /** Goes on with what waited when the gateway stopped. */
+  /** Resumes what was waiting when the gateway stopped. */
   async start(): Promise<void> {
     await this.dropUnknown();
     this.kick();
   }
 
-  /** Gives up what waits for receivers that are not there (any more). */
+  /** Gives up what waits for receivers that no longer exist. */
   async dropUnknown(alsoStore: () => void = () => {}): Promise<void> {
     const { store, clock, logger } = this.#options;
     await store.write(() => {
@@ -74,14 +71,14 @@ export class Deliveries {
     });
   }
 
-  /** Resolves when no attempt is under way any more; whoever sends has been told to stop by then. */
+  /** Resolves when no attempt is in progress; abort those first. */
   async close(): Promise<void> {
     this.#closed = true;
     for (const timer of this.#timers.values()) timer.cancel();
     await Promise.all(this.#busy.values());
   }
 
-  /** Puts notices out, each for some receivers (null: all). Call inside a write; {@link kick} once that is stored. */
+  /** Queues notices. Call inside a write, and {@link kick} once that is stored. */
   enqueue(notices: readonly NewNotice[]): void {
     const { store, clock, logger } = this.#options;
     const { receivers, groupWaitMs } = this.#options.settings();
@@ -89,25 +86,25 @@ export class Deliveries {
     for (const { name } of receivers) {
       for (const { receivers: meant, ...rest } of notices) {
         if (meant !== null && !meant.includes(name)) continue;
-        store.deliveries.insert({ ...this.#newRow(name, rest, now), nextAt: now + groupWaitMs });
+        store.deliveries.insert({ ...newRow(name, rest, now), nextAt: now + groupWaitMs });
       }
       const most = MAX_WAITING;
-      const messages = store.deliveries.giveUpOldest(name, most, `more than ${most} alerts waited to be told`, now);
+      const messages = store.deliveries.giveUpOldest(name, most, `more than ${most} alerts were waiting`, now);
       if (messages > 0) logger.error({ receiver: name, messages, most }, 'alert messages given up: too many wait');
     }
   }
 
-  /** Looks for what is due now. */
+  /** Starts what is due now. */
   kick(): void {
     for (const { name } of this.#options.settings().receivers) this.#pump(name);
   }
 
-  /** Tells one receiver once, and says what came back. The message is on record, and is not tried again. */
+  /** Sends one receiver a message once, which is recorded and not retried. */
   async test(name: string, notice: AlertNotice): Promise<Attempt> {
     const { store, clock, send } = this.#options;
     const receiver = this.#find(name);
     if (receiver === undefined) throw new FleetError('not_found', `there is no receiver called ${name}`);
-    const row = this.#newRow(name, { alertId: null, event: 'test', notice }, clock.now());
+    const row = newRow(name, { alertId: null, event: 'test', notice }, clock.now());
     const attempt = await send(receiver, row.id, combineNotices([notice], 1));
     await store.write(() => {
       store.deliveries.insert({ ...row, batch: row.id });
@@ -121,13 +118,6 @@ export class Deliveries {
       });
     });
     return attempt;
-  }
-
-  #newRow(receiver: string, { alertId, event, notice }: Omit<NewNotice, 'receivers'>, createdAt: number): NewDelivery {
-    const id = `msg_${randomBase32(ID_LENGTH, this.#options.randomBytes)}`;
-    const message = JSON.stringify(notice);
-    const { rule } = notice.data;
-    return { id, receiver, alertId, rule, event, message, createdAt, nextAt: createdAt, batch: null };
   }
 
   #find(name: string): AlertReceiver | undefined {
@@ -144,7 +134,7 @@ export class Deliveries {
     const row = store.deliveries.due(name, times);
     if (row === undefined) {
       const earliest = store.deliveries.earliest(name);
-      if (earliest !== null) this.#lookAfter(name, Math.min(LOOK_AGAIN_MS, Math.max(1, earliest - now)));
+      if (earliest !== null) this.#pumpAfter(name, Math.min(RECHECK_MS, Math.max(1, earliest - now)));
       return;
     }
     const attempt = this.#attempt(receiver, row).then(
@@ -154,30 +144,30 @@ export class Deliveries {
       },
       (error: unknown) => {
         this.#busy.delete(name);
-        logger.error({ err: error, receiver: name }, 'could not store what became of an alert message');
-        this.#lookAfter(name, LOOK_AGAIN_MS);
+        logger.error({ err: error, receiver: name }, 'could not store the outcome of an alert message');
+        this.#pumpAfter(name, RECHECK_MS);
       },
     );
     this.#busy.set(name, attempt);
   }
 
-  #lookAfter(name: string, delayMs: number): void {
+  #pumpAfter(name: string, delayMs: number): void {
     if (this.#closed) return;
-    this.#timers.set(
-      name,
-      this.#options.clock.after(delayMs, () => this.#pump(name)),
-    );
+    const timer = this.#options.clock.after(delayMs, () => this.#pump(name));
+    this.#timers.set(name, timer);
   }
 
   async #attempt(receiver: AlertReceiver, row: DeliveryRow): Promise<void> {
-    const { store, clock, logger, random, send } = this.#options;
-    const batch = row.batch ?? (await this.#formBatch(row));
-    const { size, rows } = store.deliveries.batch(batch, MOST_TOLD);
+    const { store, clock, logger, random, send, settings } = this.#options;
+    const batch = row.batch ?? row.id;
+    // Settled for good before anything is sent: after an answer that got lost, the receiver must get exactly the same alerts again.
+    if (row.batch === null) await store.write(() => store.deliveries.form(row, settings().groupWaitMs > 0));
+    const { size, rows } = store.deliveries.batch(batch, MOST_LISTED);
     const [first, ...others] = rows.map(({ message }) => JSON.parse(message) as AlertNotice);
-    // Given up meanwhile.
+    // Given up in the meantime.
     if (first === undefined) return;
     const attempt = await send(receiver, batch, combineNotices([first, ...others], size));
-    // Cut off by our own end, it counts for nothing: the next start sends it again with the same id.
+    // An attempt that our own end cut off does not count: the next start repeats it with the same id.
     if (this.#closed && attempt.kind !== 'delivered') return;
     const attempts = row.attempts + 1;
     const { createdAt } = rows[0] ?? row;
@@ -196,14 +186,15 @@ export class Deliveries {
     else if (next.outcome === 'waiting') logger.warn(facts, 'alert message not delivered yet');
     else logger.info(facts, 'alert message delivered');
   }
+}
 
-  /**
-   * Settles for good what is told together, before any of it is: whoever got the message and was not heard to say so must get the same
-   * alerts under the same id again, no more and no fewer.
-   */
-  async #formBatch(row: DeliveryRow): Promise<string> {
-    const { store, settings } = this.#options;
-    await store.write(() => store.deliveries.form(row, settings().groupWaitMs > 0));
-    return row.id;
-  }
+function newRow(
+  receiver: string,
+  { alertId, event, notice }: Omit<NewNotice, 'receivers'>,
+  createdAt: number,
+): NewDelivery {
+  const id = `msg_${randomBase32(ID_LENGTH, randomBytes)}`;
+  const message = JSON.stringify(notice);
+  const { rule } = notice.data;
+  return { id, receiver, alertId, rule, event, message, createdAt, nextAt: createdAt, batch: null };
 }

@@ -3,10 +3,10 @@ import { once } from 'node:events';
 import http from 'node:http';
 import net, { type AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
-import { postWebhook } from '../../../../../src/gateway/monitoring/alerts/delivery/post-webhook.ts';
-import { systemClock } from '../../../../../src/shared/clock.ts';
-import { within } from '../../../../support/deadline.ts';
-import { cleanUp } from '../../../../support/temp-folder.ts';
+import { postWebhook } from '../../../../src/gateway/monitoring/alerts/webhook.ts';
+import { systemClock } from '../../../../src/shared/clock.ts';
+import { within } from '../../../support/deadline.ts';
+import { cleanUp } from '../../../support/temp-folder.ts';
 
 async function serve(t: TestContext, server: net.Server): Promise<string> {
   server.listen(0, '127.0.0.1');
@@ -19,7 +19,7 @@ async function serve(t: TestContext, server: net.Server): Promise<string> {
 }
 
 function post(url: string, more: { signal?: AbortSignal; deadlineMs?: number } = {}) {
-  const options = { clock: systemClock, signal: new AbortController().signal, userAgent: 'fleet/test', ...more };
+  const options = { clock: systemClock, signal: new AbortController().signal, ...more };
   return within(postWebhook({ url, headers: { 'webhook-id': 'm1' }, body: '{"ä":1}' }, options), 'the attempt', 20_000);
 }
 

@@ -4,10 +4,10 @@ import {
   type AlertNotice,
   combineNotices,
   detailOf,
-  MOST_TOLD,
+  MOST_LISTED,
   titleOf,
-} from '../../../../../src/gateway/monitoring/alerts/delivery/alert-message.ts';
-import { webhookRequest } from '../../../../../src/gateway/monitoring/alerts/delivery/webhook-request.ts';
+} from '../../../../src/gateway/monitoring/alerts/message.ts';
+import { requestFor, type WebhookRequest } from '../../../../src/gateway/monitoring/alerts/receivers.ts';
 import { FIRING, noticeOf, RESOLVED } from './message-fixture.ts';
 
 const many = (count: number, make = noticeOf): [AlertNotice, ...AlertNotice[]] => [
@@ -15,13 +15,13 @@ const many = (count: number, make = noticeOf): [AlertNotice, ...AlertNotice[]] =
   ...Array.from({ length: count - 1 }, (_, index) => make(`n${index + 1}`)),
 ];
 
-test('of one alert: its fields, and a list of one', () => {
+test('one alert: its fields, and a list of one', () => {
   assert.deepEqual([FIRING.data.count, FIRING.data.alerts.length, FIRING.data.alerts[0]?.node], [1, 1, 'node-1']);
   assert.equal(titleOf(FIRING), 'CRITICAL disk on node-1');
-  assert.equal(detailOf(RESOLVED), 'over after 12m; it was: disk /a <b> & *c* @everyone 95%');
+  assert.equal(detailOf(RESOLVED), 'resolved after 12m; it was: disk /a <b> & *c* @everyone 95%');
 });
 
-test('of several: the number in the title, and names that are folded', () => {
+test('several alerts: their number in the title, folded names in the text', () => {
   const message = combineNotices(
     many(50, (node) => noticeOf(node, { summary: 'offline: no session' })),
     50,
@@ -31,7 +31,7 @@ test('of several: the number in the title, and names that are folded', () => {
   assert.deepEqual([message.data.node, message.data.alert], ['n0', 'alert-n0']);
 });
 
-test('a line for each thing that is to be said, ten of them, and how many more', () => {
+test('one line per group of nodes with the same state, ten at most, and how many more', () => {
   const some = combineNotices(
     many(50, (node) => noticeOf(node, { summary: `disk at ${node.slice(-1)}%` })),
     50,
@@ -43,31 +43,31 @@ test('a line for each thing that is to be said, ten of them, and how many more',
     50,
   );
   assert.match(detailOf(all), /^n9: disk n9\nand 40 more: see fleet alerts$/m);
-  const listed = combineNotices(many(MOST_TOLD), 5_000);
+  const listed = combineNotices(many(MOST_LISTED), 5_000);
   assert.match(detailOf(listed), /^n\[0-99\]: .*\nand 4900 more: see fleet alerts$/);
 });
 
-test('ends that came one after the other are one line', () => {
+test('resolutions that came one after the other are one line', () => {
   const ends = many(20, (node) => {
     const resolvedAt = new Date(Date.UTC(2026, 0, 1, 0, 12, Number(node.slice(1)))).toISOString();
     return { ...noticeOf(node, { resolvedAt, summary: 'offline: no session' }), type: 'alert.resolved' };
   });
   const message = combineNotices(ends, 20);
   assert.equal(titleOf(message), 'RESOLVED disk on 20 nodes');
-  assert.equal(detailOf(message), 'n[0-19]: over after 12m to 12m 19s; it was: offline: no session');
+  assert.equal(detailOf(message), 'n[0-19]: resolved after 12m to 12m 19s; it was: offline: no session');
   const removed = ends.map((notice) => ({
     ...notice,
-    data: { ...notice.data, reason: 'the rule is no longer there' },
+    data: { ...notice.data, reason: 'the rule was removed' },
   }));
   const [first, ...rest] = removed;
   assert.ok(first);
   assert.match(
     detailOf(combineNotices([first, ...rest], 20)),
-    /ended after 12m to 12m 19s, because the rule is no longer/,
+    /resolved after 12m to 12m 19s because the rule was removed;/,
   );
 });
 
-test('names that cannot be folded are cut, what is wrong is not', () => {
+test('names that cannot be folded are cut, the facts are not', () => {
   const names = ['kerberos', 'apollo', 'minerva', 'juno', 'vulcan'].map((name) => name.repeat(7));
   const [first = '', ...rest] = names.flatMap((name) => ['x', 'y', 'z'].map((end) => `${name}${end}`));
   const summary = 'offline: no session';
@@ -79,19 +79,22 @@ test('names that cannot be folded are cut, what is wrong is not', () => {
   assert.ok(detailOf(message).length < 350);
 });
 
-test('what is critical to one is critical to the message', () => {
+test('one critical alert makes the message critical', () => {
   const message = combineNotices([noticeOf('a', { severity: 'warning' }), noticeOf('b')], 2);
   assert.equal(message.data.severity, 'critical');
 });
 
-test('each kind of receiver says how many and which', () => {
+test('each kind of receiver gets number and names', () => {
   const message = combineNotices(
     many(50, (node) => noticeOf(node, { summary: 'no session' })),
     50,
   );
   const url = 'https://example.org/topic';
   const bodyOf = (kind: 'webhook' | 'slack' | 'discord' | 'ntfy') =>
-    JSON.parse(webhookRequest({ name: 'x', kind, url }, 'id', message, 0).body) as Record<string, unknown>;
+    JSON.parse((requestFor({ name: 'x', kind, url }, message, 'id', 0) as WebhookRequest).body) as Record<
+      string,
+      unknown
+    >;
   assert.deepEqual(bodyOf('webhook'), message);
   assert.equal(bodyOf('slack').text, '*CRITICAL disk on 50 nodes*\nn[0-49]: no session');
   assert.equal(bodyOf('discord').content, '**CRITICAL disk on 50 nodes**\nn[0-49]: no session');

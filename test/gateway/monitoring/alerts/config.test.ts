@@ -1,26 +1,26 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { resolveGatewayConfig } from '../../../../src/gateway/config.ts';
-import { builtInRules } from '../../../../src/gateway/monitoring/alerts/built-in-rules.ts';
+import { builtInRules } from '../../../../src/gateway/monitoring/alerts/config.ts';
 
 const resolve = (alerts: unknown) => resolveGatewayConfig({ alerts }, {}, 'file').alerts;
 
 test('each kind of condition, and the defaults of a rule', () => {
   const conditions: [object, object][] = [
-    [{ status: 'offline' }, { kind: 'status', status: 'offline' }],
+    [{ status: 'offline' }, { kind: 'status', value: 'offline' }],
     [
       { metric: 'cpuPct', above: 90 },
-      { kind: 'metric', metric: 'cpuPct', direction: 'above', limit: 90 },
+      { kind: 'metric', value: 'cpuPct', above: 90, below: undefined },
     ],
     [
       { metric: 'batteryPct', below: 0 },
-      { kind: 'metric', metric: 'batteryPct', direction: 'below', limit: 0 },
+      { kind: 'metric', value: 'batteryPct', above: undefined, below: 0 },
     ],
-    [{ diskFullWithin: '24h' }, { kind: 'diskFull', withinMs: 86_400_000 }],
-    [{ skew: '30s' }, { kind: 'skew', limitMs: 30_000 }],
-    [{ flapping: 6 }, { kind: 'flapping', reconnectsPerHour: 6 }],
-    [{ clone: true }, { kind: 'clone' }],
-    [{ tokenProblem: true }, { kind: 'tokenProblem' }],
+    [{ diskFullWithin: '24h' }, { kind: 'diskFullWithin', value: 86_400_000 }],
+    [{ skew: '30s' }, { kind: 'skew', value: 30_000 }],
+    [{ flapping: 6 }, { kind: 'flapping', value: 6 }],
+    [{ clone: true }, { kind: 'clone', value: true }],
+    [{ tokenProblem: true }, { kind: 'tokenProblem', value: true }],
   ];
   const { rules = [] } = resolve({ rules: conditions.map(([when], index) => ({ name: `r${index}`, when })) });
   assert.deepEqual(
@@ -29,7 +29,7 @@ test('each kind of condition, and the defaults of a rule', () => {
   );
   assert.deepEqual(rules[0], {
     name: 'r0',
-    when: { kind: 'status', status: 'offline' },
+    when: { kind: 'status', value: 'offline' },
     forMs: 0,
     clearForMs: 0,
     severity: 'warning',
@@ -54,7 +54,7 @@ test('labels are a selector', () => {
   );
 });
 
-test('all faults are told at once, with their places, and no URL or secret among them', () => {
+test('all faults are reported at once, with their places, and without any URL or secret', () => {
   const alerts = {
     rules: [
       { name: 'a', when: {} },
@@ -92,7 +92,7 @@ test('all faults are told at once, with their places, and no URL or secret among
   );
 });
 
-test('names are unique, and a rule tells only receivers that there are', () => {
+test('names are unique, and a rule notifies existing receivers only', () => {
   const when = { clone: true };
   const hook = { name: 'hook', kind: 'slack', url: 'https://example.org/' };
   for (const alerts of [
@@ -112,12 +112,12 @@ test('names are unique, and a rule tells only receivers that there are', () => {
   ]);
 });
 
-test('without rules the built-in ones count, at the limits of the status; none of a limit that is off', () => {
+test('without rules the built-in ones apply, with the limits of the status; none for a limit that is off', () => {
   assert.equal(resolve({}).rules, undefined);
   assert.deepEqual(resolve({ rules: [] }).rules, []);
   const names = (limits: object) =>
     builtInRules({ memUsedPct: 90, diskUsedPct: 80, skew: 60_000, ...limits }).map(({ name }) => name);
   assert.deepEqual(names({}).length - names({ diskUsedPct: Number.POSITIVE_INFINITY }).length, 1);
   const disk = builtInRules({ memUsedPct: 90, diskUsedPct: 80, skew: 1 }).find(({ name }) => name === 'disk');
-  assert.deepEqual(disk?.when, { kind: 'metric', metric: 'diskUsedPct', direction: 'above', limit: 80 });
+  assert.deepEqual(disk?.when, { kind: 'metric', value: 'diskUsedPct', above: 80, below: undefined });
 });

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { MOST_TOLD } from '../../../../../src/gateway/monitoring/alerts/delivery/alert-message.ts';
-import type { Attempt } from '../../../../../src/gateway/monitoring/alerts/delivery/attempt.ts';
-import { settle } from '../../../../support/deadline.ts';
-import { AWAY, alertWorld, CHAT, HOOK, OFFLINE } from '../fixtures.ts';
+import type { Attempt } from '../../../../src/gateway/monitoring/alerts/attempt.ts';
+import { MOST_LISTED } from '../../../../src/gateway/monitoring/alerts/message.ts';
+import { settle } from '../../../support/deadline.ts';
+import { AWAY, alertWorld, CHAT, HOOK, OFFLINE } from './fixtures.ts';
 import { noticeOf } from './message-fixture.ts';
 
 const MINUTE_MS = 60_000;
@@ -94,7 +94,7 @@ test('a message lists so many alerts, and says how many there are', async (t) =>
   await settle();
   assert.equal(world.sent.length, 1);
   const { count, alerts, node } = world.sent[0]?.message.data ?? { alerts: [] };
-  assert.deepEqual([count, alerts.length, node], [2_000, MOST_TOLD, 'n0']);
+  assert.deepEqual([count, alerts.length, node], [2_000, MOST_LISTED, 'n0']);
   assert.equal(world.store.deliveries.waiting('hook'), 0, 'all of them were told');
 });
 

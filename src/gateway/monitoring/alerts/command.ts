@@ -1,32 +1,35 @@
-/** Tells a command: the message as JSON on stdin and in variables, no shell in between, and an end to it in time. */
+/** Runs a receiver's command: the message as JSON on stdin and in variables, without a shell, and killed when it takes too long. */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import os from 'node:os';
 import type { Readable, Writable } from 'node:stream';
-import type { Clock } from '../../../../shared/clock.ts';
-import { systemErrorCode } from '../../../../shared/errors.ts';
-import { loginUmask } from '../../../../shared/login-environment.ts';
-import { harmlessJson, stripControl } from '../../../../shared/text.ts';
-import { type AlertMessage, detailOf, titleOf } from './alert-message.ts';
+import type { Clock } from '../../../shared/clock.ts';
+import { systemErrorCode } from '../../../shared/errors.ts';
+import { loginUmask } from '../../../shared/login-environment.ts';
+import { harmlessJson, stripControl } from '../../../shared/text.ts';
 import type { Attempt } from './attempt.ts';
+import { type AlertMessage, detailOf, titleOf } from './message.ts';
+import type { CommandRequest } from './receivers.ts';
 
-/** How much of the end of the command's stderr goes to the log and to the caller of `alerts test`, characters. Viewers see none: it may hold secrets. */
+/**
+ * How much of the end of stderr goes to the log and to the caller of `alerts test`, characters. It may hold secrets, so viewers
+ * see none of it.
+ */
 const KEPT_STDERR = 200;
 
-export interface CommandOptions {
+interface CommandOptions {
   clock: Clock;
   signal: AbortSignal;
-  timeoutMs: number;
-  /** What it gets besides the FLEET_ALERT_ variables. */
+  /** The environment besides the FLEET_ALERT_ variables. */
   env: Readonly<Record<string, string | undefined>>;
 }
 
-/** Never rejects. Exit code 0 means delivered; anything else is tried again. */
+/** Never rejects. Exit code 0 means delivered; anything else is retried. */
 export function runAlertCommand(
-  command: readonly string[],
+  { command, timeoutMs }: CommandRequest,
   id: string,
   message: AlertMessage,
-  { clock, signal, timeoutMs, env }: CommandOptions,
+  { clock, signal, env }: CommandOptions,
 ): Promise<Attempt> {
   const [file = '', ...args] = command;
   return new Promise((resolve) => {
@@ -35,7 +38,7 @@ export function runAlertCommand(
     let killed: string | undefined;
     const kill = (why: string): void => {
       killed ??= why;
-      // Of what could not be started there is no group.
+      // A command that could not be started has no group.
       if (child.pid !== undefined) killGroup(child.pid);
     };
     const abort = (): void => kill('the gateway stopped');
@@ -51,21 +54,21 @@ export function runAlertCommand(
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       stderr = (stderr + text).slice(-KEPT_STDERR);
     });
-    // It need not read what it is told.
+    // It need not read its input.
     child.stdin.on('error', () => undefined);
     child.stdin.end(`${harmlessJson(message)}\n`);
-    // Not `close`: a grandchild that went on would hold the pipes.
+    // Not `close`: a surviving grandchild would hold the pipes.
     child.once('exit', (code, killedBy) => {
       if (code === 0 && killed === undefined) return end({ kind: 'delivered' });
-      const how = killed ?? (code === null ? `killed by ${killedBy}` : `exit code ${code}`);
-      const said = stripControl(stderr.trim());
-      setImmediate(() => end({ kind: 'failed', error: how, ...(said === '' ? {} : { detail: said }) }));
+      const error = killed ?? (code === null ? `killed by ${killedBy}` : `exit code ${code}`);
+      const detail = stripControl(stderr.trim());
+      setImmediate(() => end({ kind: 'failed', error, ...(detail === '' ? {} : { detail }) }));
     });
     if (signal.aborted) abort();
   });
 }
 
-/** As a login would, in a group of its own, so that what it started goes with it. */
+/** Like a login, and in a group of its own, so that its children can be killed with it. */
 function start(file: string, args: string[], env: NodeJS.ProcessEnv): ChildProcessByStdio<Writable, null, Readable> {
   const cwd = env.HOME !== undefined && existsSync(env.HOME) ? env.HOME : '/';
   const ownUmask = process.umask(loginUmask());
@@ -82,7 +85,7 @@ function resetPriority(pid: number): void {
   try {
     os.setPriority(pid, 0);
   } catch {
-    // Only root may make it less nice again; or it is gone already.
+    // Only root may raise a priority again; or the process is gone already.
   }
 }
 
@@ -99,7 +102,7 @@ function variablesOf(id: string, message: AlertMessage): Record<string, string> 
     FLEET_ALERT_SINCE: data.since,
     FLEET_ALERT_TITLE: titleOf(message),
   };
-  // A mount point may hold what no variable can, and line breaks that are none of ours.
+  // A mount point may hold characters that a variable cannot, and line breaks.
   const harmless = Object.fromEntries(Object.entries(variables).map(([name, value]) => [name, stripControl(value)]));
   return { ...harmless, FLEET_ALERT_TEXT: detailOf(message) };
 }

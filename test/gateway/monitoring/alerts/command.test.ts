@@ -2,29 +2,25 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import {
-  type AlertNotice,
-  combineNotices,
-} from '../../../../../src/gateway/monitoring/alerts/delivery/alert-message.ts';
-import { runAlertCommand } from '../../../../../src/gateway/monitoring/alerts/delivery/run-alert-command.ts';
-import { systemClock } from '../../../../../src/shared/clock.ts';
-import { until, within } from '../../../../support/deadline.ts';
-import { isAlive } from '../../../../support/fleet-processes.ts';
-import { tempFolder } from '../../../../support/temp-folder.ts';
+import { runAlertCommand } from '../../../../src/gateway/monitoring/alerts/command.ts';
+import { type AlertNotice, combineNotices } from '../../../../src/gateway/monitoring/alerts/message.ts';
+import { systemClock } from '../../../../src/shared/clock.ts';
+import { until, within } from '../../../support/deadline.ts';
+import { isAlive } from '../../../support/fleet-processes.ts';
+import { tempFolder } from '../../../support/temp-folder.ts';
 import { FIRING, noticeOf } from './message-fixture.ts';
 
 const LONG_MS = 60_000;
 
 function run(command: string[], more: { timeoutMs?: number; signal?: AbortSignal; message?: typeof FIRING } = {}) {
-  const { message = FIRING, ...rest } = more;
+  const { message = FIRING, timeoutMs = LONG_MS, ...rest } = more;
   const options = {
     clock: systemClock,
     signal: new AbortController().signal,
-    timeoutMs: LONG_MS,
     env: { PATH: process.env.PATH },
     ...rest,
   };
-  return within(runAlertCommand(command, 'msg_1', message, options), 'the command', 20_000);
+  return within(runAlertCommand({ command, timeoutMs }, 'msg_1', message, options), 'the command', 20_000);
 }
 
 test('it gets the message as JSON on stdin and in variables, and nothing of the environment besides', async (t) => {

@@ -1,6 +1,6 @@
-/** What is to be told to whom: a durable outbox, and for a while what became of it. Times are ms. */
-import type { DeliveryView } from '../../../../protocol/alert-views.ts';
-import type { Sqlite } from '../../../store/database.ts';
+/** The table of messages to receivers: a durable outbox, and for a while its outcomes. Times are ms. */
+import type { DeliveryView } from '../../../protocol/alert-views.ts';
+import type { Sqlite } from '../../store/database.ts';
 
 export interface DeliveryRow {
   seq: number;
@@ -8,29 +8,29 @@ export interface DeliveryRow {
   receiver: string;
   /** Null for a test. */
   alertId: string | null;
-  /** Rows of one rule and event may be told together. */
+  /** Rows of one rule and event may go into one message. */
   rule: string | null;
   event: DeliveryView['event'];
-  /** The notice as JSON; alerts/delivery/alert-message.ts has its shape. */
+  /** The notice as JSON; message.ts has its shape. */
   message: string;
   createdAt: number;
   attempts: number;
-  /** Not before. Once it is done, when that was. */
+  /** Time of the next attempt, or of the end. */
   nextAt: number;
   outcome: DeliveryView['outcome'];
   error: string | null;
-  /** The id that the receiver sees: that of the first of the rows that are told together. Null before the first attempt. */
+  /** The id that the receiver sees: that of the first row in the message. Null before the first attempt. */
   batch: string | null;
 }
 
 export type NewDelivery = Omit<DeliveryRow, 'seq' | 'attempts' | 'outcome' | 'error'>;
 
-/** What became of an attempt, for all rows of a batch that still wait. */
+/** The outcome of an attempt, for all waiting rows of a batch. */
 export type BatchOutcome = Pick<DeliveryRow, 'attempts' | 'nextAt' | 'outcome' | 'error'> & { batch: string };
 
 const COLUMNS = `seq, id, receiver, alert_id AS alertId, rule, event, message, created_at AS createdAt, attempts,
   next_at AS nextAt, outcome, error, batch`;
-/** What is older of the same alert goes first: nobody shall hear of an end before the beginning. */
+/** Older rows of an alert go first: no resolution before its alert. */
 const IS_NEXT = `NOT EXISTS (SELECT 1 FROM alert_deliveries AS older WHERE older.outcome = 'waiting'
   AND older.receiver = row.receiver AND older.alert_id = row.alert_id AND older.seq < row.seq)`;
 
@@ -96,24 +96,24 @@ export class DeliveriesTable {
   }
 
   /**
-   * What to tell the receiver next. A time that is later than `latest`, or than `latestFirst` before the first attempt, was set
-   * by a clock that was wrong, and is due, too.
+   * The next row to send. A time later than `latest`, or than `latestFirst` before the first attempt, comes from a wrong clock,
+   * and is due as well.
    */
   due(receiver: string, times: { now: number; latest: number; latestFirst: number }): DeliveryRow | undefined {
     return this.#statements.due.get({ receiver, ...times }) as DeliveryRow | undefined;
   }
 
-  /** When something for the receiver is due at the earliest; null when nothing waits. */
+  /** Earliest time at which something is due; null if nothing waits. */
   earliest(receiver: string): number | null {
     return this.#statements.earliest.get(receiver) as number | null;
   }
 
-  /** Makes a batch of the row and, if `isGrouped`, of all that waits with its rule and event and was not tried yet. For good. */
+  /** Makes a permanent batch of the row and, if `isGrouped`, of all untried rows with its rule and event. */
   form({ id, receiver, rule, event }: DeliveryRow, isGrouped: boolean): void {
-    this.#statements.form.run({ id, receiver, rule, event, isGrouped: isGrouped ? 1 : 0 });
+    this.#statements.form.run({ id, receiver, rule, event, isGrouped: Number(isGrouped) });
   }
 
-  /** How many rows of the batch wait, and the oldest of them. */
+  /** How many rows of the batch are waiting, and the oldest of them. */
   batch(batch: string, most: number): { size: number; rows: DeliveryRow[] } {
     return {
       size: this.#statements.batchSize.get(batch) as number,
@@ -129,12 +129,12 @@ export class DeliveriesTable {
     return this.#statements.waiting.get(receiver) as number;
   }
 
-  /** Names of those for whom something waits. */
+  /** Names of receivers with waiting rows. */
   receivers(): string[] {
     return this.#statements.receivers.all() as string[];
   }
 
-  /** Leaves the newest `most` of those that wait for the receiver; how many were given up. */
+  /** Gives up all but the newest `most` waiting rows of the receiver, and returns their number. */
   giveUpOldest(receiver: string, most: number, error: string, now: number): number {
     return this.#statements.giveUpOldest.run({ receiver, most, error, now }).changes;
   }
@@ -143,8 +143,19 @@ export class DeliveriesTable {
     return this.#statements.ofAlert.all(alertId) as DeliveryRow[];
   }
 
-  /** Deletes some that were done before `before`; how many went. */
-  prune(before: number, most: number): number {
-    return this.#statements.prune.run(before, most).changes;
+  /** Deletes some that were done before `before`. */
+  prune(before: number, most: number): void {
+    this.#statements.prune.run(before, most);
   }
 }
+
+/**
+ * Migration: alerts of one rule and event for one receiver become one message (docs/adr/0026): all rows with the same batch. A message
+ * from before may have been sent under its own id already.
+ */
+export const GROUPED_DELIVERIES = `
+ALTER TABLE alert_deliveries ADD COLUMN rule TEXT;
+ALTER TABLE alert_deliveries ADD COLUMN batch TEXT;
+UPDATE alert_deliveries SET batch = id;
+CREATE INDEX alert_deliveries_batch ON alert_deliveries (batch, seq) WHERE outcome = 'waiting';
+`;

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { test } from 'node:test';
 import Database from 'better-sqlite3';
-import { MIGRATIONS } from '../../../../../src/gateway/migrations.ts';
-import { GROUPED_DELIVERIES } from '../../../../../src/gateway/monitoring/alerts/delivery/migration-grouped-deliveries.ts';
-import { Store } from '../../../../../src/gateway/store.ts';
-import { cleanUp, tempFolder } from '../../../../support/temp-folder.ts';
+import { MIGRATIONS } from '../../../../src/gateway/migrations.ts';
+import { GROUPED_DELIVERIES } from '../../../../src/gateway/monitoring/alerts/deliveries-table.ts';
+import { Store } from '../../../../src/gateway/store.ts';
+import { cleanUp, tempFolder } from '../../../support/temp-folder.ts';
 
 test('what waited in an outbox of before there were groups is told by itself, under the id that it had', (t) => {
   const file = path.join(tempFolder(t), 'fleet.db');

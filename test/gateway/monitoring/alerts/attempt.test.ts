@@ -8,7 +8,7 @@ import {
   GIVE_UP_AFTER_MS,
   LONGEST_RETRY_MS,
   MOST_REFUSALS,
-} from '../../../../../src/gateway/monitoring/alerts/delivery/attempt.ts';
+} from '../../../../src/gateway/monitoring/alerts/attempt.ts';
 
 const NOW = Date.UTC(2026, 0, 1);
 

@@ -4,7 +4,7 @@ import { AWAY, alertWorld, CHAT, HOOK, OFFLINE, SETTLING_MS } from './fixtures.t
 
 const MINUTE_MS = 60_000;
 
-test('one alert for each rule and node: pending, firing, told once, over, told again', async (t) => {
+test('one alert per rule and node: pending, firing with one notification, resolved with another', async (t) => {
   const world = alertWorld(t, { rules: [AWAY], notify: [HOOK, CHAT] });
   world.addNode('a');
   world.addNode('b');
@@ -27,7 +27,7 @@ test('one alert for each rule and node: pending, firing, told once, over, told a
   );
 });
 
-test('what was over before its time leaves nothing behind', async (t) => {
+test('a pending alert that clears in time leaves no record', async (t) => {
   const world = alertWorld(t, { rules: [AWAY], notify: [HOOK] });
   world.addNode('a');
   await world.boot();
@@ -57,7 +57,7 @@ test('a gateway that is killed neither forgets a firing alert nor fires it again
   assert.deepEqual(world.told(), ['hook alert.firing a', 'hook alert.resolved a']);
 });
 
-test('after a start nobody is offline before there was time to come back', async (t) => {
+test('after a start no node counts as offline before it had time to reconnect', async (t) => {
   const world = alertWorld(t, { rules: [{ ...AWAY, for: 0 }], notify: [HOOK] });
   world.addNode('a');
   world.addNode('b');
@@ -70,7 +70,7 @@ test('after a start nobody is offline before there was time to come back', async
   assert.deepEqual(world.told(), ['hook alert.firing a']);
 });
 
-test('the end of a node, of a rule, and of being watched ends the alert, and says why', async (t) => {
+test('an alert ends with its node, its rule or its coverage, and says why', async (t) => {
   const rules = ['removed', 'revoked', 'moved', 'dropped'].map((name) => ({ ...AWAY, name, on: { why: name } }));
   const world = alertWorld(t, { rules, notify: [HOOK] });
   for (const { name } of rules) {
@@ -94,15 +94,15 @@ test('the end of a node, of a rule, and of being watched ends the alert, and say
       .map(({ message }) => `${message.data.node}: ${message.data.reason}`)
       .sort(),
     [
-      'dropped: the rule is no longer there',
-      'moved: the rule no longer watches the node',
+      'dropped: the rule was removed',
+      'moved: the rule no longer covers the node',
       'removed: the node was removed or revoked',
       'revoked: the node was removed or revoked',
     ],
   );
 });
 
-test('a rule watches the nodes of its selector only, and tells its own receivers only', async (t) => {
+test('a rule covers only the nodes of its selector, and notifies only its own receivers', async (t) => {
   const world = alertWorld(t, { rules: [{ ...AWAY, on: 'web-*', notify: ['chat'] }], notify: [HOOK, CHAT] });
   for (const name of ['web-1', 'db-1']) {
     world.addNode(name);
@@ -113,7 +113,7 @@ test('a rule watches the nodes of its selector only, and tells its own receivers
   assert.deepEqual(world.told(), ['chat alert.firing web-1']);
 });
 
-test('a silence: nobody is told while it lasts; of what still fires then, they are; an end is told to who heard the beginning', async (t) => {
+test('a silence: no notification while it lasts; one for what still fires at its end; a resolution for those notified before', async (t) => {
   const world = alertWorld(t, { rules: [AWAY], notify: [HOOK] });
   world.addNode('a');
   world.addNode('b');
@@ -141,7 +141,7 @@ test('a silence: nobody is told while it lasts; of what still fires then, they a
   assert.deepEqual(world.told().slice(2), ['hook alert.firing a']);
 });
 
-test('an alert that began and ended in silence is told to nobody', async (t) => {
+test('an alert that began and ended in a silence notifies nobody', async (t) => {
   const world = alertWorld(t, { rules: [AWAY], notify: [HOOK] });
   world.addNode('a');
   await world.boot();
@@ -163,7 +163,7 @@ test('an alert that began and ended in silence is told to nobody', async (t) => 
   assert.equal(world.store.alerts.latest(1)[0]?.state, 'resolved');
 });
 
-test('while the store is full nothing is lost: the same is found again when there is room', async (t) => {
+test('a full store loses nothing: the next evaluation with room finds the same', async (t) => {
   const world = alertWorld(t, { rules: [AWAY], notify: [HOOK] });
   world.addNode('a');
   await world.boot();
@@ -177,7 +177,7 @@ test('while the store is full nothing is lost: the same is found again when ther
   assert.deepEqual(world.told(), ['hook alert.firing a']);
 });
 
-test('old alerts and messages are deleted after 30 days; what fires stays', async (t) => {
+test('old alerts and messages are deleted after 30 days; firing ones stay', async (t) => {
   const world = alertWorld(t, { rules: [AWAY], notify: [HOOK] });
   world.addNode('a');
   world.addNode('b');

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MAX_WAITING } from '../../../../../src/gateway/monitoring/alerts/delivery/deliveries.ts';
-import type { DeliveryRow } from '../../../../../src/gateway/monitoring/alerts/delivery/deliveries-table.ts';
-import { settle } from '../../../../support/deadline.ts';
-import { alertWorld, CHAT, HOOK } from '../fixtures.ts';
+import { MAX_WAITING } from '../../../../src/gateway/monitoring/alerts/deliveries.ts';
+import type { DeliveryRow } from '../../../../src/gateway/monitoring/alerts/deliveries-table.ts';
+import { settle } from '../../../support/deadline.ts';
+import { alertWorld, CHAT, HOOK } from './fixtures.ts';
 import { FIRING_NOTICE, RESOLVED_NOTICE } from './message-fixture.ts';
 
 const MINUTE_MS = 60_000;
@@ -120,7 +120,7 @@ test('the outbox is bounded: the oldest message gives way', async (t) => {
     notice: FIRING_NOTICE,
   }));
   await world.store.write(() => world.deliveries.enqueue(notices));
-  const error = `more than ${MAX_WAITING} alerts waited to be told`;
+  const error = `more than ${MAX_WAITING} alerts were waiting`;
   assert.deepEqual(of('a0'), [{ outcome: 'given_up', attempts: 0, error }]);
   assert.equal(of('a1')[0]?.outcome, 'waiting');
   assert.equal(world.store.deliveries.waiting('hook'), MAX_WAITING);

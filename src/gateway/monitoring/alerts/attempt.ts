@@ -1,18 +1,18 @@
-/** What one attempt to tell a receiver came to, and when the next one is; pure. */
+/** The outcome of one attempt to reach a receiver, and when to try again. Pure. */
 
 export type Attempt =
   | { kind: 'delivered' }
-  /** May pass by itself. `retryAfterMs`: what the receiver asked for. `detail`: words of the receiver's own, which may hold secrets. */
+  /** May pass by itself. `retryAfterMs`: what the receiver asked for. `detail`: the receiver's own words, which may hold secrets. */
   | { kind: 'failed'; error: string; retryAfterMs?: number; detail?: string }
-  /** The receiver does not want it. */
+  /** The receiver rejects the message. */
   | { kind: 'refused'; error: string };
 
 /** First delay, and the cap before jitter, ms. */
 const FIRST_RETRY_MS = 5_000;
 export const LONGEST_RETRY_MS = 3_600_000;
-/** Trying ends so long after the message was made, ms. */
+/** Age at which an undelivered message is given up, ms. */
 export const GIVE_UP_AFTER_MS = 24 * 3_600_000;
-/** A refusal is believed the third time: a proxy may say 404 while what is behind it starts. */
+/** A refusal counts the third time: a proxy may answer 404 while the service behind it starts. */
 export const MOST_REFUSALS = 3;
 
 export interface NextStep {
@@ -22,7 +22,7 @@ export interface NextStep {
   error: string | null;
 }
 
-/** `attempts` counts this one. Equal jitter: between half and all of the delay, which doubles. */
+/** `attempts` includes this one. Equal jitter: between half and all of the delay, which doubles. */
 export function afterAttempt(
   attempt: Attempt,
   { attempts, createdAt }: { attempts: number; createdAt: number },
@@ -40,18 +40,12 @@ export function afterAttempt(
     : { outcome: 'waiting', nextAt: Math.round(nextAt), error };
 }
 
-/** What an HTTP status means. `retryAfter` is that header: seconds, or a date. */
+/** What an HTTP status means. `retryAfter`: the header, in seconds or as a date. */
 export function attemptOfStatus(status: number, retryAfter: string | undefined, now: number): Attempt {
   if (status >= 200 && status < 300) return { kind: 'delivered' };
   const error = `HTTP ${status}`;
-  const isPassing = status >= 500 || status === 408 || status === 425 || status === 429;
-  if (!isPassing) return { kind: 'refused', error };
-  const retryAfterMs = readRetryAfter(retryAfter, now);
-  return { kind: 'failed', error, ...(retryAfterMs === null ? {} : { retryAfterMs }) };
-}
-
-function readRetryAfter(text: string | undefined, now: number): number | null {
-  if (text === undefined) return null;
-  const ms = /^\d{1,9}$/.test(text) ? Number(text) * 1000 : Date.parse(text) - now;
-  return Number.isFinite(ms) && ms > 0 ? ms : null;
+  if (status < 500 && ![408, 425, 429].includes(status)) return { kind: 'refused', error };
+  const seconds = /^\d{1,9}$/.test(retryAfter ?? '');
+  const retryAfterMs = seconds ? Number(retryAfter) * 1000 : Date.parse(retryAfter ?? '') - now;
+  return retryAfterMs > 0 ? { kind: 'failed', error, retryAfterMs } : { kind: 'failed', error };
 }
