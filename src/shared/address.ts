@@ -8,7 +8,7 @@ export interface Address {
   port: number;
 }
 
-/** What a host may consist of; also letters of other scripts (RFC 5890), and what `_service` names and zones of IPv6 have. */
+/** Includes letters of other scripts (RFC 5890), `_service` names and zones of IPv6. */
 const HOST_CHARACTER = /[\p{L}\p{N}\p{M}._%:[\]-]/u;
 
 /** `host`, `host:port`, `:port` (all interfaces), `1.2.3.4`, `::1`, `[::1]:22`. @throws FleetError `usage`. */
@@ -17,7 +17,7 @@ export function parseAddress(pasted: string, defaultPort: number): Address {
   const foreign = describeForeign(text, HOST_CHARACTER);
   if (foreign !== undefined) throw notAnAddress(text, foreign);
   if (/^\d+$/.test(text))
-    throw notAnAddress(text, 'it is only a number', `As a port it is :${text}, on all interfaces, or HOST:${text}.`);
+    throw notAnAddress(text, 'it is only a number', `Write a port as :${text} (all interfaces) or HOST:${text}.`);
   const match = /^(?:\[([^[\]\s]+)\]|([^:[\]\s]*))(?::(\d{1,5}))?$/.exec(text);
   const v6 = match?.[1] ?? (isIPv6(text) ? text : undefined);
   const host = v6 === undefined || isIPv6(v6) ? (v6 ?? match?.[2]) : undefined;
@@ -28,7 +28,7 @@ export function parseAddress(pasted: string, defaultPort: number): Address {
   return { host: host === '' ? '0.0.0.0' : host, port };
 }
 
-/** An address that somebody else is to dial: neither all interfaces nor port 0. @throws FleetError `usage`. */
+/** An address that others can dial: neither all interfaces nor port 0. @throws FleetError `usage`. */
 export function parseDialAddress(pasted: string, defaultPort: number): Address {
   const address = parseAddress(pasted, defaultPort);
   if (address.port !== 0 && address.host !== '0.0.0.0' && !/^[0:]+$/.test(address.host)) return address;
@@ -47,7 +47,7 @@ export function formatAddress({ host, port }: Address): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** What limits per address count as one: an IPv6 customer has a whole /64 (RFC 4291, 2.5.4). */
+/** Identifies an address in limits per address: an IPv6 customer has a whole /64 (RFC 4291, 2.5.4). */
 export function addressKey(address: string): string {
   const [bare = ''] = address.split('%');
   if (!isIPv6(bare) || bare.includes('.')) return address;

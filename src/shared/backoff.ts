@@ -1,7 +1,7 @@
-/** Exponential back-off for reconnecting: grows, is capped, and is jittered after the cap so that a fleet does not return in step. */
+/** Exponential back-off, capped, with jitter after the cap so that a fleet does not return in step. */
 
 export interface BackoffOptions {
-  /** First delay that is not zero, ms. */
+  /** First delay before jitter, ms. */
   initialMs: number;
   /** Cap before jitter, ms. */
   maxMs: number;
@@ -20,7 +20,7 @@ export class Backoff {
     this.#options = options;
   }
 
-  /** Milliseconds to wait before the next attempt: equal jitter, between half and all of the capped exponential. */
+  /** Delay before the next attempt, ms: equal jitter, between half and all of the capped exponential. */
   next(): number {
     const { initialMs, maxMs, random } = this.#options;
     const capped = Math.min(maxMs, initialMs * 2 ** Math.min(this.#failures, 30));
@@ -28,7 +28,7 @@ export class Backoff {
     return capped / 2 + (capped / 2) * random();
   }
 
-  /** Says that the connection was good for long enough; the next failure starts small again. */
+  /** Call it when the connection was good for long enough: the next failure starts small again. */
   reset(): void {
     this.#failures = 0;
   }

@@ -1,8 +1,8 @@
-/** Crockford's base32 (crockford.com/base32.html), lower case: ids and codes that people read aloud and type. */
+/** Crockford's base32 (crockford.com/base32.html), lower case, for ids and codes that people read aloud and type. */
 
 const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
 
-/** `length` characters, 5 uniformly random bits each, from the given source of random bytes. */
+/** `length` characters of 5 uniformly random bits each. */
 export function randomBase32(length: number, randomBytes: (size: number) => Uint8Array): string {
   let text = '';
   // 256 is a multiple of 32, so masking keeps the distribution uniform.
@@ -10,7 +10,7 @@ export function randomBase32(length: number, randomBytes: (size: number) => Uint
   return text;
 }
 
-/** What a person typed, as the alphabet has it: case folded, separators dropped, o→0 and i, l→1. Undefined if a character is foreign. */
+/** Typed text in the alphabet: case folded, separators dropped, o→0 and i, l→1. Undefined if a foreign character remains. */
 export function normalizeBase32(text: string): string | undefined {
   const folded = text.toLowerCase().replace(/[\s-]/g, '').replace(/o/g, '0').replace(/[il]/g, '1');
   return [...folded].every((character) => ALPHABET.includes(character)) ? folded : undefined;

@@ -1,9 +1,9 @@
-/** "Did you mean": the known word that is nearest to a mistyped one. */
+/** "Did you mean": the known word nearest to a mistyped one. */
 
-/** Most edits between what was typed and what may have been meant. */
+/** Most edits between the typed and the suggested word. */
 const MAX_DISTANCE = 2;
 
-/** Of several that are equally near the first, but rather one of the same length: letters are swapped more often than left out. */
+/** Of several equally near, the first, but preferably one of the same length: letters are swapped more often than omitted. */
 export function closest(typed: string, known: Iterable<string>): string | undefined {
   let best: string | undefined;
   let bestDistance = Math.min(MAX_DISTANCE, Math.max(1, Math.floor(typed.length / 2))) + 1;
@@ -16,7 +16,7 @@ export function closest(typed: string, known: Iterable<string>): string | undefi
   return best;
 }
 
-/** Damerau-Levenshtein, restricted: a swap of neighbours is one edit. */
+/** Restricted Damerau-Levenshtein: a swap of neighbours is one edit. */
 function editDistance(a: string, b: string): number {
   let beforeLast: number[] = [];
   let last = Array.from({ length: b.length + 1 }, (_, index) => index);

@@ -1,4 +1,4 @@
-/** config.yaml: read once, checked as a whole, all faults told at once, then frozen. */
+/** config.yaml: read once, validated as a whole with all faults reported at once, then frozen. */
 import { readFileSync } from 'node:fs';
 import { type Document, parseDocument } from 'yaml';
 import { z } from 'zod';
@@ -7,23 +7,22 @@ import { parseDuration } from './duration.ts';
 import { FleetError, systemErrorCode, toFleetError } from './errors.ts';
 import { describeBadByte, trimPasted } from './text.ts';
 
-/** Sections that a config file may have. */
 export const CONFIG_SECTIONS = ['gateway', 'node'] as const;
 
 export type ConfigFile = Partial<Record<(typeof CONFIG_SECTIONS)[number], unknown>>;
 
-/** The longest duration of all: a time that is so far from now still is a date. */
+/** A time this far from now is still a valid date. */
 const LONGEST = '36500d';
 
-/** `30s`, `5m`, …, or a number of seconds; ms once parsed. At most {@link LONGEST}. */
+/** `30s`, `5m`, …, or a number of seconds; ms once parsed. */
 export const durationSchema = durationUpTo(LONGEST);
 
-/** A {@link durationSchema} of something that happens again and again, so never 0. */
+/** A {@link durationSchema} greater than 0. */
 export const intervalSchema = intervalUpTo(LONGEST);
 
 /**
- * A duration of at most `most`, written as in the file. What a library gives to a timer must be less than 24 days: timers of Node that are
- * given more fire at once (nodejs.org/api/timers.html).
+ * A duration of at most `most`, written as in the file. One that a library passes to a timer must stay below 24 days: Node's timers fire at
+ * once when given more (nodejs.org/api/timers.html).
  */
 export function durationUpTo(most: string) {
   const mostMs = parseDuration(most);
@@ -40,41 +39,40 @@ export function durationUpTo(most: string) {
     .refine((ms) => ms <= mostMs, `must be at most ${most}`);
 }
 
-/** A {@link durationUpTo} that is longer than 0. */
+/** A {@link durationUpTo} greater than 0. */
 export function intervalUpTo(most: string) {
   return durationUpTo(most).refine((ms) => ms > 0, 'must be longer than 0');
 }
 
-/** A bare number is no string in YAML. */
-const addressTextSchema = z.union([z.string(), z.number().transform(String)], 'must be host, host:port or :port');
+/** Text that `parse` accepts, as what it returns. In YAML a bare port is a number. */
+function addressLike<T>(parse: (text: string) => T) {
+  const text = z.union([z.string(), z.number().transform(String)], 'must be host, host:port or :port');
+  return text.transform((value, context): T => {
+    try {
+      return parse(value);
+    } catch (error) {
+      const { message, hint = '' } = toFleetError(error);
+      context.addIssue({ code: 'custom', message: `${message}. ${hint}`.trimEnd() });
+      return z.NEVER;
+    }
+  });
+}
 
 /** An address to listen on: `host`, `host:port`, `[v6]:port` or `:port`. */
 export function addressSchema(defaultPort: number) {
-  return addressTextSchema.transform((text, context) => checked(context, () => parseAddress(text, defaultPort)));
+  return addressLike((text) => parseAddress(text, defaultPort));
 }
 
 /** An address that other machines dial: `host`, `host:port` or `[v6]:port`. */
 export function dialAddressSchema(defaultPort: number) {
-  return addressTextSchema.transform((text, context) => checked(context, () => parseDialAddress(text, defaultPort)));
+  return addressLike((text) => parseDialAddress(text, defaultPort));
 }
 
-/** As it was written, for who knows the default port only later. */
-export const dialAddressTextSchema = addressTextSchema.transform((text, context) =>
-  checked(context, () => {
-    parseDialAddress(text, 1);
-    return trimPasted(text);
-  }),
-);
-
-function checked<T>(context: z.RefinementCtx, read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    const { message, hint = '' } = toFleetError(error);
-    context.addIssue({ code: 'custom', message: `${message}. ${hint}`.trimEnd() });
-    return z.NEVER;
-  }
-}
+/** A {@link dialAddressSchema} as written, because its default port is not known yet. */
+export const dialAddressTextSchema = addressLike((text) => {
+  parseDialAddress(text, 1);
+  return trimPasted(text);
+});
 
 /** The file's sections. A missing file is empty unless `required`. @throws FleetError `config_invalid` with line and column. */
 export function readConfigFile(file: string, required: boolean): ConfigFile {
@@ -91,37 +89,31 @@ export function readConfigFile(file: string, required: boolean): ConfigFile {
   if (badByte !== undefined) throw new FleetError('config_invalid', `${file} is not UTF-8: ${badByte}`);
   const document = parseDocument(bytes.toString('utf8'));
   const [fault] = document.errors;
-  if (fault !== undefined)
-    throw new FleetError(
-      'config_invalid',
-      `${file} is not valid YAML: ${fault.message.split('\n')[0]?.replace(/:$/, '')}`,
-      {
-        cause: fault,
-      },
-    );
+  if (fault !== undefined) throw notYaml(file, fault, fault.message.split('\n')[0]?.replace(/:$/, ''));
   const value = toPlain(document, file);
   const isMap = typeof value === 'object' && !Array.isArray(value);
   const foreign = isMap ? Object.keys(value).filter((key) => !CONFIG_SECTIONS.includes(key as 'node')) : [];
-  if (!isMap || foreign.length > 0) {
-    const what = isMap ? `unknown section ${foreign.join(', ')}` : 'there are no sections in it';
-    throw new FleetError('config_invalid', `${file}: ${what}`, {
-      hint: `The sections are ${CONFIG_SECTIONS.join(' and ')}; see config.example.yaml.`,
-    });
-  }
-  return value;
+  if (isMap && foreign.length === 0) return value;
+  const what = isMap ? `unknown section ${foreign.join(', ')}` : 'there are no sections in it';
+  throw new FleetError('config_invalid', `${file}: ${what}`, {
+    hint: `The sections are ${CONFIG_SECTIONS.join(' and ')}; see config.example.yaml.`,
+  });
 }
 
-/** Aliases are resolved only here, so some faults show only now. */
+/** Resolves aliases, which reveals some faults only here. */
 function toPlain(document: Document.Parsed, file: string): Record<string, unknown> {
   try {
     return (document.toJS() ?? {}) as Record<string, unknown>;
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new FleetError('config_invalid', `${file} is not valid YAML: ${why}`, { cause: error });
+    throw notYaml(file, error, error instanceof Error ? error.message : String(error));
   }
 }
 
-/** One section with `flags` laid over it, checked. Undefined flags do not count. @throws FleetError `config_invalid`. */
+function notYaml(file: string, cause: unknown, why = ''): FleetError {
+  return new FleetError('config_invalid', `${file} is not valid YAML: ${why}`, { cause });
+}
+
+/** One section overridden by `flags`, validated; undefined flags do not count. @throws FleetError `config_invalid`. */
 export function parseConfigSection<S extends z.ZodType>(
   schema: S,
   name: string,
@@ -140,7 +132,7 @@ export function parseConfigSection<S extends z.ZodType>(
     const source = issue.path[0] !== undefined && String(issue.path[0]) in given ? 'the command line' : file;
     return `${where}: ${issue.message} (in ${source})`;
   });
-  throw new FleetError('config_invalid', `the configuration is wrong: ${faults.join('; ')}`, {
+  throw new FleetError('config_invalid', `invalid configuration: ${faults.join('; ')}`, {
     hint: 'config.example.yaml shows every option.',
   });
 }

@@ -1,11 +1,11 @@
-/** Durations and times: as people type them (`30s`, `1h30m`) and as people read them (`3m 20s`, `2d ago`). */
+/** Durations and times as people type them (`30s`, `1h30m`) and read them (`3m 20s`, `2d ago`). */
 import { FleetError } from './errors.ts';
 
 const UNIT_MS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
 
 /**
- * Milliseconds of a duration such as `30s`, `1h30m`, `7d` or a bare number of seconds.
- * @throws FleetError `usage` when it is not one, or longer than a computer can count; `what` names the option in the message.
+ * Ms of a duration such as `30s`, `1h30m`, `7d` or a bare number of seconds.
+ * @throws FleetError `usage` when it is not one, or not a safe integer; `what` names the option in the message.
  */
 export function parseDuration(text: string, what = 'duration'): number {
   const ms = Math.round(readMs(text.trim()));
@@ -15,7 +15,7 @@ export function parseDuration(text: string, what = 'duration'): number {
   });
 }
 
-/** NaN when the text is no duration. */
+/** NaN when the text is not a duration. */
 function readMs(text: string): number {
   if (/^\d+(\.\d+)?$/.test(text)) return Number(text) * 1000;
   if (!/^(\d+(\.\d+)?(ms|s|m|h|d|w))+$/.test(text)) return Number.NaN;
@@ -45,7 +45,7 @@ export function formatDuration(ms: number): string {
 }
 
 const YEAR_MS = 365 * 86_400_000;
-/** Distance that still reads `now`, ms; hides small differences between two machines' clocks. */
+/** Up to this distance it reads `now`, ms; hides small differences between two machines' clocks. */
 const NOW_MS = 5_000;
 
 /** `now`, `42s ago`, `3m ago`, `2d ago`, `in 5m`; `never` for null. A time is ISO 8601 or ms since the epoch. */

@@ -1,11 +1,11 @@
-/** Opens the parts of something long-lived one after the other and closes them in reverse, also when the close comes in the middle of the start. */
+/** Opens the parts of something long-lived in order and closes them in reverse, even when the close comes during the start. */
 import { FleetError } from './errors.ts';
 
 type Close = () => Promise<unknown> | unknown;
 
 /**
- * Runs every closer in order, each after the one before has ended, whatever that threw.
- * @throws What the one that failed threw; an AggregateError when there were several.
+ * Runs the closers one after the other, even if some throw.
+ * @throws the error of the one that failed; an AggregateError of several.
  */
 export async function closeAll(...closers: Close[]): Promise<void> {
   const errors: unknown[] = [];
@@ -33,12 +33,12 @@ export class Lifecycle {
   #starting: Promise<unknown> | undefined;
   #closing: Promise<void> | undefined;
 
-  /** `onFailedUndo` gets what a part threw that was closed because the start had failed: {@link start} rejects with the reason for that. */
+  /** `onFailedUndo` receives errors of parts closed because of a failed start; {@link start} rejects with the cause of the failure. */
   constructor(onFailedUndo: (error: unknown) => void) {
     this.#onFailedUndo = onFailedUndo;
   }
 
-  /** Runs `open`, which names each part by {@link opened}. When it fails, what it has opened is closed again before this rejects. */
+  /** Runs `open`, which reports each part to {@link opened}. When it fails, everything opened is closed before this rejects. */
   async start<T>(open: () => Promise<T>): Promise<T> {
     this.throwIfClosed();
     const starting = open();
@@ -46,7 +46,7 @@ export class Lifecycle {
     try {
       return await starting;
     } catch (error) {
-      // Whatever it meets among parts that are being closed comes of that.
+      // While parts are closing, any error is a consequence of that.
       const reason = this.#closing === undefined ? error : stopped(error);
       await this.close().catch(this.#onFailedUndo);
       throw reason;
@@ -54,8 +54,8 @@ export class Lifecycle {
   }
 
   /**
-   * Remembers how to close what was opened just now.
-   * @throws FleetError `not_running` when the close came meanwhile: nothing more is to be opened.
+   * Registers how to close what has just been opened.
+   * @throws FleetError `not_running` when the close came meanwhile: open nothing more.
    */
   opened(...closers: Close[]): void {
     this.#closers.push(...closers);
@@ -76,11 +76,11 @@ export class Lifecycle {
     if (this.#closing !== undefined) throw stopped();
   }
 
-  /** Resolves when all is closed, and the start at its end. Idempotent. @throws as {@link closeAll}. */
+  /** Resolves when everything is closed and the start has ended. Idempotent. @throws as {@link closeAll}. */
   close(): Promise<void> {
     this.#closing ??= closeAll(
       () => this.#closeOpened(),
-      // It may be opening a part at this moment. How it ends is told to the one who started.
+      // It may be opening a part right now; its caller learns how it ends.
       () => this.#starting?.catch(() => {}),
       () => this.#closeOpened(),
     );
@@ -93,15 +93,15 @@ export class Lifecycle {
 }
 
 function stopped(cause?: unknown): FleetError {
-  return new FleetError('not_running', 'it was stopped before it was up', { cause });
+  return new FleetError('not_running', 'stopped before it was up', { cause });
 }
 
-/** Starts something that has a {@link Lifecycle}; closes it, so that its start rejects, when `signal` aborts before it is up or has already. */
+/** Starts something that has a {@link Lifecycle}; if `signal` aborts before it is up, closes it, so that its start rejects. */
 export async function startUnlessAborted<T>(
   part: { start(): Promise<T>; close(): Promise<void> },
   signal: AbortSignal,
 ): Promise<T> {
-  // What the close throws, the start does, too.
+  // The start throws what the close does.
   const abort = (): void => void part.close().catch(() => {});
   signal.addEventListener('abort', abort, { once: true });
   if (signal.aborted) abort();

@@ -1,7 +1,4 @@
-/**
- * What a login gives to a command. It is read from the account and from /etc, never from the environment of this process: that is
- * whatever a terminal, ssh, tmux, sudo, cron or systemd gave to the one who started it.
- */
+/** The environment of a login, from the account and /etc: that of this process depends on the terminal, ssh, sudo, cron or systemd that started it. */
 import { accessSync, closeSync, constants, readdirSync, readFileSync, statSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -15,14 +12,14 @@ export interface UserAccount {
   shell: string;
 }
 
-/** Where neither /etc/environment nor login.defs(5) names one; and where tools of the system are looked for first. */
+/** Unless /etc/environment or login.defs(5) sets one. Also searched first for system tools. */
 export const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
-/** O_CLOEXEC of open(2), on every processor that Node.js runs on. */
+/** O_CLOEXEC of open(2), on all platforms of Node.js. */
 const CLOSE_ON_EXEC = 0o2000000;
 const DEFAULT_UMASK = 0o022;
-/** In the order in which they count, as pam_env(8) and systemd read them. */
+/** As read by pam_env(8) and systemd; later files override earlier ones. */
 const ASSIGNMENT_FILES = ['default/locale', 'locale.conf', 'environment'];
-/** "Shells" of accounts that nobody logs in to. */
+/** "Shells" of accounts without login. */
 const NO_SHELLS = new Set(['nologin', 'false', 'true', 'sync', 'halt', 'shutdown']);
 
 /** `etc` is /etc, or a copy of it. */
@@ -46,18 +43,18 @@ export function ownAccount(): UserAccount {
     const { username, uid, gid, homedir, shell } = os.userInfo();
     return { name: username, uid, gid, home: exactHome(homedir), shell: shell ?? '' };
   } catch {
-    // A container may run under a number that belongs to no account.
+    // A container may run under a uid without an account.
     const uid = process.geteuid?.() ?? -1;
     return { name: String(uid), uid, gid: process.getegid?.() ?? -1, home: '/', shell: '' };
   }
 }
 
-/** passwd(5) may hold any bytes; a folder that would be another one is replaced, as a missing one is. */
+/** `/` instead of a path that was not decoded exactly: passwd(5) may contain any bytes. */
 export function exactHome(home: string): string {
   return home.includes(REPLACEMENT) ? '/' : home;
 }
 
-/** The account's shell (passwd(5)); /bin/sh when there is none, or it lets nobody in. */
+/** The account's shell (passwd(5)), or /bin/sh if it has none to log in with. */
 export function loginShell({ shell }: Pick<UserAccount, 'shell'>): string {
   if (!path.isAbsolute(shell) || NO_SHELLS.has(path.basename(shell))) return '/bin/sh';
   try {
@@ -68,15 +65,15 @@ export function loginShell({ shell }: Pick<UserAccount, 'shell'>): string {
   }
 }
 
-/** UMASK of login.defs(5), as pam_umask(8) takes it. */
+/** UMASK of login.defs(5), as pam_umask(8) reads it. */
 export function loginUmask(etc = '/etc'): number {
   const text = loginDefinition('UMASK', etc);
   return text !== undefined && /^0?[0-7]{1,3}$/.test(text) ? Number.parseInt(text, 8) : DEFAULT_UMASK;
 }
 
 /**
- * Closes descriptors that whoever started this process has left open, so that no command gets them. Node.js keeps only the low ones to
- * itself; what it opens, and what it keeps, is marked close-on-exec (proc_pid_fdinfo(5)). Does nothing without /proc.
+ * Closes descriptors inherited from the parent, so that no command gets them. Node.js protects only the low ones; its own are
+ * marked close-on-exec (proc_pid_fdinfo(5)). Does nothing without /proc.
  */
 export function closeInheritedFiles(): void {
   for (const fd of listIfThere('/proc/self/fd').map(Number)) {
@@ -89,7 +86,7 @@ function loginDefinition(name: string, etc: string): string | undefined {
   return new RegExp(`^[ \\t]*${name}[ \\t]+(\\S+)`, 'm').exec(readIfThere(path.join(etc, 'login.defs')))?.[1];
 }
 
-/** `NAME=value` lines as pam_env(8) reads them: `export` may stand before, quotes around the value, and `#` begins a comment. */
+/** `NAME=value` lines as pam_env(8) reads them: with optional `export`, quotes and `#` comments. */
 function readAssignments(file: string): Record<string, string> {
   const result: Record<string, string> = {};
   for (const line of readIfThere(file).split('\n')) {
@@ -100,7 +97,7 @@ function readAssignments(file: string): Record<string, string> {
   return result;
 }
 
-/** The folder that a session manager keeps for the user (file-hierarchy(7)), without which `systemctl --user` finds nobody. */
+/** The session manager's folder for the user (file-hierarchy(7)), which `systemctl --user` needs. */
 function runtimeFolder(uid: number): { XDG_RUNTIME_DIR?: string } {
   const folder = `/run/user/${uid}`;
   return statSync(folder, { throwIfNoEntry: false })?.uid === uid ? { XDG_RUNTIME_DIR: folder } : {};
@@ -118,7 +115,6 @@ function readIfThere(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch {
-    // Not every system has each of them.
     return '';
   }
 }

@@ -82,7 +82,7 @@ describe('homes', () => {
   }, async () => {
     const [ofRoot, ofNobody, mixed] = ['root', 'nobody', 'mixed'].map((name) => path.join(world.folder, name));
     for (const home of [ofRoot, ofNobody, mixed] as string[]) mkdirSync(home, { mode: 0o700 });
-    await all(ofRoot as string, /belongs to root, and this runs as nobody\n.*chown/, NOBODY);
+    await all(ofRoot as string, /belongs to root, but fleet runs as nobody\n.*chown/, NOBODY);
     chownSync(ofNobody as string, NOBODY, NOBODY);
     for (const args of [
       ['gateway', 'up'],
@@ -90,7 +90,7 @@ describe('homes', () => {
     ]) {
       const result = await world.fleet(['--home', ofNobody as string, ...args]);
       assert.equal(result.code, 78, result.stderr);
-      assert.match(result.stderr, /belongs to nobody, and this runs as root\n/);
+      assert.match(result.stderr, /belongs to nobody, but fleet runs as root\n/);
       assert.deepEqual(readdirSync(ofNobody as string), []);
     }
     // `sudo fleet gateway up` in a home that was there.
@@ -98,7 +98,7 @@ describe('homes', () => {
     mkdirSync(path.join(mixed as string, 'gateway'), { mode: 0o700 });
     const result = await world.fleet(['--home', mixed as string, 'gateway', 'up'], { through: through(NOBODY) });
     assert.equal(result.code, 78, result.stderr);
-    assert.match(result.stderr, /gateway belongs to root, and this runs as nobody\n.*chown/);
+    assert.match(result.stderr, /gateway belongs to root, but fleet runs as nobody\n.*chown/);
   });
 
   it('of another machine come up there only when taken over; a shared one holds a node of each machine', {

@@ -122,7 +122,7 @@ describe('the main loop', () => {
       assert.equal(code, 130);
       assert.match(
         stderr,
-        /^fleet: stdin was not delivered to the command: cannot read what is to be sent: EBADF\n.*: canceled/,
+        /^fleet: stdin was not delivered to the command: cannot read the data to send: EBADF\n.*: canceled/,
       );
       return true;
     });

@@ -37,7 +37,7 @@ test('a character that cannot be in an address is shown, and a bare number is to
     [' 18790\n', /only a number/],
   ] as const)
     assert.throws(() => parseAddress(text, 22), { code: 'usage', message }, JSON.stringify(text));
-  assert.throws(() => parseAddress('22', 22), { hint: 'As a port it is :22, on all interfaces, or HOST:22.' });
+  assert.throws(() => parseAddress('22', 22), { hint: 'Write a port as :22 (all interfaces) or HOST:22.' });
 });
 
 test('what is no address is refused', () => {

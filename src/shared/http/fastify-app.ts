@@ -1,4 +1,4 @@
-/** Fastify as both APIs use it: errors in one shape, bodies checked by zod, connections handed in. */
+/** Fastify as both APIs use it: errors in one shape, bodies validated by zod, connections handed in. */
 import http from 'node:http';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { z } from 'zod';
@@ -10,14 +10,14 @@ import { SERVER_OPTIONS } from './streams.ts';
 
 export type App = FastifyInstance<http.Server>;
 
-/** An app without routes. Unknown routes, unreadable bodies and thrown errors all answer `{error: {code, message, hint?}}`. */
+/** An app without routes. Unknown routes, unreadable bodies and thrown errors are all answered with `{error: {code, message, hint?}}`. */
 export function createApp(logger: Logger, maxBodyBytes: number): App {
   const app: App = fastify({
     bodyLimit: maxBodyBytes,
-    // Streams of events stay open; closing must not wait for them.
+    // Closing must not wait for event streams.
     forceCloseConnections: true,
     serverFactory: (handler) => http.createServer(SERVER_OPTIONS, handler),
-    // A path that cannot be decoded never reaches a route, hence not the error handler either.
+    // A path that cannot be decoded reaches neither a route nor the error handler.
     frameworkErrors: (_error, _request, reply) => {
       const failure = new FleetError('bad_request', 'the path cannot be read');
       (reply as FastifyReply).code(httpStatusOf(failure.code)).send({ error: failure });
@@ -42,10 +42,10 @@ export function createApp(logger: Logger, maxBodyBytes: number): App {
   return app;
 }
 
-/** Escapes of a NUL or of half a character, perhaps: what no system call, file name or UTF-8 text can hold. */
+/** Possible escapes of a NUL or a lone surrogate, which no system call, file name or UTF-8 text can hold. */
 const SUSPECT_ESCAPE = /\\u(?:0000|d[89a-f])/i;
 
-/** What a body holds that would become other text on its way to a command, a file or the database; undefined if there is nothing. */
+/** What in a body would become different text on its way to a command, a file or the database, if anything. */
 function textFault(body: Buffer): string | undefined {
   const badByte = describeBadByte(body);
   if (badByte !== undefined) return `it is not UTF-8 (${badByte})`;
@@ -64,18 +64,18 @@ function textFault(body: Buffer): string | undefined {
       return value;
     });
   } catch (error) {
-    // What is no JSON is told by the parser itself.
+    // The parser itself reports invalid JSON.
     if (!(error instanceof SyntaxError)) return 'it is nested too deeply';
   }
   return fault;
 }
 
-/** `value` as the schema has it. @throws FleetError `bad_request` naming every field that is wrong. */
+/** @throws FleetError `bad_request` naming every invalid field. */
 export function parseInput<S extends z.ZodType>(schema: S, value: unknown, what = 'the request'): z.output<S> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const faults = parsed.error.issues.map((issue) => {
-    // Of a key, zod says in an issue of its own what is wrong with it.
+    // zod nests the fault of a key in an issue of its own.
     const { message } = (issue.code === 'invalid_key' && issue.issues[0]) || issue;
     return `${issue.path.join('.') || 'body'}: ${message}`;
   });
@@ -98,7 +98,7 @@ export function queryInteger(request: FastifyRequest, name: string): number | un
   return value;
 }
 
-/** What a route threw, or what fastify found wrong with a request, as the error that is answered. */
+/** The error to answer with, from what a route threw or what fastify found wrong with the request. */
 export function toApiError(error: unknown): FleetError {
   if (error instanceof FleetError) return error;
   const code = systemErrorCode(error);

@@ -1,23 +1,23 @@
-/** The one HTTP client of fleet: JSON in, checked JSON out, errors as FleetError, and a limit on the time and size of every answer. */
+/** The one HTTP client of fleet: JSON out, validated JSON in, errors as FleetError, and a limit on the time and size of every answer. */
 import http from 'node:http';
 import type { Readable } from 'node:stream';
 import { ERROR_CODES, type ErrorCode, FleetError, systemErrorCode } from '../errors.ts';
 import { harmlessLine } from '../text.ts';
 
-/** Without an answer's head by then, the request has failed, ms. */
+/** From sending a request to the head of its answer, ms. */
 export const DEFAULT_ANSWER_DEADLINE_MS = 15_000;
-/** A body that is read as a whole and brings nothing for so long has stalled, ms. */
+/** A body that is read as a whole has stalled after this long without data, ms. */
 const BODY_SILENCE_MS = 15_000;
-/** A body that is read as a whole must come faster than this on average, bytes per ms; a slow mobile link does. */
+/** Slowest average rate of a body that is read as a whole, bytes per ms; a slow mobile link is faster. */
 const MIN_BODY_BYTES_PER_MS = 16;
-/** Largest answer that says what went wrong, bytes. */
+/** Largest error answer, bytes. */
 export const MAX_ERROR_BYTES = 64 * 1024;
-/** Most bytes of an answer that are read although nobody needs them. */
+/** Most bytes of an unneeded answer that are read. */
 const MAX_DISCARDED_BYTES = 4 * 1024 * 1024;
 /** Largest JSON answer unless the call says otherwise, bytes. */
 export const DEFAULT_MAX_ANSWER_BYTES = 1024 * 1024;
 
-/** What checks an answer: a zod schema, without the command line having to load zod. */
+/** Validates an answer: a zod schema, without the command line having to load zod. */
 export interface AnswerSchema<T> {
   safeParse(value: unknown): { success: true; data: T } | { success: false; error: Error };
 }
@@ -28,14 +28,14 @@ export interface RequestOptions {
   method: 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
   path: string;
   headers?: Record<string, string> | undefined;
-  /** A JSON value, or bytes that are sent as they are, or a stream. */
+  /** A JSON value, or raw bytes, or a stream. */
   body?: unknown;
   bytes?: Buffer | undefined;
   stream?: Readable | undefined;
   answerDeadlineMs?: number | undefined;
   /** Largest JSON answer, bytes; {@link DEFAULT_MAX_ANSWER_BYTES} by default. */
   maxAnswerBytes?: number | undefined;
-  /** Who answers, if that is another machine. Its words are then attributed to it, and its hints and foreign codes are dropped. */
+  /** The other machine that answers, if any. Its messages are attributed to it; its hints and foreign codes are dropped. */
   peer?: AnsweringPeer | undefined;
   signal?: AbortSignal | undefined;
   /** Called with the head of the answer, also of an error. */
@@ -47,90 +47,90 @@ export interface AnsweringPeer {
   name: string;
   /** Error codes that it may use. */
   codes: ReadonlySet<ErrorCode>;
-  /** Stands for every other code, and for an error that cannot be read. */
+  /** Replaces every other code, and stands for an error that cannot be read. */
   otherCode: ErrorCode;
   /** What to do next, from our own catalogue. */
   hints?: Partial<Record<ErrorCode, string>>;
-  /** Messages that say by themselves whose words they are. */
+  /** Messages that need no attribution. */
   ownWords?: RegExp;
 }
 
 /**
- * Sends a request and resolves with the answer's head once it is there. A status of 400 and above becomes the FleetError that the other
+ * Sends a request and resolves with the answer once its head is there. A status of 400 and above becomes the FleetError that the other
  * side meant, cut and harmless to print.
  */
 export function openRequest(options: RequestOptions): Promise<http.IncomingMessage> {
+  const { method, path, agent, socketPath, signal, stream, answerDeadlineMs = DEFAULT_ANSWER_DEADLINE_MS } = options;
   const body = options.bytes ?? (options.body === undefined ? undefined : Buffer.from(JSON.stringify(options.body)));
   const headers: Record<string, string | number> = { ...options.headers };
   if (body !== undefined) {
     headers['content-type'] ??= 'application/json';
     headers['content-length'] = body.length;
   }
-  return new Promise((resolve, reject) => {
-    const deadlineMs = options.answerDeadlineMs ?? DEFAULT_ANSWER_DEADLINE_MS;
-    const request = http.request({
-      method: options.method,
-      path: options.path,
-      headers,
-      host: 'fleet',
-      ...(options.agent === undefined ? {} : { agent: options.agent }),
-      ...(options.socketPath === undefined ? {} : { socketPath: options.socketPath }),
-      ...(options.signal === undefined ? {} : { signal: options.signal }),
-    });
-    // A request that still waits for its connection emits no error when it is destroyed, so each way out rejects by itself.
-    const fail = (error: Error): void => {
-      clearTimeout(timer);
-      options.signal?.removeEventListener('abort', abort);
-      reject(connectionError(error));
-    };
-    const abort = (): void => fail(new FleetError('connection_lost', 'the request was aborted'));
-    const timer = setTimeout(() => {
-      const late = new FleetError('timeout', `no answer to ${options.method} ${options.path} within ${deadlineMs} ms`);
-      request.destroy(late);
-      fail(late);
-    }, deadlineMs);
-    options.signal?.addEventListener('abort', abort, { once: true });
-    if (options.signal?.aborted) abort();
-    request.once('response', (response) => {
-      clearTimeout(timer);
-      options.signal?.removeEventListener('abort', abort);
-      options.onHead?.(response.headers);
-      const status = response.statusCode ?? 0;
-      if (status < 400) return resolve(response);
-      readAll(response, MAX_ERROR_BYTES).then(
-        (bytes) => reject(parseErrorAnswer(status, bytes, options.peer)),
-        (error: Error) => reject(connectionError(error)),
-      );
-    });
-    request.on('error', fail);
-    // Of a connection that was closed on its way here node:http hears nothing any more.
-    request.once('socket', (socket) => {
-      if (socket.destroyed)
-        fail(new FleetError('connection_lost', 'the connection was lost before the request was on it'));
-    });
-    if (options.stream === undefined) return void request.end(body);
-    // Broken off, so that the other side never takes it for all there was.
-    options.stream.once('error', (error) => {
-      const failure = new FleetError(
-        'connection_lost',
-        `cannot read what is to be sent: ${systemErrorCode(error) ?? error.message}`,
-      );
-      request.destroy(failure);
-      fail(failure);
-    });
-    options.stream.pipe(request);
+  const { promise, resolve, reject } = Promise.withResolvers<http.IncomingMessage>();
+  const request = http.request({
+    method,
+    path,
+    headers,
+    host: 'fleet',
+    ...(agent && { agent }),
+    ...(socketPath !== undefined && { socketPath }),
+    ...(signal && { signal }),
   });
+  const settle = (): void => {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', abort);
+  };
+  // A request that still waits for its connection emits no error when it is destroyed, so each failure rejects by itself.
+  const fail = (error: Error): void => {
+    settle();
+    request.destroy(error);
+    reject(connectionError(error));
+  };
+  const abort = (): void => fail(new FleetError('connection_lost', 'the request was aborted'));
+  const timer = setTimeout(
+    () => fail(new FleetError('timeout', `no answer to ${method} ${path} within ${answerDeadlineMs} ms`)),
+    answerDeadlineMs,
+  );
+  signal?.addEventListener('abort', abort, { once: true });
+  if (signal?.aborted) abort();
+  request.on('error', fail);
+  request.once('response', (response) => {
+    settle();
+    options.onHead?.(response.headers);
+    const status = response.statusCode ?? 0;
+    if (status < 400) return resolve(response);
+    readAll(response, MAX_ERROR_BYTES).then(
+      (bytes) => reject(parseErrorAnswer(status, bytes, options.peer)),
+      (error: Error) => reject(connectionError(error)),
+    );
+  });
+  // node:http does not notice a connection that closed on its way here.
+  request.once('socket', ({ destroyed }) => {
+    if (destroyed) fail(new FleetError('connection_lost', 'the connection was lost before the request was sent'));
+  });
+  if (stream === undefined) request.end(body);
+  else {
+    // Broken off, so that the other side never mistakes it for the whole.
+    stream.once('error', (error) =>
+      fail(
+        new FleetError('connection_lost', `cannot read the data to send: ${systemErrorCode(error) ?? error.message}`),
+      ),
+    );
+    stream.pipe(request);
+  }
+  return promise;
 }
 
 /**
- * {@link openRequest}, and the whole answer as JSON that fits `schema`. @throws FleetError `protocol_unsupported` when it does not.
- * Only tests may leave the schema out; test/architecture.test.ts looks.
+ * {@link openRequest}, and the whole answer as JSON that matches `schema`. @throws FleetError `protocol_unsupported` when it does not.
+ * Only tests may omit the schema; test/architecture.test.ts checks.
  */
 export async function requestJson<T>(options: RequestOptions, schema?: AnswerSchema<T>): Promise<T> {
   return await readJson(await openRequest(options), options, schema);
 }
 
-/** The whole answer to that request as JSON that fits `schema`; an empty one is undefined. */
+/** The whole answer to that request as JSON that matches `schema`; an empty one is undefined. */
 export async function readJson<T>(
   response: http.IncomingMessage,
   options: Pick<RequestOptions, 'method' | 'path' | 'maxAnswerBytes' | 'peer'>,
@@ -159,7 +159,7 @@ export async function readJson<T>(
   });
 }
 
-/** Lets the rest of an answer go by that nobody needs: a short one, so that the connection can be used again; a longer one is cut. */
+/** Drops the rest of an unneeded answer: reads a short one, so that the connection can be reused, and cuts a longer one. */
 export function discardRest(response: Readable): void {
   let left = MAX_DISCARDED_BYTES;
   const timer = setTimeout(() => response.destroy(), BODY_SILENCE_MS);
@@ -168,7 +168,6 @@ export function discardRest(response: Readable): void {
     left -= chunk.length;
     if (left < 0) response.destroy();
   });
-  // Nobody waits for it.
   response.on('error', () => {});
   response.once('close', () => clearTimeout(timer));
   response.resume();
@@ -199,10 +198,8 @@ async function readAll(stream: Readable, maxBytes: number): Promise<Buffer> {
 function parseErrorAnswer(status: number, bytes: Buffer, peer: AnsweringPeer | undefined): FleetError {
   const said = readError(bytes);
   if (said === undefined) {
-    return new FleetError(
-      peer?.otherCode ?? 'internal',
-      `${peer?.name ?? 'the other side'} answered with HTTP ${status}`,
-    );
+    const who = peer?.name ?? 'the other side';
+    return new FleetError(peer?.otherCode ?? 'internal', `${who} answered with HTTP ${status}`);
   }
   if (peer === undefined) return new FleetError(said.code, said.message, { hint: said.hint });
   const code = peer.codes.has(said.code) ? said.code : peer.otherCode;
@@ -210,7 +207,7 @@ function parseErrorAnswer(status: number, bytes: Buffer, peer: AnsweringPeer | u
   return new FleetError(code, message, { hint: peer.hints?.[code] });
 }
 
-/** Undefined when it is not one of fleet's answers: then the status says what there is to say. */
+/** Undefined when it is not one of fleet's error answers. */
 function readError(bytes: Buffer): { code: ErrorCode; message: string; hint: string | undefined } | undefined {
   let answer: { error?: { code?: unknown; message?: unknown; hint?: unknown } } | null;
   try {
@@ -227,7 +224,7 @@ function readError(bytes: Buffer): { code: ErrorCode; message: string; hint: str
   };
 }
 
-/** What node:http threw, as a FleetError; one that passed through it is given back as it was. */
+/** What node:http threw, as a FleetError; a FleetError that passed through it is returned unchanged. */
 export function connectionError(error: unknown): FleetError {
   if (error instanceof FleetError) return error;
   if (error instanceof Error && error.cause instanceof FleetError) return error.cause;

@@ -1,4 +1,4 @@
-/** Ed25519 keys in the formats of OpenSSH, so that stock `ssh -i` and `ssh-keygen` read ours and we read theirs. */
+/** Ed25519 keys in OpenSSH's formats, so that stock `ssh -i` and `ssh-keygen` read ours and we read theirs. */
 import { createHash, createPrivateKey, createPublicKey } from 'node:crypto';
 import { FleetError, toFleetError } from '../errors.ts';
 import { SshReader, sshString, sshUint32 } from './ssh-wire.ts';
@@ -9,11 +9,11 @@ const MAKE_ONE = 'Make one with: ssh-keygen -t ed25519 -N "" -f FILE';
 const MAGIC = Buffer.from('openssh-key-v1\0', 'latin1');
 const PEM_BEGIN = '-----BEGIN OPENSSH PRIVATE KEY-----';
 const PEM_END = '-----END OPENSSH PRIVATE KEY-----';
-const PEM_LINE_LENGTH = 70;
+const PEM_LINE = /.{1,70}/g;
 /** Padding unit of an unencrypted key. */
 const BLOCK_BYTES = 8;
 const RAW_KEY_BYTES = 32;
-/** RFC 8410: what stands before the 32 bytes of a seed in PKCS#8. */
+/** What precedes the 32 bytes of a seed in PKCS#8 (RFC 8410). */
 const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
 
 export interface SshKeyPair {
@@ -26,9 +26,13 @@ export interface SshKeyPair {
 
 /** The private key as OpenSSH stores it, unencrypted: PEM-like armour around openssh-key-v1, with a line feed at the end. */
 export function encodeOpenSshPrivateKey({ seed, publicKey, comment }: SshKeyPair): string {
-  const blob = sshPublicKeyBlob(publicKey);
   // OpenSSH compares two equal numbers to see whether it decrypted well; unencrypted, any number does.
   const check = createHash('sha256').update(seed).digest().subarray(0, 4);
+  const lines = encodeBody(seed, publicKey, comment, check).toString('base64').match(PEM_LINE) ?? [];
+  return `${[PEM_BEGIN, ...lines, PEM_END].join('\n')}\n`;
+}
+
+function encodeBody(seed: Uint8Array, publicKey: Uint8Array, comment: string | Uint8Array, check: Buffer): Buffer {
   const secret = Buffer.concat([
     check,
     check,
@@ -39,17 +43,15 @@ export function encodeOpenSshPrivateKey({ seed, publicKey, comment }: SshKeyPair
   ]);
   const paddingBytes = (BLOCK_BYTES - (secret.length % BLOCK_BYTES)) % BLOCK_BYTES;
   const padding = Buffer.from(Array.from({ length: paddingBytes }, (_, index) => index + 1));
-  const body = Buffer.concat([
+  return Buffer.concat([
     MAGIC,
     sshString('none'),
     sshString('none'),
     sshString(''),
     sshUint32(1),
-    sshString(blob),
+    sshString(sshPublicKeyBlob(publicKey)),
     sshString(Buffer.concat([secret, padding])),
-  ]).toString('base64');
-  const lines = body.match(new RegExp(`.{1,${PEM_LINE_LENGTH}}`, 'g')) ?? [];
-  return `${[PEM_BEGIN, ...lines, PEM_END].join('\n')}\n`;
+  ]);
 }
 
 /**
@@ -57,43 +59,66 @@ export function encodeOpenSshPrivateKey({ seed, publicKey, comment }: SshKeyPair
  * @throws FleetError `config_invalid` when it is encrypted, of another type, or not such a file; the text is never in the message
  */
 export function parseOpenSshPrivateKey(text: string): SshKeyPair {
-  const reader = new SshReader(decodeArmour(text));
+  const body = decodeArmour(text);
+  const reader = new SshReader(body);
   if (!reader.bytes(MAGIC.length)?.equals(MAGIC)) throw notAKey();
-  const cipher = reader.string()?.toString('latin1');
-  const kdf = reader.string()?.toString('latin1');
-  const kdfOptions = reader.string();
-  const keyCount = reader.uint32();
-  const blob = reader.string();
-  const secret = reader.string();
+  const [cipher, kdf, kdfOptions] = [reader.string(), reader.string(), reader.string()];
   if (cipher === undefined || kdf === undefined || kdfOptions === undefined) throw notAKey();
-  if (cipher !== 'none' || kdf !== 'none') {
+  if (cipher.toString() !== 'none' || kdf.toString() !== 'none') {
     throw new FleetError('config_invalid', 'the private key is encrypted with a passphrase', {
       hint: 'Remove the passphrase with: ssh-keygen -p -N "" -f FILE',
     });
   }
-  if (keyCount !== 1 || blob === undefined || secret === undefined || reader.remaining !== 0) throw notAKey();
+  reader.uint32();
+  const blob = reader.string();
+  const secret = reader.string();
+  if (blob === undefined || secret === undefined) throw notAKey();
   const type = new SshReader(blob).string()?.toString('latin1');
   if (type !== KEY_TYPE) {
-    throw new FleetError('config_invalid', `the private key is of type ${printable(type)}, not ${KEY_TYPE}`, {
-      hint: MAKE_ONE,
-    });
+    const message = `the private key is of type ${printable(type)}, not ${KEY_TYPE}`;
+    throw new FleetError('config_invalid', message, { hint: MAKE_ONE });
   }
-  return parseSecretSection(secret, blob);
+  return parseSecret(new SshReader(secret), body);
 }
 
-/** {@link parseOpenSshPrivateKey} of the file in which gateway, node or person keep their own key; its errors name the file. */
+/** check · check · type · public key · seed and public key · comment · padding 1, 2, 3, … */
+function parseSecret(secret: SshReader, body: Buffer): SshKeyPair {
+  const [check, , , , pair, comment] = [
+    secret.bytes(4),
+    secret.bytes(4),
+    secret.string(),
+    secret.string(),
+    secret.string(),
+    secret.string(),
+  ];
+  if (check === undefined || pair?.length !== 2 * RAW_KEY_BYTES || comment === undefined) throw notAKey();
+  const seed = pair.subarray(0, RAW_KEY_BYTES);
+  const publicKey = derivePublicKey(seed);
+  // Every other byte follows from these. A file with inconsistent halves would sign with one key and claim another.
+  if (!encodeBody(seed, publicKey, comment, check).equals(body)) throw notAKey();
+  return { seed: Uint8Array.from(seed), publicKey: Uint8Array.from(publicKey), comment: comment.toString('utf8') };
+}
+
+function derivePublicKey(seed: Buffer): Buffer {
+  const key = createPrivateKey({ key: Buffer.concat([PKCS8_PREFIX, seed]), format: 'der', type: 'pkcs8' });
+  const { x = '' } = createPublicKey(key).export({ format: 'jwk' });
+  return Buffer.from(x, 'base64url');
+}
+
+/** {@link parseOpenSshPrivateKey} for the file with the own key of a gateway, node or person; its errors name the file. */
 export function parseOpenSshKeyFile(file: string, text: string): SshKeyPair {
   try {
     return parseOpenSshPrivateKey(text);
   } catch (error) {
-    const { code, message, hint: general } = toFleetError(error);
-    const hint =
-      general === MAKE_ONE ? 'Restore it from a backup: whoever has another key is a stranger to the others.' : general;
-    throw new FleetError(code, `${file}: ${message}`, { hint, cause: error });
+    const { code, message, hint } = toFleetError(error);
+    throw new FleetError(code, `${file}: ${message}`, {
+      hint: hint === MAKE_ONE ? 'Restore it from a backup: nobody recognizes another key.' : hint,
+      cause: error,
+    });
   }
 }
 
-/** The public key as it goes over the wire and, in base64, into authorized_keys. RFC 8709, 4. @throws RangeError unless 32 bytes */
+/** The public key as sent over the wire and, in base64, listed in authorized_keys. RFC 8709, 4. @throws RangeError unless 32 bytes */
 export function sshPublicKeyBlob(publicKey: Uint8Array): Buffer {
   if (publicKey.length !== RAW_KEY_BYTES) throw new RangeError(`an Ed25519 key of ${publicKey.length} bytes`);
   return Buffer.concat([sshString(KEY_TYPE), sshString(publicKey)]);
@@ -121,42 +146,8 @@ function decodeArmour(text: string): Buffer {
   return Buffer.from(body, 'base64');
 }
 
-/** check · check · type · public key · seed and public key · comment · padding 1, 2, 3, … */
-function parseSecretSection(secret: Buffer, blob: Buffer): SshKeyPair {
-  const reader = new SshReader(secret);
-  const checks = [reader.uint32(), reader.uint32()];
-  const type = reader.string()?.toString('latin1');
-  const publicKey = reader.string();
-  const pair = reader.string();
-  const comment = reader.string();
-  if (publicKey === undefined || pair === undefined || comment === undefined) throw notAKey();
-  const padding = reader.bytes(reader.remaining) ?? Buffer.alloc(0);
-  const seed = pair.subarray(0, RAW_KEY_BYTES);
-  const consistent =
-    checks[0] === checks[1] &&
-    type === KEY_TYPE &&
-    publicKey.length === RAW_KEY_BYTES &&
-    pair.length === 2 * RAW_KEY_BYTES &&
-    pair.subarray(RAW_KEY_BYTES).equals(publicKey) &&
-    sshPublicKeyBlob(publicKey).equals(blob) &&
-    padding.length < BLOCK_BYTES &&
-    padding.every((byte, index) => byte === index + 1) &&
-    derivePublicKey(seed).equals(publicKey);
-  if (!consistent) throw notAKey();
-  return { seed: Uint8Array.from(seed), publicKey: Uint8Array.from(publicKey), comment: comment.toString('utf8') };
-}
-
-/** A file whose halves do not belong together would sign with one key and claim another. */
-function derivePublicKey(seed: Buffer): Buffer {
-  const key = createPrivateKey({ key: Buffer.concat([PKCS8_PREFIX, seed]), format: 'der', type: 'pkcs8' });
-  const { x = '' } = createPublicKey(key).export({ format: 'jwk' });
-  return Buffer.from(x, 'base64url');
-}
-
 function notAKey(): FleetError {
-  return new FleetError('config_invalid', 'that is not a private key in OpenSSH format', {
-    hint: MAKE_ONE,
-  });
+  return new FleetError('config_invalid', 'this is not a private key in OpenSSH format', { hint: MAKE_ONE });
 }
 
 function printable(type: string | undefined): string {

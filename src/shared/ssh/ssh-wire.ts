@@ -13,7 +13,7 @@ export function sshString(value: string | Uint8Array): Buffer {
   return Buffer.concat([sshUint32(bytes.length), bytes]);
 }
 
-/** Reads from front to back; every method gives undefined, and stays where it is, when there is not enough. */
+/** Reads from front to back. Without enough bytes, a method returns undefined and does not advance. */
 export class SshReader {
   readonly #buffer: Buffer;
   #offset = 0;

@@ -166,7 +166,7 @@ test('a body that cannot be read breaks the request off and is its error, not th
   waiting.write('a little');
   await assert.rejects(requestJson({ socketPath, method: 'POST', path: '/', stream: waiting }), {
     code: 'connection_lost',
-    message: 'cannot read what is to be sent: EIO',
+    message: 'cannot read the data to send: EIO',
   });
   assert.equal(await within(cut.promise, 'the server sees it'), true);
   // A descriptor that is open for writing only, as nohup leaves it as stdin: the error comes before there is a connection.
@@ -176,5 +176,5 @@ test('a body that cannot be read breaks the request off and is its error, not th
     },
   });
   const request = requestJson({ socketPath, method: 'POST', path: '/', stream });
-  await assert.rejects(request, { message: 'cannot read what is to be sent: EBADF' });
+  await assert.rejects(request, { message: 'cannot read the data to send: EBADF' });
 });
