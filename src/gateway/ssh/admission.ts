@@ -1,29 +1,23 @@
 /** How many connections the public port holds, in total and from strangers; decided before ssh2 sees a socket. docs/adr/0016. */
 import { addressKey } from '../../shared/address.ts';
-import { SSH_LIMITS, type SshLimits } from '../../shared/ssh/limits.ts';
+import { SSH_LIMITS } from '../../shared/ssh/limits.ts';
 
-export interface PortLimits extends SshLimits {
-  /** TCP connections at once. */
-  maxConnections: number;
-  /** Strangers in total: connections that have not authenticated, and those of keys that nobody has paired. */
-  maxUnauthenticated: number;
-  /** Strangers from one address (IPv6: from one /64). */
-  maxUnauthenticatedPerAddress: number;
-  /** When strangers fill their limit: how long each is safe from being replaced by the next, ms. */
-  crowdedGraceMs: number;
-}
-
-export const PORT_LIMITS: Readonly<PortLimits> = Object.freeze({
+export const PORT_LIMITS = Object.freeze({
   ...SSH_LIMITS,
-  // Above 10,000 nodes with room for operators; `nofile` must be higher.
+  /** TCP connections at once: above 10,000 nodes, with room for operators. `nofile` must be higher. */
   maxConnections: 20_000,
-  // A handshake costs 0.6 ms of CPU: 256 keep the event loop under 40 ms even when 5,000 nodes come back at once.
+  /**
+   * Strangers in total: connections that have not authenticated, and those of keys that nobody has paired. A handshake costs 0.6 ms of
+   * CPU: 256 keep the event loop under 40 ms even when 5,000 nodes come back at once.
+   */
   maxUnauthenticated: 256,
-  // A site of nodes behind one NAT address still gets all in, thanks to their back-off.
+  /** Strangers from one address (IPv6: from one /64). A site of nodes behind one NAT address still gets all in, thanks to their back-off. */
   maxUnauthenticatedPerAddress: 32,
-  // About four round trips over a satellite.
+  /** When strangers fill their limit: how long each is safe from being replaced by the next, ms. About four round trips over a satellite. */
   crowdedGraceMs: 2_000,
 });
+
+export type PortLimits = Readonly<Record<keyof typeof PORT_LIMITS, number>>;
 
 export interface AdmissionOptions {
   limits: Pick<PortLimits, 'maxConnections' | 'maxUnauthenticated' | 'maxUnauthenticatedPerAddress' | 'crowdedGraceMs'>;

@@ -35,7 +35,7 @@ test('a peer that is stopped is noticed, and its socket is destroyed though it n
 
 test('a gateway that is stopped is noticed by the node', async () => {
   const port = Number(await startOther('gateway'));
-  const node = await connectPeer(port, KEEPALIVE);
+  const node = await connectPeer(port, { limits: KEEPALIVE });
   const opening = node.openDirect('any', 1);
   const channel = await opening;
   channel.on('error', () => {}).resume();
@@ -58,7 +58,7 @@ test('a node that is told to close does not wait for a gateway that is stopped',
 test('a connection that is idle but alive stays', async () => {
   const limits = { keepaliveIntervalMs: 20, keepaliveCountMax: 2 };
   const { server, port, nextPeer } = await startServer({}, { limits });
-  const node = await connectPeer(port, limits);
+  const node = await connectPeer(port, { limits });
   const peer = await nextPeer();
   const before = peer.bytesIn;
   await eventually(() => peer.bytesIn > before + 500, 'many keepalives');

@@ -22,7 +22,7 @@ export class ClientConnection {
   readonly #silences: SilenceCounter;
   readonly #forwards = new Map<string, (channel: Duplex) => void>();
 
-  constructor(client: Client, guarded: GuardedConnection, hostKey: Buffer, keepaliveIntervalMs: number) {
+  constructor(client: Client, guarded: GuardedConnection, hostKey: Buffer) {
     this.#client = client;
     this.#guarded = guarded;
     this.#socket = guarded.internals._sock;
@@ -32,7 +32,8 @@ export class ClientConnection {
     this.closed = guarded.closed.then(({ reason, error }) => (error === undefined ? { reason } : { reason, error }));
     client.on('tcp connection', (details, accept, reject) => this.#onForwarded(details, accept, reject));
     // ssh2's client takes only answers to keepalives for life; on a slow line they queue behind megabytes of data.
-    this.#silences = new SilenceCounter(guarded.options.clock, keepaliveIntervalMs);
+    const { clock, limits } = guarded.options;
+    this.#silences = new SilenceCounter(clock, limits.keepaliveIntervalMs);
     this.#socket.on('data', () => {
       guarded.internals._resetKA?.();
       this.#silences.heard();

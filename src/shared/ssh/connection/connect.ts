@@ -28,10 +28,6 @@ export interface SshConnectOptions {
   verifyHostKey(blob: Buffer): void;
   /** TCP, SSH handshake and authentication together, ms; default 10 s. */
   connectTimeoutMs?: number;
-  /** Default 10 s; see {@link SshLimits}. */
-  keepaliveIntervalMs?: number;
-  /** Default 2; see {@link SshLimits}. */
-  keepaliveCountMax?: number;
   clock: Clock;
   logger: Logger;
   /** Ends the attempt, and later the connection. */
@@ -50,7 +46,7 @@ export async function connectSsh(options: SshConnectOptions): Promise<SshConnect
   parseOpenSshPrivateKey(options.privateKey);
   const { host, port, clock, signal, connectTimeoutMs = CONNECT_TIMEOUT_MS } = options;
   const limits = resolveLimits(options.limits);
-  const hostKey = new HostKeyCheck(options.verifyHostKey);
+  const hostKey = createHostKeyCheck(options.verifyHostKey);
   const client = new Client();
   const socket = connect({ host, port, noDelay: true, keepAlive: true });
   const observed = observe(client, socket);
@@ -78,12 +74,9 @@ export async function connectSsh(options: SshConnectOptions): Promise<SshConnect
   const end = await Promise.race([closed, observed.whenReady]);
   timer.cancel();
   if (end === undefined) {
-    return new ClientConnection(
-      client,
-      guarded,
-      hostKey.accepted,
-      options.keepaliveIntervalMs ?? limits.keepaliveIntervalMs,
-    );
+    if (hostKey.accepted === undefined)
+      throw new FleetError('internal', 'an SSH connection without a verified host key');
+    return new ClientConnection(client, guarded, hostKey.accepted);
   }
   const { reason, error } = end;
   const identified = guarded.internals._remoteVer !== undefined;
@@ -119,9 +112,9 @@ function observe(client: SshClient, socket: Socket) {
 function startHandshake(
   client: SshClient,
   socket: Socket,
-  { user, privateKey, keepaliveIntervalMs, keepaliveCountMax }: SshConnectOptions,
+  { user, privateKey }: SshConnectOptions,
   limits: SshLimits,
-  hostKey: HostKeyCheck,
+  hostKey: ReturnType<typeof createHostKeyCheck>,
 ): void {
   const method: PublicKeyAuthMethod = { type: 'publickey', username: user, key: privateKey };
   client.connect({
@@ -132,41 +125,32 @@ function startHandshake(
     authHandler: [method],
     username: user,
     // Without a verifier ssh2 accepts every key.
-    hostVerifier: (blob: Buffer) => hostKey.verify(blob),
-    keepaliveInterval: keepaliveIntervalMs ?? limits.keepaliveIntervalMs,
-    keepaliveCountMax: keepaliveCountMax ?? limits.keepaliveCountMax,
+    hostVerifier: hostKey.verify,
+    keepaliveInterval: limits.keepaliveIntervalMs,
+    keepaliveCountMax: limits.keepaliveCountMax,
     // Our own deadline covers DNS and TCP as well.
     readyTimeout: 0,
   });
 }
 
-/** Asks the caller once, and requires the same key in every later key exchange. */
-class HostKeyCheck {
-  readonly #ask: (blob: Buffer) => void;
-  /** What the caller threw. */
-  refusal: unknown;
-  #accepted: Buffer | undefined;
-
-  constructor(ask: (blob: Buffer) => void) {
-    this.#ask = ask;
-  }
-
-  get accepted(): Buffer {
-    if (this.#accepted === undefined) throw new FleetError('internal', 'an SSH connection without a verified host key');
-    return this.#accepted;
-  }
-
-  verify(blob: Buffer): boolean {
-    if (this.#accepted !== undefined) return this.#accepted.equals(blob);
-    try {
-      // A copy: ssh2 hands out a view of its packet buffer.
-      const copy = Buffer.from(blob);
-      this.#ask(copy);
-      this.#accepted = copy;
-      return true;
-    } catch (error) {
-      this.refusal = error;
-      return false;
-    }
-  }
+/** Asks the caller once, and requires the same key in every later key exchange. `refusal` is what the caller threw. */
+function createHostKeyCheck(ask: (blob: Buffer) => void) {
+  const check = {
+    accepted: undefined as Buffer | undefined,
+    refusal: undefined as unknown,
+    verify: (blob: Buffer): boolean => {
+      if (check.accepted !== undefined) return check.accepted.equals(blob);
+      try {
+        // A copy: ssh2 hands out a view of its packet buffer.
+        const copy = Buffer.from(blob);
+        ask(copy);
+        check.accepted = copy;
+        return true;
+      } catch (error) {
+        check.refusal = error;
+        return false;
+      }
+    },
+  };
+  return check;
 }

@@ -41,7 +41,7 @@ interface Accepted {
 
 export class SshServer {
   readonly #options: SshServerOptions;
-  readonly #limits: Readonly<SshLimits>;
+  readonly #limits: SshLimits;
   readonly #ssh: InstanceType<typeof Server>;
   readonly #sockets = new Map<Socket, Accepted>();
   readonly #keys: KeyConnections;

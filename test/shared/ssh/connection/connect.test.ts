@@ -166,7 +166,7 @@ test('any byte from the gateway is proof of its life, and silence is not', async
     // Never answers a keepalive, as when the answer waits behind megabytes of data.
     Object.assign(internalsOf(connection)._protocol._handlers, { GLOBAL_REQUEST: () => {} });
   });
-  const node = await connectPeer(port, { keepaliveIntervalMs: 100, keepaliveCountMax: 1 });
+  const node = await connectPeer(port, { limits: { keepaliveIntervalMs: 100, keepaliveCountMax: 1 } });
   let isOver = false;
   void node.closed.then(() => {
     isOver = true;
