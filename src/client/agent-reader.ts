@@ -1,7 +1,6 @@
 /** Turns the events of an agent's job into what the agent does: the raw output stays in the log, and this reads it. */
-import type { AgentAdapter, AgentEvent, AgentOutputEvent } from '../domain/agent/agent-events.ts';
-import { createAdapter } from '../domain/agent/create-adapter.ts';
-import { TextAdapter } from '../domain/agent/text-adapter.ts';
+import type { AgentAdapter, AgentEvent, AgentOutputEvent } from '../domain/agent/agent-adapters.ts';
+import { createAdapter, TextAdapter } from '../domain/agent/agent-adapters.ts';
 import type { JobEvent, RunView } from '../protocol/job-messages.ts';
 import { decodeData } from '../protocol/text-data.ts';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { AgentReader } from '../../src/client/agent-reader.ts';
-import type { AgentEvent } from '../../src/domain/agent/agent-events.ts';
+import type { AgentEvent } from '../../src/domain/agent/agent-adapters.ts';
 import type { AgentOutputFormat } from '../../src/domain/agent/agent-spec.ts';
 import type { JobEvent, RunView } from '../../src/protocol/job-messages.ts';
 import { encodeData } from '../../src/protocol/text-data.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import type { AgentEvent } from '../../src/domain/agent/agent-events.ts';
+import type { AgentEvent } from '../../src/domain/agent/agent-adapters.ts';
 import { FleetWorld, kill9, type Service, until } from '../support/fleet-processes.ts';
 
 const ECHO = path.resolve(import.meta.dirname, '../../examples/agents/echo-agent.js');

@@ -1,6 +1,6 @@
 /** An agent's events: for people, its text on stdout, its tools and errors on stderr; or as JSON, one event a line. */
 import { AgentReader } from '../../client/agent-reader.ts';
-import type { AgentEvent } from '../../domain/agent/agent-events.ts';
+import type { AgentEvent } from '../../domain/agent/agent-adapters.ts';
 import type { JobEvent } from '../../protocol/job-messages.ts';
 import { harmlessJson, stripControl } from '../../shared/text.ts';
 import type { JobOutput } from '../output/job-output.ts';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { AgentOutputEvent } from '../../../src/domain/agent/agent-events.ts';
+import type { AgentOutputEvent } from '../../../src/domain/agent/agent-adapters.ts';
+import { createAdapter } from '../../../src/domain/agent/agent-adapters.ts';
 import { AGENT_OUTPUT_FORMATS, type AgentOutputFormat } from '../../../src/domain/agent/agent-spec.ts';
-import { createAdapter } from '../../../src/domain/agent/create-adapter.ts';
 import { JsonLines } from '../../../src/domain/agent/json-lines.ts';
 
 function read(format: AgentOutputFormat, chunks: readonly string[]): AgentOutputEvent[] {
