@@ -1,6 +1,6 @@
 /** One run of the command line: parses argv, executes the command, and turns the result into text and an exit code. */
 import path from 'node:path';
-import type { GatewayTransport } from '../client/gateway-transport.ts';
+import type { GatewayTransport } from '../client/transport.ts';
 import { FleetError } from '../shared/errors.ts';
 import { explainHomeFault } from '../shared/private-file.ts';
 import { REPLACEMENT } from '../shared/text.ts';
@@ -10,10 +10,9 @@ import { requireExactText } from './args/values.ts';
 import { COMMANDS } from './commands.ts';
 import { GLOBAL_OPTIONS } from './context/command.ts';
 import type { CliContext, World } from './context/context.ts';
-import { GatewayTime } from './context/gateway-time.ts';
+import { GatewayTime } from './context/context.ts';
 import { EXIT_OK, EXIT_STDOUT_CLOSED, EXIT_USAGE, exitCodeOfError } from './output/exit-code.ts';
-import { openOutputPort } from './output/output-port.ts';
-import { printError } from './output/print.ts';
+import { openOutputPort, printError } from './output/print.ts';
 
 /** Resolves with the exit code once everything is written. Never rejects. */
 export async function runCli(argv: readonly string[], world: World): Promise<number> {
@@ -92,7 +91,7 @@ function textOf(value: unknown): string | undefined {
 }
 
 /** The home folder: the flag, else FLEET_HOME, else ~/.fleet. @throws FleetError `usage` if its path is not UTF-8. */
-export function resolveHome(world: World, flag: string | undefined): string {
+function resolveHome(world: World, flag: string | undefined): string {
   const named = flag ?? (world.env.FLEET_HOME || undefined);
   const home = path.resolve(named ?? path.join(world.userHome(), '.fleet'));
   // What was named is exact, so it comes from the current folder or the user's home.

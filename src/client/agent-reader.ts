@@ -1,8 +1,8 @@
 /** Turns the events of an agent's job into what the agent does: the raw output stays in the log, and this reads it. */
 import type { AgentAdapter, AgentEvent, AgentOutputEvent } from '../domain/agent/agent-adapters.ts';
 import { createAdapter, TextAdapter } from '../domain/agent/agent-adapters.ts';
+import { decodeData } from '../protocol/frames.ts';
 import type { JobEvent, RunView } from '../protocol/job-messages.ts';
-import { decodeData } from '../protocol/text-data.ts';
 
 type Run = Pick<AgentEvent, 'job' | 'run' | 'node' | 'agent'>;
 type Body = Unattributed<AgentEvent>;

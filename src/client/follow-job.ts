@@ -1,6 +1,6 @@
 /** Follows a job to its end across every loss of the connection: each event comes once, and output goes on from the byte it was at. */
-
-import type { RunState } from '../domain/run-state.ts';
+import type { RunState } from '../domain/states.ts';
+import { decodeData } from '../protocol/frames.ts';
 import type { JobEvent, SubmitJobRequest } from '../protocol/job-messages.ts';
 import { Backoff } from '../shared/backoff.ts';
 import { type Clock, sleep } from '../shared/clock.ts';
@@ -8,7 +8,6 @@ import { FleetError, systemErrorCode, toFleetError } from '../shared/errors.ts';
 import { connectionError } from '../shared/http/request.ts';
 import type { GatewayClient } from './gateway-client.ts';
 import { readEvents } from './read-events.ts';
-import { WholeOutput } from './whole-output.ts';
 
 /** Without a gateway for so long, following is given up, ms. */
 export const GIVE_UP_AFTER_MS = 60_000;
@@ -24,7 +23,7 @@ export type FollowTarget =
     }
   | { job: string; from?: Readonly<Record<string, number>> };
 
-export interface FollowOptions {
+interface FollowOptions {
   clock: Clock;
   random: () => number;
   /** Ends the stream of events without an error. The job goes on. */
@@ -170,5 +169,87 @@ class Progress {
       cause,
       facts: { job },
     });
+  }
+}
+
+/**
+ * Puts the whole output of a run together from what the gateway keeps of it and what it passes on live: every byte comes once, and what
+ * cannot be had any more is named by a gap.
+ *
+ * The log has the beginning, then (kept or not) a gap, and the end. Behind the beginning the live stream takes over. Should that break off
+ * for good, the log goes on where it can.
+ */
+type DataEvent = Extract<JobEvent, { type: 'stdout' | 'stderr' }>;
+type EndEvent = Extract<JobEvent, { type: 'end' }>;
+type GapEvent = Extract<JobEvent, { type: 'gap' }>;
+
+const STREAMS = ['stdout', 'stderr'] as const;
+
+class WholeOutput {
+  /** What has been given out of each stream, or named as missing, bytes. */
+  readonly #given = { stdout: 0, stderr: 0 };
+  /** How far of each stream the log was read. */
+  readonly #logged = { stdout: 0, stderr: 0 };
+  /** Offset in the log behind which the live stream takes over; while it does. */
+  #liveFrom: number | undefined;
+  #wasLive = false;
+  #isMissing = false;
+
+  /** Where the live stream shall go on, in bytes of output; undefined when the log is to be read. */
+  get livePosition(): number | undefined {
+    return this.#liveFrom === undefined ? undefined : this.#given.stdout + this.#given.stderr;
+  }
+
+  beginLive(offset: number): void {
+    this.#liveFrom = offset;
+    this.#wasLive = true;
+  }
+
+  endLive(): void {
+    this.#liveFrom = undefined;
+  }
+
+  data(event: DataEvent): DataEvent[] {
+    const { type } = event;
+    const bytes = decodeData(event);
+    if (this.#liveFrom !== undefined) {
+      this.#given[type] += bytes.length;
+      // `next` of an event is always an offset in the log.
+      return [{ ...event, next: this.#liveFrom }];
+    }
+    const known = Math.min(bytes.length, this.#given[type] - this.#logged[type]);
+    this.#logged[type] += bytes.length;
+    this.#given[type] += bytes.length - known;
+    if (known === 0) return [event];
+    if (known === bytes.length) return [];
+    return [{ ...event, data: bytes.subarray(known).toString('base64'), encoding: 'base64' }];
+  }
+
+  /** Of what the log does not have, that which did not come live either. */
+  gap(event: GapEvent): GapEvent[] {
+    for (const stream of STREAMS) this.#logged[stream] += event[`${stream}Bytes`];
+    const missing = this.#missing(event, this.#logged);
+    // Where the log goes on behind it nobody knows, but it is behind all that ever came live.
+    if (event.atLeast) Object.assign(this.#logged, this.#given);
+    return missing;
+  }
+
+  /** Before it, of all that the run wrote, what neither came nor was named. */
+  end(event: EndEvent): (GapEvent | EndEvent)[] {
+    const { run, index, node, next, stdoutBytes, stderrBytes } = event;
+    const gap = { type: 'gap', run, index, node, next, stdoutBytes, stderrBytes } as const;
+    const gaps = this.#missing(gap, { stdout: stdoutBytes, stderr: stderrBytes });
+    return [...gaps, this.#wasLive && !this.#isMissing ? { ...event, whole: true } : event];
+  }
+
+  #missing(gap: GapEvent, reached: Readonly<Record<'stdout' | 'stderr', number>>): GapEvent[] {
+    const missing = { ...gap };
+    for (const stream of STREAMS) {
+      missing[`${stream}Bytes`] = Math.max(0, reached[stream] - this.#given[stream]);
+      this.#given[stream] = Math.max(this.#given[stream], reached[stream]);
+    }
+    if (missing.stdoutBytes + missing.stderrBytes === 0) return [];
+    this.#isMissing = true;
+    return [missing];
   }
 }

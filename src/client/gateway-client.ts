@@ -3,11 +3,10 @@ import type http from 'node:http';
 import type { Readable } from 'node:stream';
 import type { AuditHeadView, AuditPage, AuditQuery } from '../domain/audit.ts';
 import { TIME_HEADER } from '../domain/limits.ts';
-import type { SilenceRequest } from '../protocol/alert-requests.ts';
-import type { AlertTestView, AlertView, SilenceView } from '../protocol/alert-views.ts';
+import type { AlertTestView, AlertView, SilenceRequest, SilenceView } from '../protocol/alerts.ts';
 import type { Answers } from '../protocol/answers.ts';
 import type { InvitationRequest, JobPage, JobView, SubmitJobRequest } from '../protocol/job-messages.ts';
-import type { ProcessesQuery, ProcessesView } from '../protocol/processes.ts';
+import type { ProcessesQuery, ProcessesView } from '../protocol/node-messages.ts';
 import type { AddScheduleRequest, FiringView, ScheduleView } from '../protocol/schedule.ts';
 import type {
   GatewayView,
@@ -23,10 +22,9 @@ import type {
 } from '../protocol/views.ts';
 import { toFleetError } from '../shared/errors.ts';
 import { openRequest, type RequestOptions } from '../shared/http/request.ts';
-import type { GatewayTransport } from './gateway-transport.ts';
 import { type ListJobsQuery, readJobs, withQuery } from './read-jobs.ts';
-import { requestAnswer } from './request-answer.ts';
-import { UnixSocketTransport } from './unix-socket-transport.ts';
+import type { GatewayTransport } from './transport.ts';
+import { requestAnswer, UnixSocketTransport } from './transport.ts';
 
 /** An upload may last as long as the command that reads it: the longest delay that a timer takes, ms. */
 const NO_DEADLINE_MS = 2 ** 31 - 1;
@@ -38,23 +36,23 @@ const ALERT_TEST_DEADLINE_MS = 300_000;
 const MAX_WHOLE_ROWS_BYTES = 400 * 1024 * 1024;
 
 /** The gateway's Unix socket, or another way, opened with the first request; and who wants to know the gateway's time. */
-export type GatewayClientOptions = ({ socketPath: string } | { connect(): Promise<GatewayTransport> }) & {
+type GatewayClientOptions = ({ socketPath: string } | { connect(): Promise<GatewayTransport> }) & {
   time?: { own(): number; learn(gatewayMs: number): void };
 };
 
-export interface ReportQuery {
+interface ReportQuery {
   /** Start of the period, ms since the epoch. */
   since: number;
   format: string;
 }
 
-export interface Report {
+interface Report {
   /** `NodeStatus` of the whole fleet, or `unknown`. */
   status: string;
   body: Readable;
 }
 
-export interface NodeChange {
+interface NodeChange {
   name?: string;
   /** A value of null takes the label away. */
   labels?: Record<string, string | null>;

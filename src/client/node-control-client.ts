@@ -3,7 +3,7 @@ import http from 'node:http';
 import type { Answers } from '../protocol/answers.ts';
 import type { NodeStatusView, RotateKeyView, ShutdownAnswer } from '../protocol/node-control.ts';
 import { FleetError, isNobodyListening, toFleetError } from '../shared/errors.ts';
-import { requestAnswer } from './request-answer.ts';
+import { requestAnswer } from './transport.ts';
 
 /** All methods throw FleetError `not_running` when no process listens on the socket. */
 export class NodeControlClient {

@@ -13,7 +13,7 @@ import {
 } from './audit.ts';
 
 /** What is wrong, in the order in which it was found. */
-export interface AuditProblem {
+interface AuditProblem {
   kind:
     | 'unreadable'
     | 'changed'
@@ -42,7 +42,7 @@ export interface AuditVerdict {
 }
 
 /** `live` is left out where no gateway runs that could be asked. */
-export type CheckedHead = Omit<AuditHeadView, 'live'> & Partial<Pick<AuditHeadView, 'live'>>;
+type CheckedHead = Omit<AuditHeadView, 'live'> & Partial<Pick<AuditHeadView, 'live'>>;
 
 /** Problems that are listed; one cut can make a problem of every row behind it. */
 const MAX_PROBLEMS = 20;

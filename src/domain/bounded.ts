@@ -5,7 +5,7 @@ import { harmlessLine, stripControl } from '../shared/text.ts';
 /** Longest sentence that is read at all, UTF-16 units; what is longer than it may be is cut, not refused. */
 const MAX_SENTENCE_LENGTH = 256 * 1024;
 /** Longest duration, ms: a hundred years. */
-export const MAX_DURATION_MS = 100 * 365 * 86_400_000;
+const MAX_DURATION_MS = 100 * 365 * 86_400_000;
 /** Latest time that a Date can hold, ms (ECMA-262, 21.4.1.1). */
 const MAX_TIME_MS = 8.64e15;
 

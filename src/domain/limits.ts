@@ -10,7 +10,7 @@ export const MAX_VARIABLE_BYTES = 120 * 1024;
  * All variables of a run, bytes, each with {@link VARIABLE_OVERHEAD_BYTES}. Linux takes arguments and environment up to a quarter of the stack
  * limit (execve(2)): 2 MiB, as systems come. Where a node allows less, it says so itself.
  */
-export const MAX_ENVIRONMENT_BYTES = 512 * 1024;
+const MAX_ENVIRONMENT_BYTES = 512 * 1024;
 /** A variable's `=`, its NUL and the pointer to it, bytes. */
 const VARIABLE_OVERHEAD_BYTES = 10;
 

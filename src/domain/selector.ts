@@ -5,7 +5,7 @@
  */
 
 import { badSelector, expandTerm, MAX_NODE_SET_SIZE, splitTerms, type Term } from './node-set.ts';
-import { NODE_STATUSES } from './node-status.ts';
+import { NODE_STATUSES } from './states.ts';
 
 /** Patterns, labels and keywords in one selector: each is tried on each node. */
 const MAX_SCANS = 1_000;
@@ -42,7 +42,7 @@ export interface SelectableNode {
 
 type Identified = Pick<SelectableNode, 'name' | 'id'>;
 
-export interface Selection<N> {
+interface Selection<N> {
   /** In the order in which the nodes were given. */
   nodes: N[];
   /** Literal names, on either side of any operator, that fit no node: most likely mistyped. */

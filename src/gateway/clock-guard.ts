@@ -22,7 +22,7 @@ const HOLD_MS = 86_400_000;
 /** How long after a step back nodes may still use the former time: two heartbeats and a margin, ms. */
 const TELL_NODES_MS = 5 * 60_000;
 
-export interface ClockNote {
+interface ClockNote {
   /** Boot id of the machine; empty if the system has none. */
   boot: string;
   uptimeMs: number;
@@ -31,7 +31,7 @@ export interface ClockNote {
   agesFrom: number | null;
 }
 
-export interface ClockGuardOptions {
+interface ClockGuardOptions {
   store: Pick<AuditStore, 'write' | 'writeSoon' | 'audit'> & { clock: ClockTable };
   clock: Clock;
   logger: Logger;

@@ -14,7 +14,7 @@ const RELOADABLE_SECTIONS = ['alerts'] as const;
 /** Options with options of their own. */
 const SECTIONS = ['alerts', 'ssh', 'thresholds'] as const satisfies readonly (keyof GatewayConfig)[];
 
-export interface ConfigReloadOptions {
+interface ConfigReloadOptions {
   /** The configuration at the start. */
   config: GatewayConfig;
   /** Reads it again, flags included. @throws FleetError `config_invalid`. */

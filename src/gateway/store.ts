@@ -4,7 +4,7 @@ import { runEndRow } from './audit/act.ts';
 import { AuditLog, createTemporarySigner, type HeadSigner } from './audit/audit-log.ts';
 import { AuditTable } from './audit/audit-table.ts';
 import { JobsTable } from './bus/jobs-table.ts';
-import { RetentionTable } from './bus/retention-table.ts';
+import { RetentionTable } from './bus/retention.ts';
 import { RunsTable } from './bus/runs-table.ts';
 import { ClockTable } from './clock-guard.ts';
 import { EpochsTable } from './identity/epochs-table.ts';

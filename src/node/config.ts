@@ -11,8 +11,8 @@ import { labelsSchema, nodeNameSchema } from '../domain/names.ts';
 import { environmentSchema } from '../protocol/run-spec.ts';
 import { dialAddressSchema, durationUpTo, intervalSchema, intervalUpTo, parseConfigSection } from '../shared/config.ts';
 import { SSH_LIMITS } from '../shared/ssh/limits.ts';
-import { policyConfigSchema } from './policy/policy-config.ts';
-import { agentsConfigSchema } from './runner/agent-config.ts';
+import { policyConfigSchema } from './policy/policy.ts';
+import { agentsConfigSchema } from './runner/agents.ts';
 
 /** Disk that the logs of runs may take on a node, bytes. */
 const DEFAULT_SPOOL_BYTES = 1024 * 1024 * 1024;

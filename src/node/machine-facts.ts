@@ -5,7 +5,7 @@ import type { NodeFacts } from '../protocol/node-messages.ts';
 import type { RunSpec } from '../protocol/run-spec.ts';
 import { FLEET_VERSION } from '../protocol/version.ts';
 import { hashedMachineId } from '../shared/home-machine.ts';
-import type { AgentConfig } from './runner/agent-config.ts';
+import type { AgentConfig } from './runner/agents.ts';
 
 /** `agents` are those of the node's config, `kinds` what its policy lets it do. */
 export function readMachineFacts(

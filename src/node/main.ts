@@ -20,7 +20,7 @@ import { assertOwnHome, assertPrivateContents, ensurePrivateFolder } from '../sh
 import { acquireProcessLock } from '../shared/sqlite.ts';
 import { type NodeConfig, resolveNodeConfig } from './config.ts';
 import { FleetNode } from './node.ts';
-import { PolicyFile, requirePolicy } from './policy/policy-file.ts';
+import { PolicyFile, requirePolicy } from './policy/policy.ts';
 import { runTool } from './process/run-tool.ts';
 import { chooseProfile } from './profiles.ts';
 import { warnOfKillMode } from './service-unit.ts';

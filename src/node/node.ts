@@ -19,14 +19,13 @@ import type { NodeConfig } from './config.ts';
 import { readMachineFacts } from './machine-facts.ts';
 import { createMetrics, type Metrics } from './metrics/metrics.ts';
 import { createReadProcesses } from './metrics/processes.ts';
-import { POLICY_KINDS } from './policy/policy-config.ts';
-import type { PolicyFile } from './policy/policy-file.ts';
+import type { PolicyFile } from './policy/policy.ts';
+import { POLICY_KINDS } from './policy/policy.ts';
 import { Runner } from './runner/runner.ts';
 import { type ConnectOptions, forgotten, type Pending, renewToken } from './tunnel/connect-once.ts';
-import { GatewayClock } from './tunnel/gateway-clock.ts';
+import { GatewayClock } from './tunnel/gateway-client.ts';
 import { Heartbeats } from './tunnel/heartbeats.ts';
-import { KeyedConnector } from './tunnel/keyed-connector.ts';
-import { NodeKeys } from './tunnel/node-keys.ts';
+import { KeyedConnector, NodeKeys } from './tunnel/keyed-connector.ts';
 import { NodeStateFile } from './tunnel/node-state.ts';
 import { Tunnel, type UsableTunnel } from './tunnel/tunnel.ts';
 
@@ -35,7 +34,7 @@ interface AttemptOptions extends Omit<ConnectOptions, 'identity'> {
   connector: KeyedConnector;
 }
 
-export interface NodeOptions {
+interface NodeOptions {
   profile: string;
   address: Address;
   invite: InviteCode | undefined;

@@ -1,10 +1,10 @@
 /** Schemas of what the gateway and a node's control socket answer. A bundle of its own: the command line loads it once an answer has come. */
 import { z } from 'zod';
 import { count, MAX_NODES, shown } from '../domain/bounded.ts';
-import { alertTestViewSchema, alertViewSchema, silenceViewSchema } from './alert-views.ts';
+import { alertTestViewSchema, alertViewSchema, silenceViewSchema } from './alerts.ts';
 import { jobPageSchema, jobViewSchema } from './job-messages.ts';
 import { nodeStatusViewSchema, rotateKeyViewSchema, shutdownAnswerSchema } from './node-control.ts';
-import { processesViewSchema } from './processes.ts';
+import { processesViewSchema } from './node-messages.ts';
 import { firingViewSchema, scheduleViewSchema } from './schedule.ts';
 import {
   gatewayViewSchema,

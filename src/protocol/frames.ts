@@ -4,6 +4,8 @@
  * frame = type (1 byte) · payload length (4 bytes, big endian) · payload. A position in the log is a byte offset, so that
  * "go on from N" is a file read from N. The last frame of a finished run is `end`.
  */
+import { isUtf8 } from 'node:buffer';
+import { FleetError } from '../shared/errors.ts';
 
 /** Media type of a log, or a part of one, as the body of an answer. */
 export const LOG_CONTENT_TYPE = 'application/octet-stream';
@@ -13,7 +15,7 @@ export const FRAME_TYPE = {
   stdout: 1,
   /** Bytes that the command wrote to stderr. */
   stderr: 2,
-  /** JSON of a {@link RunStarted}: the process exists. */
+  /** JSON of a {@link runStartedSchema}: the process exists. */
   started: 3,
   /** JSON of a {@link RunOutcome}: the process group is gone and its pipes are drained. Nothing follows. */
   end: 4,
@@ -23,7 +25,7 @@ export const FRAME_TYPE = {
   live: 7,
 } as const;
 
-export type FrameType = (typeof FRAME_TYPE)[keyof typeof FRAME_TYPE];
+type FrameType = (typeof FRAME_TYPE)[keyof typeof FRAME_TYPE];
 
 export interface Frame {
   type: FrameType;
@@ -76,4 +78,25 @@ export class FrameDecoder {
   get pendingBytes(): number {
     return this.#pending.length;
   }
+}
+
+/** How output bytes stand in JSON: as text where they are UTF-8, as base64 where they are not. CLI.md: `--jsonl`. */
+type TextData = { data: string } | { data: string; encoding: 'base64' };
+
+/** Bytes for JSON. Give whole UTF-8 characters if you want text: one that is cut makes the lot base64. */
+export function encodeData(bytes: Uint8Array): TextData {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return isUtf8(buffer) ? { data: buffer.toString('utf8') } : { data: buffer.toString('base64'), encoding: 'base64' };
+}
+
+/** The bytes again. @throws FleetError `bad_request` on another encoding than base64, or on text that is not base64. */
+export function decodeData(value: { data: string; encoding?: string | undefined }): Buffer {
+  if (value.encoding === undefined) return Buffer.from(value.data, 'utf8');
+  if (value.encoding !== 'base64') {
+    throw new FleetError('bad_request', `unknown encoding of data: ${JSON.stringify(value.encoding)}`);
+  }
+  const bytes = Buffer.from(value.data, 'base64');
+  // Buffer skips foreign characters instead of refusing them.
+  if (bytes.toString('base64') !== value.data) throw new FleetError('bad_request', 'data is not base64');
+  return bytes;
 }

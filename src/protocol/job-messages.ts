@@ -4,21 +4,21 @@ import { agentNameSchema, type StartedAgent } from '../domain/agent/agent-spec.t
 import { boundedRecord, count, figure, positiveMs, shown, told } from '../domain/bounded.ts';
 import { MAX_BODY_BYTES } from '../domain/limits.ts';
 import { labelsSchema } from '../domain/names.ts';
-import { RUN_STATES, type RunState } from '../domain/run-state.ts';
-import { PRIORITIES } from './priority.ts';
+import { RUN_STATES, type RunState } from '../domain/states.ts';
+import { PRIORITIES } from '../domain/vocabulary.ts';
 import { commandSchema, type RunExited, runExitedSchema, runOptionsSchema } from './run-spec.ts';
 
 /** Longest selector, UTF-16 units: some thousand names of nodes. */
 const MAX_SELECTOR_LENGTH = 256 * 1024;
 /** Most runs of one job: more nodes than one gateway serves. */
-export const MAX_RUNS_OF_JOB = 100_000;
+const MAX_RUNS_OF_JOB = 100_000;
 
 /** A name, an id, or the beginning of one. */
 const targetName = z.string().min(1).max(256);
 const selector = z.string().min(1).max(MAX_SELECTOR_LENGTH);
 
 /** How a broadcast's runs are released. */
-export const flowSchema = z.strictObject({
+const flowSchema = z.strictObject({
   /** Most runs at once; unlimited when absent. */
   fanout: z.number().int().positive().optional(),
   /** Batches of 1, 2, 4, …, each after the one before has ended. */
@@ -72,10 +72,9 @@ export const followJobRequest = z.strictObject({
   /** Log offset to go on from, by index of the run. */
   from: boundedRecord(z.string().max(9).regex(/^\d+$/), z.number().int().nonnegative(), MAX_RUNS_OF_JOB).optional(),
 });
-export type FollowJobRequest = z.infer<typeof followJobRequest>;
 
 /** One run as every answer shows it. Times are ISO 8601 UTC. */
-export const runViewSchema = z.object({
+const runViewSchema = z.object({
   run: shown,
   job: shown,
   index: count,

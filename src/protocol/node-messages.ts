@@ -1,11 +1,11 @@
 /** What a node says to the gateway's API, and what it hears: pairing (people, too), hello, heartbeat. Binary fields are base64url. */
 import { z } from 'zod';
-import { boundedRecord, milliseconds, timeMs, word } from '../domain/bounded.ts';
+import { amount, boundedRecord, milliseconds, timeMs, word } from '../domain/bounded.ts';
 import { labelsSchema, nodeNameSchema } from '../domain/names.ts';
+import { ROLES } from '../domain/vocabulary.ts';
 import { stripControl } from '../shared/text.ts';
 import { heartbeatSchema } from './heartbeat.ts';
-import { NONCE_BYTES } from './pairing.ts';
-import { ROLES } from './roles.ts';
+import { lengthPrefixed, NONCE_BYTES } from './pairing.ts';
 
 const bytesOf = (length: number) =>
   z
@@ -142,3 +142,72 @@ export const nodeHeartbeatAnswer = z.object({
   signingKeys: signingKeysSchema.optional(),
 });
 export type NodeHeartbeatAnswer = z.infer<typeof nodeHeartbeatAnswer>;
+
+/** What a node signs, with both keys, to put a new key in the place of its old one. */
+const PURPOSE = 'fleet-rotate-v1';
+
+export interface KeyRotation {
+  /** The gateway's SSH host key, wire format: a statement for one gateway is none for another. */
+  hostKey: Uint8Array;
+  nodeId: string;
+  /** Ed25519, 32 bytes each. */
+  oldKey: Uint8Array;
+  newKey: Uint8Array;
+}
+
+/** The statement that both keys sign. It needs no nonce: it is true once, while the old key is the node's, and changes nothing afterwards. */
+export function encodeKeyRotation({ hostKey, nodeId, oldKey, newKey }: KeyRotation): Buffer {
+  return lengthPrefixed([Buffer.from(PURPOSE), hostKey, Buffer.from(nodeId), oldKey, newKey]);
+}
+
+/** `POST /v1/node/rotate-key`, over a connection of the old key. */
+export const rotateKeyRequest = z.object({
+  publicKey: publicKeySchema,
+  /** Of the statement, by the old key and by the new one. */
+  oldSignature: signatureSchema,
+  newSignature: signatureSchema,
+});
+export type RotateKeyRequest = z.infer<typeof rotateKeyRequest>;
+
+export const rotateKeyAnswer = z.object({ time: timeMs });
+export type RotateKeyAnswer = z.infer<typeof rotateKeyAnswer>;
+
+/** Most processes in one answer. */
+export const MOST_PROCESSES = 50;
+/** Longest name of a program that is told, characters. */
+export const MAX_PROCESS_NAME_LENGTH = 64;
+
+export const processSchema = z.object({
+  pid: z.number().int().positive(),
+  /** Null when the machine does not say whose it is; an id when the user has no name. */
+  user: word(256).nullable(),
+  /** Of all cores, over the half second before the answer where the system tells. */
+  cpuPct: amount,
+  /** Of the machine's memory. */
+  memPct: amount,
+  /** Resident memory. */
+  rssBytes: amount,
+  /** The program's name. */
+  command: word(MAX_PROCESS_NAME_LENGTH),
+});
+
+export const processSortSchema = z.enum(['cpu', 'mem']);
+
+export const processesQuery = z.object({
+  limit: z.coerce.number().int().min(1).max(MOST_PROCESSES).default(10),
+  sort: processSortSchema.default('cpu'),
+});
+
+export const processesAnswer = z.object({ processes: z.array(processSchema).max(MOST_PROCESSES) });
+
+export type ProcessFigures = z.infer<typeof processSchema>;
+export type ProcessSort = z.infer<typeof processSortSchema>;
+export type ProcessesQuery = z.infer<typeof processesQuery>;
+
+/** What `fleet health NODE --processes --json` prints. */
+export const processesViewSchema = z.object({
+  node: word(255),
+  /** The largest first. */
+  processes: z.array(processSchema.extend({ command: z.string().max(MAX_PROCESS_NAME_LENGTH) })).max(MOST_PROCESSES),
+});
+export type ProcessesView = z.infer<typeof processesViewSchema>;

@@ -46,7 +46,7 @@ export interface PairOptions {
 }
 
 /** What the gateway decided; a pending answer comes with the comparison code that this side has computed itself. */
-export type PairResult =
+type PairResult =
   | Extract<PairVerifyAnswer, { status: 'paired' }>
   | { status: 'pending'; ownCode: string; gatewayCode: string; retryAfterMs: number };
 

@@ -9,7 +9,6 @@ import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { normalizeBase32 } from '../shared/base32.ts';
 import { FleetError } from '../shared/errors.ts';
 import { describeForeign, trimPasted } from '../shared/text.ts';
-import { lengthPrefixed } from './length-prefixed.ts';
 
 const PURPOSE = 'fleet-pair-v1';
 export const NONCE_BYTES = 32;
@@ -111,4 +110,15 @@ export function parseInviteCode(pasted: string): InviteCode {
     });
   }
   return { id: plain.slice(0, INVITE_ID_LENGTH), secret: plain.slice(INVITE_ID_LENGTH) };
+}
+
+/** Each field with its length in front, 4 bytes, big-endian. */
+export function lengthPrefixed(fields: readonly Uint8Array[]): Buffer {
+  return Buffer.concat(
+    fields.flatMap((field) => {
+      const length = Buffer.alloc(4);
+      length.writeUInt32BE(field.length);
+      return [length, field];
+    }),
+  );
 }

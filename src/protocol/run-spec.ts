@@ -1,4 +1,6 @@
 /** What the gateway hands to a node for one run, and what the node says about it. */
+
+import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { agentNameSchema, startedAgentSchema } from '../domain/agent/agent-spec.ts';
 import { boundedRecord, count, positiveMs, sentence, timeMs, word } from '../domain/bounded.ts';
@@ -114,8 +116,6 @@ export const runStartedSchema = z.object({
   exited: runExitedSchema.optional(),
 });
 
-export type RunStarted = z.infer<typeof runStartedSchema>;
-
 /** Payload of a `gap` frame: what the command wrote between the frame before and the one after, and what was not kept. */
 export const runGapSchema = z.object({
   stdoutBytes: count,
@@ -170,3 +170,16 @@ export const acknowledgeAnswer = z.object({ refused: z.array(word(64)).max(10_00
 export const unacknowledgedAnswer = z.object({ runs: z.array(z.string().max(64)).max(400_000) });
 
 export type RunStatus = z.infer<typeof runStatusSchema>;
+
+/** `typ` of the JWS, so that no token can be passed off as a ticket. */
+export const TICKET_TYPE = 'fleet-ticket+jwt';
+export const TICKET_ALGORITHM = 'EdDSA';
+/** Life of a ticket, s: long enough for a slow link, short enough to be worthless tomorrow. */
+export const TICKET_LIFETIME_S = 120;
+/** HTTP header that carries it. */
+export const TICKET_HEADER = 'fleet-ticket';
+
+/** SHA-256 of the body exactly as sent, base64url: the ticket's `body` claim. */
+export function bodyDigest(body: Uint8Array): string {
+  return createHash('sha256').update(body).digest('base64url');
+}

@@ -2,8 +2,8 @@
 import { z } from 'zod';
 import { figure, positiveMs, shown, shownList, told } from '../domain/bounded.ts';
 import { nodeNameSchema } from '../domain/names.ts';
+import { CATCH_UPS, FIRING_CAUSES, FIRING_STATES, OVERLAPS, REPORT_FORMATS } from '../domain/vocabulary.ts';
 import { submitJobFields } from './job-messages.ts';
-import { CATCH_UPS, FIRING_CAUSES, FIRING_STATES, OVERLAPS, REPORT_FORMATS } from './schedule-words.ts';
 
 /** Longest path of a report, bytes: PATH_MAX of Linux, less its NUL. */
 const MAX_PATH_LENGTH = 4_095;
@@ -26,7 +26,7 @@ const scheduledReport = z.strictObject({
   out: z.string().min(1).max(MAX_PATH_LENGTH),
 });
 
-export const scheduledActionSchema = z.discriminatedUnion('kind', [
+const scheduledActionSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('job'), request: scheduledJob }),
   scheduledReport,
 ]);

@@ -1,9 +1,9 @@
 /** What the API shows of nodes, health and the gateway itself; `--json` prints these. Times are ISO 8601 UTC, sizes bytes. */
 import { z } from 'zod';
 import { boundedRecord, figure, MAX_NODES, MAX_WORDS, shown, shownList, told, toldList } from '../domain/bounded.ts';
-import { NODE_STATUSES } from '../domain/node-status.ts';
-import { alertViewSchema } from './alert-views.ts';
-import { ROLES } from './roles.ts';
+import { NODE_STATUSES } from '../domain/states.ts';
+import { ROLES } from '../domain/vocabulary.ts';
+import { alertViewSchema } from './alerts.ts';
 
 const nodeStatus = z.enum(NODE_STATUSES);
 const labels = boundedRecord(shown, shown, MAX_WORDS);

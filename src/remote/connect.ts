@@ -1,7 +1,7 @@
 /** One SSH connection of a person to a gateway, and the HTTP agent whose connections are its channels. */
 import type http from 'node:http';
-import { GATEWAY_API } from '../domain/limits.ts';
-import { formatAddress } from '../shared/address.ts';
+import { DEFAULT_GATEWAY_PORT, GATEWAY_API } from '../domain/limits.ts';
+import { type Address, formatAddress, parseDialAddress } from '../shared/address.ts';
 import type { Clock } from '../shared/clock.ts';
 import { FleetError, toFleetError } from '../shared/errors.ts';
 import { createStreamAgent } from '../shared/http/streams.ts';
@@ -9,11 +9,10 @@ import { silentLogger } from '../shared/logger.ts';
 import type { SshConnection } from '../shared/ssh/connection/client-connection.ts';
 import { connectSsh } from '../shared/ssh/connection/connect.ts';
 import { formatFingerprint } from '../shared/ssh/ssh-key.ts';
-import { shellQuote } from '../shared/text.ts';
+import { describeForeign, shellQuote, trimPasted } from '../shared/text.ts';
 import type { Login } from './logins.ts';
-import type { GatewayTarget } from './target.ts';
 
-export interface ConnectOptions {
+interface ConnectOptions {
   target: GatewayTarget;
   /** OpenSSH text. */
   privateKey: string;
@@ -83,4 +82,36 @@ async function openApi(ssh: SshConnection): ReturnType<SshConnection['openDirect
     ssh.close();
     throw new FleetError('connection_lost', `the gateway took no request: ${failure.message}`, { cause: error });
   }
+}
+
+/** The key alone decides who somebody is; the name goes into the gateway's debug log. */
+const DEFAULT_USER = 'fleet';
+
+export interface GatewayTarget {
+  user: string;
+  address: Address;
+}
+
+/** @throws FleetError `usage`. */
+export function parseTarget(pasted: string): GatewayTarget {
+  const text = trimPasted(pasted);
+  const at = text.lastIndexOf('@');
+  const user = at < 0 ? DEFAULT_USER : text.slice(0, at);
+  if (!/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$/.test(user)) {
+    const foreign = describeForeign(user, /[A-Za-z0-9_.-]/);
+    throw new FleetError(
+      'usage',
+      `not a user name: ${JSON.stringify(user)}${foreign === undefined ? '' : `: ${foreign}`}`,
+      {
+        hint: 'Write the gateway as host, user@host or user@host:port.',
+      },
+    );
+  }
+  if (at === text.length - 1) {
+    throw new FleetError('usage', `not an address: ${JSON.stringify(text)}: no host after the @`, {
+      hint: 'Write the gateway as host, user@host or user@host:port.',
+    });
+  }
+  const address = parseDialAddress(text.slice(at + 1), DEFAULT_GATEWAY_PORT);
+  return { user, address };
 }

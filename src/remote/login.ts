@@ -1,17 +1,80 @@
-/** `fleet login`: makes a gateway know this person's key, and this home that gateway. */
-import { parseInviteCode } from '../protocol/pairing.ts';
+/** Logging in: a handshake with an invite, and what is kept of it. */
+
+import type { z } from 'zod';
+import { PERSON_ROLES, type PersonRole } from '../domain/vocabulary.ts';
+import { GATEWAY_PEER } from '../protocol/gateway-peer.ts';
+import { pairChallengeAnswer, pairVerifyAnswer } from '../protocol/node-messages.ts';
+import { type InviteCode, parseInviteCode } from '../protocol/pairing.ts';
+import { type PairingCalls, pair } from '../protocol/pairing-client.ts';
 import { type Address, formatAddress } from '../shared/address.ts';
 import type { Clock } from '../shared/clock.ts';
 import { FleetError } from '../shared/errors.ts';
 import { personPaths } from '../shared/home.ts';
+import { requestJson } from '../shared/http/request.ts';
 import { ensurePrivateFolder } from '../shared/private-file.ts';
 import { loadOrCreateIdentity, type OwnIdentity } from '../shared/ssh/identity.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../shared/ssh/ssh-key.ts';
-import { checkHostKey, connect } from './connect.ts';
-import { handshake } from './handshake.ts';
+import { checkHostKey, connect, type GatewayConnection, parseTarget } from './connect.ts';
 import { type Login, Logins } from './logins.ts';
-import { parseTarget } from './target.ts';
 
+/** The pairing handshake of a person's key over an open connection: with a code to log in, without one for a fresh token. */
+export interface HandshakeOptions {
+  connection: GatewayConnection;
+  address: Address;
+  identity: OwnIdentity;
+  invite: InviteCode | undefined;
+  /** Name that the person would like, or must have. */
+  name: string;
+  nameRequired: boolean;
+  clock: Clock;
+}
+
+/** @throws FleetError `gateway_not_proven`, and what the gateway refuses: `invite_invalid`, `not_paired`, `key_revoked`, … */
+export async function handshake(options: HandshakeOptions): Promise<Login> {
+  const { connection, address, identity, invite, name, nameRequired, clock } = options;
+  const { hostKey } = connection.ssh;
+  const result = await pair({
+    client: pairingCalls(connection),
+    as: 'person',
+    identity,
+    hostKey,
+    invite,
+    name,
+    nameRequired,
+    labels: {},
+  });
+  if (result.status !== 'paired' || !PERSON_ROLES.includes(result.role as PersonRole)) throw otherVersion();
+  return {
+    version: 1,
+    gateway: address,
+    hostKey: hostKey.toString('base64'),
+    id: result.id,
+    name: result.name,
+    role: result.role as PersonRole,
+    token: result.token,
+    tokenIssuedAt: result.time,
+    tokenExpiresAt: result.expiresAt,
+    savedAt: clock.now(),
+  };
+}
+
+export function pairingCalls({ agent }: GatewayConnection): PairingCalls {
+  const post = async <S extends z.ZodType>(path: string, body: unknown, schema: S): Promise<z.output<S>> => {
+    return await requestJson<z.output<S>>({ agent, method: 'POST', path, body, peer: GATEWAY_PEER }, schema);
+  };
+  return {
+    pairChallenge: (request) => post('/v1/pair/challenge', request, pairChallengeAnswer),
+    pairVerify: (request) => post('/v1/pair/verify', request, pairVerifyAnswer),
+  };
+}
+
+export function otherVersion(): FleetError {
+  return new FleetError('protocol_unsupported', 'the gateway answers in a way that this version does not know', {
+    hint: 'Install the same fleet version on both machines.',
+  });
+}
+
+/** `fleet login`: makes a gateway know this person's key, and this home that gateway. */
 export interface LoginOptions {
   home: string;
   /** `[user@]host[:port]`; undefined for the default one. */
@@ -78,7 +141,7 @@ export async function login(options: LoginOptions): Promise<LoginResult> {
   }
 }
 
-function describe(login: Login, { publicKey }: OwnIdentity, logins: Logins): LoginResult {
+export function describe(login: Login, { publicKey }: OwnIdentity, logins: Logins): LoginResult {
   return {
     gateway: formatAddress(login.gateway),
     name: login.name,
@@ -90,7 +153,7 @@ function describe(login: Login, { publicKey }: OwnIdentity, logins: Logins): Log
   };
 }
 
-function codeNeeded(address: Address): FleetError {
+export function codeNeeded(address: Address): FleetError {
   return new FleetError('not_paired', `this home has not logged in at ${formatAddress(address)}`, {
     hint: 'The first time takes a code; an admin makes one: fleet invite --role operator',
   });

@@ -5,7 +5,7 @@
  */
 import { readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import { PERSON_ROLES, type PersonRole } from '../protocol/roles.ts';
+import { PERSON_ROLES, type PersonRole } from '../domain/vocabulary.ts';
 import { type Address, formatAddress } from '../shared/address.ts';
 import { FleetError, systemErrorCode } from '../shared/errors.ts';
 import { type PersonPaths, personPaths } from '../shared/home.ts';

@@ -1,9 +1,9 @@
 /** What the command line loads when a gateway elsewhere is meant: logging in there, and the way to it. */
 import { systemClock } from '../shared/clock.ts';
 import { FleetError } from '../shared/errors.ts';
+import { parseTarget } from './connect.ts';
 import type { LoginOptions, LoginResult } from './login.ts';
 import { Logins } from './logins.ts';
-import { parseTarget } from './target.ts';
 import { RemoteTransport } from './transport.ts';
 
 /** The way to `gateway`, `[user@]host[:port]`. Nothing is dialled before the first request. @throws FleetError `usage`, `not_paired`. */

@@ -8,11 +8,10 @@ import { personPaths } from '../shared/home.ts';
 import type { AnsweringPeer } from '../shared/http/request.ts';
 import { readPrivateFile } from '../shared/private-file.ts';
 import { shellQuote } from '../shared/text.ts';
-import { checkHostKey, connect, type GatewayConnection } from './connect.ts';
+import { checkHostKey, connect, type GatewayConnection, type GatewayTarget } from './connect.ts';
 import { type Login, Logins } from './logins.ts';
-import type { GatewayTarget } from './target.ts';
 
-export interface RemoteTransportOptions {
+interface RemoteTransportOptions {
   home: string;
   target: GatewayTarget;
   clock: Clock;
@@ -91,7 +90,7 @@ export class RemoteTransport {
     const connection = await this.#connect();
     // Twice a day; not worth loading for every command.
     const [{ handshake }, { loadOrCreateIdentity }] = await Promise.all([
-      import('./handshake.ts'),
+      import('./login.ts'),
       import('../shared/ssh/identity.ts'),
     ]);
     const identity = loadOrCreateIdentity(personPaths(home).key, this.#login.name);

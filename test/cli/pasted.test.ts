@@ -6,7 +6,7 @@ import { COMMANDS } from '../../src/cli/commands.ts';
 import { nodeNameSchema } from '../../src/domain/names.ts';
 import { parseSelector } from '../../src/domain/selector.ts';
 import { parseInviteCode } from '../../src/protocol/pairing.ts';
-import { parseTarget } from '../../src/remote/target.ts';
+import { parseTarget } from '../../src/remote/connect.ts';
 
 /** As clipboards, chats and files of other systems leave a text. */
 const AROUND: [before: string, after: string][] = [

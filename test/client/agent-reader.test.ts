@@ -4,8 +4,8 @@ import fc from 'fast-check';
 import { AgentReader } from '../../src/client/agent-reader.ts';
 import type { AgentEvent } from '../../src/domain/agent/agent-adapters.ts';
 import type { AgentOutputFormat } from '../../src/domain/agent/agent-spec.ts';
+import { encodeData } from '../../src/protocol/frames.ts';
 import type { JobEvent, RunView } from '../../src/protocol/job-messages.ts';
-import { encodeData } from '../../src/protocol/text-data.ts';
 
 const WHERE = { job: 'j', run: 'j.0', index: 0, node: 'node-1', next: 0 };
 const RUN: RunView = {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { compareNatural } from '../../src/domain/natural-order.ts';
+import { compareNatural } from '../../src/domain/node-set.ts';
 
 test('numbers count by value', () => {
   const sorted = ['db', 'node-1', 'node-02', 'node-2', 'node-10', 'node-10a', 'r1n2', 'r1n10', 'r2n1'];

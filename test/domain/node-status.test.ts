@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { NODE_STATUSES, worstFirst, worstStatus } from '../../src/domain/node-status.ts';
+import { NODE_STATUSES, worstFirst, worstStatus } from '../../src/domain/states.ts';
 
 test('sorts the worst first', () => {
   assert.deepEqual([...NODE_STATUSES].sort(worstFirst), ['offline', 'error', 'limited', 'online']);

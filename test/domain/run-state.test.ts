@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { canTransition, isTerminal, RUN_STATES, RUN_TRANSITIONS } from '../../src/domain/run-state.ts';
+import { canTransition, isTerminal, RUN_STATES, RUN_TRANSITIONS } from '../../src/domain/states.ts';
 import { OUTCOME_STATES } from '../../src/protocol/run-spec.ts';
 
 test('every state can be reached, and every one that is not terminal can end', () => {

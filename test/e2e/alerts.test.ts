@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import type { AlertTestView, AlertView } from '../../src/protocol/alert-views.ts';
+import type { AlertTestView, AlertView } from '../../src/protocol/alerts.ts';
 import type { GatewayView, HealthView } from '../../src/protocol/views.ts';
 import { FleetWorld, kill9, type Service, until } from '../support/fleet-processes.ts';
 import { WebhookReceiver } from '../support/webhook-receiver.ts';

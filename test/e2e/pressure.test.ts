@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdir, statfs, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import type { AlertView } from '../../src/protocol/alert-views.ts';
+import type { AlertView } from '../../src/protocol/alerts.ts';
 import type { HealthNodeView, HealthView } from '../../src/protocol/views.ts';
 import { FleetWorld, kill9, type Service, until } from '../support/fleet-processes.ts';
 import { makeOwnDisk } from '../support/own-disk.ts';

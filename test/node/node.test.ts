@@ -4,7 +4,7 @@ import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { resolveNodeConfig } from '../../src/node/config.ts';
 import { FleetNode } from '../../src/node/node.ts';
-import { PolicyFile } from '../../src/node/policy/policy-file.ts';
+import { PolicyFile } from '../../src/node/policy/policy.ts';
 import { NodeStateFile } from '../../src/node/tunnel/node-state.ts';
 import { type InviteCode, parseInviteCode } from '../../src/protocol/pairing.ts';
 import { systemClock } from '../../src/shared/clock.ts';

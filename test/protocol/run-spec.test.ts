@@ -2,8 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { environmentFault, MAX_COMMAND_BYTES, MAX_VARIABLE_BYTES } from '../../src/domain/limits.ts';
 import { submitJobRequest } from '../../src/protocol/job-messages.ts';
-import { runOutcomeSchema, runSpecSchema, runStartedSchema } from '../../src/protocol/run-spec.ts';
-import { bodyDigest } from '../../src/protocol/ticket.ts';
+import { bodyDigest, runOutcomeSchema, runSpecSchema, runStartedSchema } from '../../src/protocol/run-spec.ts';
 
 const spec = {
   run: '0123456789ab.0',

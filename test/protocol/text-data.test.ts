@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { decodeData, encodeData } from '../../src/protocol/text-data.ts';
+import { decodeData, encodeData } from '../../src/protocol/frames.ts';
 
 test('text stays text, other bytes become base64', () => {
   assert.deepEqual(encodeData(Buffer.from('größe\u0000\n')), { data: 'größe\u0000\n' });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { parseTarget } from '../../src/remote/target.ts';
+import { parseTarget } from '../../src/remote/connect.ts';
 import { formatAddress } from '../../src/shared/address.ts';
 
 test('a gateway is named as for ssh', () => {

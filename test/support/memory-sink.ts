@@ -1,5 +1,5 @@
 /** A sink that keeps what was written, for tests of the CLI's writers. */
-import type { ByteSink } from '../../src/cli/output/output-port.ts';
+import type { ByteSink } from '../../src/cli/output/print.ts';
 
 export class MemorySink implements ByteSink {
   readonly writes: Buffer[] = [];

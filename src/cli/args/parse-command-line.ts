@@ -12,7 +12,7 @@ import {
 } from '../context/command.ts';
 import { type Scan, scanArgs } from './scan-args.ts';
 
-export type ParsedCommandLine =
+type ParsedCommandLine =
   | { kind: 'command'; command: Command; invocation: AnyInvocation }
   /** Requested help, or with `isError` help because no command was given. */
   | { kind: 'help'; text: string; isError: boolean };
@@ -21,7 +21,7 @@ export type ParsedCommandLine =
 export async function parseCommandLine(argv: readonly string[], registry: CommandRegistry): Promise<ParsedCommandLine> {
   const { words, before, after, wantsHelp } = findCommandWords(argv, registry);
   if (words === undefined) {
-    const { ROOT_HELP } = await import('./help.ts');
+    const { ROOT_HELP } = await import('./values.ts');
     return { kind: 'help', text: ROOT_HELP, isError: !wantsHelp };
   }
   const load = registry.find(words);
@@ -112,7 +112,7 @@ async function groupAnswer(
   registry: CommandRegistry,
 ): Promise<ParsedCommandLine> {
   const scan = scanArgs(args, GLOBAL_OPTIONS);
-  const { groupHelp } = await import('./help.ts');
+  const { groupHelp } = await import('./values.ts');
   const text = groupHelp(words, registry);
   if (scan.options.some(({ name }) => name === 'help')) return { kind: 'help', text, isError: false };
   const [typed] = scan.words;

@@ -1,7 +1,7 @@
 /** Splits arguments into options, their values and words, by the table of options. */
 import type { Option, OptionTable } from '../context/command.ts';
 
-export interface ScannedOption {
+interface ScannedOption {
   /** Full name; undefined if the table has no such option. */
   name: string | undefined;
   /** As typed, without its value. */

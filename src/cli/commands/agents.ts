@@ -3,7 +3,7 @@ import { AgentReader } from '../../client/agent-reader.ts';
 import { agentsOf } from '../../domain/agent/agent-capability.ts';
 import type { JobEvent } from '../../protocol/job-messages.ts';
 import { defineCommand, NODE } from '../context/command.ts';
-import { openGateway } from '../context/open-gateway.ts';
+import { openGateway } from '../context/context.ts';
 import { AgentJsonlOutput, AgentTextOutput } from '../job/agent-output.ts';
 import { type AgentRequest, addressAgent, conductAgent } from '../job/conduct-agent.ts';
 import { onlyRun } from '../job/conduct-job.ts';
@@ -11,9 +11,8 @@ import { buildRequest, JOB_OPTIONS, noteUnsentStdin, refuseTwoFormats } from '..
 import { explainEnd } from '../output/describe-run.ts';
 import { exitCodeOfRun } from '../output/exit-code.ts';
 import { type JobOutput, MissingOutput, ResultCollector } from '../output/job-output.ts';
-import { formatError, printJson, printList } from '../output/print.ts';
+import { formatError, paintStatus, printJson, printList } from '../output/print.ts';
 import { formatTable } from '../output/table.ts';
-import { paintStatus } from '../output/terminal-style.ts';
 import { exitCodeOfLeaving, submitOnly } from './run.ts';
 
 const list = defineCommand({

@@ -1,14 +1,14 @@
 /** `fleet alerts …`: what is or was wrong, who was notified, and silences. */
-import type { AlertView, DeliveryView } from '../../protocol/alert-views.ts';
+import type { AlertView, DeliveryView } from '../../protocol/alerts.ts';
 import { formatDuration, formatRelativeTime } from '../../shared/duration.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { harmlessJson, stripControl } from '../../shared/text.ts';
 import { given, parseCount, parsePositiveDuration } from '../args/values.ts';
 import { defineCommand } from '../context/command.ts';
-import { openGateway } from '../context/open-gateway.ts';
+import { openGateway } from '../context/context.ts';
 import { refuseTwoFormats } from '../job/job-options.ts';
 import { EXIT_FLEET_FAILED, EXIT_OK } from '../output/exit-code.ts';
-import type { OutputPort } from '../output/output-port.ts';
+import type { OutputPort } from '../output/print.ts';
 import { printList, printResult } from '../output/print.ts';
 import { formatTable, type TableCell } from '../output/table.ts';
 

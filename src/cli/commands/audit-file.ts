@@ -9,7 +9,7 @@ import { FleetError, systemErrorCode } from '../../shared/errors.ts';
 /** Longest line, characters. A row holds at most one command, which is far shorter. */
 const MAX_LINE_LENGTH = 16 * 1024 * 1024;
 
-export interface VerifyFileOptions {
+interface VerifyFileOptions {
   file: string;
   /** The signed head; without it, missing rows at the end go unnoticed. */
   headFile: string | undefined;

@@ -17,7 +17,7 @@ import { writeAtomically } from '../../shared/write-file.ts';
 import { parseCount, parseSince } from '../args/values.ts';
 import { defineCommand } from '../context/command.ts';
 import type { CliContext } from '../context/context.ts';
-import { openGateway } from '../context/open-gateway.ts';
+import { openGateway } from '../context/context.ts';
 import { EXIT_OK } from '../output/exit-code.ts';
 import { printResult } from '../output/print.ts';
 import { formatTable } from '../output/table.ts';

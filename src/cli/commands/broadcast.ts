@@ -7,15 +7,14 @@ import { FleetError } from '../../shared/errors.ts';
 import { given, parseCount } from '../args/values.ts';
 import { defineCommand, type OptionValues } from '../context/command.ts';
 import type { CliContext } from '../context/context.ts';
-import { openGateway } from '../context/open-gateway.ts';
+import { openGateway } from '../context/context.ts';
 import { type ConductedJob, conductJob } from '../job/conduct-job.ts';
 import { buildRequest, JOB_OPTIONS, noteUnsentStdin, refuseTwoFormats } from '../job/job-options.ts';
 import { countOutcomes, explainEnd, summarizeRuns } from '../output/describe-run.ts';
 import { EXIT_OK, exitCodeOfBroadcast } from '../output/exit-code.ts';
 import { GatheredOutput, printDiff, printGroups } from '../output/gather.ts';
-import { type JobOutput, JsonlOutput, MissingOutput, ResultCollector } from '../output/job-output.ts';
+import { FolderOutput, type JobOutput, JsonlOutput, MissingOutput, ResultCollector } from '../output/job-output.ts';
 import { LiveOutput } from '../output/live-output.ts';
-import { FolderOutput } from '../output/outdir.ts';
 import { formatError, printJson } from '../output/print.ts';
 import { exitCodeOfLeaving, submitOnly } from './run.ts';
 

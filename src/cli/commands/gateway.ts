@@ -6,7 +6,7 @@ import { FleetError } from '../../shared/errors.ts';
 import { gatewayPaths } from '../../shared/home.ts';
 import { given } from '../args/values.ts';
 import { defineCommand } from '../context/command.ts';
-import { assertOwnGateway, openGateway, openOwnGateway } from '../context/open-gateway.ts';
+import { assertOwnGateway, openGateway, openOwnGateway } from '../context/context.ts';
 import { EXIT_OK } from '../output/exit-code.ts';
 import { printJson, printResult } from '../output/print.ts';
 import { formatFacts } from '../output/table.ts';

@@ -1,6 +1,6 @@
 /** `fleet health …`: node health now and over a period, with the exit codes of Nagios plugins. */
 import { pipeline } from 'node:stream/promises';
-import type { AlertView } from '../../protocol/alert-views.ts';
+import type { AlertView } from '../../protocol/alerts.ts';
 import type { HealthView } from '../../protocol/views.ts';
 import { formatDuration, formatRelativeTime } from '../../shared/duration.ts';
 import { toFleetError } from '../../shared/errors.ts';
@@ -10,13 +10,11 @@ import { writeAtomically } from '../../shared/write-file.ts';
 import { parsePositiveDuration } from '../args/values.ts';
 import { defineCommand } from '../context/command.ts';
 import type { CliContext } from '../context/context.ts';
-import { openGateway } from '../context/open-gateway.ts';
+import { openGateway } from '../context/context.ts';
 import { EXIT_FLEET_FAILED, EXIT_OK, exitCodeOfError } from '../output/exit-code.ts';
-import { formatMs, formatPercent } from '../output/figures.ts';
-import type { OutputPort } from '../output/output-port.ts';
-import { printError, printJson, printResult } from '../output/print.ts';
+import type { OutputPort } from '../output/print.ts';
+import { formatMs, formatPercent, paintStatus, printError, printJson, printResult } from '../output/print.ts';
 import { formatTable, right } from '../output/table.ts';
-import { paintStatus } from '../output/terminal-style.ts';
 import { formatAlerts } from './alerts.ts';
 import { formatHealthDay, formatProcesses, processQuery } from './node-health.ts';
 import { NO_NODES } from './nodes.ts';

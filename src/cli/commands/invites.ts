@@ -1,8 +1,8 @@
 /** `fleet invite` and `fleet invites …`: codes with which a machine or a person joins. */
 import { isIP } from 'node:net';
 import { DEFAULT_GATEWAY_PORT } from '../../domain/limits.ts';
+import { ROLES, type Role } from '../../domain/vocabulary.ts';
 import { INVITE_LENGTHS, parseInviteCode } from '../../protocol/pairing.ts';
-import { ROLES, type Role } from '../../protocol/roles.ts';
 import type { GatewayView } from '../../protocol/views.ts';
 import { formatAddress, parseAddress } from '../../shared/address.ts';
 import { normalizeBase32 } from '../../shared/base32.ts';
@@ -10,7 +10,7 @@ import { formatDuration, formatRelativeTime } from '../../shared/duration.ts';
 import { shellQuote } from '../../shared/text.ts';
 import { given, parseCount, parsePairs, parsePositiveDuration } from '../args/values.ts';
 import { defineCommand } from '../context/command.ts';
-import { chooseRemote, openGateway } from '../context/open-gateway.ts';
+import { chooseRemote, openGateway } from '../context/context.ts';
 import { EXIT_OK } from '../output/exit-code.ts';
 import { formatError, printJson, printList, printResult } from '../output/print.ts';
 import { formatTable } from '../output/table.ts';

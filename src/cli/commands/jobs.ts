@@ -1,22 +1,21 @@
 /** `fleet jobs …`: current and past jobs, and their output. */
 import { readJobs } from '../../client/read-jobs.ts';
-import { isTerminal, RUN_STATES } from '../../domain/run-state.ts';
+import { isTerminal, RUN_STATES } from '../../domain/states.ts';
 import type { JobView, RunView } from '../../protocol/job-messages.ts';
 import { closest } from '../../shared/closest.ts';
 import { formatDuration, formatRelativeTime } from '../../shared/duration.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { given, parseCount, parseSince } from '../args/values.ts';
 import { defineCommand } from '../context/command.ts';
-import { openGateway } from '../context/open-gateway.ts';
+import { openGateway } from '../context/context.ts';
 import { refuseTwoFormats, TRUNCATION_OPTION } from '../job/job-options.ts';
 import { readJob } from '../job/read-job.ts';
 import { describeJob, describeRun, explainEnd, summarizeRuns } from '../output/describe-run.ts';
 import { EXIT_OK, exitCodeOfBroadcast } from '../output/exit-code.ts';
-import { formatBytes } from '../output/figures.ts';
 import { GatheredOutput, printGroups } from '../output/gather.ts';
 import { JsonlOutput, MissingOutput, RawOutput, ResultCollector } from '../output/job-output.ts';
 import { LiveOutput } from '../output/live-output.ts';
-import { formatError, printJson, printJsonList, printList, printResult } from '../output/print.ts';
+import { formatBytes, formatError, printJson, printJsonList, printList, printResult } from '../output/print.ts';
 import { formatFacts, formatTable, right } from '../output/table.ts';
 
 /** A longer command is shortened in the table, characters. */

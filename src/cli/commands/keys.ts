@@ -1,7 +1,7 @@
 /** `fleet keys …`: the keys of people and nodes that the gateway knows. */
 import { formatRelativeTime } from '../../shared/duration.ts';
 import { defineCommand } from '../context/command.ts';
-import { openGateway } from '../context/open-gateway.ts';
+import { openGateway } from '../context/context.ts';
 import { printList, printResult } from '../output/print.ts';
 import { formatTable } from '../output/table.ts';
 

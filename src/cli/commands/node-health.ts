@@ -1,11 +1,11 @@
 /** The parts of `fleet health NODE`: its last 24 hours, and what uses the machine right now. */
-import type { ProcessesQuery, ProcessesView, ProcessSort } from '../../protocol/processes.ts';
+import type { ProcessesQuery, ProcessesView, ProcessSort } from '../../protocol/node-messages.ts';
 import type { HealthDayView } from '../../protocol/views.ts';
 import { formatDuration, formatRelativeTime } from '../../shared/duration.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { given, parseCount } from '../args/values.ts';
-import { formatBytes, formatMs, sparkline } from '../output/figures.ts';
-import type { OutputPort } from '../output/output-port.ts';
+import type { OutputPort } from '../output/print.ts';
+import { formatBytes, formatMs, sparkline } from '../output/print.ts';
 import { formatFacts, formatTable, right } from '../output/table.ts';
 
 /** The latest are enough for a node that connects and disconnects all day. */

@@ -1,5 +1,5 @@
 /** `fleet nodes …`: which nodes there are, and who may become one. */
-import { NODE_STATUSES } from '../../domain/node-status.ts';
+import { NODE_STATUSES } from '../../domain/states.ts';
 import type { ClaimView, CloneView, NodeDetailView, PendingView } from '../../protocol/views.ts';
 import { formatRelativeTime } from '../../shared/duration.ts';
 import { FleetError } from '../../shared/errors.ts';
@@ -7,11 +7,9 @@ import { stripControl, trimPasted } from '../../shared/text.ts';
 import { parsePairs } from '../args/values.ts';
 import { defineCommand, NODE } from '../context/command.ts';
 import type { CliContext } from '../context/context.ts';
-import { openGateway } from '../context/open-gateway.ts';
-import { formatMs } from '../output/figures.ts';
-import { printList, printResult } from '../output/print.ts';
+import { openGateway } from '../context/context.ts';
+import { formatMs, paintStatus, printList, printResult } from '../output/print.ts';
 import { formatFacts, formatTable, right } from '../output/table.ts';
-import { paintStatus } from '../output/terminal-style.ts';
 
 /** Exit code of a command whose question was answered with no. */
 const EXIT_DECLINED = 1;

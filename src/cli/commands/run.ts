@@ -3,7 +3,7 @@ import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { defineCommand, NODE } from '../context/command.ts';
 import type { CliContext } from '../context/context.ts';
-import { openGateway } from '../context/open-gateway.ts';
+import { openGateway } from '../context/context.ts';
 import { type ConductedJob, conductJob, onlyRun } from '../job/conduct-job.ts';
 import { buildRequest, JOB_OPTIONS, noteUnsentStdin, refuseTwoFormats } from '../job/job-options.ts';
 import { explainEnd } from '../output/describe-run.ts';

@@ -1,7 +1,8 @@
 /** The command of `fleet schedule add`, read by the same parser as if it ran now, as a typed action instead of a shell line. */
+
+import type { REPORT_FORMATS } from '../../domain/vocabulary.ts';
 import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
 import type { ScheduledAction } from '../../protocol/schedule.ts';
-import type { REPORT_FORMATS } from '../../protocol/schedule-words.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { parseCommandLine } from '../args/parse-command-line.ts';
 import { parsePositiveDuration } from '../args/values.ts';

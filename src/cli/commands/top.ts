@@ -4,7 +4,7 @@ import { FleetError } from '../../shared/errors.ts';
 import { parseCount, parsePositiveDuration } from '../args/values.ts';
 import { defineCommand } from '../context/command.ts';
 import type { CliContext } from '../context/context.ts';
-import { openGateway } from '../context/open-gateway.ts';
+import { openGateway } from '../context/context.ts';
 import { EXIT_OK } from '../output/exit-code.ts';
 import { printResult } from '../output/print.ts';
 import { renderFrame } from '../top/render-top.ts';

@@ -33,7 +33,7 @@ export type OptionValues<O extends OptionTable> = {
       : string | undefined;
 };
 
-export type PositionalValues<P extends readonly Positional[]> = {
+type PositionalValues<P extends readonly Positional[]> = {
   readonly [Q in P[number] as Q['name']]: Q extends { many: true }
     ? readonly string[]
     : Q extends { optional: true }
@@ -41,14 +41,14 @@ export type PositionalValues<P extends readonly Positional[]> = {
       : string;
 };
 
-export interface Invocation<O extends OptionTable, P extends readonly Positional[]> {
+interface Invocation<O extends OptionTable, P extends readonly Positional[]> {
   readonly options: OptionValues<O>;
   readonly positionals: PositionalValues<P>;
   /** With `passthrough`: the words of the command for a node. */
   readonly words: readonly string[];
 }
 
-export interface CommandSpec<O extends OptionTable, P extends readonly Positional[]> {
+interface CommandSpec<O extends OptionTable, P extends readonly Positional[]> {
   /** As typed: `run`, `nodes show`. */
   readonly name: string;
   /** What follows the name in the usage line, unless options and positionals say it all. */

@@ -1,14 +1,18 @@
 /** What a command can use: the process as bin.ts hands it over, this invocation's options, and the services that it can start. */
+
+import { existsSync, readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
-import type { GatewayTransport } from '../../client/gateway-transport.ts';
-import type { Clock } from '../../shared/clock.ts';
-import type { FleetError } from '../../shared/errors.ts';
-import type { OutputPort, OutputStream } from '../output/output-port.ts';
-import type { GatewayTime } from './gateway-time.ts';
+import { GatewayClient } from '../../client/gateway-client.ts';
+import type { GatewayTransport } from '../../client/transport.ts';
+import type { Clock, Timer } from '../../shared/clock.ts';
+import { FleetError, systemErrorCode } from '../../shared/errors.ts';
+import { gatewayPaths, personPaths } from '../../shared/home.ts';
+import { trimPasted } from '../../shared/text.ts';
+import type { OutputPort, OutputStream } from '../output/print.ts';
 
 export type SignalName = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
 
-export interface Signals {
+interface Signals {
   /** Handles the signals instead of the system's default until the returned function is called. */
   listen(names: readonly SignalName[], listener: (name: SignalName) => void): () => void;
   /** Whether this process was started with SIGHUP ignored, as nohup(1) does: then nothing must listen to it. */
@@ -111,7 +115,7 @@ export interface BegunService extends Pick<RunningService, 'reconnect'> {
 /** Takes readable log lines; undefined for none. */
 export type ServiceConsole = { write(text: string): unknown } | undefined;
 
-export interface StartGatewayOptions {
+interface StartGatewayOptions {
   home: string;
   configFile: string | undefined;
   flags: { listen?: string; api?: string; advertise?: string; logLevel?: string };
@@ -154,7 +158,7 @@ export interface LoginOptions {
   keyComment: string;
 }
 
-export interface LoginResult {
+interface LoginResult {
   gateway: string;
   name: string;
   role: string;
@@ -173,4 +177,83 @@ export interface Services {
   login(options: LoginOptions): Promise<LoginResult>;
   /** Resolves with the gateway that was removed. */
   logout(options: { home: string; gateway: string | undefined }): Promise<string>;
+}
+
+/** Smaller differences are ignored, ms: latency and a busy machine explain them. */
+const NEAR_MS = 2_000;
+
+/** Largest value of a Date (ECMA-262, 21.4.1.1), ms. */
+const MAX_DATE_MS = 8.64e15;
+
+export class GatewayTime implements Clock {
+  readonly #own: Clock;
+  #aheadMs = 0;
+
+  constructor(own: Clock) {
+    this.#own = own;
+  }
+
+  /** Takes the gateway's time from its answer, ms since the epoch; NaN if it sent none. */
+  learn(gatewayMs: number): void {
+    if (!(Math.abs(gatewayMs) <= MAX_DATE_MS)) return;
+    const aheadMs = gatewayMs - this.#own.now();
+    this.#aheadMs = Math.abs(aheadMs) < NEAR_MS ? 0 : aheadMs;
+  }
+
+  /** This machine's time, for times counted back before the gateway has answered. */
+  own(): number {
+    return this.#own.now();
+  }
+
+  now(): number {
+    return this.#own.now() + this.#aheadMs;
+  }
+
+  monotonic(): number {
+    return this.#own.monotonic();
+  }
+
+  after(delayMs: number, callback: () => void, options?: { unref?: boolean }): Timer {
+    return this.#own.after(delayMs, callback, options);
+  }
+}
+
+/** The remote gateway, as typed or remembered; undefined for this home's own. */
+export function chooseRemote({ home, gateway, env }: Pick<CliContext, 'home' | 'gateway' | 'env'>): string | undefined {
+  const named = gateway ?? (trimPasted(env.FLEET_GATEWAY ?? '') || undefined);
+  if (named !== undefined) return named;
+  // A home with its own gateway uses that one, running or not.
+  if (existsSync(gatewayPaths(home).folder)) return undefined;
+  const file = personPaths(home).defaultGateway;
+  try {
+    return readFileSync(file, 'utf8').trim() || undefined;
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
+    throw new FleetError('storage_failed', `cannot read ${file}: ${systemErrorCode(error) ?? error}`, { cause: error });
+  }
+}
+
+/** A client of this home's own gateway, for commands that only make sense there. @throws FleetError `usage` if another one is named. */
+export function openOwnGateway(context: CliContext, command: string): GatewayClient {
+  assertOwnGateway(context, command);
+  return clientOfHome(context);
+}
+
+/** Ignores FLEET_GATEWAY, which is not aimed at any one command. @throws FleetError `usage`. */
+export function assertOwnGateway({ gateway }: CliContext, command: string): void {
+  if (gateway === undefined) return;
+  throw new FleetError('usage', `fleet ${command} controls the gateway of this home, not ${gateway}`, {
+    hint: "Run it on the gateway's machine, without --gateway.",
+  });
+}
+
+/** A client of the chosen gateway: a remote one, or this home's own. */
+export function openGateway(context: CliContext): GatewayClient {
+  const remote = chooseRemote(context);
+  if (remote === undefined) return clientOfHome(context);
+  return new GatewayClient({ connect: () => context.openRemote(remote), time: context.clock });
+}
+
+function clientOfHome({ home, clock }: CliContext): GatewayClient {
+  return new GatewayClient({ socketPath: gatewayPaths(home).socket, time: clock });
 }

@@ -4,7 +4,7 @@ import type { AgentEvent } from '../../domain/agent/agent-adapters.ts';
 import type { JobEvent } from '../../protocol/job-messages.ts';
 import { harmlessJson, stripControl } from '../../shared/text.ts';
 import type { JobOutput } from '../output/job-output.ts';
-import type { OutputPort } from '../output/output-port.ts';
+import type { OutputPort } from '../output/print.ts';
 
 /** A longer tool input is shortened, characters. */
 const MAX_INPUT_LENGTH = 160;

@@ -14,7 +14,7 @@ export interface AgentRequest extends Omit<SubmitJobRequest, 'target'> {
   target: { node: string } | { any: string };
 }
 
-export interface ConductAgentOptions<O extends JobOutput> {
+interface ConductAgentOptions<O extends JobOutput> {
   client: GatewayClient;
   request: AgentRequest;
   /** Tried if `request.agent` did not start on any node. */
@@ -24,7 +24,7 @@ export interface ConductAgentOptions<O extends JobOutput> {
 }
 
 /** The last attempt. */
-export interface ConductedAgent<O extends JobOutput> {
+interface ConductedAgent<O extends JobOutput> {
   job: ConductedJob;
   agent: string;
   output: O;
@@ -87,7 +87,7 @@ function neverStarted({ state }: RunView): boolean {
 /** Every node with a live tunnel; the gateway skips those that accept no work. */
 const ANYWHERE = '@online,@limited';
 
-export interface AgentAddress {
+interface AgentAddress {
   agent: string;
   target: Exclude<SubmitJobRequest['target'], { selector: string }>;
   /** Words of the prompt. */

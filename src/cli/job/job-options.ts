@@ -1,8 +1,7 @@
 /** The options that `run`, `broadcast` and `agent run` share, and the request that they make. */
-
 import { environmentFault, MAX_COMMAND_BYTES } from '../../domain/limits.ts';
+import type { Priority } from '../../domain/vocabulary.ts';
 import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
-import type { Priority } from '../../protocol/priority.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { exactVariable, given, parsePositiveDuration } from '../args/values.ts';
 import type { OptionTable, OptionValues } from '../context/command.ts';

@@ -1,16 +1,16 @@
 /** Reads the stored output of a job: what there is so far, or up to its end. */
 import { followJob } from '../../client/follow-job.ts';
 import type { GatewayClient } from '../../client/gateway-client.ts';
-import { isTerminal } from '../../domain/run-state.ts';
+import { isTerminal } from '../../domain/states.ts';
+import { decodeData } from '../../protocol/frames.ts';
 import type { JobView, RunView } from '../../protocol/job-messages.ts';
-import { decodeData } from '../../protocol/text-data.ts';
 import type { CliContext } from '../context/context.ts';
 import type { JobOutput } from '../output/job-output.ts';
 
 /** An offset after the end of every log: skips the run's output. */
 const NO_OUTPUT = Number.MAX_SAFE_INTEGER;
 
-export interface ReadJobOptions {
+interface ReadJobOptions {
   client: GatewayClient;
   job: JobView;
   /** Only events of these. */

@@ -1,21 +1,20 @@
 /** Runs and jobs in words: their state, why one did not simply exit, and the summary of a broadcast. */
 
-import { compareNatural } from '../../domain/natural-order.ts';
-import { foldNodeNames } from '../../domain/node-set.ts';
-import { RUN_STATES, type RunState } from '../../domain/run-state.ts';
+import { compareNatural, foldNodeNames } from '../../domain/node-set.ts';
+import { RUN_STATES, type RunState } from '../../domain/states.ts';
 import type { JobView, RunView } from '../../protocol/job-messages.ts';
 import type { RunExited } from '../../protocol/run-spec.ts';
 import { formatDuration } from '../../shared/duration.ts';
 import { stripControl } from '../../shared/text.ts';
 import { type EndedRun, isNotStarted } from './exit-code.ts';
-import { formatBytes } from './figures.ts';
+import { formatBytes } from './print.ts';
 
 export interface SummarizedRun extends EndedRun {
   node: string;
 }
 
 /** `counts` of `fleet broadcast --json`. Every run is counted once. */
-export interface OutcomeCounts {
+interface OutcomeCounts {
   exited0: number;
   exitedNonZero: number;
   signaled: number;
@@ -81,7 +80,7 @@ export function describeFailure(run: Omit<SummarizedRun, 'node'>): string {
 }
 
 /** What a reason adds to the state or exit code, in parentheses. */
-export function addition({ reason }: Pick<SummarizedRun, 'reason'>): string {
+function addition({ reason }: Pick<SummarizedRun, 'reason'>): string {
   const more = /\b(?:left_behind|oom_killed): [^;]*/.exec(reason ?? '')?.[0];
   return more === undefined ? '' : ` (${stripControl(more)})`;
 }
@@ -177,7 +176,7 @@ function wordsOf(state: RunState): string {
   return state.replaceAll('_', ' ');
 }
 
-export interface Explanation {
+interface Explanation {
   message: string;
   hint: string | undefined;
 }

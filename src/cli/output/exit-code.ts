@@ -1,14 +1,14 @@
 /** Exit codes of errors, of runs and of signals. CLI.md: "Exit codes". */
 
-import type { RunState } from '../../domain/run-state.ts';
+import type { RunState } from '../../domain/states.ts';
 import type { ErrorCode } from '../../shared/errors.ts';
 
 export const EXIT_OK = 0;
 export const EXIT_USAGE = 2;
 /** Refused permanently; 77 is EX_NOPERM of sysexits.h. */
-export const EXIT_REFUSED = 77;
+const EXIT_REFUSED = 77;
 /** Configuration wrong; 78 is EX_CONFIG of sysexits.h. */
-export const EXIT_CONFIG = 78;
+const EXIT_CONFIG = 78;
 /** stdout lost its reader: 128 + SIGPIPE, as with every program that does not handle it. */
 export const EXIT_STDOUT_CLOSED = 141;
 /** Ended by a signal: 128 and its number, signal(7). */
@@ -59,8 +59,8 @@ export function isNotStarted({ state, reason }: Pick<EndedRun, 'state' | 'reason
 
 /** The fleet failed, rather than the command. */
 export const EXIT_FLEET_FAILED = 255;
-export const EXIT_TIMED_OUT = 124;
-export const EXIT_REJECTED = 126;
+const EXIT_TIMED_OUT = 124;
+const EXIT_REJECTED = 126;
 export const EXIT_CANCELED = 130;
 const EXIT_SIGNAL_BASE = 128;
 

@@ -1,15 +1,13 @@
 /** `-b` and `--diff`: identical output of many nodes is shown once at the end, as clush(1) does, or compared. */
 
 import { isUtf8 } from 'node:buffer';
-import { compareNatural } from '../../domain/natural-order.ts';
-import { foldNodeNames } from '../../domain/node-set.ts';
+import { compareNatural, foldNodeNames } from '../../domain/node-set.ts';
+import { decodeData } from '../../protocol/frames.ts';
 import type { JobEvent } from '../../protocol/job-messages.ts';
-import { decodeData } from '../../protocol/text-data.ts';
 import { stripControl } from '../../shared/text.ts';
 import type { JobOutput } from './job-output.ts';
-import type { OutputSinks, StreamName } from './output-port.ts';
-import type { Printer } from './print.ts';
-import { plainStyle, type TerminalStyle } from './terminal-style.ts';
+import type { OutputSinks, Printer, StreamName } from './print.ts';
+import { plainStyle, type TerminalStyle } from './print.ts';
 
 const RULE = '---------------';
 const LINE_FEED = 10;
@@ -96,7 +94,7 @@ export function printGroups(
 }
 
 /** Whether lines cannot be compared, and a terminal may misbehave. As with git, a NUL makes content binary. */
-export function isBinary(content: Buffer): boolean {
+function isBinary(content: Buffer): boolean {
   return !isUtf8(content) || content.includes(0);
 }
 
@@ -107,7 +105,7 @@ function describeBinary(content: Buffer): Buffer {
 }
 
 /** `node-[1-3,7] (4)`, `node-1`, `node-1: stderr`. */
-export function describeGroup(group: OutputGroup, stream: StreamName = 'stdout'): string {
+function describeGroup(group: OutputGroup, stream: StreamName = 'stdout'): string {
   const count = group.nodes.length > 1 ? ` (${group.nodes.length})` : '';
   return `${stripControl(foldNodeNames(group.nodes))}${count}${stream === 'stderr' ? ': stderr' : ''}`;
 }

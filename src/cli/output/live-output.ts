@@ -1,12 +1,13 @@
 /** The default output of a job on many nodes: whole lines as they arrive, each after the name of its node. */
+
+import { decodeData } from '../../protocol/frames.ts';
 import type { JobEvent } from '../../protocol/job-messages.ts';
-import { decodeData } from '../../protocol/text-data.ts';
 import type { Clock, Timer } from '../../shared/clock.ts';
 import { stripControl } from '../../shared/text.ts';
 import { type JobOutput, unfinishedTailBytes } from './job-output.ts';
-import type { ByteSink, OutputPort, StreamName } from './output-port.ts';
+import type { ByteSink, OutputPort, StreamName } from './print.ts';
 
-export interface LiveOutputOptions {
+interface LiveOutputOptions {
   ports: Record<StreamName, OutputPort>;
   /** -N: lines without the name. */
   unlabeled: boolean;
@@ -86,7 +87,7 @@ export class LineScreen {
   open: LinePrefixer | undefined;
 }
 
-export interface LinePrefixerOptions {
+interface LinePrefixerOptions {
   /** The text before `: `; undefined (-N) for none. */
   label: string | undefined;
   paint?: (label: string) => string;

@@ -1,10 +1,15 @@
 /** Prints results and errors: JSON for programs, text for people, and nothing that a terminal would obey. */
-import type { FleetError } from '../../shared/errors.ts';
+
+import { once } from 'node:events';
+import type { Writable } from 'node:stream';
+import { styleText } from 'node:util';
+import type { NodeStatus } from '../../domain/states.ts';
+import type { Clock } from '../../shared/clock.ts';
+import { FleetError, systemErrorCode } from '../../shared/errors.ts';
 import { harmlessJson, stripControl } from '../../shared/text.ts';
 import { EXIT_OK } from './exit-code.ts';
-import type { OutputPort } from './output-port.ts';
 
-export interface PrintErrorOptions extends Printer {
+interface PrintErrorOptions extends Printer {
   /** Show the stack trace with all causes. */
   debug: boolean;
 }
@@ -78,3 +83,196 @@ export async function printJsonList(
   }
   out.write(isEmpty ? '[]\n' : close);
 }
+
+/** Colour for people, plain text for programs. no-color.org, bixense.com/clicolors. */
+export interface TerminalStyle {
+  bold(text: string): string;
+  dim(text: string): string;
+  red(text: string): string;
+  green(text: string): string;
+  yellow(text: string): string;
+  cyan(text: string): string;
+}
+
+interface TerminalFacts {
+  isTTY: boolean;
+  env: Readonly<Record<string, string | undefined>>;
+}
+
+/** NO_COLOR beats CLICOLOR_FORCE beats FORCE_COLOR beats whether the stream is a terminal. Empty counts as unset. */
+export function wantsColor({ isTTY, env }: TerminalFacts): boolean {
+  if (env.NO_COLOR) return false;
+  if (env.CLICOLOR_FORCE && env.CLICOLOR_FORCE !== '0') return true;
+  if (env.FORCE_COLOR) return env.FORCE_COLOR !== '0' && env.FORCE_COLOR !== 'false';
+  return isTTY && env.TERM !== 'dumb' && env.CLICOLOR !== '0';
+}
+
+/** The style of one stream; without colour, every function returns its text unchanged. */
+export function createTerminalStyle(facts: TerminalFacts): TerminalStyle {
+  if (!wantsColor(facts)) return plainStyle;
+  return {
+    bold: paint('bold'),
+    dim: paint('dim'),
+    red: paint('red'),
+    green: paint('green'),
+    yellow: paint('yellow'),
+    cyan: paint('cyan'),
+  };
+}
+
+const same = (text: string): string => text;
+
+export const plainStyle: TerminalStyle = { bold: same, dim: same, red: same, green: same, yellow: same, cyan: same };
+
+/** Painting nothing gives nothing. */
+function paint(format: keyof TerminalStyle): (text: string) => string {
+  return (text) => (text === '' ? '' : styleText(format, text, { validateStream: false }));
+}
+
+export function paintStatus(
+  status: NodeStatus | 'revoked',
+  style: TerminalStyle,
+): { text: string; paint: (text: string) => string } {
+  return { text: status, paint: paintOfStatus(status, style) };
+}
+
+export function paintOfStatus(status: NodeStatus | 'revoked', style: TerminalStyle): (text: string) => string {
+  return {
+    online: style.green,
+    limited: style.yellow,
+    error: style.red,
+    offline: style.red,
+    revoked: style.dim,
+  }[status];
+}
+
+/** Numbers as people read them: sizes, milliseconds, percentages, and series of them as a small chart. */
+const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB'];
+
+/** `1023 B`, `1.5 GiB`, `120 MiB`, in the binary units of IEC 80000-13: at most one decimal, and none from 100 on. */
+export function formatBytes(bytes: number): string {
+  let amount = bytes;
+  let unit = 0;
+  // Compare what will be printed, so that 1023.96 KiB becomes 1 MiB rather than 1024 KiB.
+  while (round(amount) >= 1024 && unit < UNITS.length - 1) {
+    amount /= 1024;
+    unit += 1;
+  }
+  return `${round(amount)} ${UNITS[unit]}`;
+}
+
+function round(amount: number): number {
+  return amount >= 100 ? Math.round(amount) : Math.round(amount * 10) / 10;
+}
+
+/** `4.2 ms`, `120 ms`; `none` for null. */
+export function formatMs(ms: number | null, none = ''): string {
+  return ms === null ? none : `${Math.abs(ms) < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
+}
+
+/** `42 %`; empty for null. */
+export function formatPercent(value: number | null): string {
+  return value === null ? '' : `${Math.round(value)} %`;
+}
+
+const LEVELS = '▁▂▃▄▅▆▇█';
+
+/** One character a value, from 0 to `most`; a space where the value is unknown. */
+export function sparkline(values: readonly (number | null)[], most: number): string {
+  return values
+    .map((value) => {
+      if (value === null) return ' ';
+      const share = most <= 0 || value <= 0 ? 0 : value >= most ? 1 : value / most;
+      return LEVELS[Math.min(LEVELS.length - 1, Math.floor(share * LEVELS.length))] ?? ' ';
+    })
+    .join('');
+}
+
+/** A stream that may be a terminal, with its size. */
+export type OutputStream = Writable & { isTTY?: boolean; columns?: number; rows?: number };
+
+export interface OutputPort extends ByteSink {
+  /** Drops data once the reader has gone. */
+  write(data: Uint8Array | string): void;
+  /** Resolves when the reader has caught up, or has gone. */
+  ready(): Promise<void>;
+  /** Resolves when everything is written, or the reader has gone. */
+  flush(): Promise<void>;
+  /** Drops what the reader has not taken by then. */
+  giveUp(clock: Clock, afterMs: number): void;
+  /** Aborts once writing is impossible. Its reason is a FleetError, or {@link READER_GONE} for a closed pipe. */
+  readonly gone: AbortSignal;
+  readonly isTerminal: boolean;
+  /** In characters; undefined if it is not a terminal. */
+  size(): { columns: number; rows: number } | undefined;
+  /** Calls `listener` when the terminal is resized (SIGWINCH), until the returned function is called. */
+  onResize(listener: () => void): () => void;
+  readonly style: TerminalStyle;
+}
+
+/** The reader closed the pipe, as `head` does: not a failure. */
+const READER_GONE = Symbol('reader gone');
+
+export function openOutputPort(
+  stream: OutputStream,
+  name: string,
+  env: Readonly<Record<string, string | undefined>>,
+): OutputPort {
+  const gone = new AbortController();
+  const isTerminal = stream.isTTY === true;
+  stream.on('error', (error) => {
+    const code = systemErrorCode(error);
+    if (code === 'EPIPE') return gone.abort(READER_GONE);
+    gone.abort(new FleetError('storage_failed', `cannot write to ${name}: ${code ?? error.message}`, { cause: error }));
+  });
+  return {
+    isTerminal,
+    style: createTerminalStyle({ isTTY: isTerminal, env }),
+    gone: gone.signal,
+    // 0: the terminal's size was never set.
+    size: () => (stream.columns && stream.rows ? { columns: stream.columns, rows: stream.rows } : undefined),
+    onResize(listener) {
+      stream.on('resize', listener);
+      return () => void stream.off('resize', listener);
+    },
+    write(data) {
+      if (!gone.signal.aborted && data.length > 0) stream.write(data);
+    },
+    async ready() {
+      if (!stream.writableNeedDrain || gone.signal.aborted) return;
+      await Promise.race([once(stream, 'drain'), aborted(gone.signal)]).catch(() => {
+        // Stream errors are handled by the listener above.
+      });
+    },
+    giveUp(clock, afterMs) {
+      clock.after(afterMs, () => gone.abort(READER_GONE), { unref: true });
+    },
+    async flush() {
+      if (gone.signal.aborted) return;
+      await Promise.race([
+        new Promise<void>((resolve) => void stream.write('', () => resolve())),
+        aborted(gone.signal),
+      ]);
+    },
+  };
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
+export interface ByteSink {
+  write(bytes: Uint8Array): void;
+}
+
+/** stdout and stderr of the CLI. */
+export interface OutputSinks {
+  stdout: ByteSink;
+  stderr: ByteSink;
+}
+
+/** Which of a command's two outputs. */
+export type StreamName = keyof OutputSinks;

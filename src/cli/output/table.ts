@@ -1,7 +1,7 @@
 /** Tables and lists of facts for people: aligned, safe to print, and no wider than the terminal. */
 import { stripControl } from '../../shared/text.ts';
 import { cutToWidth, textWidth } from '../../shared/text-width.ts';
-import type { OutputPort } from './output-port.ts';
+import type { OutputPort } from './print.ts';
 
 const GAP = '  ';
 const CUT_MARK = '…';
@@ -9,7 +9,7 @@ const CUT_MARK = '…';
 const MIN_TEXT_WIDTH = 10;
 
 /** A header; columns of numbers align to the right. */
-export type TableColumn = string | { header: string; align: 'right' };
+type TableColumn = string | { header: string; align: 'right' };
 
 /** A text, which may come from another machine, and its colour. */
 export type TableCell = string | { text: string; paint: (text: string) => string };

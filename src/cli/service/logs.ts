@@ -14,7 +14,7 @@ const CHUNK_BYTES = 64 * 1024;
 const LINE_FEED = 10;
 
 /** A place between two lines. */
-export interface LogPosition {
+interface LogPosition {
   inode: number;
   offset: number;
 }

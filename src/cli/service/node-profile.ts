@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { FleetError, systemErrorCode } from '../../shared/errors.ts';
 import { type NodePaths, nodePaths, nodesFolder } from '../../shared/home.ts';
 
-export interface NodeProfile {
+interface NodeProfile {
   /** Name of its folder. */
   profile: string;
   /** Its name on the gateway, once paired. */

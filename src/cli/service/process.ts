@@ -78,7 +78,7 @@ for name in TERM INT HUP; do trap "kill -$name \\$child" $name; done
 "$@" <&0 & child=$!
 while :; do wait $child; code=$?; kill -0 $child 2>/dev/null || exit $code; done`;
 
-export interface Surroundings {
+interface Surroundings {
   pid: number;
   argv: readonly string[];
   self: { file: string; args: readonly string[] };

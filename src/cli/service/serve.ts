@@ -11,7 +11,7 @@ import { printJson } from '../output/print.ts';
 /** After this time, a service that is not up reports why to the process waiting with --detach, ms. */
 const REPORT_TROUBLE_AFTER_MS = 10_000;
 
-export interface ServeOptions {
+interface ServeOptions {
   /** Calls `begun` once the service can handle SIGHUP, which may be before it is up. */
   start(signal: AbortSignal, console: ServiceConsole, begun: (service: BegunService) => void): Promise<RunningService>;
   /**

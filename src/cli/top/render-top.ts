@@ -1,10 +1,10 @@
 /** `fleet top` as lines: a pure function of the state and the size of the terminal. */
-import { NODE_STATUSES } from '../../domain/node-status.ts';
+import { NODE_STATUSES } from '../../domain/states.ts';
 import type { HealthNodeView } from '../../protocol/views.ts';
 import { formatDuration } from '../../shared/duration.ts';
 import { stripControl } from '../../shared/text.ts';
 import { cutToWidth, fitText, textWidth } from '../../shared/text-width.ts';
-import { paintOfStatus, type TerminalStyle } from '../output/terminal-style.ts';
+import { paintOfStatus, type TerminalStyle } from '../output/print.ts';
 import { SORT_LETTERS, type SortKey, type TopState, visibleNodes } from './top-state.ts';
 
 export interface TopFrame {
@@ -167,7 +167,7 @@ function helpLines(painter: Painter): string[] {
   return lines.map((text) => painter.line(text));
 }
 
-export interface TopColumn {
+interface TopColumn {
   header: string;
   sort?: SortKey;
   align: 'left' | 'right';
@@ -176,9 +176,9 @@ export interface TopColumn {
 }
 
 /** Between two columns. */
-export const GAP = 2;
+const GAP = 2;
 /** Before the first column, for the mark of the selected node. */
-export const MARGIN = 2;
+const MARGIN = 2;
 const MAX_NAME_WIDTH = 32;
 const MIN_NAME_WIDTH = 4;
 /** Narrower than this, reasons are useless. */
@@ -196,7 +196,7 @@ const FIGURES: readonly Omit<TopColumn, 'align'>[] = [
 ];
 
 /** The columns that fit into `columns` characters; the name always does, however short it gets. */
-export function chooseColumns(nodes: readonly HealthNodeView[], columns: number): TopColumn[] {
+function chooseColumns(nodes: readonly HealthNodeView[], columns: number): TopColumn[] {
   const longest = Math.max('NAME'.length + 1, ...nodes.map(({ name }) => textWidth(name)));
   const room = Math.max(1, columns - MARGIN);
   let nameWidth = Math.min(longest, MAX_NAME_WIDTH, room);

@@ -8,7 +8,7 @@ const HOME = '\u001b[H';
 const CLEAR_TO_END_OF_LINE = '\u001b[K';
 const CLEAR_BELOW = '\u001b[J';
 
-export interface ScreenEvents {
+interface ScreenEvents {
   key(key: Key): void;
   resize(): void;
   /** The terminal was closed. */

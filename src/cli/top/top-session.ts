@@ -12,7 +12,7 @@ import { FIRST_STATE, pressKey, type TopState } from './top-state.ts';
 const TICK_MS = 1_000;
 /** For a terminal of unknown size: that of the VT100. */
 const DEFAULT_SIZE = { columns: 80, rows: 24 };
-export interface TopSessionOptions {
+interface TopSessionOptions {
   client: Pick<GatewayClient, 'health'>;
   intervalMs: number;
   unicode: boolean;

@@ -1,9 +1,9 @@
 /** The state of `fleet top` and how keys change it; pure, so that every key is a line in a test. */
-import { type NodeStatus, worstFirst } from '../../domain/node-status.ts';
+import { type NodeStatus, worstFirst } from '../../domain/states.ts';
 import type { HealthNodeView } from '../../protocol/views.ts';
 import type { Key } from './screen.ts';
 
-export const SORT_KEYS = ['status', 'name', 'cpu', 'mem', 'disk', 'load', 'rtt', 'runs'] as const;
+const SORT_KEYS = ['status', 'name', 'cpu', 'mem', 'disk', 'load', 'rtt', 'runs'] as const;
 export type SortKey = (typeof SORT_KEYS)[number];
 
 /** The key for each order. */

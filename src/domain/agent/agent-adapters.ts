@@ -1,5 +1,5 @@
 /** The events of an agent's run, the same whatever program the agent is. docs/agents.md. */
-import type { RunState } from '../run-state.ts';
+import type { RunState } from '../states.ts';
 import type { AgentOutputFormat } from './agent-spec.ts';
 import { asRecord, asText, type JsonLine, JsonLines, type JsonRecord } from './json-lines.ts';
 

@@ -3,7 +3,7 @@
 import { isTooDeep } from '../../shared/text.ts';
 
 /** A longer line is taken for text, so that a program without newlines cannot fill the memory; UTF-16 units. */
-export const MAX_LINE_LENGTH = 4 * 1024 * 1024;
+const MAX_LINE_LENGTH = 4 * 1024 * 1024;
 
 export type JsonRecord = Readonly<Record<string, unknown>>;
 

@@ -24,8 +24,7 @@ import type { NodeRemoval } from '../nodes/node-removal.ts';
 import type { NodeRecord } from '../nodes/nodes-table.ts';
 import type { PendingNodes } from '../nodes/pending-nodes.ts';
 import { lookUp } from '../store/look-up.ts';
-import { type ApiStore, findNode } from './find.ts';
-import { resolveTarget } from './resolve-target.ts';
+import { type ApiStore, findNode, resolveTarget } from './find.ts';
 import { changeView, nodeDetailView, nodeView, pendingView, type ViewSources } from './views.ts';
 
 /** What is wrong with a configuration may quote it, secrets included. */
@@ -43,7 +42,7 @@ const decideRequest = z.strictObject({
   labels: labelsSchema.optional(),
 });
 
-export interface AdminRoutesOptions extends ViewSources {
+interface AdminRoutesOptions extends ViewSources {
   store: ApiStore;
   removal: Pick<NodeRemoval, 'remove' | 'revoke'>;
   epochs: ConnectEpochs;

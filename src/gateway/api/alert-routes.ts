@@ -1,5 +1,5 @@
 /** Alerts: what fires and fired, silences, and a test of the receivers. */
-import { alertTestRequest, silenceRequest, unsilenceRequest } from '../../protocol/alert-requests.ts';
+import { alertTestRequest, silenceRequest, unsilenceRequest } from '../../protocol/alerts.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { type App, parseInput, queryInteger, queryText } from '../../shared/http/fastify-app.ts';
 import type { Alerts } from '../monitoring/alerts/alerts.ts';
@@ -8,7 +8,7 @@ import { silenceView } from '../monitoring/alerts/silences.ts';
 const DEFAULT_LIMIT = 100;
 const MAX_LIMIT = 10_000;
 
-export interface AlertRoutesOptions {
+interface AlertRoutesOptions {
   alerts: Alerts;
 }
 

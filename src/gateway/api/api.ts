@@ -1,15 +1,15 @@
 /** The gateway's API: one app for the Unix socket, the TCP port and SSH channels, and the check that stands before every route. */
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { MAX_BODY_BYTES, TIME_HEADER } from '../../domain/limits.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { type App, createApp } from '../../shared/http/fastify-app.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { type Action, isAllowed } from '../identity/permissions.ts';
+import type { NodeSignals } from '../monitoring/alerts/node-signals.ts';
 import { type AuditHookOptions, addAuditHook } from './audit-hook.ts';
-import type { Authenticator } from './authenticate.ts';
-import type { Caller } from './caller.ts';
-import { limitRequests } from './request-limits.ts';
+import type { Authenticator, Caller, Origin, Origins } from './authenticate.ts';
+import type { ApiStore } from './find.ts';
 
 /** Differences between clocks that need no correction, ms. */
 const NEAR_MS = 2_000;
@@ -24,7 +24,7 @@ declare module 'fastify' {
   }
 }
 
-export interface ApiOptions extends AuditHookOptions {
+interface ApiOptions extends AuditHookOptions {
   authenticator: Authenticator;
   clock: Clock;
   logger: Logger;
@@ -70,4 +70,95 @@ export function createApi(options: ApiOptions): App {
   app.addHook('preHandler', async ({ caller }) => (caller as Caller | undefined)?.recheck?.());
   addAuditHook(app, options);
   return app;
+}
+
+/** Requests of one key that are being answered, followed jobs included: as many as it may have channels. HTTP lets one channel carry many. */
+const MAX_REQUESTS_PER_KEY = 256;
+/** Bodies of all requests of one key together, bytes: one whose length is not told counts as the longest. */
+const MAX_BODY_BYTES_PER_KEY = 8 * MAX_BODY_BYTES;
+/** From the head of a request to the end of its body, ms: 35 KB/s for the longest one. */
+export const BODY_DEADLINE_MS = 30_000;
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Its body is a stream that takes as long as somebody wants it: the deadline begins with the answer. */
+    streamsBody?: boolean;
+  }
+}
+
+interface Usage {
+  requests: number;
+  bodyBytes: number;
+}
+
+/** Call before the check of who is asking: what is too much is refused before any work. */
+function limitRequests(app: App, { origins, clock }: { origins: Origins; clock: Clock }): void {
+  const usages = new Map<string, Usage>();
+
+  app.addHook('onRequest', async (request: FastifyRequest, reply: FastifyReply) => {
+    limitBodyTime(request, reply, clock);
+    const key = keyOf(origins.get(request.raw.socket));
+    if (key === undefined) return;
+    const usage = usages.get(key) ?? { requests: 0, bodyBytes: 0 };
+    const bodyBytes = bodyBytesOf(request);
+    if (usage.requests >= MAX_REQUESTS_PER_KEY || usage.bodyBytes + bodyBytes > MAX_BODY_BYTES_PER_KEY) {
+      throw new FleetError('busy', 'too many requests of this key are under way', {
+        hint: 'Wait until some of them have ended, or follow fewer jobs at once.',
+      });
+    }
+    usages.set(key, usage);
+    usage.requests += 1;
+    usage.bodyBytes += bodyBytes;
+    reply.raw.once('close', () => {
+      usage.requests -= 1;
+      usage.bodyBytes -= bodyBytes;
+      if (usage.requests === 0) usages.delete(key);
+    });
+  });
+}
+
+/** The connection goes with a body that is late: nothing else can be said on it. */
+function limitBodyTime({ raw, routeOptions }: FastifyRequest, { raw: answer }: FastifyReply, clock: Clock): void {
+  if (!hasBody(raw.headers)) return;
+  const arm = (): void => {
+    if (raw.complete || raw.destroyed) return;
+    const timer = clock.after(BODY_DEADLINE_MS, () => void raw.socket.destroy(), { unref: true });
+    raw.once('close', () => timer.cancel());
+  };
+  if (routeOptions.config.streamsBody === true) answer.once('close', arm);
+  else arm();
+}
+
+function hasBody(headers: FastifyRequest['headers']): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+}
+
+/** What a body may take of memory until its request has been answered. A stream is passed on piece by piece. */
+function bodyBytesOf({ headers, routeOptions }: FastifyRequest): number {
+  if (!hasBody(headers) || routeOptions.config.streamsBody === true) return 0;
+  return Math.min(Number(headers['content-length'] ?? MAX_BODY_BYTES), MAX_BODY_BYTES);
+}
+
+/** The machine's own users, over the socket or with the token, are not limited. */
+function keyOf(origin: Origin | undefined): string | undefined {
+  return origin?.kind === 'ssh' ? origin.peer.publicKey.toString('hex') : undefined;
+}
+
+/** Tells the alerts of nodes whose token was refused: such a node keeps its tunnel, and nothing that it says is heard. */
+interface TokenRefusalOptions {
+  store: Pick<ApiStore, 'nodes'>;
+  origins: Origins;
+  clock: Clock;
+  signals: Pick<NodeSignals, 'tokenRefused'>;
+}
+
+/** Call before routes are added. */
+export function noteTokenRefusals(app: App, { store, origins, clock, signals }: TokenRefusalOptions): void {
+  app.addHook('onError', async (request, _reply, error) => {
+    if (!(error instanceof FleetError) || error.code !== 'token_invalid') return;
+    const origin = origins.get(request.raw.socket);
+    if (origin?.kind !== 'ssh') return;
+    const node = store.nodes.byPublicKey(origin.peer.publicKey);
+    if (node !== undefined) signals.tokenRefused(node.id, clock.now());
+  });
 }

@@ -7,10 +7,10 @@ import { Act, type ActDetails, actorOfKey } from '../audit/act.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import type { Refusals } from '../audit/refusals.ts';
 import { isAudited } from '../identity/permissions.ts';
-import type { Origins } from './caller.ts';
+import type { Origins } from './authenticate.ts';
 
 /** What a handler may say to the audit log about its request. */
-export class RequestAct extends Act {
+class RequestAct extends Act {
   readonly #audit: AuditLog;
 
   constructor(audit: AuditLog, actor: AuditActor, action: string, params: ActDetails, fields?: readonly string[]) {

@@ -1,15 +1,15 @@
 /** Turns a request into a caller: the socket is the admin's, TCP needs the API token, SSH needs a known key and its JWT. */
-
 import { createHash, timingSafeEqual } from 'node:crypto';
+import type { Duplex } from 'node:stream';
 import { FleetError } from '../../shared/errors.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
 import { findKey, type KnownKey, keyRetired, keyRevoked } from '../identity/known-key.ts';
-import type { Action } from '../identity/permissions.ts';
+import type { Action, CallerRole } from '../identity/permissions.ts';
 import type { Tokens } from '../identity/tokens.ts';
-import type { ApiPeer, Caller, Origin } from './caller.ts';
+import type { SessionPeer } from '../nodes/sessions.ts';
 import type { ApiStore } from './find.ts';
 
-export interface AuthenticatorOptions {
+interface AuthenticatorOptions {
   store: ApiStore;
   tokens: Tokens;
   /** Bearer token of the TCP listener. */
@@ -94,4 +94,41 @@ export class Authenticator {
 function sameText(left: string, right: string): boolean {
   const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
   return timingSafeEqual(digest(left), digest(right));
+}
+
+/** An authenticated SSH connection as the API sees it. */
+export interface ApiPeer extends SessionPeer {
+  /** Ed25519, 32 bytes. */
+  readonly publicKey: Buffer;
+  cut(reason: string): void;
+}
+
+/** How a connection came in. */
+export type Origin = { kind: 'socket' } | { kind: 'tcp' } | { kind: 'ssh'; peer: ApiPeer };
+
+/** Who sent a request. */
+export interface Caller {
+  role: CallerRole;
+  /** For `createdBy` and logs: `local`, `api`, or the node's or person's name. */
+  name: string;
+  /** `SHA256:…` of the key, for who came over SSH. */
+  fingerprint?: string;
+  /** Node id, for nodes. */
+  nodeId?: string;
+  peer?: ApiPeer;
+  /** Whether the key is still as it was. @throws FleetError `key_revoked`, `not_paired`. */
+  recheck?(): void;
+}
+
+/** Remembers the origin of each connection for as long as it lives. */
+export class Origins {
+  readonly #origins = new WeakMap<object, Origin>();
+
+  set(stream: Duplex, origin: Origin): void {
+    this.#origins.set(stream, origin);
+  }
+
+  get(stream: object): Origin | undefined {
+    return this.#origins.get(stream);
+  }
 }

@@ -1,13 +1,18 @@
 /** Finds what a person means by a name, an id or the unique beginning of an id. What could mean two things is refused. */
 
+import { ALL_CONNECTED, parseSelector, selectNodes } from '../../domain/selector.ts';
+import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
 import { closest } from '../../shared/closest.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { describeForeign } from '../../shared/text.ts';
+import { pickNode } from '../bus/job-flow.ts';
 import type { JobRecord } from '../bus/jobs-table.ts';
+import { keyRevoked } from '../identity/known-key.ts';
 import type { AlertsStore } from '../monitoring/alerts/alerts-table.ts';
 import type { NodeRecord, NodesStore } from '../nodes/nodes-table.ts';
 import type { ScheduleRecord, ScheduleStore } from '../schedule/schedules-table.ts';
 import { lookUp } from '../store/look-up.ts';
+import { nodeDetailView, nodeView, type ViewSources } from './views.ts';
 
 /** @throws FleetError `not_found`, `ambiguous`. */
 export function findNode(store: NodesStore, which: string): NodeRecord {
@@ -48,7 +53,7 @@ export function findJob(store: ScheduleStore, which: string): JobRecord {
 }
 
 /** For names that no node has. */
-export function noSuchNode(store: NodesStore, names: readonly string[]): FleetError {
+function noSuchNode(store: NodesStore, names: readonly string[]): FleetError {
   return new FleetError('not_found', `there is no node called ${names.slice(0, 5).join(', ')}`, {
     hint: `${didYouMean(names[0] ?? '', store.nodes.names())}See them all: fleet nodes`,
   });
@@ -61,7 +66,7 @@ export function didYouMean(typed: string, known: Iterable<string>): string {
   return `${foreign === undefined ? '' : `No name has ${foreign}. `}${meant === undefined ? '' : `Did you mean ${meant}? `}`;
 }
 
-export function ambiguous(what: string, which: string, meant: readonly { id: string; name?: string }[]): FleetError {
+function ambiguous(what: string, which: string, meant: readonly { id: string; name?: string }[]): FleetError {
   const shown = meant.slice(0, 5);
   const known = shown.flatMap(({ id, name }) => (name === undefined ? [] : [`${name} has the id ${id}`]));
   return new FleetError(
@@ -73,3 +78,96 @@ export function ambiguous(what: string, which: string, meant: readonly { id: str
 
 /** The whole store, as the routes see it. */
 export interface ApiStore extends ScheduleStore, AlertsStore {}
+
+/** From the target of a request to the nodes that it means. */
+type TargetSources = ViewSources & { store: ScheduleStore };
+type Asked = Pick<SubmitJobRequest, 'target' | 'agent'>;
+
+/** At least one. @throws FleetError `not_found`, `ambiguous`, `bad_selector`, `key_revoked`; `node_offline` when there is none to pick. */
+export function resolveTarget({ target, agent }: Asked, sources: TargetSources): NodeRecord[] {
+  if ('node' in target) {
+    const node = findNode(sources.store, target.node);
+    if (node.revokedAt !== null) throw keyRevoked({ kind: 'node', name: node.name });
+    return [node];
+  }
+  if ('any' in target) return [pickAny(target, agent ?? '', sources)];
+  const nodes = selected(target, sources);
+  if (nodes.length === 0) throw nobodyMeant(target);
+  return nodes;
+}
+
+/** Names of the nodes that a broadcast to all connected nodes leaves out because they are offline. */
+export function offlineNotTried({ target }: Asked, sources: TargetSources): string[] {
+  if (!('selector' in target) || target.selector !== ALL_CONNECTED) return [];
+  return selected({ ...target, selector: `@all!${ALL_CONNECTED.replaceAll(',', '!')}` }, sources).map(
+    ({ name }) => name,
+  );
+}
+
+function selected({ selector, exclude }: Extract<Asked['target'], { selector: string }>, sources: TargetSources) {
+  const select = selection(sources);
+  const excluded = new Set(exclude === undefined ? [] : select(exclude));
+  return select(selector).filter((node) => !excluded.has(node));
+}
+
+export function describeTarget({ target }: Asked): string {
+  if ('node' in target) return target.node;
+  if ('any' in target) return `any of ${target.any}`;
+  const { exclude } = target;
+  const selector = target.selector === ALL_CONNECTED ? 'all online' : target.selector;
+  return exclude === undefined ? selector : `${selector} without ${exclude}`;
+}
+
+/** Said at once, and nothing stored: a job without runs is of no use to anybody. */
+function nobodyMeant({ selector, exclude }: { selector: string; exclude?: string | undefined }): FleetError {
+  if (selector === ALL_CONNECTED) {
+    const others = exclude === undefined ? '' : `, leaving out ${exclude}`;
+    return new FleetError('node_offline', `no node is connected${others}`, { hint: 'See them all: fleet nodes' });
+  }
+  const others = exclude === undefined ? '' : ` but ${exclude}`;
+  return new FleetError('not_found', `no node is meant by ${selector}${others}`, {
+    hint: 'Try a selector without running anything: fleet broadcast --on SELECTOR --dry-run',
+  });
+}
+
+function pickAny(
+  { any, exclude = [] }: { any: string; exclude?: string[] | undefined },
+  agent: string,
+  sources: TargetSources,
+): NodeRecord {
+  // What may mean several nodes leaves all of them out; one that is gone by now leaves out nothing.
+  const excluded = new Set(exclude.flatMap((which) => lookUp(sources.store.nodes, which).map(({ id }) => id)));
+  const candidates = selection(sources)(any)
+    .filter(({ id }) => !excluded.has(id))
+    .map((record) => {
+      const { name, status, capabilities } = nodeDetailView(record, sources);
+      // Every run comes from here. What a heartbeat says is up to half a minute old: runs that it counts may have ended.
+      const runsActive = sources.store.runs.open(record.id).length;
+      const cpuPct = sources.monitor.healthOf(record).latest?.beat.cpuPct ?? null;
+      return { name, status, capabilities, runsActive, cpuPct, record };
+    });
+  const picked = pickNode(candidates, agent);
+  if (picked !== undefined) return picked.record;
+  const others = exclude.length === 0 ? '' : ` but ${exclude.slice(0, 5).join(', ')}`;
+  throw new FleetError('node_offline', `no node of ${any}${others} that is online has an agent ${agent}`, {
+    hint: 'See who has which: fleet agents',
+  });
+}
+
+/** What a selector means now. @throws FleetError `bad_selector`, and `not_found` or `ambiguous` for a name that no node or more than one has. */
+function selection(sources: TargetSources): (selector: string) => NodeRecord[] {
+  const all = sources.store.nodes.all();
+  const revoked = all.filter((node) => node.revokedAt !== null);
+  const selectable = all
+    .filter((node) => node.revokedAt === null)
+    .map((record) => {
+      const { name, status, labels, id } = nodeView(record, sources);
+      return { name, status, labels, id, record };
+    });
+  return (selector) => {
+    const { nodes, unmatched, ambiguous: unclear } = selectNodes(parseSelector(selector), selectable, revoked);
+    for (const { text, meant } of unclear) throw ambiguous('node', text, meant);
+    if (unmatched.length > 0) throw noSuchNode(sources.store, unmatched);
+    return nodes.map(({ record }) => record);
+  };
+}

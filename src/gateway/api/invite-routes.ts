@@ -11,7 +11,7 @@ import type { InviteRecord } from '../identity/invites-table.ts';
 
 const MAX_INVITE_TTL_MS = 365 * 24 * 3_600_000;
 
-export interface InviteRoutesOptions {
+interface InviteRoutesOptions {
   invites: Invites;
   logger: Logger;
 }

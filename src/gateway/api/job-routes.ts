@@ -2,7 +2,7 @@
 import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { DEFAULT_JOB_LIST } from '../../domain/limits.ts';
-import { isTerminal, RUN_STATES, type RunState } from '../../domain/run-state.ts';
+import { isTerminal, RUN_STATES, type RunState } from '../../domain/states.ts';
 import {
   followJobRequest,
   type JobEvent,
@@ -19,10 +19,8 @@ import type { Logger } from '../../shared/logger.ts';
 import type { Bus } from '../bus/bus.ts';
 import type { JobFilter, JobRecord } from '../bus/jobs-table.ts';
 import { isAllowed } from '../identity/permissions.ts';
-import { type ApiStore, findJob, findNode } from './find.ts';
-import { checkOffsets, followJob } from './job-stream.ts';
-import { describeTarget, offlineNotTried, resolveTarget } from './resolve-target.ts';
-import { sendEvents } from './send-events.ts';
+import { type ApiStore, describeTarget, findJob, findNode, offlineNotTried, resolveTarget } from './find.ts';
+import { checkOffsets, followJob, sendEvents } from './job-stream.ts';
 import { jobView, type ViewSources } from './views.ts';
 
 const MAX_LIST_LIMIT = 10_000;
@@ -32,7 +30,7 @@ const LIST_BATCH = 20;
 const PAGE_BYTES = 4 * 1024 * 1024;
 const RUN_BYTES = 500;
 
-export interface JobRoutesOptions extends ViewSources {
+interface JobRoutesOptions extends ViewSources {
   bus: Bus;
   store: ApiStore;
   clock: Clock;

@@ -1,20 +1,23 @@
 /** The keys of people and nodes: who may come in, and who no longer. */
+
+import type { FastifyReply } from 'fastify';
 import { MIN_ID_PREFIX } from '../../domain/selector.ts';
 import type { KeyView } from '../../protocol/views.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { App } from '../../shared/http/fastify-app.ts';
 import type { Logger } from '../../shared/logger.ts';
+import type { KeyConnections } from '../../shared/ssh/server/peers.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
 import type { PeopleConnections } from '../identity/people-connections.ts';
 import type { PersonRecord } from '../identity/people-table.ts';
 import type { NodeRemoval } from '../nodes/node-removal.ts';
 import type { NodeRecord } from '../nodes/nodes-table.ts';
 import type { Sessions } from '../nodes/sessions.ts';
-import { type CutKeyOptions, cutKey } from './cut-key.ts';
+import type { Caller } from './authenticate.ts';
 import { type ApiStore, didYouMean } from './find.ts';
 
-export interface KeyRoutesOptions extends CutKeyOptions {
+interface KeyRoutesOptions extends CutKeyOptions {
   removal: Pick<NodeRemoval, 'revoke'>;
   store: ApiStore;
   sessions: Sessions;
@@ -109,4 +112,28 @@ function findKeyByText(keys: readonly Key[], which: string): Key {
     });
   }
   return key;
+}
+
+/** Longest wait for somebody to take the answer that tells of the own end, ms. */
+const ANSWER_GRACE_MS = 2_000;
+
+export interface CutKeyOptions {
+  connections: Pick<KeyConnections, 'cut'>;
+  clock: Clock;
+}
+
+export function cutKey(
+  publicKey: Buffer,
+  reason: string,
+  { caller, reply }: { caller: Caller; reply: FastifyReply },
+  { connections, clock }: CutKeyOptions,
+): void {
+  const asker = caller.peer?.publicKey.equals(publicKey) ? caller.peer : undefined;
+  connections.cut(publicKey, reason, asker);
+  if (asker === undefined) return;
+  const timer = clock.after(ANSWER_GRACE_MS, () => asker.cut(reason), { unref: true });
+  reply.raw.once('close', () => {
+    timer.cancel();
+    asker.cut(reason);
+  });
 }

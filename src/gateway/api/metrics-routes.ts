@@ -9,7 +9,7 @@ import {
 } from '../monitoring/metrics/gateway-metrics.ts';
 import { type NodeMetricsSources, writeAlertMetrics, writeNodeMetrics } from '../monitoring/metrics/node-metrics.ts';
 
-export interface MetricsRoutesOptions extends NodeMetricsSources {
+interface MetricsRoutesOptions extends NodeMetricsSources {
   metrics: GatewayMetrics;
   alerts: Pick<Alerts, 'figures'>;
   readFigures(): GatewayFigures;

@@ -1,6 +1,5 @@
 /** What nodes call: pairing, hello, heartbeat, leave. A node speaks only for itself: who it is comes from its key, never from the body. */
 
-import { type RotateKeyAnswer, rotateKeyRequest } from '../../protocol/key-rotation.ts';
 import {
   type NodeHeartbeatAnswer,
   type NodeHelloAnswer,
@@ -8,6 +7,8 @@ import {
   nodeHelloRequest,
   pairChallengeRequest,
   pairVerifyRequest,
+  type RotateKeyAnswer,
+  rotateKeyRequest,
 } from '../../protocol/node-messages.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
@@ -23,9 +24,9 @@ import type { HealthMonitor } from '../monitoring/judge/monitor.ts';
 import type { NodeRemoval } from '../nodes/node-removal.ts';
 import { RateByKey } from '../nodes/rate-by-key.ts';
 import type { Session, Sessions } from '../nodes/sessions.ts';
-import type { Caller } from './caller.ts';
-import { type CutKeyOptions, cutKey } from './cut-key.ts';
+import type { Caller } from './authenticate.ts';
 import type { ApiStore } from './find.ts';
+import { type CutKeyOptions, cutKey } from './key-routes.ts';
 
 /** Hellos of one node at once, and the time after which it may say one more, ms: a node says one per connection. */
 const HELLO_RATE = { burst: 20, refillMs: 1_000 } as const;
@@ -33,7 +34,7 @@ const HELLO_RATE = { burst: 20, refillMs: 1_000 } as const;
 const HEARTBEAT_BURST = 20;
 const HEARTBEATS_PER_INTERVAL = 4;
 
-export interface NodeRoutesOptions extends CutKeyOptions {
+interface NodeRoutesOptions extends CutKeyOptions {
   removal: Pick<NodeRemoval, 'finish'>;
   pairing: Pairing;
   epochs: ConnectEpochs;

@@ -21,7 +21,7 @@ import { type ApiStore, findSchedule } from './find.ts';
 
 const DEFAULT_HISTORY = 20;
 
-export interface ScheduleRoutesOptions {
+interface ScheduleRoutesOptions {
   store: ApiStore;
   scheduler: Scheduler;
   clock: Clock;

@@ -1,7 +1,6 @@
 /** Makes the API's views out of what store, sessions and monitor know. */
 
-import { type NodeStatus, worstFirst, worstStatus } from '../../domain/node-status.ts';
-import { isTerminal } from '../../domain/run-state.ts';
+import { isTerminal, type NodeStatus, worstFirst, worstStatus } from '../../domain/states.ts';
 import { fullestDiskPct, memUsedPct } from '../../protocol/heartbeat.ts';
 import type { JobView, RunView } from '../../protocol/job-messages.ts';
 import type { RunExited } from '../../protocol/run-spec.ts';

@@ -11,7 +11,7 @@ const MAX_RUNS_AT_ONCE = 200;
 /** Pause before acknowledgements that a connected node did not take are repeated, ms. */
 const RETRY_MS = 30_000;
 
-export interface AcknowledgerOptions {
+interface AcknowledgerOptions {
   /** Resolves when all that is stored survives a power cut: a node that has dropped its log cannot send it again. */
   sync(): Promise<void>;
   /** Undefined when the node is away. */

@@ -1,6 +1,6 @@
 /** The command bus: accepts jobs durably, lets each node's queue carry them, and picks up where a former process stopped. */
 import type { Readable } from 'node:stream';
-import { isTerminal } from '../../domain/run-state.ts';
+import { isTerminal } from '../../domain/states.ts';
 import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
@@ -8,21 +8,19 @@ import type { Link } from '../nodes/links.ts';
 import type { NodeRecord } from '../nodes/nodes-table.ts';
 import type { Sessions } from '../nodes/sessions.ts';
 import { Acknowledger } from './acknowledger.ts';
-import { AnswerDeadlines } from './answer-deadlines.ts';
 import { Carriers, type Submission } from './carriers.ts';
-import { Deadlines } from './deadlines.ts';
+import { AnswerDeadlines, Deadlines } from './deadlines.ts';
 import { Endings } from './endings.ts';
 import { runFlow } from './job-flow.ts';
 import type { JobRecord } from './jobs-table.ts';
 import { NodeClient } from './node-client.ts';
 import { NodeQueue, placeOf } from './node-queue.ts';
-import { agentLimit, groupByJob, hasFlow, isOver, notBegun, succeeded } from './run-facts.ts';
-import { RunFeed } from './run-feed.ts';
+import { agentLimit, groupByJob, hasFlow, isOver, notBegun, RunFeed, succeeded } from './run-facts.ts';
 import type { BusStore, RunRecord } from './runs-table.ts';
 import { forwardStdin, type StdinOutcome } from './stdin-forward.ts';
 import { storeJob } from './store-job.ts';
 
-export interface BusOptions {
+interface BusOptions {
   store: BusStore;
   sessions: Sessions;
   clock: Clock;

@@ -1,14 +1,12 @@
 /** Everything that is being carried: who carries what, the places for that, and the wait for absent nodes. */
 import type { Link } from '../nodes/links.ts';
 import type { Sessions } from '../nodes/sessions.ts';
+import { Places } from './job-flow.ts';
 import type { JobRecord } from './jobs-table.ts';
 import { LiveOutput } from './live-output.ts';
-import { OnlineWaiters } from './online-waiters.ts';
-import { Places } from './places.ts';
 import { RunCarrier, type RunCarrierOptions } from './run-carrier.ts';
-import { isOver, takesPlace } from './run-facts.ts';
-import type { RunFeed } from './run-feed.ts';
-import { buildRunSpec } from './run-spec.ts';
+import type { RunFeed } from './run-facts.ts';
+import { buildRunSpec, isOver, takesPlace } from './run-facts.ts';
 
 /** How a run that is being submitted waits for its turn. */
 export interface Submission {
@@ -18,7 +16,7 @@ export interface Submission {
   onTurn?(): void;
 }
 
-export interface Turn {
+interface Turn {
   /** Aborts when the run has ended without its node, or the gateway shuts down. */
   signal: AbortSignal;
   /** Give the run up, as it is, when its node goes away before it has begun. */
@@ -28,7 +26,7 @@ export interface Turn {
   onExited(): void;
 }
 
-export interface CarriersOptions
+interface CarriersOptions
   extends Omit<RunCarrierOptions, 'whenOnline' | 'isOnline' | 'takePlace' | 'specOf' | 'whole' | 'onExited'> {
   sessions: Sessions;
   feed: RunFeed;
@@ -94,5 +92,34 @@ export class Carriers {
   /** Resolves when all that is carried now has been let go. */
   async ended(): Promise<void> {
     await Promise.all(this.#carried);
+  }
+}
+
+/** Runs that have begun and wait for their node to come back. */
+class OnlineWaiters {
+  readonly #waiters = new Map<string, Set<(session?: Link) => void>>();
+
+  /** Resolves with the node's next session, once it is online; with undefined when `signal` aborts first. */
+  next(nodeId: string, signal: AbortSignal): Promise<Link | undefined> {
+    if (signal.aborted) return Promise.resolve(undefined);
+    return new Promise((resolve) => {
+      const waiters = this.#waiters.get(nodeId) ?? new Set();
+      this.#waiters.set(nodeId, waiters);
+      const done = (session?: Link): void => {
+        waiters.delete(done);
+        if (waiters.size === 0 && this.#waiters.get(nodeId) === waiters) this.#waiters.delete(nodeId);
+        signal.removeEventListener('abort', aborted);
+        resolve(session);
+      };
+      const aborted = (): void => done();
+      waiters.add(done);
+      signal.addEventListener('abort', aborted, { once: true });
+    });
+  }
+
+  wake(session: Link): void {
+    const waiters = this.#waiters.get(session.nodeId) ?? [];
+    this.#waiters.delete(session.nodeId);
+    for (const done of waiters) done(session);
   }
 }

@@ -1,10 +1,10 @@
 /** The ends of runs that their nodes have no part in: canceled, expired or given up before any node had them. */
-import { isTerminal } from '../../domain/run-state.ts';
+import { isTerminal } from '../../domain/states.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { EXPIRED, notBegun } from './run-facts.ts';
 import type { BusStore, RunRecord } from './runs-table.ts';
 
-export interface EndingsOptions {
+interface EndingsOptions {
   store: BusStore;
   clock: Clock;
   /** A run has ended so: tells whoever waits for that. */

@@ -1,14 +1,17 @@
 /** Releases the runs of one job to their nodes: all at once, a few at a time, or in growing batches; stops after too many errors. */
-import type { Flow } from '../../protocol/job-messages.ts';
-import { Places } from './places.ts';
 
-export interface FlowRun {
+import { agentCapability } from '../../domain/agent/agent-capability.ts';
+import { compareNatural } from '../../domain/node-set.ts';
+import type { NodeStatus } from '../../domain/states.ts';
+import type { Flow } from '../../protocol/job-messages.ts';
+
+interface FlowRun {
   id: string;
   /** Not null for a run that its node may have had from a former process of the gateway: it has begun. */
   handedOverAt: number | null;
 }
 
-export interface JobFlowOptions<R extends FlowRun> {
+interface JobFlowOptions<R extends FlowRun> {
   flow: Flow;
   /** Runs of the whole job, of which `maxErrors` may be a percentage. */
   totalRuns: number;
@@ -119,4 +122,83 @@ class Ramp {
 export function maxFailures(text: string | undefined, totalRuns: number): number {
   if (text === undefined) return Number.POSITIVE_INFINITY;
   return text.endsWith('%') ? Math.floor((Number(text.slice(0, -1)) / 100) * totalRuns) : Number(text);
+}
+
+/** A fixed number of places for work in progress: taken in the order of asking, and given back by whoever holds one. */
+export class Places {
+  #free: number;
+  readonly #waiting = new Set<() => void>();
+
+  constructor(most: number) {
+    this.#free = most;
+  }
+
+  /**
+   * Resolves with what gives the place back (idempotent); undefined when `signal` aborts first. `onTaken` is called with the place, within
+   * this call if there is a free one.
+   */
+  take(signal: AbortSignal, onTaken?: () => void): Promise<(() => void) | undefined> {
+    if (signal.aborted) return Promise.resolve(undefined);
+    if (this.#free > 0) {
+      this.#free -= 1;
+      onTaken?.();
+      return Promise.resolve(this.#giveBackOnce());
+    }
+    return new Promise((resolve) => {
+      const leave = (): void => {
+        this.#waiting.delete(grant);
+        resolve(undefined);
+      };
+      const grant = (): void => {
+        this.#waiting.delete(grant);
+        signal.removeEventListener('abort', leave);
+        onTaken?.();
+        resolve(this.#giveBackOnce());
+      };
+      this.#waiting.add(grant);
+      signal.addEventListener('abort', leave, { once: true });
+    });
+  }
+
+  /** The place goes to the next that waits. */
+  #giveBackOnce(): () => void {
+    let held = true;
+    return () => {
+      if (!held) return;
+      held = false;
+      const [next] = this.#waiting;
+      if (next === undefined) this.#free += 1;
+      else next();
+    };
+  }
+}
+
+/** Picks, of many nodes, the one that a job for any of them goes to. */
+export interface PickableNode {
+  name: string;
+  status: NodeStatus | 'revoked';
+  capabilities: readonly string[];
+  /** Runs that have not ended. */
+  runsActive: number;
+  /** Null when the node has not told. */
+  cpuPct: number | null;
+}
+
+/** Those that are only `limited` come last; others take no work. */
+const ORDER: readonly string[] = ['online', 'limited'];
+
+/** The least busy one that is there and has the agent: by runs, then by processor, then by name. */
+export function pickNode<N extends PickableNode>(nodes: readonly N[], agent: string): N | undefined {
+  const capability = agentCapability(agent);
+  const able = nodes.filter(({ status, capabilities }) => ORDER.includes(status) && capabilities.includes(capability));
+  return able.sort(compareLoad)[0];
+}
+
+function compareLoad(a: PickableNode, b: PickableNode): number {
+  return (
+    ORDER.indexOf(a.status) - ORDER.indexOf(b.status) ||
+    a.runsActive - b.runsActive ||
+    (a.cpuPct ?? 100) - (b.cpuPct ?? 100) ||
+    compareNatural(a.name, b.name)
+  );
 }

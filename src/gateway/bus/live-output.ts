@@ -3,7 +3,7 @@
  * across cuts of the tunnel. Nothing of it is stored here.
  */
 import type { Readable } from 'node:stream';
-import { isTerminal } from '../../domain/run-state.ts';
+import { isTerminal } from '../../domain/states.ts';
 import { FRAME_TYPE, type Frame, FrameDecoder } from '../../protocol/frames.ts';
 import type { JobEvent } from '../../protocol/job-messages.ts';
 import { Backoff } from '../../shared/backoff.ts';
@@ -13,7 +13,7 @@ import { connectionError } from '../../shared/http/request.ts';
 import type { Link } from '../nodes/links.ts';
 import type { Sessions } from '../nodes/sessions.ts';
 import type { NodeClient } from './node-client.ts';
-import type { RunFeed } from './run-feed.ts';
+import type { RunFeed } from './run-facts.ts';
 import type { BusStore, RunRecord } from './runs-table.ts';
 
 /** Pauses between attempts while the tunnel stands, ms. */
@@ -28,7 +28,7 @@ const GRACE_MS = 20_000;
 /** Output that is not kept, of a run that has ended, is given up after a silence of its node of so long, ms. */
 const LAST_SILENCE_MS = 15_000;
 
-export interface LiveOutputOptions {
+interface LiveOutputOptions {
   feed: RunFeed;
   clock: Clock;
   random: () => number;

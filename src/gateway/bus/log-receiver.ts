@@ -14,7 +14,7 @@ const SMALL_BYTES = 16 * 1024;
 /** Most frames of one log that carry no output, such as empty ones: a start, an end, and a gap for each restart of the node. */
 const MAX_NOTES = 1_000;
 
-export interface LogReceiverOptions {
+interface LogReceiverOptions {
   store: BusStore;
   run: RunRecord;
   /** Longest log that is taken, bytes. */

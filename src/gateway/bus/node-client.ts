@@ -7,9 +7,9 @@ import {
   type RunSpec,
   type RunStatus,
   runStatusSchema,
+  TICKET_HEADER,
   unacknowledgedAnswer,
 } from '../../protocol/run-spec.ts';
-import { TICKET_HEADER } from '../../protocol/ticket.ts';
 import type { ErrorCode } from '../../shared/errors.ts';
 import {
   type AnsweringPeer,
@@ -53,7 +53,7 @@ export function nodePeer(name: string): AnsweringPeer {
   return { name, codes: NODE_CODES, otherCode: 'protocol_unsupported' };
 }
 
-export interface NodeClientOptions {
+interface NodeClientOptions {
   agent: http.Agent;
   /** As its operator calls it. */
   name: string;

@@ -3,8 +3,8 @@
  * and no more prompts of an agent than it works on.
  */
 import PQueue from 'p-queue';
+import type { Priority } from '../../domain/vocabulary.ts';
 import type { NodeFacts } from '../../protocol/node-messages.ts';
-import type { Priority } from '../../protocol/priority.ts';
 import type { JobRecord } from './jobs-table.ts';
 import { agentLimit } from './run-facts.ts';
 import type { RunRecord } from './runs-table.ts';
@@ -15,7 +15,7 @@ const AGENT_GATE = 'agent ';
 const PRIORITY: Readonly<Record<Priority, number>> = { high: 1, normal: 0, low: -1 };
 
 /** What a run is queued behind. */
-export interface Place {
+interface Place {
   lane?: string | undefined;
   /** Of a prompt: its agent, and how many prompts of that the node works on at once, asked when its lane lets it through. */
   agent?: { name: string; most(): number } | undefined;

@@ -6,7 +6,7 @@
  */
 import type { Readable } from 'node:stream';
 import { maxLogBytes } from '../../domain/limits.ts';
-import { isTerminal } from '../../domain/run-state.ts';
+import { isTerminal } from '../../domain/states.ts';
 import type { RunSpec } from '../../protocol/run-spec.ts';
 import { Backoff } from '../../shared/backoff.ts';
 import { type Clock, sleep } from '../../shared/clock.ts';

@@ -1,13 +1,13 @@
 /** Runs: the durable state of the command bus. The only place that changes a run's state, and only along legal steps. */
 
-import { canTransition, isTerminal, type RunState } from '../../domain/run-state.ts';
+import { canTransition, isTerminal, type RunState } from '../../domain/states.ts';
 import type { RunExited } from '../../protocol/run-spec.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { cutText, MAX_MESSAGE_LENGTH } from '../../shared/text.ts';
 import type { IdentityStore } from '../identity/people-table.ts';
 import type { Sqlite } from '../store/database.ts';
 import type { JobsTable } from './jobs-table.ts';
-import type { RetentionTable } from './retention-table.ts';
+import type { RetentionTable } from './retention.ts';
 
 export interface RunRecord {
   seq: number;
@@ -44,7 +44,7 @@ export interface RunRecord {
 }
 
 /** What may change together with the state; all but the first two only with the last one, which must have `endedAt`. */
-export type RunChange = Partial<
+type RunChange = Partial<
   Pick<
     RunRecord,
     | 'deliveredAt'
@@ -60,7 +60,7 @@ export type RunChange = Partial<
   >
 >;
 
-export type NewRun = Pick<RunRecord, 'jobSeq' | 'jobId' | 'index' | 'nodeId' | 'nodeName' | 'queuedAt' | 'expiresAt'>;
+type NewRun = Pick<RunRecord, 'jobSeq' | 'jobId' | 'index' | 'nodeId' | 'nodeName' | 'queuedAt' | 'expiresAt'>;
 
 /** What every run begins as, and the schema's defaults. */
 const NEW_RUN = {
@@ -94,13 +94,6 @@ const RUNS = `SELECT ${COLUMNS} FROM runs`;
 const OF_JOB = 'job_seq = (SELECT seq FROM jobs WHERE id = ?)';
 /** As the id of a run has it; SQLite's own numbers would also take `01`, and more. */
 const ID = /^(?<job>.+)\.(?<index>0|[1-9]\d{0,8})$/;
-
-export interface RunFilter {
-  nodeId?: string | undefined;
-  state?: RunState | undefined;
-  /** Queued at or after, ms. */
-  since?: number | undefined;
-}
 
 export class RunsTable {
   /** Called with each run that ends, inside the transaction that says so. */

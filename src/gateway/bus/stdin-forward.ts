@@ -1,14 +1,14 @@
 /** Forwards somebody's stdin to a run. A stream that breaks must never look like one that ended. */
 import { PassThrough, type Readable } from 'node:stream';
-import { isTerminal } from '../../domain/run-state.ts';
+import { isTerminal } from '../../domain/states.ts';
 import { toFleetError } from '../../shared/errors.ts';
 import type { NodeClient } from './node-client.ts';
-import type { RunFeed } from './run-feed.ts';
+import type { RunFeed } from './run-facts.ts';
 import type { RunRecord } from './runs-table.ts';
 
 const CUT_BEFORE = 'stdin_lost: it was cut off before the command began';
 
-export interface StdinForwardOptions {
+interface StdinForwardOptions {
   feed: RunFeed;
   current(): RunRecord;
   client(): NodeClient | undefined;

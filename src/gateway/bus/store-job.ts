@@ -8,14 +8,14 @@ import { FleetError } from '../../shared/errors.ts';
 import { jobDetails } from '../audit/act.ts';
 import type { NodeRecord } from '../nodes/nodes-table.ts';
 import type { Sessions } from '../nodes/sessions.ts';
-import { jobOptions } from './job-options.ts';
 import type { JobRecord } from './jobs-table.ts';
+import { jobOptions } from './run-facts.ts';
 import type { BusStore, RunRecord } from './runs-table.ts';
 
 /** How long a run that was accepted while its node was online may wait for its turn, ms: a day. */
 const DEFAULT_QUEUE_LIFETIME_MS = 24 * 3_600_000;
 
-export interface StoreJobOptions {
+interface StoreJobOptions {
   store: BusStore;
   sessions: Sessions;
   clock: Clock;
@@ -24,7 +24,7 @@ export interface StoreJobOptions {
   approveCapabilities?: boolean;
 }
 
-export interface StoredJob {
+interface StoredJob {
   /** False when the idempotency key was known: nothing was stored then. */
   isNew: boolean;
   job: JobRecord;

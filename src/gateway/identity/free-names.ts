@@ -1,7 +1,7 @@
 /** Names, ids and beginnings of ids are one namespace: no newcomer gets a name or an id that could be taken for somebody else's. */
 
 import { MIN_ID_PREFIX } from '../../domain/selector.ts';
-import type { Role } from '../../protocol/roles.ts';
+import type { Role } from '../../domain/vocabulary.ts';
 import { normalizeBase32, randomBase32 } from '../../shared/base32.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { LookUpTable } from '../store/look-up.ts';

@@ -1,6 +1,6 @@
 /** Invites, for a while also those that let nobody in any more. The secret is kept as it is: the gateway must prove that it knows it. */
 import type { Labels } from '../../domain/names.ts';
-import type { Role } from '../../protocol/roles.ts';
+import type { Role } from '../../domain/vocabulary.ts';
 import type { Sqlite } from '../store/database.ts';
 
 /** That many wrong proofs burn an invite: it was seen by somebody who should not have. */

@@ -1,8 +1,8 @@
 /** Invites: made by an admin, proven by a newcomer, used up by pairing. */
 
 import type { Labels } from '../../domain/names.ts';
+import type { Role } from '../../domain/vocabulary.ts';
 import { formatInviteCode, INVITE_LENGTHS, LONG_INVITE_FROM_MS } from '../../protocol/pairing.ts';
-import type { Role } from '../../protocol/roles.ts';
 import { randomBase32 } from '../../shared/base32.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';

@@ -1,6 +1,6 @@
 /** What an invite for a person does with a key: a newcomer gets a name and a role, somebody known another role. */
 
-import type { PersonRole } from '../../protocol/roles.ts';
+import type { PersonRole } from '../../domain/vocabulary.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';

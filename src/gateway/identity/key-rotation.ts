@@ -1,6 +1,6 @@
 /** Puts a new key in the place of a node's old one: proven by both, in one transaction, so that a crash leaves exactly one of them good. */
 
-import { encodeKeyRotation, type RotateKeyRequest } from '../../protocol/key-rotation.ts';
+import { encodeKeyRotation, type RotateKeyRequest } from '../../protocol/node-messages.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';

@@ -1,6 +1,6 @@
 /** Whose key that is: the one place that looks it up among nodes and people. */
 
-import type { Role } from '../../protocol/roles.ts';
+import type { Role } from '../../domain/vocabulary.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { FormerKey } from '../nodes/nodes-table.ts';
 import type { IdentityStore } from './people-table.ts';

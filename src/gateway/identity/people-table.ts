@@ -1,6 +1,6 @@
 /** People whose keys may come in: name, role, and when they were last here. A revoked one stays, so that its key stays refused. */
 
-import type { PersonRole } from '../../protocol/roles.ts';
+import type { PersonRole } from '../../domain/vocabulary.ts';
 import type { NodesStore } from '../nodes/nodes-table.ts';
 import type { Sqlite } from '../store/database.ts';
 import { MAX_MEANT, prefixBounds } from '../store/look-up.ts';

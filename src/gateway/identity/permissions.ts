@@ -1,5 +1,5 @@
 /** Who may do what, at a glance. Every route names one of these actions; a test fails for one that does not. */
-import type { Role } from '../../protocol/roles.ts';
+import type { Role } from '../../domain/vocabulary.ts';
 
 /** A key that is not in the database may only pair. */
 export type CallerRole = Role | 'unknown';

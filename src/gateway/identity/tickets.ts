@@ -1,6 +1,6 @@
 /** Signs the ticket that goes with each hand-over: bound to one node, one run and the exact bytes of its spec. */
 import { sign } from 'node:crypto';
-import { bodyDigest, TICKET_ALGORITHM, TICKET_LIFETIME_S, TICKET_TYPE } from '../../protocol/ticket.ts';
+import { bodyDigest, TICKET_ALGORITHM, TICKET_LIFETIME_S, TICKET_TYPE } from '../../protocol/run-spec.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { SigningKey } from './signing-key.ts';
 

@@ -1,7 +1,7 @@
 /** Tokens: JWTs of 24 h that say who a key is and are worth something only together with that key (RFC 7519, RFC 7800). */
 import type { KeyObject } from 'node:crypto';
 import { calculateJwkThumbprint, errors, jwtVerify, SignJWT } from 'jose';
-import type { Role } from '../../protocol/roles.ts';
+import type { Role } from '../../domain/vocabulary.ts';
 import { randomBase32 } from '../../shared/base32.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';

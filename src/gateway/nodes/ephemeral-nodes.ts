@@ -7,7 +7,7 @@ import type { NodeRecord } from './nodes-table.ts';
 /** Longest interval between checks, ms. */
 const MAX_SWEEP_INTERVAL_MS = 60_000;
 
-export interface EphemeralNodesOptions extends Pick<NodeRemovalOptions, 'store' | 'sessions' | 'clock' | 'logger'> {
+interface EphemeralNodesOptions extends Pick<NodeRemovalOptions, 'store' | 'sessions' | 'clock' | 'logger'> {
   removal: Pick<NodeRemoval, 'remove'>;
   /** Time offline after which one is removed, ms. */
   graceMs: number;

@@ -22,7 +22,7 @@ export interface NodeClaim {
   at: number;
 }
 
-export interface NewNode extends Pick<NodeRecord, 'id' | 'name' | 'publicKey' | 'facts' | 'createdAt' | 'ownLabels'> {
+interface NewNode extends Pick<NodeRecord, 'id' | 'name' | 'publicKey' | 'facts' | 'createdAt' | 'ownLabels'> {
   labels: LabelOverrides;
   ephemeral?: boolean;
   /** By default those of its facts. */

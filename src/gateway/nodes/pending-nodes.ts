@@ -14,7 +14,7 @@ const MAX_PENDING_PER_ADDRESS = 16;
 /** A machine that has not asked for this long has given up, ms. */
 const FORGET_AFTER_MS = 3 * 60_000;
 
-export interface PendingRequest {
+interface PendingRequest {
   publicKey: Buffer;
   address: string;
   name: string;
@@ -29,7 +29,7 @@ export interface PendingNode extends PendingRequest {
   seenAt: number;
 }
 
-export type Decision =
+type Decision =
   | { state: 'waiting'; code: string }
   /** `name` and `labels` are the operator's choice; `asked` is what was shown to the operator. */
   | { state: 'approved'; name: string | undefined; asked: PendingRequest; labels: Labels }

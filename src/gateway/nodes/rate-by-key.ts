@@ -4,7 +4,7 @@ import type { Clock } from '../../shared/clock.ts';
 /** Keys remembered before idle ones are dropped. */
 const MAX_KEYS = 1_000;
 
-export interface RateOptions {
+interface RateOptions {
   clock: Pick<Clock, 'monotonic'>;
   /** Requests in a row. */
   burst: number;

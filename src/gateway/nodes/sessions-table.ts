@@ -1,7 +1,7 @@
 /** The intervals in which each node had a live session. */
 import { prepareAll, type Sqlite } from '../store/database.ts';
 
-export interface SessionRow {
+interface SessionRow {
   nodeId: string;
   connectedAt: number;
   seenAt: number;

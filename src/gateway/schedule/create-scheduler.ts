@@ -1,9 +1,9 @@
 /** Puts the scheduler together: what it needs of the bus, the API's targets and the reports. */
 
-import type { FiringOutcome } from '../../protocol/schedule-words.ts';
+import type { FiringOutcome } from '../../domain/vocabulary.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
-import { describeTarget, resolveTarget } from '../api/resolve-target.ts';
+import { describeTarget, resolveTarget } from '../api/find.ts';
 import type { ViewSources } from '../api/views.ts';
 import type { Bus } from '../bus/bus.ts';
 import { FiringRunner } from './firing-runner.ts';
@@ -11,7 +11,7 @@ import { type ReportPlaces, writeReportFile } from './report-file.ts';
 import { Scheduler } from './scheduler.ts';
 import type { ScheduleStore } from './schedules-table.ts';
 
-export interface CreateSchedulerOptions extends ViewSources {
+interface CreateSchedulerOptions extends ViewSources {
   store: ScheduleStore;
   bus: Bus;
   clock: Clock;

@@ -1,5 +1,5 @@
 /** Does what schedules have decided, one firing of a schedule at a time, and notes how it ended. Goes on after a crash where it was. */
-import { isTerminal } from '../../domain/run-state.ts';
+import { isTerminal } from '../../domain/states.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { toFleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
@@ -11,7 +11,7 @@ import type { FiringRecord, ScheduleRecord, ScheduleStore } from './schedules-ta
 type JobAction = Extract<ScheduleRecord['action'], { kind: 'job' }>;
 type ReportAction = Extract<ScheduleRecord['action'], { kind: 'report' }>;
 
-export interface FiringRunnerOptions {
+interface FiringRunnerOptions {
   store: ScheduleStore;
   bus: Pick<Bus, 'cancel' | 'feed'>;
   clock: Clock;

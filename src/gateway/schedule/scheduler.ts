@@ -5,9 +5,8 @@ import { closeAll } from '../../shared/lifecycle.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { lookUp } from '../store/look-up.ts';
 import { type CronTimes, parseCron } from './cron.ts';
-import { enterFiring } from './enter-firing.ts';
 import type { FiringRunner } from './firing-runner.ts';
-import { isFarAhead, type Plan, planFirings } from './plan-firings.ts';
+import { enterFiring, isFarAhead, type Plan, planFirings } from './plan-firings.ts';
 import type { FiringRecord, ScheduleRecord, ScheduleStore } from './schedules-table.ts';
 
 /** Timers do not see that the wall clock jumped: a look at it this often, ms. */
@@ -17,7 +16,7 @@ const RETRY_MS = 1_000;
 /** Most schedules. */
 const MAX_SCHEDULES = 1_000;
 
-export interface SchedulerOptions {
+interface SchedulerOptions {
   store: ScheduleStore;
   runner: Pick<FiringRunner, 'advance' | 'replace' | 'resume' | 'close'>;
   clock: Clock;

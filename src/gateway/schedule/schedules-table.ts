@@ -1,7 +1,7 @@
 /** Schedules and what became of their times. A time of a schedule has one row at most: that is what keeps it from being done twice. */
 
+import type { CatchUp, FiringCause, FiringState, Overlap } from '../../domain/vocabulary.ts';
 import type { ScheduledAction } from '../../protocol/schedule.ts';
-import type { CatchUp, FiringCause, FiringState, Overlap } from '../../protocol/schedule-words.ts';
 import type { BusStore } from '../bus/runs-table.ts';
 import type { Sqlite } from '../store/database.ts';
 import { MAX_MEANT, prefixBounds } from '../store/look-up.ts';
@@ -37,7 +37,7 @@ export interface FiringRecord {
   count: number;
 }
 
-export type NewFiring = Omit<FiringRecord, 'seq' | 'firedAt' | 'jobId'>;
+type NewFiring = Omit<FiringRecord, 'seq' | 'firedAt' | 'jobId'>;
 
 const SCHEDULE = `id, name, cron, time_zone AS timeZone, overlap, catch_up AS catchUp, action, paused_at AS pausedAt,
   created_at AS createdAt, created_by AS createdBy, cursor_at AS cursor`;

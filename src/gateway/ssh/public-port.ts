@@ -11,7 +11,7 @@ export interface PublicPortOptions extends SshServerOptions {
   limits?: Partial<PortLimits>;
 }
 
-export interface SshStats {
+interface SshStats {
   /** Open TCP connections. */
   connections: number;
   /** Those of strangers: not authenticated, or with a key that nobody has paired. */

@@ -38,7 +38,7 @@ export const sshConfigSchema = z
   })
   .prefault({});
 
-export type SshConfig = Readonly<z.output<typeof sshConfigSchema>>;
+type SshConfig = Readonly<z.output<typeof sshConfigSchema>>;
 
 /** {@link sshLimitsOf}, with no more connections than there are file descriptors. */
 export function affordableSshLimits(config: SshConfig, logger: Pick<Logger, 'warn'>): Partial<PortLimits> {

@@ -7,7 +7,7 @@ import { FleetError, httpStatusOf, systemErrorCode, toFleetError } from '../../s
 import { SERVER_OPTIONS } from '../../shared/http/streams.ts';
 import type { Logger } from '../../shared/logger.ts';
 
-export interface ControlApiOptions {
+interface ControlApiOptions {
   socket: string;
   logger?: Logger;
   status(): NodeStatusView;
@@ -18,7 +18,7 @@ export interface ControlApiOptions {
   rotateKey(): Promise<RotateKeyView>;
 }
 
-export interface ControlApi {
+interface ControlApi {
   close(): Promise<void>;
 }
 

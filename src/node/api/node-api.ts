@@ -4,15 +4,14 @@ import { pipeline } from 'node:stream/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { MAX_BODY_BYTES } from '../../domain/limits.ts';
 import { LOG_CONTENT_TYPE } from '../../protocol/frames.ts';
-import { processesQuery } from '../../protocol/processes.ts';
-import { acknowledgeRequest, attendRequest, runSpecSchema } from '../../protocol/run-spec.ts';
-import { TICKET_HEADER } from '../../protocol/ticket.ts';
+import { processesQuery } from '../../protocol/node-messages.ts';
+import { acknowledgeRequest, attendRequest, runSpecSchema, TICKET_HEADER } from '../../protocol/run-spec.ts';
 import { FleetError, toFleetError } from '../../shared/errors.ts';
 import { type App, createApp, parseInput, queryInteger, queryText } from '../../shared/http/fastify-app.ts';
 import { sendStream } from '../../shared/http/send-stream.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { ReadProcesses } from '../metrics/processes.ts';
-import type { PolicyFile } from '../policy/policy-file.ts';
+import type { PolicyFile } from '../policy/policy.ts';
 import type { Runner } from '../runner/runner.ts';
 import { verifyTicket } from './verify-ticket.ts';
 

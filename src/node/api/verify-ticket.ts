@@ -1,7 +1,7 @@
 /** Believes nothing that the gateway's signing key has not signed for this node, this run and these very bytes. */
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { jwtVerify } from 'jose';
-import { bodyDigest, TICKET_ALGORITHM, TICKET_TYPE } from '../../protocol/ticket.ts';
+import { bodyDigest, TICKET_ALGORITHM, TICKET_TYPE } from '../../protocol/run-spec.ts';
 import { FleetError } from '../../shared/errors.ts';
 
 /** Forgiven difference between the gateway's clock and the node's idea of it, s. */
@@ -10,7 +10,7 @@ const TOLERANCE_S = 30;
 /** What was made of the keys, for as long as the node's state holds them: jose, too, remembers only what it has seen as the same object. */
 const IMPORTED = new WeakMap<readonly string[], readonly KeyObject[]>();
 
-export interface TicketCheck {
+interface TicketCheck {
   ticket: string | undefined;
   run: string;
   nodeId: string;

@@ -5,7 +5,6 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { systemErrorCode } from '../../shared/errors.ts';
-import { readAttribute } from './sysfs.ts';
 
 export interface CgroupMemory {
   limitBytes: number;
@@ -13,7 +12,7 @@ export interface CgroupMemory {
   usedBytes: number;
 }
 
-export interface CgroupCpu {
+interface CgroupCpu {
   /** May be a fraction. */
   limitCores: number;
   /** Since the group was made, all cores together, ms. */
@@ -107,6 +106,19 @@ async function readTable(file: string): Promise<string> {
     return await readFile(file, 'utf8');
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') return '';
+    throw error;
+  }
+}
+
+/** No such file; or a driver that has no value now (sleeping sensor, unplugged battery). */
+const NO_VALUE: ReadonlySet<string> = new Set(['ENOENT', 'ENODEV', 'ENODATA', 'ENXIO', 'EIO', 'EINVAL', 'EAGAIN']);
+
+/** One attribute without its line end; null when there is none or it has no value now. */
+export async function readAttribute(...segments: string[]): Promise<string | null> {
+  try {
+    return (await readFile(path.join(...segments), 'utf8')).trim();
+  } catch (error) {
+    if (NO_VALUE.has(systemErrorCode(error) ?? '')) return null;
     throw error;
   }
 }

@@ -1,9 +1,8 @@
 /** How full the filesystems on a Linux machine's own disks are, out of its mount table and statfs(2). */
 import { readFile, statfs } from 'node:fs/promises';
-import type { DiskUsage } from '../../protocol/heartbeat.ts';
+import { type DiskUsage, MAX_HEARTBEAT_DISKS, MAX_MOUNT_LENGTH } from '../../protocol/heartbeat.ts';
 import { systemErrorCode } from '../../shared/errors.ts';
 import { escapeBytes } from '../../shared/text.ts';
-import { diskUsage, fullestDisks } from './disk-usage.ts';
 
 /**
  * Filesystems that keep data on a disk of this machine. Named, rather than pseudo filesystems left out, because asking an
@@ -15,7 +14,7 @@ const DISK_TYPES: ReadonlySet<string> = new Set(
   ),
 );
 
-export interface Mount {
+interface Mount {
   /** `major:minor`, equal for all mounts of one filesystem. */
   device: string;
   /** Bytes, one character each until it is shown. */
@@ -25,7 +24,7 @@ export interface Mount {
   access: 'rw' | 'ro' | 'forced-ro';
 }
 
-export interface DiskFiles {
+interface DiskFiles {
   /** `/proc/self/mountinfo`. */
   mountinfo: string;
   /** `/etc/fstab`: where it says that a filesystem is writable, read-only is a fault. */
@@ -133,4 +132,48 @@ function parseMount(line: string): (Mount & { root: string }) | null {
 /** The kernel writes blank, tab, line feed and backslash as `\040` and so on; other bytes are as they are. */
 function unescapeOctal(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+}
+
+/** One disk as a heartbeat shows it, from the figures that every system has. */
+interface DiskFigures {
+  mount: string;
+  fsType: string;
+  sizeBytes: number;
+  usedBytes: number;
+  /** What unprivileged users can still write; less than size minus used where blocks are reserved. */
+  availableBytes: number;
+  /** Files that there can be, and that there can still be; left out where the system does not say. */
+  inodes?: { total: number; free: number };
+  access?: DiskUsage['access'];
+}
+
+/** The disk, or null when it has no size (an empty card reader) or its figures make no sense. */
+export function diskUsage(figures: DiskFigures): DiskUsage | null {
+  const { mount, fsType, sizeBytes, usedBytes, availableBytes, inodes, access } = figures;
+  const usableBytes = usedBytes + availableBytes;
+  if (!(sizeBytes > 0 && usedBytes >= 0 && availableBytes >= 0 && usableBytes > 0)) return null;
+  return {
+    // Not in the middle of a character.
+    mount: mount.slice(0, MAX_MOUNT_LENGTH).replace(/[\ud800-\udbff]$/, ''),
+    fsType: fsType.slice(0, 32),
+    sizeBytes,
+    usedBytes,
+    usedPct: Math.min(100, (usedBytes / usableBytes) * 100),
+    ...inodeShare(inodes),
+    ...(access === undefined ? {} : { access }),
+  };
+}
+
+/** Nothing for a filesystem that makes inodes as it needs them (btrfs, vfat), which says that it has 0. */
+function inodeShare(inodes: DiskFigures['inodes']): { inodesUsedPct?: number } {
+  if (inodes === undefined || !(inodes.total > 0 && inodes.free >= 0 && inodes.free <= inodes.total)) return {};
+  return { inodesUsedPct: ((inodes.total - inodes.free) / inodes.total) * 100 };
+}
+
+/** As many disks as a heartbeat may carry, the fullest if there are more; by mount point. */
+export function fullestDisks(disks: readonly DiskUsage[]): DiskUsage[] {
+  return [...disks]
+    .sort((a, b) => b.usedPct - a.usedPct)
+    .slice(0, MAX_HEARTBEAT_DISKS)
+    .sort((a, b) => (a.mount < b.mount ? -1 : 1));
 }

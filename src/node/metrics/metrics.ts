@@ -1,11 +1,10 @@
 /** Reads the figures of a heartbeat from the machine: cheap ones each time, slow ones rarely, and none at the price of the rest. */
 import os from 'node:os';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { MetricsSample } from '../../protocol/heartbeat.ts';
 import { FLEET_VERSION } from '../../protocol/version.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
-import type { EventLoopLag } from './event-loop-lag.ts';
-import { startEventLoopLag } from './event-loop-lag.ts';
 import { createLinuxSource } from './linux-source.ts';
 import { Probe } from './probe.ts';
 import { cpuPctBetween, DifferenceOf, networkRatesBetween } from './rates.ts';
@@ -14,14 +13,19 @@ import { createSysteminformationSource } from './systeminformation-source.ts';
 
 /** The first sample stands between a person and "usable": what is not there by then comes with the second, ms. */
 const FIRST_DEADLINE_MS = 250;
+
 const DEADLINE_MS = 2_000;
+
 const CPU_LIMIT_MAX_AGE_MS = 60_000;
+
 // Below a heartbeat's interval: a disk can be full within a minute.
 const DISKS_MAX_AGE_MS = 5_000;
+
 const BATTERY_MAX_AGE_MS = 60_000;
+
 const TEMPERATURE_MAX_AGE_MS = 60_000;
 
-export interface MetricsDependencies {
+interface MetricsDependencies {
   clock: Clock;
   logger: Logger;
   /** Where figures come from; this system's own by default. */
@@ -125,4 +129,29 @@ function loadAverages(): Pick<MetricsSample, 'load1' | 'load5' | 'load15'> {
   if (process.platform === 'win32') return { load1: null, load5: null, load15: null };
   const [load1 = null, load5 = null, load15 = null] = os.loadavg();
   return { load1, load5, load15 };
+}
+
+/** Between two looks, ms. At 20 ms the looking alone took 0.5 % of a core; at 100 ms it takes 0.1 %. */
+const RESOLUTION_MS = 100;
+
+interface EventLoopLag {
+  /** 99th percentile of the lag since the call before, ms; null when nothing was measured yet. */
+  take(): number | null;
+  close(): void;
+}
+
+/** Measures from now until `close`. */
+function startEventLoopLag(): EventLoopLag {
+  const histogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
+  histogram.enable();
+  return {
+    take() {
+      if (histogram.count === 0) return null;
+      // The histogram holds whole intervals, ns: what is over the interval that was asked for is lag.
+      const lagMs = Math.max(0, histogram.percentile(99) / 1e6 - RESOLUTION_MS);
+      histogram.reset();
+      return lagMs;
+    },
+    close: () => void histogram.disable(),
+  };
 }

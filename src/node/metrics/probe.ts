@@ -2,7 +2,7 @@
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
 
-export interface ProbeOptions<T> {
+interface ProbeOptions<T> {
   /** Name of the figure in the log. */
   name: string;
   read: () => Promise<T>;

@@ -1,7 +1,7 @@
 /** Shares and rates out of counters that only grow: what happened between two heartbeats. */
 import type { CpuTimes, NetworkCounters } from './source.ts';
 
-export interface NetworkRates {
+interface NetworkRates {
   rxBytesPerS: number;
   txBytesPerS: number;
   /** Null where the system does not count them. */

@@ -1,4 +1,4 @@
-/** Where the metrics come from: one interface, so that Linux can read files where other systems need systeminformation. */
+/** What the metrics need of an operating system. */
 import type { Battery, DiskUsage } from '../../protocol/heartbeat.ts';
 
 /** Time that all cores spent since boot, in any one unit: only ratios of differences mean anything. */

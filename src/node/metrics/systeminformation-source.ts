@@ -5,8 +5,8 @@
  */
 import os from 'node:os';
 import type { Systeminformation } from 'systeminformation';
-import type { ProcessFigures } from '../../protocol/processes.ts';
-import { diskUsage, fullestDisks } from './disk-usage.ts';
+import type { ProcessFigures } from '../../protocol/node-messages.ts';
+import { diskUsage, fullestDisks } from './linux-disks.ts';
 import type { CpuTimes, MemoryUsage, MetricsSource, NetworkCounters } from './source.ts';
 
 /** What lies on no disk of this machine, or never changes. `df` lists them next to the disks. */

@@ -122,7 +122,7 @@ function send(target: number, signal: NodeJS.Signals): boolean {
   }
 }
 
-export interface TerminateOptions {
+interface TerminateOptions {
   clock: Clock;
   /** From SIGTERM to SIGKILL, ms. */
   killGraceMs: number;

@@ -47,7 +47,7 @@ export interface ProcessTable {
   holders(paths: readonly string[]): ProcessFacts[];
 }
 
-export interface ProcessId {
+interface ProcessId {
   pid: number;
   /** Undefined if it was gone before anybody could look. */
   identity: string | undefined;

@@ -9,7 +9,7 @@ import type { ShimLink } from './shim-link.ts';
 /** Pause between two attempts to start a shim in place of one that was killed, ms. */
 const RELINK_MS = 1000;
 
-export interface ActiveRunsOptions extends Omit<LiveRunContext, 'shim'> {
+interface ActiveRunsOptions extends Omit<LiveRunContext, 'shim'> {
   /** @throws FleetError `storage_failed` */
   openShim(): Promise<ShimLink>;
   /** A run has ended, and its log has this many bytes. */

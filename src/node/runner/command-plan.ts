@@ -5,8 +5,9 @@ import { delimiter, join, resolve } from 'node:path';
 import type { AgentSpec, RunSpec } from '../../protocol/run-spec.ts';
 import { systemErrorCode } from '../../shared/errors.ts';
 import { DEFAULT_PATH, loginEnvironment, loginShell, type UserAccount } from '../../shared/login-environment.ts';
-import { StartFailure } from '../shim/start-failure.ts';
-import type { AgentPlan } from './agent-plan.ts';
+import { findUser, runTool } from '../process/run-tool.ts';
+import { StartFailure } from '../shim/messages.ts';
+import type { AgentPlan, Agents } from './agents.ts';
 
 export interface CommandPlan {
   argv: readonly [string, ...string[]];
@@ -179,4 +180,24 @@ async function findTool(name: string, baseEnv: NodeJS.ProcessEnv): Promise<strin
     }
   }
   return undefined;
+}
+
+/** What the planning of commands knows of this machine. */
+interface PlanHostOptions {
+  shell: string;
+  homeFolder: string;
+  baseEnv: NodeJS.ProcessEnv;
+  addedEnv?: Readonly<Record<string, string>>;
+}
+
+export function createPlanHost({ shell, homeFolder, baseEnv, addedEnv }: PlanHostOptions, agents: Agents): PlanHost {
+  return {
+    shell,
+    homeFolder,
+    baseEnv,
+    addedEnv,
+    currentUid: process.geteuid?.() ?? -1,
+    findUser: (name) => findUser(name, runTool),
+    planAgent: (spec) => agents.plan(spec, baseEnv),
+  };
 }

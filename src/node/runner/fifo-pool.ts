@@ -16,7 +16,7 @@ const BATCH = 16;
 const MOST_FREE = 32;
 const FIFO_NAME = /^(\d+)\.fifo$/;
 
-export interface FifoPoolOptions {
+interface FifoPoolOptions {
   /** Exists, and nobody else may enter it. */
   folder: string;
   runTool: (file: string, args: readonly string[]) => Promise<ToolResult>;

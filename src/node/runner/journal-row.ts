@@ -1,9 +1,8 @@
-/** What the journal knows of one run. */
-import { type RunOutcome, runOutcomeSchema } from '../../protocol/run-spec.ts';
+/** A row of the run journal, and what it says. */
+import { createHash } from 'node:crypto';
+import { type RunOutcome, type RunSpec, runOutcomeSchema } from '../../protocol/run-spec.ts';
 import type { CommandExit, OutputCounters, RunPipes } from '../shim/messages.ts';
-
-/** Why the runner itself ended a command. */
-export type KillCause = 'canceled' | 'timeout' | 'stdin_lost';
+import type { KillCause } from '../shim/outcome.ts';
 
 /** accepted: surely not spawned. starting: perhaps spawned. started: spawned, `pid` is known. ended: `outcome` is known. */
 export type RunPhase = 'accepted' | 'starting' | 'started' | 'ended';
@@ -41,6 +40,7 @@ export interface JournalRow {
 }
 
 export type SqlValue = string | number | null;
+
 export type SqlRow = Record<string, SqlValue>;
 
 export function parseRow(row: SqlRow): JournalRow {
@@ -67,4 +67,14 @@ export function parseRow(row: SqlRow): JournalRow {
     hasLog: row.has_log === 1,
     acknowledgedAt: number('acknowledged_at'),
   };
+}
+
+/** SHA-256 in hex of the spec, whatever the order of its keys. */
+export function specDigest(spec: RunSpec): string {
+  const ordered = JSON.stringify(spec, (_key, value: unknown) =>
+    typeof value === 'object' && value !== null
+      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : value,
+  );
+  return createHash('sha256').update(ordered).digest('hex');
 }

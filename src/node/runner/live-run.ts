@@ -7,19 +7,17 @@ import type { Logger } from '../../shared/logger.ts';
 import { processAgeMs } from '../process/process-table.ts';
 import { openForSending } from '../shim/fifo-ends.ts';
 import type { CommandEnd, CommandExit, CommandState } from '../shim/messages.ts';
-import type { RunEnding } from '../shim/outcome.ts';
-import { StartFailure } from '../shim/start-failure.ts';
-import { total } from '../shim/stream-bytes.ts';
-import type { Inheritance } from './adoption.ts';
+import { StartFailure, total } from '../shim/messages.ts';
+import type { KillCause, RunEnding } from '../shim/outcome.ts';
 import type { CommandPlan } from './command-plan.ts';
 import type { Journal } from './journal.ts';
-import type { JournalRow, KillCause, RunPhase, RunPlace } from './journal-row.ts';
-import { RunCommand, type RunCommandContext } from './run-command.ts';
+import type { JournalRow, RunPhase, RunPlace } from './journal-row.ts';
+import { type Inheritance, RunCommand, type RunCommandContext } from './run-command.ts';
 import { RunLog } from './run-log.ts';
 import { RunRecord } from './run-record.ts';
 import { StdinPipe } from './stdin-pipe.ts';
 
-export const RESTARTED = 'node_restarted: exit code could not be observed';
+const RESTARTED = 'node_restarted: exit code could not be observed';
 
 export interface LiveRunContext extends RunCommandContext {
   journal: Journal;
@@ -30,7 +28,7 @@ export interface LiveRunContext extends RunCommandContext {
 }
 
 /** What the journal has of a run already. */
-export interface Begun {
+interface Begun {
   place?: RunPlace | undefined;
   /** Somebody takes all of the output, also what is not kept. */
   whole?: boolean | undefined;

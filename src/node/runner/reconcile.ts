@@ -1,12 +1,12 @@
 /** What a process finds of the runs of its predecessor, and how it puts that right. */
 import { appendFile } from 'node:fs/promises';
 import { encodeFrame, FRAME_TYPE } from '../../protocol/frames.ts';
-import { total } from '../shim/stream-bytes.ts';
-import type { Inheritance } from './adoption.ts';
+import { total } from '../shim/messages.ts';
 import type { Journal } from './journal.ts';
 import type { JournalRow } from './journal-row.ts';
 import { LiveRun, type LiveRunContext } from './live-run.ts';
-import { type RecoveredLog, recoverLog } from './log-recovery.ts';
+import type { Inheritance } from './run-command.ts';
+import { type RecoveredLog, recoverLog } from './run-log.ts';
 
 /** Makes journal, logs and pipes agree with each other, and with the shim, after whatever ended the former process. The runs to go on with. */
 export async function reconcile(context: LiveRunContext): Promise<LiveRun[]> {

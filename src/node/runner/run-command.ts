@@ -1,6 +1,7 @@
 /** The command of one run, as the node's process sees it: the shim has it, this tells the shim what to do, and keeps what it says. */
 import type { RunSpec } from '../../protocol/run-spec.ts';
 import { type Clock, sleep } from '../../shared/clock.ts';
+import { runCgroupOf } from '../process/cgroup.ts';
 import { ProcessGroup, signalThrough, terminateGroup } from '../process/process-group.ts';
 import type { ProcessFacts, ProcessTable } from '../process/process-table.ts';
 import type {
@@ -13,7 +14,6 @@ import type {
   ShimEvent,
   StartedCommand,
 } from '../shim/messages.ts';
-import { findCommand } from './adoption.ts';
 import type { Agents } from './agents.ts';
 import type { CommandPlan } from './command-plan.ts';
 import type { FifoPool } from './fifo-pool.ts';
@@ -216,4 +216,27 @@ export class RunCommand {
         this.#ended.resolve();
     }
   }
+}
+
+/** What is left of a run that no shim knows any more. */
+export interface Inheritance {
+  past: OutputPast;
+  /** The shim was killed: what it had read, and not yet written, is lost, and nobody knows how much that was. */
+  outputInDoubt: boolean;
+}
+
+/** Undefined if it cannot be told whether there is, or was, such a process. */
+function findCommand(
+  row: JournalRow,
+  processes: ProcessTable,
+  pipePath: (name: string) => string,
+): StartedCommand | undefined {
+  // Without the proof that it is still the same process, a pid is but a number that may be a stranger's by now.
+  if (row.pid !== null && row.identity !== null) {
+    return { pid: row.pid, identity: row.identity, cgroup: row.place?.cgroup };
+  }
+  if (row.place === null) return undefined;
+  // Killed just when the command had been spawned, or was about to be. Only the command holds its pipes.
+  const found = processes.findHolder(pipePath(row.place.pipes.stdout));
+  return found && { pid: found.pid, identity: found.identity, cgroup: runCgroupOf(found.pid) };
 }

@@ -7,15 +7,14 @@
  */
 import { encodeFrame, FRAME_TYPE } from '../../protocol/frames.ts';
 import type { RunOutcome, RunSpec } from '../../protocol/run-spec.ts';
-import type { Clock } from '../../shared/clock.ts';
+import { type Clock, sleep } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { CommandEnd, StartedCommand } from '../shim/messages.ts';
 import { composeOutcome, type RunEnding } from '../shim/outcome.ts';
 import type { Journal } from './journal.ts';
 import type { RunLog } from './run-log.ts';
-import { untilStored } from './until-stored.ts';
 
-export interface RunRecordOptions {
+interface RunRecordOptions {
   spec: RunSpec;
   journal: Journal;
   log: RunLog;
@@ -88,5 +87,33 @@ export class RunRecord {
       journal.makeRoom();
     };
     return untilStored(write, { clock, signal, onFailure });
+  }
+}
+
+/** Between two attempts, ms: doubling up to the second. */
+const FIRST_RETRY_MS = 100;
+
+const LONGEST_RETRY_MS = 5000;
+
+interface UntilStoredOptions {
+  clock: Clock;
+  /** Ends the attempts. */
+  signal: AbortSignal;
+  /** Called with the first failure only; the others are the same. */
+  onFailure: (error: unknown) => void;
+}
+
+/** Tries, the first time at once and in any case, until `write` succeeds. False if `signal` aborted before that. */
+export async function untilStored(write: () => void | Promise<void>, options: UntilStoredOptions): Promise<boolean> {
+  const { clock, signal, onFailure } = options;
+  for (let retryMs = FIRST_RETRY_MS; ; retryMs = Math.min(retryMs * 2, LONGEST_RETRY_MS)) {
+    try {
+      await write();
+      return true;
+    } catch (error) {
+      if (retryMs === FIRST_RETRY_MS) onFailure(error);
+      await sleep(clock, retryMs, signal);
+      if (signal.aborted) return false;
+    }
   }
 }

@@ -2,7 +2,6 @@
 import type { Socket } from 'node:net';
 import { type Clock, sleep, type Timer } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
-import { readLines, writeLines } from '../shim/line-socket.ts';
 import {
   type AdoptOrder,
   type CommandState,
@@ -13,9 +12,10 @@ import {
   type ShimRequest,
   type ShimState,
   type StartedCommand,
+  StartFailure,
   type StartOrder,
 } from '../shim/messages.ts';
-import { StartFailure } from '../shim/start-failure.ts';
+import { readLines, writeLines } from '../shim/shim-server.ts';
 import { connectToShim, type ShimOptions, startShim, tooLate } from './start-shim.ts';
 
 type ShimOrder = ShimRequest extends infer Request ? (Request extends unknown ? Omit<Request, 'id'> : never) : never;

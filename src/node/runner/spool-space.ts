@@ -6,7 +6,7 @@ import { DiskReserve, isLow } from '../shim/disk-reserve.ts';
 import type { Journal } from './journal.ts';
 import type { JournalRow } from './journal-row.ts';
 
-export interface SpoolSpaceOptions {
+interface SpoolSpaceOptions {
   /** Of the spool. */
   folder: string;
   journal: Journal;

@@ -4,7 +4,7 @@ import { Writable } from 'node:stream';
 
 type Done = (error?: Error | null) => void;
 
-export interface StdinPipeOptions {
+interface StdinPipeOptions {
   /** All was sent and has been written; called just before the command sees the end. */
   onComplete: () => void;
   /** The sender broke off: the command must not take what it has for all. */

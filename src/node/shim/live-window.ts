@@ -4,7 +4,7 @@
  */
 import { encodeFrame, MAX_FRAME_PAYLOAD_BYTES } from '../../protocol/frames.ts';
 import type { Clock, Timer } from '../../shared/clock.ts';
-import type { OutputType } from './frame-block.ts';
+import type { OutputType } from './block-store.ts';
 import type { LivePiece } from './messages.ts';
 
 /** A command that is so far ahead of its follower waits, bytes; it goes on at half of that. */
@@ -24,7 +24,7 @@ interface Segment {
   end: number;
 }
 
-export interface LiveWindowOptions {
+interface LiveWindowOptions {
   clock: Clock;
   /** Called when the command need not wait any more. */
   onRoom(): void;

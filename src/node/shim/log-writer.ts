@@ -14,7 +14,7 @@ interface Entry {
   lost: () => void;
 }
 
-export interface LogWriterOptions {
+interface LogWriterOptions {
   path: string;
   /** Length of what the file already holds in whole frames; the next frame goes there. */
   bytes: number;

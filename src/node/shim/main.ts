@@ -10,10 +10,9 @@ import { closeInheritedFiles, loginUmask } from '../../shared/login-environment.
 import { cgroupOf } from '../process/cgroup.ts';
 import { openProcessTable } from '../process/process-table.ts';
 import { runToolSync } from '../process/run-tool.ts';
-import { leaveSession, raiseOpenFiles } from './leave-session.ts';
-import { createLineLogger } from './line-logger.ts';
+import { leaveSession, raiseOpenFiles } from './launch.ts';
 import { RunCgroups } from './run-cgroups.ts';
-import { ShimServer } from './shim-server.ts';
+import { createLineLogger, ShimServer } from './shim-server.ts';
 import { Supervisor } from './supervisor.ts';
 
 const [folder = '', socket = ''] = process.argv.slice(2);

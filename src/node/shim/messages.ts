@@ -3,7 +3,6 @@
  * Both come from the same installation, or from two neighbouring versions of it: fields may be added, and none may change its meaning.
  */
 import type { StartedAgent } from '../../domain/agent/agent-spec.ts';
-import type { StreamBytes } from './stream-bytes.ts';
 
 /** What is known once a command is gone: one of the two is set. */
 export interface CommandExit {
@@ -155,3 +154,27 @@ export type ShimEvent = { run: string } & (
 export type ShimMessage = ShimReply | ShimEvent;
 
 export const SHIM_PROTOCOL = 1;
+
+/** Why a command cannot be started: a stable word, a colon, and prose. */
+export class StartFailure extends Error {
+  override readonly name = 'StartFailure';
+}
+
+/** Amounts of output, each stream for itself. */
+export interface StreamBytes {
+  stdoutBytes: number;
+  stderrBytes: number;
+}
+
+export function add(a: StreamBytes, b: StreamBytes): StreamBytes {
+  return { stdoutBytes: a.stdoutBytes + b.stdoutBytes, stderrBytes: a.stderrBytes + b.stderrBytes };
+}
+
+export function subtract(a: StreamBytes, b: StreamBytes): StreamBytes {
+  return { stdoutBytes: a.stdoutBytes - b.stdoutBytes, stderrBytes: a.stderrBytes - b.stderrBytes };
+}
+
+/** Of both streams. */
+export function total({ stdoutBytes, stderrBytes }: StreamBytes): number {
+  return stdoutBytes + stderrBytes;
+}

@@ -1,7 +1,6 @@
 /** Puts the end of a run into the words that the gateway stores. */
 import type { RunOutcome } from '../../protocol/run-spec.ts';
 import type { ProcessFacts } from '../process/process-table.ts';
-import type { KillCause } from '../runner/journal-row.ts';
 import type { CommandExit, OutputCounters } from './messages.ts';
 
 /** Processes that are named in a reason. */
@@ -27,7 +26,7 @@ export type RunEnding =
   /** It may have run; what became of it nobody saw. */
   | { kind: 'unknown'; reason: string };
 
-export interface OutcomeFacts {
+interface OutcomeFacts {
   /** Gateway's time, ms; null if it never started. */
   startedAt: number | null;
   endedAt: number;
@@ -124,3 +123,6 @@ function killVerdict(cause: KillCause, { startedAt, timeoutMs }: OutcomeFacts): 
       };
   }
 }
+
+/** Why the runner itself ended a command. */
+export type KillCause = 'canceled' | 'timeout' | 'stdin_lost';

@@ -1,15 +1,14 @@
 /** Keeps the last part of what a command writes, in the order of its streams, within a bound of memory and disk. */
 import { encodeFrame, FRAME_TYPE, FrameDecoder } from '../../protocol/frames.ts';
-import { type BlockStore, FileBlocks, MemoryBlocks } from './block-store.ts';
-import { BLOCK_BYTES, FrameBlock, type OutputType } from './frame-block.ts';
-import { add, type StreamBytes, total } from './stream-bytes.ts';
+import { BLOCK_BYTES, type BlockStore, FileBlocks, FrameBlock, MemoryBlocks, type OutputType } from './block-store.ts';
+import { add, type StreamBytes, total } from './messages.ts';
 
 /** A tail that fits is kept in memory, bytes; the agent works on several runs at once. */
 const MEMORY_BYTES = 1024 * 1024;
 /** Buffers that are kept for the next blocks. */
 const MOST_FREE_BUFFERS = 4;
 
-export interface OutputTailOptions {
+interface OutputTailOptions {
   /** Of a file that is made when memory does not do; its name goes at once. */
   path: string;
   /** Most that is kept, bytes of both streams together. */
@@ -19,7 +18,7 @@ export interface OutputTailOptions {
 }
 
 /** Whole frames, and the output in them. */
-export interface TailPiece extends StreamBytes {
+interface TailPiece extends StreamBytes {
   frames: Buffer;
 }
 

@@ -6,12 +6,12 @@ import { Socket } from 'node:net';
 import { encodeFrame, FRAME_TYPE, MAX_FRAME_PAYLOAD_BYTES } from '../../protocol/frames.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
-import type { OutputType } from './frame-block.ts';
+import type { OutputType } from './block-store.ts';
 import { LiveWindow } from './live-window.ts';
 import { LogWriter } from './log-writer.ts';
 import type { OutputCounters, OutputPast } from './messages.ts';
+import { add, type StreamBytes, subtract, total } from './messages.ts';
 import { OutputTail } from './output-tail.ts';
-import { add, type StreamBytes, subtract, total } from './stream-bytes.ts';
 
 /** Reading pauses when more than this waits for the disk, bytes, and goes on at a quarter of it. */
 const MOST_PENDING_BYTES = 1024 * 1024;
@@ -21,7 +21,7 @@ const HEAD_SLACK_BYTES = 16 * 1024;
 /** While only the tail grows, the journal learns so often how much was written, bytes. */
 const NOTE_EVERY_BYTES = 8 * 1024 * 1024;
 
-export interface RunOutputOptions {
+interface RunOutputOptions {
   logPath: string;
   past: OutputPast;
   /** stdout and stderr together that are kept: half of it from the beginning, the rest from the end. */

@@ -6,11 +6,17 @@
  */
 import { chmodSync, statSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
+import { StringDecoder } from 'node:string_decoder';
 import { type Clock, Periodic, type Timer } from '../../shared/clock.ts';
-import type { Logger } from '../../shared/logger.ts';
-import { readLines, writeLine } from './line-socket.ts';
-import { SHIM_PROTOCOL, type ShimEvent, type ShimReply, type ShimRequest, type ShimState } from './messages.ts';
-import { StartFailure } from './start-failure.ts';
+import { boundLogLine, type Logger } from '../../shared/logger.ts';
+import {
+  SHIM_PROTOCOL,
+  type ShimEvent,
+  type ShimReply,
+  type ShimRequest,
+  type ShimState,
+  StartFailure,
+} from './messages.ts';
 import type { Supervisor } from './supervisor.ts';
 
 /** A node's process that was killed is given so long to be started again before an idle shim goes, ms. */
@@ -23,7 +29,7 @@ const REACH_INTERVAL_MS = 5_000;
 /** So many of them in a row must fail: somebody may be renaming a folder. */
 const MISSES = 2;
 
-export interface ShimServerOptions {
+interface ShimServerOptions {
   /** Random. */
   shim: string;
   supervisor: Supervisor;
@@ -198,4 +204,55 @@ function failureOf(error: unknown): string {
   if (error instanceof StartFailure) return error.message;
   const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;
   return `spawn_failed: ${code ?? String(error)}`;
+}
+
+/** Calls `take` with each line's value, in order. A line that is no JSON ends the connection: the other side is not who it should be. */
+export function readLines(socket: Socket, take: (value: unknown) => void): void {
+  const decoder = new StringDecoder('utf8');
+  let rest = '';
+  socket.on('data', (chunk: Buffer) => {
+    const lines = (rest + decoder.write(chunk)).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) {
+      let value: unknown;
+      try {
+        value = JSON.parse(line);
+      } catch (error) {
+        socket.destroy(error instanceof Error ? error : undefined);
+        return;
+      }
+      take(value);
+      if (socket.destroyed) return;
+    }
+  });
+}
+
+function writeLine(socket: Socket, value: object): void {
+  writeLines(socket, [value]);
+}
+
+/** With one system call. */
+export function writeLines(socket: Socket, values: readonly object[]): void {
+  if (!socket.destroyed) socket.write(values.map((value) => `${JSON.stringify(value)}\n`).join(''));
+}
+
+/** A log for a process that must stay small: one JSON object a line, warnings and errors only. */
+export function createLineLogger(write: (line: string) => void, bindings: object = {}): Logger {
+  const log =
+    (level: string) =>
+    (facts: object, message: string): void => {
+      const plain = Object.entries({ ...bindings, ...facts }).map(([name, value]) => [
+        name,
+        value instanceof Error ? `${value.name}: ${value.message}` : value,
+      ]);
+      const record = { time: new Date().toISOString(), level, ...Object.fromEntries(plain), msg: message };
+      write(boundLogLine(`${JSON.stringify(record)}\n`));
+    };
+  return {
+    debug: () => {},
+    info: () => {},
+    warn: log('warn'),
+    error: log('error'),
+    child: (facts) => createLineLogger(write, { ...bindings, ...facts }),
+  };
 }

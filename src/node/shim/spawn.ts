@@ -2,7 +2,7 @@
 import { execa, type Options } from 'execa';
 import type { CommandExit } from './messages.ts';
 
-export interface SpawnOptions {
+interface SpawnOptions {
   /** Program, by absolute path, and its arguments. Nothing is quoted or split. */
   argv: readonly [string, ...string[]];
   cwd: string;
@@ -16,7 +16,7 @@ export interface SpawnOptions {
   hold: readonly number[];
 }
 
-export type Spawned =
+type Spawned =
   | { started: true; pid: number; exited: Promise<CommandExit> }
   | { started: false; failure: Promise<{ code: string | undefined; message: string }> };
 

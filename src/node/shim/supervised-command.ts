@@ -20,9 +20,9 @@ import type {
   StartedCommand,
   StartOrder,
 } from './messages.ts';
-import { countOomKills, spawnAsFirstVictim, wasOomKilled } from './out-of-memory.ts';
 import { printable } from './outcome.ts';
 import type { RunCgroups } from './run-cgroups.ts';
+import { countOomKills, spawnAsFirstVictim, wasOomKilled } from './run-cgroups.ts';
 import { RunOutput } from './run-output.ts';
 
 /** That it was started is told so late, ms, unless there is more to tell: its output, or its end. */

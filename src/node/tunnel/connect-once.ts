@@ -6,17 +6,17 @@ import type { NodeFacts, NodeHelloAnswer } from '../../protocol/node-messages.ts
 import type { InviteCode } from '../../protocol/pairing.ts';
 import { pair } from '../../protocol/pairing-client.ts';
 import { PROTOCOL_VERSION } from '../../protocol/version.ts';
-import type { Address } from '../../shared/address.ts';
+import { type Address, formatAddress } from '../../shared/address.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError, toFleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { SshConnection } from '../../shared/ssh/connection/client-connection.ts';
 import { connectSsh } from '../../shared/ssh/connection/connect.ts';
 import type { OwnIdentity } from '../../shared/ssh/identity.ts';
+import { formatFingerprint } from '../../shared/ssh/ssh-key.ts';
+import type { GatewayClock } from './gateway-client.ts';
 import { GatewayClient } from './gateway-client.ts';
-import type { GatewayClock } from './gateway-clock.ts';
 import type { NodeState, NodeStateFile } from './node-state.ts';
-import { checkHostKey } from './pin-host-key.ts';
 
 /** Questions to be let in whose answers may be lost in a row, and the gateway is still believed: each adds a code out of 10^8. */
 const MAX_UNANSWERED_CODES = 20;
@@ -214,7 +214,7 @@ async function explain(error: unknown, connection: SshConnection): Promise<Fleet
   return new FleetError('connection_lost', `the gateway ended the connection: ${reason}`, { cause: error });
 }
 
-export function notPaired(): FleetError {
+function notPaired(): FleetError {
   return new FleetError('not_paired', 'the gateway does not know this node any more', {
     hint: 'Pair it again: fleet node up --gateway HOST --code CODE, with a code from `fleet invite` on the gateway.',
   });
@@ -227,6 +227,34 @@ export function forgotten(): FleetError {
     'the gateway does not know this node any more: its database was lost or replaced',
     {
       hint: 'The node keeps asking. Restore the database of the gateway, or let the node in again there: fleet nodes pending',
+    },
+  );
+}
+
+/**
+ * Before the first contact every key is taken, for then the invite's proof or the comparison code vouches for it.
+ * @throws FleetError `host_key_changed` when the pinned address shows another key, `wrong_gateway` when another address does.
+ */
+function checkHostKey(shown: Buffer, address: Address, state: NodeState | undefined): void {
+  if (state === undefined || shown.equals(Buffer.from(state.hostKey, 'base64'))) return;
+  const pinned = formatFingerprint(Buffer.from(state.hostKey, 'base64'));
+  const facts = { shown: formatFingerprint(shown), pinned };
+  if (formatAddress(address) === formatAddress(state.gateway)) {
+    throw new FleetError(
+      'host_key_changed',
+      `${formatAddress(address)} shows the host key ${facts.shown}, but ${pinned} is pinned`,
+      {
+        hint: 'Somebody may be in between. If the gateway was really set up anew, pair again under a new --name.',
+        facts,
+      },
+    );
+  }
+  throw new FleetError(
+    'wrong_gateway',
+    `this node is paired with the gateway at ${formatAddress(state.gateway)}, not with ${formatAddress(address)}`,
+    {
+      hint: 'One machine can serve two gateways: give the second node another --name.',
+      facts,
     },
   );
 }

@@ -4,7 +4,6 @@ import type { z } from 'zod';
 import { GATEWAY_API } from '../../domain/limits.ts';
 import { GATEWAY_PEER } from '../../protocol/gateway-peer.ts';
 import type { Heartbeat } from '../../protocol/heartbeat.ts';
-import { type RotateKeyAnswer, type RotateKeyRequest, rotateKeyAnswer } from '../../protocol/key-rotation.ts';
 import {
   type NodeHeartbeatAnswer,
   type NodeHelloAnswer,
@@ -18,12 +17,14 @@ import {
   type PairVerifyRequest,
   pairChallengeAnswer,
   pairVerifyAnswer,
+  type RotateKeyAnswer,
+  type RotateKeyRequest,
+  rotateKeyAnswer,
 } from '../../protocol/node-messages.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { requestJson } from '../../shared/http/request.ts';
 import { createStreamAgent } from '../../shared/http/streams.ts';
 import type { SshConnection } from '../../shared/ssh/connection/client-connection.ts';
-import type { GatewayClock } from './gateway-clock.ts';
 
 export class GatewayClient {
   readonly #agent: http.Agent;
@@ -79,5 +80,31 @@ export class GatewayClient {
     const { time } = answer as { time?: number };
     if (time !== undefined) this.#gatewayClock.set(time, this.#clock.monotonic() - sentAt);
     return answer;
+  }
+}
+
+/** The gateway's time as the node knows it: every answer of the gateway sets it, the monotonic clock carries it on. */
+export class GatewayClock {
+  readonly #clock: Clock;
+  #reference: { gatewayMs: number; monotonicMs: number } | undefined;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** The gateway said `gatewayMs` in an answer that took `elapsedMs` to come: half of that ago. */
+  set(gatewayMs: number, elapsedMs: number): void {
+    this.#reference = { gatewayMs: gatewayMs + elapsedMs / 2, monotonicMs: this.#clock.monotonic() };
+  }
+
+  /** Best guess of the gateway's clock, whole ms; the own clock before the first answer. */
+  now(): number {
+    if (this.#reference === undefined) return this.#clock.now();
+    return Math.round(this.#reference.gatewayMs + this.#clock.monotonic() - this.#reference.monotonicMs);
+  }
+
+  /** Own clock minus the gateway's, ms; null before the first answer. */
+  skewMs(): number | null {
+    return this.#reference === undefined ? null : this.#clock.now() - this.now();
   }
 }

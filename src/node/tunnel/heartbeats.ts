@@ -10,7 +10,7 @@ const SECOND_BEAT_MS = 2_000;
 /** Shortest interval that a gateway can ask for, ms: each heartbeat reads the machine. */
 const MIN_INTERVAL_MS = 250;
 
-export interface HeartbeatsOptions {
+interface HeartbeatsOptions {
   tunnel: OpenTunnel;
   /** Reads the machine; `rttMs` is that of the heartbeat before. */
   sample(rttMs: number | null): Promise<Heartbeat>;

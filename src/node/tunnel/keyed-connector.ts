@@ -1,18 +1,24 @@
 /** Connects with the key that the gateway knows, and changes it when a next one waits: the steps that a crash may come between. */
+
+import { renameSync, rmSync } from 'node:fs';
+import path from 'node:path';
 import type { RotateKeyView } from '../../protocol/node-control.ts';
+import { encodeKeyRotation } from '../../protocol/node-messages.ts';
 import { FleetError, toFleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
+import { readPrivateFile } from '../../shared/private-file.ts';
+import { loadOrCreateIdentity, type OwnIdentity } from '../../shared/ssh/identity.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
+import { syncFolder } from '../../shared/write-file.ts';
 import { type ConnectOptions, connectOnce, type OpenTunnel, type Pending } from './connect-once.ts';
-import type { NodeKeys } from './node-keys.ts';
+import type { GatewayClient } from './gateway-client.ts';
 import type { NodeStateFile } from './node-state.ts';
-import { rotateKey } from './rotate-key.ts';
 import type { UsableTunnel } from './tunnel.ts';
 
 /** The gateway has said no, so it does not know the next key. After any other failure it may. */
 const REFUSALS: readonly string[] = ['conflict', 'forbidden', 'bad_request', 'not_found'];
 
-export interface KeyedConnectorOptions {
+interface KeyedConnectorOptions {
   keys: NodeKeys;
   state: NodeStateFile;
   logger: Logger;
@@ -109,4 +115,84 @@ export class KeyedConnector {
 function end({ client, connection }: OpenTunnel): void {
   client.close();
   connection.close();
+}
+
+/**
+ * The node's key, and the one that is to replace it. Each step is one rename, so whatever kills the node leaves one key that the
+ * gateway knows: the old one until the gateway has taken the new one, and then the new one.
+ */
+interface NodeKeysOptions {
+  file: string;
+  nextFile: string;
+  /** Comment in the key files. */
+  comment: string;
+}
+
+export class NodeKeys {
+  readonly #options: NodeKeysOptions;
+  #current: OwnIdentity;
+  #next: OwnIdentity | undefined;
+
+  /** Reads the files at once, and makes a key if there is none. @throws FleetError `home_insecure`, `config_invalid`, `storage_failed`. */
+  constructor(options: NodeKeysOptions) {
+    this.#options = options;
+    const { file, nextFile, comment } = options;
+    this.#current = loadOrCreateIdentity(file, comment);
+    this.#next = readPrivateFile(nextFile) === undefined ? undefined : loadOrCreateIdentity(nextFile, comment);
+  }
+
+  get current(): OwnIdentity {
+    return this.#current;
+  }
+
+  /** Made, and perhaps known to the gateway already. */
+  get next(): OwnIdentity | undefined {
+    return this.#next;
+  }
+
+  /** Makes the next key, if there is none; it is on the disk when this returns. */
+  prepare(): OwnIdentity {
+    this.#next ??= loadOrCreateIdentity(this.#options.nextFile, this.#options.comment);
+    return this.#next;
+  }
+
+  /** The gateway knows the next key and no other: it is the node's from now on. */
+  promote(): void {
+    if (this.#next === undefined) return;
+    const { file, nextFile } = this.#options;
+    renameSync(nextFile, file);
+    syncFolder(path.dirname(file));
+    this.#current = this.#next;
+    this.#next = undefined;
+  }
+
+  /** The gateway has refused the next key, over a connection of the present one. */
+  discard(): void {
+    rmSync(this.#options.nextFile, { force: true });
+    this.#next = undefined;
+  }
+}
+
+/** The node's part of a change of its key, over a connection of the old one. docs/key-rotation.md tells the why. */
+interface RotateKeyOptions {
+  client: Pick<GatewayClient, 'rotateKey'>;
+  nodeId: string;
+  /** The host key that this connection has proven, wire format. */
+  hostKey: Buffer;
+  oldKey: OwnIdentity;
+  newKey: OwnIdentity;
+}
+
+/** Resolves when the gateway knows only the new key. @throws FleetError what the gateway refuses; after any other it may know either. */
+export async function rotateKey({ client, nodeId, hostKey, oldKey, newKey }: RotateKeyOptions): Promise<void> {
+  const statement = encodeKeyRotation({ hostKey, nodeId, oldKey: oldKey.publicKey, newKey: newKey.publicKey });
+  await client.rotateKey({
+    publicKey: base64Url(newKey.publicKey),
+    oldSignature: base64Url(oldKey.sign(statement)),
+    newSignature: base64Url(newKey.sign(statement)),
+  });
+}
+
+function base64Url(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('base64url');
 }

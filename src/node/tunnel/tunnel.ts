@@ -15,9 +15,9 @@ const MAX_PENDING_RETRY_MS = 15_000;
 /** The same for a node that its gateway has forgotten, which nobody may be waiting for, ms. */
 const MAX_FORGOTTEN_RETRY_MS = 60_000;
 
-export type TunnelState = 'connecting' | 'pending' | 'online' | 'waiting' | 'stopped';
+type TunnelState = 'connecting' | 'pending' | 'online' | 'waiting' | 'stopped';
 
-export interface TunnelStatus {
+interface TunnelStatus {
   state: TunnelState;
   pendingCode: string | null;
   lastError: FleetError | null;
@@ -30,7 +30,7 @@ export interface TunnelStatus {
   connectMs: number;
 }
 
-export interface TunnelOptions {
+interface TunnelOptions {
   /** One attempt, up to the first accepted heartbeat. */
   attempt(signal: AbortSignal): Promise<UsableTunnel | Pending>;
   onPending(code: string): void;

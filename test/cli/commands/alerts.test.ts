@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import type { AlertView } from '../../../src/protocol/alert-views.ts';
+import type { AlertView } from '../../../src/protocol/alerts.ts';
 import { FakeGateway, json } from '../../client/fake-gateway.ts';
 import { TestWorld } from '../test-world.ts';
 

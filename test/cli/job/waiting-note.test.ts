@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { WaitingNote } from '../../../src/cli/job/waiting-note.ts';
-import type { RunState } from '../../../src/domain/run-state.ts';
+import { WaitingNote } from '../../../src/cli/job/conduct-job.ts';
+import type { RunState } from '../../../src/domain/states.ts';
 import type { JobEvent } from '../../../src/protocol/job-messages.ts';
 import { dataEvent, endEvent, stateEvent } from '../../client/fake-gateway.ts';
 import { FakeClock } from '../../support/fake-clock.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { diffOutputs, type OutputGroup } from '../../../src/cli/output/gather.ts';
-import { createTerminalStyle } from '../../../src/cli/output/terminal-style.ts';
+import { createTerminalStyle } from '../../../src/cli/output/print.ts';
 
 function group(nodes: string[], content: string | Buffer): OutputGroup {
   return { nodes, content: Buffer.from(content as string) };

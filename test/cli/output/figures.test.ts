@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { formatBytes, sparkline } from '../../../src/cli/output/figures.ts';
+import { formatBytes, sparkline } from '../../../src/cli/output/print.ts';
 
 const SIZES: [number, string][] = [
   [0, '0 B'],

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { GatheredOutput, printGroups } from '../../../src/cli/output/gather.ts';
-import type { StreamName } from '../../../src/cli/output/output-port.ts';
+import type { StreamName } from '../../../src/cli/output/print.ts';
 import { MemorySink } from '../../support/memory-sink.ts';
 
 const RULE = '---------------';

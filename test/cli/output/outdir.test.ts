@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
-import { FolderOutput, safeFileName } from '../../../src/cli/output/outdir.ts';
+import { FolderOutput, safeFileName } from '../../../src/cli/output/job-output.ts';
 import type { JobEvent } from '../../../src/protocol/job-messages.ts';
 
 function temporaryFolder(context: TestContext): string {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type EndedRun, exitCodeOfBroadcast, exitCodeOfRun } from '../../../src/cli/output/exit-code.ts';
-import { RUN_STATES } from '../../../src/domain/run-state.ts';
+import { RUN_STATES } from '../../../src/domain/states.ts';
 
 function ended(state: EndedRun['state'], facts: Partial<EndedRun> = {}): EndedRun {
   return { state, exitCode: null, signal: null, reason: null, ...facts };

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { countOutcomes, type SummarizedRun, summarizeRuns } from '../../../src/cli/output/describe-run.ts';
-import { RUN_STATES } from '../../../src/domain/run-state.ts';
+import { RUN_STATES } from '../../../src/domain/states.ts';
 
 function run(node: string, facts: Partial<SummarizedRun> = {}): SummarizedRun {
   return {

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { stripVTControlCharacters } from 'node:util';
 import fc from 'fast-check';
+import { createTerminalStyle, plainStyle } from '../../../src/cli/output/print.ts';
 import { formatTable, right } from '../../../src/cli/output/table.ts';
-import { createTerminalStyle, plainStyle } from '../../../src/cli/output/terminal-style.ts';
 import { textWidth } from '../../../src/shared/text-width.ts';
 
 const COLUMNS = ['NAME', right('RTT'), 'LABELS'];

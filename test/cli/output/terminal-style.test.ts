@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createTerminalStyle, plainStyle, wantsColor } from '../../../src/cli/output/terminal-style.ts';
+import { createTerminalStyle, plainStyle, wantsColor } from '../../../src/cli/output/print.ts';
 
 const CASES: [isTTY: boolean, env: Record<string, string>, color: boolean][] = [
   [true, {}, true],

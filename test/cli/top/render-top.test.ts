@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { createTerminalStyle, plainStyle } from '../../../src/cli/output/terminal-style.ts';
+import { createTerminalStyle, plainStyle } from '../../../src/cli/output/print.ts';
 import { renderFrame, renderTop, type TopFrame } from '../../../src/cli/top/render-top.ts';
 import { FIRST_STATE, type TopState } from '../../../src/cli/top/top-state.ts';
 import { textWidth } from '../../../src/shared/text-width.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { NodeStatus } from '../../../src/domain/node-status.ts';
+import type { NodeStatus } from '../../../src/domain/states.ts';
 import { healthView } from '../../../src/gateway/api/views.ts';
 import type { HealthMonitor } from '../../../src/gateway/monitoring/judge/monitor.ts';
 import type { NodeRecord } from '../../../src/gateway/nodes/nodes-table.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
-import type { PersonRole } from '../../../src/protocol/roles.ts';
+import type { PersonRole } from '../../../src/domain/vocabulary.ts';
 import type { KeyView, OpenInviteView } from '../../../src/protocol/views.ts';
 import { settle } from '../../support/deadline.ts';
 import { peerOf, testApi } from './harness.ts';

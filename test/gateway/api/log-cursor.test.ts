@@ -2,10 +2,9 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { LogCursor, type LogPiece, PIECE_BYTES } from '../../../src/gateway/api/log-cursor.ts';
+import { LogCursor, type LogPiece, PIECE_BYTES } from '../../../src/gateway/api/job-stream.ts';
 import type { Store } from '../../../src/gateway/store.ts';
-import { encodeFrame, FRAME_TYPE } from '../../../src/protocol/frames.ts';
-import { encodeData } from '../../../src/protocol/text-data.ts';
+import { encodeData, encodeFrame, FRAME_TYPE } from '../../../src/protocol/frames.ts';
 
 const RUN = { seq: 1, id: 'j.0' };
 

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { createApi } from '../../../src/gateway/api/api.ts';
 import type { Authenticator } from '../../../src/gateway/api/authenticate.ts';
-import { type Caller, Origins } from '../../../src/gateway/api/caller.ts';
+import { type Caller, Origins } from '../../../src/gateway/api/authenticate.ts';
 import { type Action, type CallerRole, isAllowed, PERMISSIONS } from '../../../src/gateway/identity/permissions.ts';
 import { systemClock } from '../../../src/shared/clock.ts';
 import type { RequestOptions } from '../../../src/shared/http/request.ts';

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
-import { isTerminal, type RunState } from '../../../src/domain/run-state.ts';
+import { isTerminal, type RunState } from '../../../src/domain/states.ts';
 import { followJob } from '../../../src/gateway/api/job-stream.ts';
 import { Bus } from '../../../src/gateway/bus/bus.ts';
 import type { RunRecord } from '../../../src/gateway/bus/runs-table.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Priority } from '../../../src/domain/vocabulary.ts';
 import { NodeQueue } from '../../../src/gateway/bus/node-queue.ts';
-import type { Priority } from '../../../src/protocol/priority.ts';
 import { settle } from '../../support/deadline.ts';
 import { TestBus } from './harness.ts';
 

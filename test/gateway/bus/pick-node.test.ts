@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type PickableNode, pickNode } from '../../../src/gateway/bus/pick-node.ts';
+import { type PickableNode, pickNode } from '../../../src/gateway/bus/job-flow.ts';
 
 function node(name: string, changes: Partial<PickableNode> = {}): PickableNode {
   return { name, status: 'online', capabilities: ['shell', 'agent:coder'], runsActive: 0, cpuPct: 10, ...changes };

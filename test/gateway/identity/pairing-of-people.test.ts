@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { GuessLimit } from '../../../src/gateway/identity/guess-limit.ts';
-import { encodeKeyRotation } from '../../../src/protocol/key-rotation.ts';
+import { encodeKeyRotation } from '../../../src/protocol/node-messages.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { rowsOf } from '../audit/fixtures.ts';
 import { TestNode, testGateway } from './fixtures.ts';

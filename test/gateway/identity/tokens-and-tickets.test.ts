@@ -8,7 +8,7 @@ import { loadOrCreateKeyFile, toSigningKey } from '../../../src/gateway/identity
 import { issueTicket } from '../../../src/gateway/identity/tickets.ts';
 import { TOKEN_LIFETIME_S, Tokens } from '../../../src/gateway/identity/tokens.ts';
 import { verifyTicket } from '../../../src/node/api/verify-ticket.ts';
-import { TICKET_LIFETIME_S } from '../../../src/protocol/ticket.ts';
+import { TICKET_LIFETIME_S } from '../../../src/protocol/run-spec.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
 import { testGateway } from './fixtures.ts';
 

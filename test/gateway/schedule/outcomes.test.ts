@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { text as readText } from 'node:stream/consumers';
 import { test } from 'node:test';
-import { MAX_WAITING } from '../../../src/gateway/schedule/enter-firing.ts';
+import { MAX_WAITING } from '../../../src/gateway/schedule/plan-firings.ts';
 import { until } from '../../support/deadline.ts';
 import type { TestApi } from '../api/harness.ts';
 import { HEALTHY } from '../monitoring/judge/healthy-heartbeat.ts';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { CATCH_UPS, type CatchUp } from '../../../src/domain/vocabulary.ts';
 import { parseCron } from '../../../src/gateway/schedule/cron.ts';
 import { GRACE_MS, MAX_CATCH_UP, MAX_STEP_BACK_MS, planFirings } from '../../../src/gateway/schedule/plan-firings.ts';
-import { CATCH_UPS, type CatchUp } from '../../../src/protocol/schedule-words.ts';
 
 const HOUR = 3_600_000;
 const NOON = Date.UTC(2026, 0, 1, 12);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { MAX_WAITING } from '../../../src/gateway/schedule/enter-firing.ts';
+import { MAX_WAITING } from '../../../src/gateway/schedule/plan-firings.ts';
 import { MAX_HISTORY, type ScheduleRecord } from '../../../src/gateway/schedule/schedules-table.ts';
 import { FleetError } from '../../../src/shared/errors.ts';
 import { settle, until } from '../../support/deadline.ts';

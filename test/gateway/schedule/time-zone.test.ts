@@ -2,8 +2,7 @@ import assert from 'node:assert/strict';
 import { symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { parseCron } from '../../../src/gateway/schedule/cron.ts';
-import { assertTimeZone, localTimeZone } from '../../../src/gateway/schedule/time-zone.ts';
+import { assertTimeZone, localTimeZone, parseCron } from '../../../src/gateway/schedule/cron.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
 
 test('TZ is read as tzset(3) reads it', (t) => {

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import Database from 'better-sqlite3';
 import fc from 'fast-check';
-import { canTransition, isTerminal, RUN_STATES, type RunState } from '../../../src/domain/run-state.ts';
+import { canTransition, isTerminal, RUN_STATES, type RunState } from '../../../src/domain/states.ts';
 import { MIGRATIONS } from '../../../src/gateway/migrations.ts';
 import { FIGURES, type Figures } from '../../../src/gateway/monitoring/history/figures.ts';
 import { usableCapabilities } from '../../../src/gateway/nodes/nodes-table.ts';

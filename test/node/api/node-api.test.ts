@@ -7,7 +7,7 @@ import { issueTicket } from '../../../src/gateway/identity/tickets.ts';
 import { createNodeApi, type NodeApiOptions } from '../../../src/node/api/node-api.ts';
 import { LOG_CONTENT_TYPE } from '../../../src/protocol/frames.ts';
 import type { RunSpec, RunStatus } from '../../../src/protocol/run-spec.ts';
-import { TICKET_HEADER } from '../../../src/protocol/ticket.ts';
+import { TICKET_HEADER } from '../../../src/protocol/run-spec.ts';
 import { systemClock } from '../../../src/shared/clock.ts';
 import { FleetError } from '../../../src/shared/errors.ts';
 import { openRequest, type RequestOptions, readJson, requestJson } from '../../../src/shared/http/request.ts';

@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'nod
 import path from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { parseStat, readLinuxProcesses } from '../../../src/node/metrics/linux-processes.ts';
+import { parseStat, readLinuxProcesses } from '../../../src/node/metrics/processes.ts';
 import { type Clock, systemClock } from '../../../src/shared/clock.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
 

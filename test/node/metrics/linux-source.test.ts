@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseNetDev } from '../../../src/node/metrics/linux-network.ts';
-import { createLinuxSource, parseCpuTimes } from '../../../src/node/metrics/linux-source.ts';
+import { createLinuxSource, parseCpuTimes, parseNetDev } from '../../../src/node/metrics/linux-source.ts';
 import { tempTree } from './temp-tree.ts';
 
 test('cpu times: iowait is idle, guest is not counted twice', () => {

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { splitPlainWords } from '../../../src/node/policy/plain-words.ts';
+import { splitPlainWords } from '../../../src/node/policy/rules.ts';
 
 /** Of these, all that this machine has; /bin/sh is there always. */
 const SHELLS = [

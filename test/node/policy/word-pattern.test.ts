@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { matchesGlob } from '../../../src/node/policy/glob.ts';
-import { splitPlainWords } from '../../../src/node/policy/plain-words.ts';
-import { matchesPattern, patternFault } from '../../../src/node/policy/word-pattern.ts';
+import { matchesGlob, matchesPattern, patternFault, splitPlainWords } from '../../../src/node/policy/rules.ts';
 
 const allows = (pattern: string, line: string): boolean => {
   assert.equal(patternFault(pattern), undefined, pattern);

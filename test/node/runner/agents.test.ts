@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { MAX_COMMAND_BYTES } from '../../../src/domain/limits.ts';
-import type { AgentsConfig } from '../../../src/node/runner/agent-config.ts';
+import type { AgentsConfig } from '../../../src/node/runner/agents.ts';
 import { Runner } from '../../../src/node/runner/runner.ts';
 import { FRAME_TYPE, FrameDecoder } from '../../../src/protocol/frames.ts';
 import { type AgentSpec, runStartedSchema } from '../../../src/protocol/run-spec.ts';

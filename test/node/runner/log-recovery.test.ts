@@ -3,7 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { recoverLog } from '../../../src/node/runner/log-recovery.ts';
+import { recoverLog } from '../../../src/node/runner/run-log.ts';
 import { encodeFrame, FRAME_TYPE } from '../../../src/protocol/frames.ts';
 import { temporaryFolder } from './support/harness.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { specDigest } from '../../../src/node/runner/spec-digest.ts';
+import { specDigest } from '../../../src/node/runner/journal-row.ts';
 import { makeSpec } from './support/harness.ts';
 
 test('the order of keys does not matter, everything else does', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { untilStored } from '../../../src/node/runner/until-stored.ts';
+import { untilStored } from '../../../src/node/runner/run-record.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 
 test('it tries on with growing pauses, and says the fault once', async () => {

@@ -4,8 +4,7 @@ import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { environmentFault, MAX_VARIABLE_BYTES } from '../../../src/domain/limits.ts';
-import { runTool } from '../../../src/node/process/run-tool.ts';
-import { findUser, parsePasswd } from '../../../src/node/process/user-lookup.ts';
+import { findUser, parsePasswd, runTool } from '../../../src/node/process/run-tool.ts';
 import { type PlanHost, planCommand } from '../../../src/node/runner/command-plan.ts';
 import { loginEnvironment } from '../../../src/shared/login-environment.ts';
 import {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { GatewayClock } from '../../../src/node/tunnel/gateway-clock.ts';
+import { GatewayClock } from '../../../src/node/tunnel/gateway-client.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 
 test("the gateway's time, carried on by the monotonic clock, whatever happens to the own one", async () => {

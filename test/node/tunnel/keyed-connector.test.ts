@@ -3,7 +3,7 @@ import { cpSync, existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { OpenTunnel } from '../../../src/node/tunnel/connect-once.ts';
-import { rotateKey } from '../../../src/node/tunnel/rotate-key.ts';
+import { rotateKey } from '../../../src/node/tunnel/keyed-connector.ts';
 import type { NodeDetailView } from '../../../src/protocol/views.ts';
 import type { OwnIdentity } from '../../../src/shared/ssh/identity.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../../src/shared/ssh/ssh-key.ts';

@@ -12,9 +12,8 @@ import {
   type OpenTunnel,
   type Pending,
 } from '../../../src/node/tunnel/connect-once.ts';
-import { GatewayClock } from '../../../src/node/tunnel/gateway-clock.ts';
-import { KeyedConnector } from '../../../src/node/tunnel/keyed-connector.ts';
-import { NodeKeys } from '../../../src/node/tunnel/node-keys.ts';
+import { GatewayClock } from '../../../src/node/tunnel/gateway-client.ts';
+import { KeyedConnector, NodeKeys } from '../../../src/node/tunnel/keyed-connector.ts';
 import { NodeStateFile } from '../../../src/node/tunnel/node-state.ts';
 import { parseInviteCode } from '../../../src/protocol/pairing.ts';
 import { type Clock, systemClock } from '../../../src/shared/clock.ts';

@@ -2,7 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import PQueue from 'p-queue';
-import { isTerminal, type RunState } from '../../../src/domain/run-state.ts';
+import { isTerminal, type RunState } from '../../../src/domain/states.ts';
 import type { JobView } from '../../../src/protocol/job-messages.ts';
 import { ChaosFleet, type FaultCounts, pause } from './chaos-fleet.ts';
 import { planJobs } from './job-plan.ts';

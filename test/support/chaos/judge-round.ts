@@ -2,7 +2,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import PQueue from 'p-queue';
-import { isTerminal } from '../../../src/domain/run-state.ts';
+import { isTerminal } from '../../../src/domain/states.ts';
 import type { JobView, RunView } from '../../../src/protocol/job-messages.ts';
 import type { FleetWorld } from '../fleet-processes.ts';
 import type { JobPlan } from './job-plan.ts';

@@ -1,5 +1,6 @@
 /** The table of alerts: pending, firing and resolved. Times are ms. */
-import type { AlertState, Severity } from '../../../protocol/alert-views.ts';
+
+import type { AlertState, Severity } from '../../../protocol/alerts.ts';
 import type { Sqlite } from '../../store/database.ts';
 import type { JudgeStore } from '../judge/health-table.ts';
 import type { DeliveriesTable } from './deliveries-table.ts';

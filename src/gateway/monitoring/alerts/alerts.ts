@@ -1,5 +1,6 @@
 /** Alerts as the gateway runs them: engine, outbox and silences, and their views for the API. */
-import type { AlertState, AlertTestView, AlertView, DeliveryView, Severity } from '../../../protocol/alert-views.ts';
+
+import type { AlertState, AlertTestView, AlertView, DeliveryView, Severity } from '../../../protocol/alerts.ts';
 import { FleetError } from '../../../shared/errors.ts';
 import { closeAll } from '../../../shared/lifecycle.ts';
 import type { AlertRow, AlertsStore } from './alerts-table.ts';

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { labelsSchema } from '../../../domain/names.ts';
 import { parseSelector } from '../../../domain/selector.ts';
-import { SEVERITIES } from '../../../protocol/alert-views.ts';
+import { SEVERITIES } from '../../../protocol/alerts.ts';
 import { durationSchema, durationUpTo } from '../../../shared/config.ts';
 import { alertConditionSchema, defaultClearForMs } from './conditions.ts';
 import { type AlertReceiver, alertNameSchema, alertReceiverSchema } from './receivers.ts';

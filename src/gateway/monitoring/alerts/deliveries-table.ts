@@ -1,5 +1,5 @@
 /** The table of messages to receivers: a durable outbox, and for a while its outcomes. Times are ms. */
-import type { DeliveryView } from '../../../protocol/alert-views.ts';
+import type { DeliveryView } from '../../../protocol/alerts.ts';
 import type { Sqlite } from '../../store/database.ts';
 
 export interface DeliveryRow {

@@ -1,6 +1,6 @@
 /** What receivers get: one shape for webhooks and commands, and a few lines of text for people. docs/alerts.md */
 import { foldNodeNames } from '../../../domain/node-set.ts';
-import type { Severity } from '../../../protocol/alert-views.ts';
+import type { Severity } from '../../../protocol/alerts.ts';
 import { formatDuration } from '../../../shared/duration.ts';
 import { cutText, stripControl } from '../../../shared/text.ts';
 

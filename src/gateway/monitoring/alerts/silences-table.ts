@@ -1,5 +1,5 @@
 /** The table of silences. Times are ms. */
-import type { SilenceView } from '../../../protocol/alert-views.ts';
+import type { SilenceView } from '../../../protocol/alerts.ts';
 import type { Sqlite } from '../../store/database.ts';
 
 export interface SilenceRow {

@@ -1,6 +1,6 @@
 /** Silences: for a while, alerts of a rule or a node, or one alert, notify nobody. They are still recorded and shown. */
 import { randomBytes } from 'node:crypto';
-import type { SilenceView } from '../../../protocol/alert-views.ts';
+import type { SilenceView } from '../../../protocol/alerts.ts';
 import { randomBase32 } from '../../../shared/base32.ts';
 import type { Clock } from '../../../shared/clock.ts';
 import { FleetError } from '../../../shared/errors.ts';

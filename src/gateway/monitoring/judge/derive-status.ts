@@ -1,6 +1,6 @@
 /** Turns what the gateway knows of a node into one word and the reasons for it; pure, so that every table and alert agrees. */
 import { DEFAULT_HEARTBEAT_INTERVAL_MS, HEARTBEATS_UNTIL_OFFLINE } from '../../../domain/limits.ts';
-import type { NodeStatus } from '../../../domain/node-status.ts';
+import type { NodeStatus } from '../../../domain/states.ts';
 import type { HealthState } from './judge-heartbeat.ts';
 
 /** Where `limited` and `offline` begin; limit-readings.ts says where each limit is left again. One that is off is infinite. */

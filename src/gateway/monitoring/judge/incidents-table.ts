@@ -1,5 +1,5 @@
 /** When nodes were `limited` or in `error`, from when to when and why. When they were offline, the sessions tell. */
-import type { NodeStatus } from '../../../domain/node-status.ts';
+import type { NodeStatus } from '../../../domain/states.ts';
 import type { Sqlite } from '../../store/database.ts';
 
 export type IncidentStatus = Extract<NodeStatus, 'limited' | 'error'>;

@@ -1,8 +1,8 @@
 /** Metrics of the gateway itself (bus, SSH port, process), kept by prom-client. */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Counter, Gauge, Histogram, Registry, type RegistryContentType } from 'prom-client';
-import { isTerminal, RUN_STATES } from '../../../domain/run-state.ts';
-import { FIRING_OUTCOMES, type FiringOutcome } from '../../../protocol/schedule-words.ts';
+import { isTerminal, RUN_STATES } from '../../../domain/states.ts';
+import { FIRING_OUTCOMES, type FiringOutcome } from '../../../domain/vocabulary.ts';
 import type { RunRecord } from '../../bus/runs-table.ts';
 
 /** Sampling interval of the event loop's delay: sampling costs 0.1 % of a core at 100 ms, 0.5 % at 20 ms. */

@@ -3,7 +3,7 @@
  * OpenMetrics 1.0.0 and text 0.0.4 write gauges alike.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { NODE_STATUSES } from '../../../domain/node-status.ts';
+import { NODE_STATUSES } from '../../../domain/states.ts';
 import type { DiskUsage, Heartbeat } from '../../../protocol/heartbeat.ts';
 import type { NodeRecord, NodesStore } from '../../nodes/nodes-table.ts';
 import type { Alerts } from '../alerts/alerts.ts';

@@ -1,6 +1,5 @@
 /** Builds the health report: how each node did over a period, worst first. Pure. */
-import { NODE_STATUSES, worstFirst, worstStatus } from '../../../domain/node-status.ts';
-import { isTerminal, type RunState } from '../../../domain/run-state.ts';
+import { isTerminal, NODE_STATUSES, type RunState, worstFirst, worstStatus } from '../../../domain/states.ts';
 import type { ShownFigure } from '../history/figures.ts';
 import { coveredMs, gapsWithin, type Interval, mergeWithin, totalMs, unknownTimes } from '../intervals.ts';
 import type { Downtime } from '../judge/gateway-uptime-table.ts';

@@ -1,6 +1,6 @@
 /** The model of a health report: what it is built from, and what each format shows. `--format json` prints it as it is. */
-import type { NodeStatus } from '../../../domain/node-status.ts';
-import type { Severity } from '../../../protocol/alert-views.ts';
+import type { NodeStatus } from '../../../domain/states.ts';
+import type { Severity } from '../../../protocol/alerts.ts';
 import type { HealthDayView } from '../../../protocol/views.ts';
 import type { DiskForecast } from '../history/disk-history.ts';
 import type { NodeHistory } from '../history/node-history.ts';

@@ -1,5 +1,5 @@
 /** The health report as one self-contained HTML file: to open, to mail or to print. */
-import type { NodeStatus } from '../../../domain/node-status.ts';
+import type { NodeStatus } from '../../../domain/states.ts';
 import { formatDuration } from '../../../shared/duration.ts';
 import { statisticsOf } from '../statistics.ts';
 import { needsAttention } from './build.ts';

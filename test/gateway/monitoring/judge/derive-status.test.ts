@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { NODE_STATUSES } from '../../../../src/domain/node-status.ts';
+import { NODE_STATUSES } from '../../../../src/domain/states.ts';
 import {
   clockSkewMs,
   DEFAULT_HEALTH_THRESHOLDS,

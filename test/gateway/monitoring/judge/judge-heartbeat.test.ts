@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { NODE_STATUSES, type NodeStatus } from '../../../../src/domain/node-status.ts';
+import { NODE_STATUSES, type NodeStatus } from '../../../../src/domain/states.ts';
 import { DEFAULT_HEALTH_THRESHOLDS, statusOfState } from '../../../../src/gateway/monitoring/judge/derive-status.ts';
 import { type HealthState, judgeHeartbeat } from '../../../../src/gateway/monitoring/judge/judge-heartbeat.ts';
 import { CLEARANCE } from '../../../../src/gateway/monitoring/judge/limit-readings.ts';

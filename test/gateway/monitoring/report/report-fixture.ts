@@ -1,6 +1,6 @@
 /** A day of a fleet of twelve nodes, of which one is gone, one is full and one was only just paired. */
 
-import type { RunState } from '../../../../src/domain/run-state.ts';
+import type { RunState } from '../../../../src/domain/states.ts';
 import { FIGURES, type FigureName, type Figures } from '../../../../src/gateway/monitoring/history/figures.ts';
 import { NodeHistory } from '../../../../src/gateway/monitoring/history/node-history.ts';
 import { encodeFigures } from '../../../../src/gateway/monitoring/history/row-codec.ts';

@@ -1,4 +1,19 @@
-/** The words of schedules, apart from their schemas: the command line needs them and must not load zod. */
+/** How urgent a run is among those that wait beside it. */
+
+/** How urgent a run is among those that wait beside it. */
+export const PRIORITIES = ['high', 'normal', 'low'] as const;
+
+export type Priority = (typeof PRIORITIES)[number];
+
+/** Who a key can be. */
+export const ROLES = ['node', 'viewer', 'operator', 'admin'] as const;
+
+export type Role = (typeof ROLES)[number];
+
+/** Roles of people, the least first. */
+export const PERSON_ROLES = ['viewer', 'operator', 'admin'] as const;
+
+export type PersonRole = (typeof PERSON_ROLES)[number];
 
 /** When the work of the time before still goes on: leave this one out, let it wait, or end the one before. */
 export const OVERLAPS = ['skip', 'queue', 'replace'] as const;
