@@ -60,7 +60,7 @@ test('a step that would leave a row without what it refers to is not done, and s
   database.close();
   assert.throws(() => new Store(file), {
     code: 'storage_corrupt',
-    message: /row 1 of run_log refers to a row of runs/,
+    message: /row 1 of run_log refers to a missing row of runs/,
   });
   const after = new Database(file);
   cleanUp(t, () => after.close());
