@@ -12,6 +12,12 @@ export interface BackoffOptions {
 /** Defaults of the node's tunnel: 0.5 s doubling to 30 s. */
 export const TUNNEL_BACKOFF = { initialMs: 500, maxMs: 30_000 } as const;
 
+/** Delay after this many failures, ms: equal jitter, between half and all of the capped exponential. */
+export function backoffMs(failures: number, { initialMs, maxMs, random }: BackoffOptions): number {
+  const capped = Math.min(maxMs, initialMs * 2 ** Math.min(failures - 1, 30));
+  return capped / 2 + (capped / 2) * random();
+}
+
 export class Backoff {
   readonly #options: BackoffOptions;
   #failures = 0;
@@ -20,12 +26,9 @@ export class Backoff {
     this.#options = options;
   }
 
-  /** Delay before the next attempt, ms: equal jitter, between half and all of the capped exponential. */
   next(): number {
-    const { initialMs, maxMs, random } = this.#options;
-    const capped = Math.min(maxMs, initialMs * 2 ** Math.min(this.#failures, 30));
     this.#failures += 1;
-    return capped / 2 + (capped / 2) * random();
+    return backoffMs(this.#failures, this.#options);
   }
 
   /** Call it when the connection was good for long enough: the next failure starts small again. */

@@ -7,6 +7,7 @@
  */
 import { encodeFrame, FRAME_TYPE } from '../../protocol/frames.ts';
 import type { RunOutcome, RunSpec } from '../../protocol/run-spec.ts';
+import { backoffMs } from '../../shared/backoff.ts';
 import { type Clock, sleep } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { CommandEnd, StartedCommand } from '../shim/messages.ts';
@@ -90,10 +91,8 @@ export class RunRecord {
   }
 }
 
-/** Between two attempts, ms: doubling up to the second. */
-const FIRST_RETRY_MS = 100;
-
-const LONGEST_RETRY_MS = 5000;
+/** Without jitter: nobody else waits for this disk. */
+const RETRY = { initialMs: 100, maxMs: 5_000, random: () => 1 };
 
 interface UntilStoredOptions {
   clock: Clock;
@@ -106,13 +105,13 @@ interface UntilStoredOptions {
 /** Tries, the first time at once and in any case, until `write` succeeds. False if `signal` aborted before that. */
 export async function untilStored(write: () => void | Promise<void>, options: UntilStoredOptions): Promise<boolean> {
   const { clock, signal, onFailure } = options;
-  for (let retryMs = FIRST_RETRY_MS; ; retryMs = Math.min(retryMs * 2, LONGEST_RETRY_MS)) {
+  for (let failures = 1; ; failures += 1) {
     try {
       await write();
       return true;
     } catch (error) {
-      if (retryMs === FIRST_RETRY_MS) onFailure(error);
-      await sleep(clock, retryMs, signal);
+      if (failures === 1) onFailure(error);
+      await sleep(clock, backoffMs(failures, RETRY), signal);
       if (signal.aborted) return false;
     }
   }

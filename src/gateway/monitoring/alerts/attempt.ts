@@ -1,4 +1,5 @@
 /** The outcome of one attempt to reach a receiver, and when to try again. Pure. */
+import { backoffMs } from '../../../shared/backoff.ts';
 
 export type Attempt =
   | { kind: 'delivered' }
@@ -31,9 +32,9 @@ export function afterAttempt(
 ): NextStep {
   if (attempt.kind === 'delivered') return { outcome: 'delivered', nextAt: now, error: null };
   const { error } = attempt;
-  const capped = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(attempts - 1, 20));
+  const delayMs = backoffMs(attempts, { initialMs: FIRST_RETRY_MS, maxMs: LONGEST_RETRY_MS, random });
   const asked = attempt.kind === 'failed' ? Math.min(attempt.retryAfterMs ?? 0, LONGEST_RETRY_MS) : 0;
-  const nextAt = now + Math.max(asked, capped / 2 + (capped / 2) * random());
+  const nextAt = now + Math.max(asked, delayMs);
   const isOver = attempt.kind === 'refused' ? attempts >= MOST_REFUSALS : nextAt - createdAt > GIVE_UP_AFTER_MS;
   return isOver
     ? { outcome: 'given_up', nextAt: now, error }

@@ -1,61 +1,84 @@
 /** A live connection to a gateway: channels out, forwards in. */
-import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { AcceptConnection, Client, RejectConnection, TcpConnectionDetails } from 'ssh2';
 import type { Clock } from '../../clock.ts';
 import { FleetError } from '../../errors.ts';
-import type { RawChannel } from '../patches/internals.ts';
-import { connectionDown, type GuardedConnection } from './guarded-connection.ts';
+import { type GuardOptions, OPEN_FAILURE, type OpenFailure, type RawChannel } from '../patches/internals.ts';
+import { connectionDown, GuardedConnection } from './guarded-connection.ts';
 
-export type SshConnection = Pick<ClientConnection, keyof ClientConnection>;
+/** A connection as its owner sees it. */
+export type SshConnection = Pick<
+  ClientConnection,
+  | 'hostKey'
+  | 'localAddress'
+  | 'remoteAddress'
+  | 'bytesIn'
+  | 'bytesOut'
+  | 'lostKeepalives'
+  | 'openDirect'
+  | 'forward'
+  | 'close'
+  | 'closed'
+>;
 
-export class ClientConnection {
+export class ClientConnection extends GuardedConnection {
+  readonly closed = this.ended;
   /** Blob of the key that the gateway proved to have. */
-  readonly hostKey: Buffer;
-  readonly localAddress: string;
-  readonly remoteAddress: string;
-  /** Resolves, never rejects, when the socket is closed; all channels are destroyed by then. */
-  readonly closed: Promise<{ reason: string; error?: Error }>;
+  hostKey: Buffer = Buffer.alloc(0);
+  localAddress = '';
+  remoteAddress = '';
   readonly #client: Client;
-  readonly #guarded: GuardedConnection;
-  readonly #socket: Socket;
-  readonly #silences: SilenceCounter;
+  #silences: SilenceCounter | undefined;
   readonly #forwards = new Map<string, (channel: Duplex) => void>();
 
-  constructor(client: Client, guarded: GuardedConnection, hostKey: Buffer) {
+  /** Must run right after the client's `connect()`. */
+  constructor(client: Client, options: Omit<GuardOptions, 'role'>) {
+    super(client, { ...options, role: 'client' });
     this.#client = client;
-    this.#guarded = guarded;
-    this.#socket = guarded.internals._sock;
-    this.hostKey = hostKey;
-    this.localAddress = this.#socket.localAddress ?? '';
-    this.remoteAddress = this.#socket.remoteAddress ?? '';
-    this.closed = guarded.closed.then(({ reason, error }) => (error === undefined ? { reason } : { reason, error }));
     client.on('tcp connection', (details, accept, reject) => this.#onForwarded(details, accept, reject));
+  }
+
+  /** Call it when the connection is ready. */
+  start(hostKey: Buffer): void {
+    const { clock, limits } = this.options;
+    const { _sock } = this.internals;
+    this.hostKey = hostKey;
+    this.localAddress = _sock.localAddress ?? '';
+    this.remoteAddress = _sock.remoteAddress ?? '';
+    const silences = new SilenceCounter(clock, limits.keepaliveIntervalMs);
+    this.#silences = silences;
     // ssh2's client takes only answers to keepalives for life; on a slow line they queue behind megabytes of data.
-    const { clock, limits } = guarded.options;
-    this.#silences = new SilenceCounter(clock, limits.keepaliveIntervalMs);
-    this.#socket.on('data', () => {
-      guarded.internals._resetKA?.();
-      this.#silences.heard();
+    _sock.on('data', () => {
+      this.internals._resetKA?.();
+      silences.heard();
     });
+  }
+
+  override isReady(): boolean {
+    return this.#silences !== undefined;
+  }
+
+  /** Its host key is verified before anything else. */
+  override isStranger(): boolean {
+    return false;
+  }
+
+  override maxChannels(): number {
+    return this.options.limits.maxChannelsFromGateway;
+  }
+
+  override refuse(type: string): OpenFailure | undefined {
+    return type === 'forwarded-tcpip' ? undefined : OPEN_FAILURE.administrativelyProhibited;
   }
 
   /** Keepalives so far that were not answered within an interval. */
   get lostKeepalives(): number {
-    return this.#silences.count;
-  }
-
-  get bytesIn(): number {
-    return this.#socket.bytesRead;
-  }
-
-  get bytesOut(): number {
-    return this.#socket.bytesWritten;
+    return this.#silences?.count ?? 0;
   }
 
   /** A `direct-tcpip` channel (RFC 4254, 7.2), as a socket that was dialled. @throws as {@link GuardedConnection.openChannel}. */
   openDirect(host: string, port: number): Promise<Duplex> {
-    return this.#guarded.openChannel((callback) =>
+    return this.openChannel((callback) =>
       this.#client.forwardOut('127.0.0.1', 0, host, port, callback as Parameters<Client['forwardOut']>[4]),
     );
   }
@@ -67,14 +90,14 @@ export class ClientConnection {
   forward(host: string, port: number, onChannel: (channel: Duplex) => void): Promise<void> {
     const key = `${host}:${port}`;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const { clock, limits } = this.#guarded.options;
+    const { clock, limits } = this.options;
     const { openTimeoutMs } = limits;
     const timer = clock.after(openTimeoutMs, () =>
       reject(new FleetError('timeout', `no answer to a forward request within ${openTimeoutMs / 1000} s`)),
     );
     const onAnswer = (error: Error | undefined): void => {
       if (error === undefined) resolve();
-      else if (!this.#guarded.isOpen) reject(connectionDown(error));
+      else if (!this.isOpen) reject(connectionDown(error));
       else reject(new FleetError('forbidden', `the gateway refused the forward ${key}`, { cause: error }));
     };
     this.#forwards.set(key, onChannel);
@@ -87,15 +110,10 @@ export class ClientConnection {
     return promise;
   }
 
-  /** Says goodbye, and destroys the socket at the latest after 2 s. Idempotent. */
-  close(): void {
-    this.#guarded.close('local_close');
-  }
-
   #onForwarded({ destIP, destPort }: TcpConnectionDetails, accept: AcceptConnection, reject: RejectConnection): void {
     const onChannel = this.#forwards.get(`${destIP}:${destPort}`);
     if (onChannel === undefined) reject();
-    else onChannel(this.#guarded.adopt(accept() as RawChannel, true));
+    else onChannel(this.adopt(accept() as RawChannel, true));
   }
 }
 

@@ -9,7 +9,7 @@ export interface ConnectAttempt {
   connectTimeoutMs: number;
   /** `connect_timeout`, `aborted`, or a reason of the guarded connection. */
   reason: string;
-  error: (Error & { level?: string }) | undefined;
+  error?: (Error & { level?: string }) | undefined;
   /** What `verifyHostKey` threw. */
   refusal: unknown;
   /** Whether TCP connected. */

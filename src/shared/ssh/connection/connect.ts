@@ -2,16 +2,13 @@
 import { connect, type Socket } from 'node:net';
 import type { PublicKeyAuthMethod, Client as SshClient } from 'ssh2';
 import type { Clock } from '../../clock.ts';
-import { FleetError } from '../../errors.ts';
 import type { Logger } from '../../logger.ts';
 import { CLIENT_ALGORITHMS, SSH_IDENT } from '../algorithms.ts';
 import { resolveLimits, type SshLimits } from '../limits.ts';
-import { OPEN_FAILURE } from '../patches/internals.ts';
 import { Client } from '../patches/ssh2.ts';
 import { parseOpenSshPrivateKey } from '../ssh-key.ts';
 import { ClientConnection, type SshConnection } from './client-connection.ts';
 import { connectFailure } from './connect-failure.ts';
-import { GuardedConnection } from './guarded-connection.ts';
 
 /** TCP, SSH handshake and authentication together, ms. */
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -44,67 +41,45 @@ export interface SshConnectOptions {
  */
 export async function connectSsh(options: SshConnectOptions): Promise<SshConnection> {
   parseOpenSshPrivateKey(options.privateKey);
-  const { host, port, clock, signal, connectTimeoutMs = CONNECT_TIMEOUT_MS } = options;
+  const { host, port, clock, logger, signal, connectTimeoutMs = CONNECT_TIMEOUT_MS, random = Math.random } = options;
   const limits = resolveLimits(options.limits);
   const hostKey = createHostKeyCheck(options.verifyHostKey);
   const client = new Client();
   const socket = connect({ host, port, noDelay: true, keepAlive: true });
-  const observed = observe(client, socket);
+  const observed = observe(socket);
   startHandshake(client, socket, options, limits, hostKey);
-  const guarded = new GuardedConnection(client, {
-    role: 'client',
-    limits,
-    clock,
-    logger: options.logger,
-    random: options.random ?? Math.random,
-    isReady: () => observed.ready,
-    // Its host key is verified before anything else.
-    isStranger: () => false,
-    maxChannels: () => limits.maxChannelsFromGateway,
-    refuse: (type) => (type === 'forwarded-tcpip' ? undefined : OPEN_FAILURE.administrativelyProhibited),
-  });
+  const connection = new ClientConnection(client, { limits, clock, logger, random });
+  const whenReady = new Promise<undefined>((resolve) =>
+    client.once('ready', () => {
+      // Nothing may be sent to an unverified gateway.
+      if (hostKey.accepted === undefined) return connection.destroy('connect_failed');
+      connection.start(hostKey.accepted);
+      resolve(undefined);
+    }),
+  );
   // A failed attempt has no reason for a goodbye.
-  client.once('error', () => observed.ready || guarded.destroy('connect_failed'));
-  const timer = clock.after(connectTimeoutMs, () => guarded.destroy('connect_timeout'));
-  const onAbort = (): void => (observed.ready ? guarded.close('aborted') : guarded.destroy('aborted'));
+  client.once('error', () => connection.isReady() || connection.destroy('connect_failed'));
+  const timer = clock.after(connectTimeoutMs, () => connection.destroy('connect_timeout'));
+  const onAbort = (): void => (connection.isReady() ? connection.close('aborted') : connection.destroy('aborted'));
   signal?.addEventListener('abort', onAbort, { once: true });
   if (signal?.aborted) onAbort();
-  const closed = guarded.closed.finally(() => signal?.removeEventListener('abort', onAbort));
+  const closed = connection.closed.finally(() => signal?.removeEventListener('abort', onAbort));
 
-  const end = await Promise.race([closed, observed.whenReady]);
+  const end = await Promise.race([closed, whenReady]);
   timer.cancel();
-  if (end === undefined) {
-    if (hostKey.accepted === undefined)
-      throw new FleetError('internal', 'an SSH connection without a verified host key');
-    return new ClientConnection(client, guarded, hostKey.accepted);
-  }
-  const { reason, error } = end;
-  const identified = guarded.internals._remoteVer !== undefined;
-  throw connectFailure({
-    ...observed,
-    host,
-    port,
-    connectTimeoutMs,
-    reason,
-    error,
-    refusal: hostKey.refusal,
-    identified,
-  });
+  if (end === undefined) return connection;
+  const identified = connection.internals._remoteVer !== undefined;
+  throw connectFailure({ ...observed, ...end, host, port, connectTimeoutMs, refusal: hostKey.refusal, identified });
 }
 
-/** Facts about an attempt, kept up to date by its events. */
-function observe(client: SshClient, socket: Socket) {
-  const { promise: whenReady, resolve } = Promise.withResolvers<undefined>();
-  const observed = { connected: false, ready: false, firstBytes: Buffer.alloc(0) as Buffer, whenReady };
+/** Facts about an attempt, kept up to date by the socket's events. */
+function observe(socket: Socket) {
+  const observed = { connected: false, firstBytes: Buffer.alloc(0) as Buffer };
   socket.once('connect', () => {
     observed.connected = true;
   });
   socket.once('data', (chunk: Buffer) => {
     observed.firstBytes = chunk.subarray(0, FIRST_BYTES);
-  });
-  client.once('ready', () => {
-    observed.ready = true;
-    resolve(undefined);
   });
   return observed;
 }

@@ -8,8 +8,10 @@ import {
   type Guard,
   type GuardOptions,
   internalsOf,
+  type OpenFailure,
   type RawChannel,
   type RawSession,
+  type Sharing,
   type Ssh2Connection,
 } from '../patches/internals.ts';
 import { HeldKexInit, sendKexInitEarly } from '../patches/key-exchange.ts';
@@ -21,7 +23,7 @@ export interface ConnectionEnd {
   /** A stable word: what `close`, `cut` or `kill` was given, or `keepalive_timeout`, `protocol_error`, `socket_error`, `remote_closed`. */
   reason: string;
   /** Whether we cut it because of what the peer did. */
-  killed: boolean;
+  killed?: true;
   /** The first error that ssh2 or the socket reported. */
   error?: Error;
 }
@@ -29,15 +31,17 @@ export interface ConnectionEnd {
 /** ssh2's callback for `forwardOut`, on both ends. */
 type OpenCallback = (error: (Error & { reason?: unknown }) | undefined, channel: RawChannel) => void;
 
-export class GuardedConnection implements Guard<keyof GuardOptions> {
+export abstract class GuardedConnection implements Guard<keyof GuardOptions> {
   readonly internals: Ssh2Connection;
   readonly options: GuardOptions;
+  /** Resolves, never rejects, when the socket is closed; all channels are destroyed by then. */
+  readonly ended: Promise<ConnectionEnd>;
+  readonly #resolveEnded: (end: ConnectionEnd) => void;
   readonly #gate: TransmitGate;
   readonly #windows: ReceiveWindows;
   readonly #rekey: RekeyPolicy;
   readonly #heldKexInit: HeldKexInit;
   readonly #channels = new Set<ChannelSocket>();
-  readonly #closed = Promise.withResolvers<ConnectionEnd>();
   #reason: string | undefined;
   #killed = false;
   #isCut = false;
@@ -49,6 +53,9 @@ export class GuardedConnection implements Guard<keyof GuardOptions> {
   constructor(connection: Client | Connection, options: GuardOptions) {
     this.internals = internalsOf(connection);
     this.options = options;
+    const { promise, resolve } = Promise.withResolvers<ConnectionEnd>();
+    this.ended = promise;
+    this.#resolveEnded = resolve;
     this.#gate = new TransmitGate(this);
     this.#windows = new ReceiveWindows(this);
     this.#rekey = new RekeyPolicy(this);
@@ -77,9 +84,24 @@ export class GuardedConnection implements Guard<keyof GuardOptions> {
     internals._sock.on('drain', () => this.#gate.wake());
   }
 
-  /** Resolves, never rejects, when the socket is closed. */
-  get closed(): Promise<ConnectionEnd> {
-    return this.#closed.promise;
+  abstract isReady(): boolean;
+  /** Whether nobody has vouched for the peer, which then may send no more than pairing takes. */
+  abstract isStranger(): boolean;
+  /** Most channels of the key at once, over all its connections and in both directions. */
+  abstract maxChannels(): number;
+  abstract refuse(type: string, destination: { host: string; port: number }): OpenFailure | undefined;
+
+  /** All connections of the same key. */
+  ofSameKey(): Iterable<Sharing> {
+    return [this];
+  }
+
+  get bytesIn(): number {
+    return this.internals._sock.bytesRead;
+  }
+
+  get bytesOut(): number {
+    return this.internals._sock.bytesWritten;
   }
 
   /** Whether a message sent now has a chance to arrive. */
@@ -98,7 +120,7 @@ export class GuardedConnection implements Guard<keyof GuardOptions> {
   }
 
   get hasRoom(): boolean {
-    const most = this.options.maxChannels();
+    const most = this.maxChannels();
     if (this.channelCount >= most) return false;
     return this.channelCount < RESERVED_CHANNELS || this.ofKey('channelCount') < most;
   }
@@ -165,7 +187,7 @@ export class GuardedConnection implements Guard<keyof GuardOptions> {
   }
 
   /** Says goodbye, and destroys the socket at the latest after `closeGraceMs`. Idempotent: the first reason stays. */
-  close(reason: string): void {
+  close(reason = 'local_close'): void {
     if (this.#ended || this.#reason !== undefined) return;
     this.#reason = reason;
     this.internals.end();
@@ -209,7 +231,7 @@ export class GuardedConnection implements Guard<keyof GuardOptions> {
   /** A closing connection may linger; it takes no channel from its successor. */
   ofKey(what: 'channelCount' | 'waitingBytes'): number {
     let total = 0;
-    for (const connection of this.options.ofSameKey?.() ?? [this]) {
+    for (const connection of this.ofSameKey()) {
       if (what === 'waitingBytes' || connection.isOpen) total += connection[what];
     }
     return total;
@@ -220,7 +242,7 @@ export class GuardedConnection implements Guard<keyof GuardOptions> {
     const { transmitKillBytes, maxQueuedPackets, maxUnauthenticatedBytes } = this.options.limits;
     const queued = _protocol._queue?.length ?? 0;
     if (_sock.writableLength > transmitKillBytes || queued > maxQueuedPackets) this.kill('unread_replies');
-    else if (_sock.bytesRead > maxUnauthenticatedBytes && this.options.isStranger()) this.kill('stranger_flood');
+    else if (_sock.bytesRead > maxUnauthenticatedBytes && this.isStranger()) this.kill('stranger_flood');
     else this.#rekey.onData();
   }
 
@@ -246,9 +268,10 @@ export class GuardedConnection implements Guard<keyof GuardOptions> {
     this.#heldKexInit.drop();
     this.#gate.clear();
     for (const channel of this.#channels) channel.connectionLost();
-    const end: ConnectionEnd = { reason: this.#reason ?? reasonOf(this.#error), killed: this.#killed };
+    const end: ConnectionEnd = { reason: this.#reason ?? reasonOf(this.#error) };
+    if (this.#killed) end.killed = true;
     if (this.#error !== undefined) end.error = this.#error;
-    this.#closed.resolve(end);
+    this.#resolveEnded(end);
   }
 }
 

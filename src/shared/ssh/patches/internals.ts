@@ -29,26 +29,20 @@ export interface GuardOptions {
   logger: Logger;
   /** Uniform in [0, 1). */
   random: () => number;
-  /** Whether the peer is authenticated (server) or has authenticated us (client). */
-  isReady: () => boolean;
-  /** Whether nobody has vouched for the peer, which then may send no more than pairing takes. */
-  isStranger: () => boolean;
-  /** Most channels of the key at once, over all its connections and in both directions. */
-  maxChannels: () => number;
-  /** All connections of the same key; only this one when absent. */
-  ofSameKey?: () => Iterable<Sharing>;
-  /** Why the peer may not open this channel; undefined passes it on to ssh2's own event. */
-  refuse: (type: string, destination: { host: string; port: number }) => OpenFailure | undefined;
 }
 
 /** The connection that the patches guard. */
 export interface Guard<Option extends keyof GuardOptions> {
   readonly internals: Ssh2Connection;
   readonly options: Pick<GuardOptions, Option>;
+  /** Whether the peer is authenticated (server) or has authenticated us (client). */
+  isReady(): boolean;
   /** Whether the connection is being cut, so that the rest of a chunk that has arrived must have no effect. */
   readonly isCut: boolean;
   /** Whether one more channel fits. */
   readonly hasRoom: boolean;
+  /** Why the peer may not open this channel; undefined passes it on to ssh2's own event. */
+  refuse(type: string, destination: { host: string; port: number }): OpenFailure | undefined;
   /** The sum over all open connections of this key. */
   ofKey(what: 'channelCount' | 'waitingBytes'): number;
   /** Cuts the connection because of what the peer did. */

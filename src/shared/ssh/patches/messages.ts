@@ -31,16 +31,16 @@ const MAX_WINDOW = 0xffff_ffff;
 
 /** Takes effect with the first keys, before which ssh2 accepts only the key exchange; must be installed before that exchange. */
 export function filterMessages(
-  guard: Pick<Guard<'role' | 'isReady'>, 'internals' | 'options' | 'isCut' | 'kill'>,
+  guard: Pick<Guard<'role'>, 'internals' | 'options' | 'isReady' | 'isCut' | 'kill'>,
 ): void {
   const { _protocol } = guard.internals;
-  const { role, isReady } = guard.options;
+  const { role } = guard.options;
   const onPayload = _protocol._onPayload;
   _protocol._onPayload = (payload) => {
     if (guard.isCut) return undefined;
     // ssh2 treats an empty one as a sign of life.
     const type = payload[0] ?? IGNORE;
-    if (!isReady()) {
+    if (!guard.isReady()) {
       return belongsBeforeReady(type, role) ? onPayload(payload) : guard.kill('early_message');
     }
     if (type === GLOBAL_REQUEST) return onPayload(withoutHostKeys(payload));
@@ -77,7 +77,7 @@ function withoutHostKeys(payload: Buffer): Buffer {
   return payload.subarray(0, payload.length - reader.remaining);
 }
 
-type HandlerGuard = Pick<Guard<'role' | 'limits' | 'refuse'>, 'internals' | 'options' | 'hasRoom' | 'kill'>;
+type HandlerGuard = Pick<Guard<'role' | 'limits'>, 'internals' | 'options' | 'hasRoom' | 'refuse' | 'kill'>;
 
 /** Checks in front of ssh2's handlers: what a hostile peer may say in a message that ssh2 would accept as it is. */
 export function guardHandlers(guard: HandlerGuard): void {
@@ -96,7 +96,7 @@ export function disarmHandlers({ _protocol: { _handlers } }: Ssh2Connection): vo
 }
 
 function guardChannelOpen(guard: HandlerGuard): void {
-  const { limits, refuse } = guard.options;
+  const { limits } = guard.options;
   const handlers = guard.internals._protocol._handlers;
   const { CHANNEL_OPEN, CHANNEL_OPEN_CONFIRMATION } = handlers;
 
@@ -106,7 +106,7 @@ function guardChannelOpen(guard: HandlerGuard): void {
     if (!guard.hasRoom)
       return protocol.channelOpenFail(info.sender, OPEN_FAILURE.resourceShortage, 'too many channels');
     const { destIP: host = '', destPort: port = 0 } = info.data;
-    const refusal = refuse(info.type, { host, port });
+    const refusal = guard.refuse(info.type, { host, port });
     if (refusal !== undefined) return protocol.channelOpenFail(info.sender, refusal, '');
     info.packetSize = Math.min(info.packetSize, limits.maxPacketBytes);
     CHANNEL_OPEN(protocol, info);

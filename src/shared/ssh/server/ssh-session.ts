@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import type { AuthContext, Connection, PublicKeyAuthContext } from 'ssh2';
 import type { Timer } from '../../clock.ts';
 import { FleetError } from '../../errors.ts';
-import { type ConnectionEnd, GuardedConnection } from '../connection/guarded-connection.ts';
+import { GuardedConnection } from '../connection/guarded-connection.ts';
 import {
   type GuardOptions,
   OPEN_FAILURE,
@@ -41,21 +41,21 @@ export type SshPeer = Pick<
   | 'closed'
 >;
 
-export class SshSession implements KeyConnection {
+export class SshSession extends GuardedConnection implements KeyConnection {
   /** Random. */
   readonly id: string;
-  readonly ended: Promise<ConnectionEnd>;
   /** Resolves with the reason, never rejects, when the socket is closed; all channels are destroyed by then. */
   readonly closed: Promise<string>;
   /** Raw Ed25519 key, 32 bytes; its owner has signed this connection with it. Empty before that. */
   publicKey: Buffer = Buffer.alloc(0);
   /** User name that the peer gave; proves nothing. */
   user = '';
+  remoteAddress = '';
   /** Wall clock, ms since the epoch. */
   connectedAt = 0;
   readonly #connection: Connection;
-  readonly #options: SshSessionOptions;
-  readonly #guarded: GuardedConnection;
+  readonly #keys: KeyConnections;
+  readonly #onPeer: SshSessionOptions['onPeer'];
   readonly #forwards = new Set<string>();
   #authEvents = 0;
   #access: PeerAccess | undefined;
@@ -65,57 +65,45 @@ export class SshSession implements KeyConnection {
   #lifetime: Timer | undefined;
 
   /** Must run in ssh2's 'connection' event: the guard has to be there before the next packet. */
-  constructor(connection: Connection, options: SshSessionOptions) {
-    this.id = options.id;
+  constructor(connection: Connection, { id, keys, onPeer, ...options }: SshSessionOptions) {
+    super(connection, { ...options, role: 'server' });
+    this.id = id;
     this.#connection = connection;
-    this.#options = options;
-    this.#guarded = new GuardedConnection(connection, {
-      ...options,
-      role: 'server',
-      isReady: () => this.#access !== undefined,
-      isStranger: () => this.#access === undefined || this.#access.isStranger === true,
-      maxChannels: () => this.#access?.maxChannels ?? 0,
-      ofSameKey: () => this.#ofSameKey,
-      refuse: (type, destination) => this.#refuse(type, destination),
-    });
-    this.ended = this.#guarded.closed;
+    this.#keys = keys;
+    this.#onPeer = onPeer;
     this.closed = this.ended.then(({ reason }) => reason);
     connection.on('authentication', (context) => this.#onAuthentication(context));
     connection.once('ready', () => this.#onReady());
     void this.closed.then(() => this.#lifetime?.cancel());
   }
 
-  get remoteAddress(): string {
-    return this.#guarded.internals._sock.remoteAddress ?? '';
+  override isReady(): boolean {
+    return this.#access !== undefined;
   }
 
-  get bytesIn(): number {
-    return this.#guarded.internals._sock.bytesRead;
+  override isStranger(): boolean {
+    return this.#access === undefined || this.#access.isStranger === true;
   }
 
-  get bytesOut(): number {
-    return this.#guarded.internals._sock.bytesWritten;
+  override maxChannels(): number {
+    return this.#access?.maxChannels ?? 0;
   }
 
-  get isOpen(): boolean {
-    return this.#guarded.isOpen;
+  override ofSameKey(): Iterable<KeyConnection> {
+    return this.#ofSameKey;
   }
 
-  get channelCount(): number {
-    return this.#guarded.channelCount;
-  }
-
-  get waitingBytes(): number {
-    return this.#guarded.waitingBytes;
-  }
-
-  /** Says goodbye, and destroys the socket at the latest after 2 s. Idempotent: the first reason stays. */
-  close(reason: string): void {
-    this.#guarded.close(reason);
-  }
-
-  cut(reason: string): void {
-    this.#guarded.cut(reason);
+  override refuse(type: string, destination: { host: string; port: number }): OpenFailure | undefined {
+    const { direct, session, subsystem } = this.#access ?? {};
+    this.#acceptNext = undefined;
+    if (type === 'direct-tcpip') {
+      this.#run(() => {
+        this.#acceptNext = direct?.(destination);
+      });
+    }
+    const isAllowed =
+      this.#acceptNext !== undefined || (type === 'session' && (session !== undefined || subsystem !== undefined));
+    return isAllowed ? undefined : OPEN_FAILURE.administrativelyProhibited;
   }
 
   /**
@@ -127,15 +115,15 @@ export class SshSession implements KeyConnection {
     if (this.isOpen && !this.#forwards.has(name)) {
       return Promise.reject(new FleetError('channel_open_failed', `the peer did not request the forward ${name}`));
     }
-    return this.#guarded.openChannel((callback) =>
+    return this.openChannel((callback) =>
       this.#connection.forwardOut(host, port, '127.0.0.1', 0, callback as Parameters<Connection['forwardOut']>[4]),
     );
   }
 
   #onAuthentication(context: AuthContext): void {
     this.#authEvents += 1;
-    if (this.#authEvents > this.#options.limits.maxAuthEvents) {
-      this.#guarded.kill('auth_flood');
+    if (this.#authEvents > this.options.limits.maxAuthEvents) {
+      this.kill('auth_flood');
       return;
     }
     const publicKey = verifiedKey(context);
@@ -150,14 +138,15 @@ export class SshSession implements KeyConnection {
 
   #onReady(): void {
     if (this.publicKey.length === 0) throw new FleetError('internal', 'an ssh connection without an identity is ready');
-    this.connectedAt = this.#options.clock.now();
-    this.#ofSameKey = this.#options.keys.add(this.publicKey, this, this.closed);
+    this.connectedAt = this.options.clock.now();
+    this.remoteAddress = this.internals._sock.remoteAddress ?? '';
+    this.#ofSameKey = this.#keys.add(this.publicKey, this, this.closed);
     this.#run(() => {
-      this.#access = this.#options.onPeer(this);
+      this.#access = this.#onPeer(this);
     });
     const { lifetimeMs, direct, session, subsystem } = this.#access ?? {};
     if (lifetimeMs !== undefined) {
-      this.#lifetime = this.#options.clock.after(lifetimeMs, () => this.close('lifetime'), { unref: true });
+      this.#lifetime = this.options.clock.after(lifetimeMs, () => this.close('lifetime'), { unref: true });
     }
     // ssh2 refuses what nobody listens for: streamlocal, X11, agents.
     if (direct !== undefined)
@@ -168,19 +157,6 @@ export class SshSession implements KeyConnection {
       if (this.#decideRequest(name, info)) accept?.();
       else reject?.();
     });
-  }
-
-  #refuse(type: string, destination: { host: string; port: number }): OpenFailure | undefined {
-    const { direct, session, subsystem } = this.#access ?? {};
-    this.#acceptNext = undefined;
-    if (type === 'direct-tcpip') {
-      this.#run(() => {
-        this.#acceptNext = direct?.(destination);
-      });
-    }
-    const isAllowed =
-      this.#acceptNext !== undefined || (type === 'session' && (session !== undefined || subsystem !== undefined));
-    return isAllowed ? undefined : OPEN_FAILURE.administrativelyProhibited;
   }
 
   /** A session becomes a channel with its first program; ssh2 refuses pty, env and whatever else has no listener here. */
@@ -194,7 +170,7 @@ export class SshSession implements KeyConnection {
         });
         const channel = handler === undefined ? reject?.() : accept();
         if (!channel) return;
-        this.#guarded.internals._chanMgr.update(channel.incoming.id, channel);
+        this.internals._chanMgr.update(channel.incoming.id, channel);
         this.#serve(channel, handler);
       };
     const program = start(({ command }) => this.#access?.session?.({ command }));
@@ -204,11 +180,11 @@ export class SshSession implements KeyConnection {
       'subsystem',
       start(({ name = '' }) => this.#access?.subsystem?.(name)),
     );
-    raw.once('close', () => this.#guarded.closeUnused(raw));
+    raw.once('close', () => this.closeUnused(raw));
   }
 
   #serve(raw: RawChannel, handler: ChannelHandler | undefined): void {
-    const channel = this.#guarded.adopt(raw, true);
+    const channel = this.adopt(raw, true);
     this.#run(() => handler?.(channel));
   }
 
@@ -220,7 +196,7 @@ export class SshSession implements KeyConnection {
     if (type === 'cancel-tcpip-forward') return this.#forwards.delete(name);
     // Port 0 asks us to choose one; there are no ports behind our forwards.
     if (type !== 'tcpip-forward' || port === 0) return false;
-    if (this.#forwards.size >= this.#options.limits.maxForwards && !this.#forwards.has(name)) return false;
+    if (this.#forwards.size >= this.options.limits.maxForwards && !this.#forwards.has(name)) return false;
     let accepted = false;
     this.#run(() => {
       accepted = this.#access?.forward?.({ host, port }) === true;
@@ -234,8 +210,8 @@ export class SshSession implements KeyConnection {
     try {
       act();
     } catch (error) {
-      this.#options.logger.error({ err: error }, 'handler of an ssh connection failed');
-      this.#guarded.destroy('handler_failed');
+      this.options.logger.error({ err: error }, 'handler of an ssh connection failed');
+      this.destroy('handler_failed');
     }
   }
 }

@@ -15,7 +15,8 @@ function setUp(role: 'server' | 'client', { ready = false, cut = false } = {}) {
   const protocol = { _onPayload: (payload: Buffer) => void passed.push(payload) };
   filterMessages({
     internals: { _protocol: protocol } as unknown as Ssh2Connection,
-    options: { role, isReady: () => ready },
+    options: { role },
+    isReady: () => ready,
     isCut: cut,
     kill: (violation) => kills.push(violation),
   });
