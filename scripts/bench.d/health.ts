@@ -9,7 +9,7 @@ import path from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { FIGURES, type Figures } from '../../src/gateway/monitoring/history/figures.ts';
 import { BUCKET_MS, DAY_MS, HOUR_MS, RESOLUTIONS } from '../../src/gateway/monitoring/history/resolutions.ts';
-import { DEFAULT_HEALTH_THRESHOLDS } from '../../src/gateway/monitoring/judge/derive-status.ts';
+import { DEFAULT_HEALTH_THRESHOLDS } from '../../src/gateway/monitoring/judge/limits.ts';
 import { HealthMonitor } from '../../src/gateway/monitoring/judge/monitor.ts';
 import { joinPieces, REPORT_FORMATS } from '../../src/gateway/monitoring/report/formats.ts';
 import { gatherReport } from '../../src/gateway/monitoring/report/gather.ts';

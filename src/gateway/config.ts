@@ -20,12 +20,8 @@ import {
 } from '../shared/config.ts';
 import { alertsConfigSchema } from './monitoring/alerts/config.ts';
 import { DISK_HISTORY_MS } from './monitoring/history/disk-history.ts';
-import {
-  DEFAULT_HEALTH_THRESHOLDS,
-  type HealthThresholds,
-  SETTLE_HEARTBEATS,
-} from './monitoring/judge/derive-status.ts';
 import type { HistoryRetention } from './monitoring/judge/history-keeper.ts';
+import { DEFAULT_HEALTH_THRESHOLDS, type HealthThresholds, SETTLE_HEARTBEATS } from './monitoring/judge/limits.ts';
 import { sshConfigSchema } from './ssh/ssh-config.ts';
 
 const LEAST_KEY_GRACE_MS = 10 * 60_000;

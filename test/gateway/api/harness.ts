@@ -21,7 +21,7 @@ import { Bus } from '../../../src/gateway/bus/bus.ts';
 import { resolveGatewayConfig } from '../../../src/gateway/config.ts';
 import { PeopleConnections } from '../../../src/gateway/identity/people-connections.ts';
 import { Alerts } from '../../../src/gateway/monitoring/alerts/alerts.ts';
-import { DEFAULT_HEALTH_THRESHOLDS } from '../../../src/gateway/monitoring/judge/derive-status.ts';
+import { DEFAULT_HEALTH_THRESHOLDS } from '../../../src/gateway/monitoring/judge/limits.ts';
 import { HealthMonitor } from '../../../src/gateway/monitoring/judge/monitor.ts';
 import { GatewayMetrics } from '../../../src/gateway/monitoring/metrics/gateway-metrics.ts';
 import { NodeRemoval } from '../../../src/gateway/nodes/node-removal.ts';

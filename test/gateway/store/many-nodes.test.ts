@@ -22,7 +22,7 @@ test('sessions and incidents of many nodes are those of each', (t) => {
     const incidents = store.incidents.betweenOf(['a', 'b'], from, to);
     for (const id of ['a', 'b']) {
       assert.deepEqual(sessions.get(id) ?? [], store.sessions.sessions(id, from, to));
-      assert.deepEqual(incidents.get(id) ?? [], store.incidents.between(id, from, to));
+      assert.deepEqual(incidents.get(id), store.incidents.betweenOf([id], from, to).get(id));
     }
   }
   assert.equal(store.sessions.sessionsOf(['a'], 0, 1_000).get('a')?.length, 2);

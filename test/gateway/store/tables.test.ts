@@ -221,7 +221,7 @@ test('names and keys are unique; heartbeats and sessions go with their node, run
   store.nodes.remove('a', 1);
   assert.equal(store.health.lastHeartbeat('a'), undefined);
   assert.equal(store.history.nodeIds().size, 0);
-  assert.deepEqual([...store.history.disks.trendsOf(['a'], 0), ...store.incidents.between('a', 0, 10)], []);
+  assert.deepEqual([...store.history.disks.trendsOf(['a'], 0), ...store.incidents.betweenOf(['a'], 0, 10)], []);
   assert.deepEqual(store.sessions.sessions('a', 0, 10), []);
   store.sessions.endSession(session, 2, 'late');
   assert.equal(store.runs.byId(run.id)?.nodeId, 'a');
@@ -258,7 +258,8 @@ test('incidents: one goes on at a time, ended after a crash with the last heartb
   incidents.change('a', 2_000, { status: 'limited', reasons: [] });
   store.health.putHeartbeat({ nodeId: 'a', at: 2_500, rttMs: null, skewMs: null, sample: '{}', state: null });
   incidents.endStale();
-  const spells = () => incidents.between('a', 0, 9_999).map(({ startedAt, endedAt }) => [startedAt, endedAt]);
+  const spells = () =>
+    (incidents.betweenOf(['a'], 0, 9_999).get('a') ?? []).map(({ startedAt, endedAt }) => [startedAt, endedAt]);
   assert.deepEqual(spells(), [
     [10, 20],
     [20, 1_000],

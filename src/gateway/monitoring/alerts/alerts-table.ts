@@ -2,7 +2,7 @@
 
 import type { AlertState, Severity } from '../../../protocol/alerts.ts';
 import type { Sqlite } from '../../store/database.ts';
-import type { JudgeStore } from '../judge/health-table.ts';
+import type { JudgeStore } from '../judge/judge-store.ts';
 import type { DeliveriesTable } from './deliveries-table.ts';
 import type { SilencesTable } from './silences-table.ts';
 

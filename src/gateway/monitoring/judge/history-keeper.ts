@@ -1,28 +1,26 @@
-/** Keeps the history of the nodes' health small: rolls it up and forgets what is too old, in small steps with pauses in between. */
-
-import type { Clock } from '../../../shared/clock.ts';
-import { Periodic } from '../../../shared/clock.ts';
+/** Keeps the health history small: rolls it up and deletes what is too old, in small steps with pauses in between. */
+import { type Clock, Periodic } from '../../../shared/clock.ts';
 import type { Logger } from '../../../shared/logger.ts';
 import type { Ages } from '../../store/durable-store.ts';
-import { RESOLUTIONS } from '../history/resolutions.ts';
+import { DAY_MS, RESOLUTIONS } from '../history/resolutions.ts';
 import { gapsWithin, totalMs, unknownTimes } from '../intervals.ts';
-import type { JudgeStore } from './health-table.ts';
+import type { JudgeStore } from './judge-store.ts';
 
-/** Between two looks for something to do, ms. */
-const LOOK_INTERVAL_MS = 15_000;
-/** Between two steps, in which everybody else goes on, ms. */
+/** Interval between checks for work, ms. */
+const CHECK_INTERVAL_MS = 15_000;
+/** Pause between steps, so that other work is not held up, ms. */
 const STEP_PAUSE_MS = 25;
-/** Rows deleted at once. */
+/** Rows deleted in one step. */
 const PRUNE_ROWS = 2_000;
-/** Between two rounds in which the sessions and incidents of all nodes are looked through, ms. */
+/** Interval between rounds that tidy the sessions and incidents of all nodes, ms. */
 const TIDY_INTERVAL_MS = 3_600_000;
-/** Sessions and short incidents are kept one by one for so long, ms. */
-export const DETAILED_MS = 30 * 86_400_000;
-/** Older sessions that follow each other within this become one row, ms; older incidents that are shorter than 10 min go. */
-export const JOIN_GAP_MS = 3_600_000;
-export const BRIEF_INCIDENT_MS = 10 * 60_000;
+/** How long sessions and incidents stay exact, ms. */
+const DETAILED_MS = 30 * DAY_MS;
+/** After that, sessions with shorter gaps are joined and shorter incidents deleted, ms. */
+const JOIN_GAP_MS = 3_600_000;
+const BRIEF_INCIDENT_MS = 10 * 60_000;
 
-/** How long each resolution is kept, ms. Days, sessions and incidents stay as long as the hours. */
+/** How long each resolution is kept, ms. Days, sessions and incidents are kept as long as hours. */
 export interface HistoryRetention {
   raw: number;
   '5m': number;
@@ -42,7 +40,7 @@ export class HistoryKeeper {
   readonly #options: HistoryKeeperOptions;
   readonly #work: Periodic;
   #tidiedAt: number | undefined;
-  /** Nodes that are still to be tidied in this round, and where in the sessions of the first of them. */
+  /** Nodes left to tidy in this round, and where to continue in the sessions of the first. */
   #untidy: string[] = [];
   #joinFrom = 0;
 
@@ -50,23 +48,22 @@ export class HistoryKeeper {
     this.#options = options;
     const { clock, logger } = options;
     this.#work = new Periodic({
-      step: async () => ((await this.#step()) ? STEP_PAUSE_MS : LOOK_INTERVAL_MS),
+      step: async () => ((await this.#step()) ? STEP_PAUSE_MS : CHECK_INTERVAL_MS),
       onFailure: (error) => logger.error({ err: error }, 'could not roll up or delete old health history'),
-      retryMs: LOOK_INTERVAL_MS,
+      retryMs: CHECK_INTERVAL_MS,
       clock,
     });
   }
 
   start(): void {
-    this.#work.start(LOOK_INTERVAL_MS);
+    this.#work.start(CHECK_INTERVAL_MS);
   }
 
-  /** Resolves when a step under way has ended. */
   close(): Promise<void> {
     return this.#work.close();
   }
 
-  /** One piece; whether there is more to do at once. */
+  /** @returns whether there is more to do at once. */
   async #step(): Promise<boolean> {
     const { store, ages, clock, retention } = this.#options;
     const now = clock.now();
@@ -103,7 +100,7 @@ export class HistoryKeeper {
     return true;
   }
 
-  /** Where in the node's sessions to go on; null when it is done. */
+  /** @returns where to continue in the node's sessions; null when done. */
   #tidy(nodeId: string): number | null {
     const { store, ages, retention } = this.#options;
     const before = ages.cutoff(retention['1h']);

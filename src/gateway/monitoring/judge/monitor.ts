@@ -1,5 +1,4 @@
-/** Takes heartbeats in, keeps them, and says how each node is. */
-
+/** Judges and stores heartbeats, and reports the health of each node. */
 import { type Heartbeat, heartbeatSchema } from '../../../protocol/heartbeat.ts';
 import type { Clock } from '../../../shared/clock.ts';
 import { type ErrorCode, FleetError } from '../../../shared/errors.ts';
@@ -9,21 +8,19 @@ import type { NodeRecord } from '../../nodes/nodes-table.ts';
 import type { Session, Sessions } from '../../nodes/sessions.ts';
 import { figuresOf } from '../history/figures.ts';
 import { HOUR_MS } from '../history/resolutions.ts';
+import { type IncidentRow, type JudgeStore, parseSavedState, type SavedState } from './judge-store.ts';
+import type { HealthThresholds } from './limits.ts';
 import {
-  clockSkewMs,
-  type DerivedStatus,
-  deriveStatus,
-  type HealthThresholds,
-  statusOfState,
-} from './derive-status.ts';
-import type { JudgeStore } from './health-table.ts';
-import type { IncidentRow } from './incidents-table.ts';
-import { type HealthState, judgeHeartbeat } from './judge-heartbeat.ts';
-import { type LinkState, linkAfterHeartbeat, linkAfterReconnect, lostPct, reconnectsPerHour } from './link-quality.ts';
-import { formatSavedState, parseSavedState } from './saved-state.ts';
-import { linkScore, machineScore } from './scores.ts';
+  linkAfterHeartbeat,
+  linkAfterReconnect,
+  linkScore,
+  lostPct,
+  machineScore,
+  reconnectsPerHour,
+} from './scores.ts';
+import { clockSkewMs, type DerivedStatus, deriveStatus, judgeHeartbeat, statusOfState } from './status.ts';
 
-/** What the disk of the gateway does to it, and no node has a part in. */
+/** Faults of the gateway's disk, for which no node is to blame. */
 const DISK_FAULTS: ReadonlySet<ErrorCode> = new Set(['storage_failed', 'storage_busy', 'storage_corrupt']);
 
 export interface LatestHeartbeat {
@@ -34,12 +31,12 @@ export interface LatestHeartbeat {
 }
 
 export interface LinkHealth {
-  /** 0 to 100; null when nothing is known yet. */
+  /** 0 to 100; null if unknown. */
   score: number | null;
   /** Running mean of the round trips, ms. */
   meanRttMs: number | null;
   jitterMs: number | null;
-  /** Of keepalives and heartbeats of about the last hour, percent. */
+  /** Of the keepalives and heartbeats of about the last hour, percent. */
   lostPct: number | null;
   reconnectsPerHour: number;
 }
@@ -47,7 +44,7 @@ export interface LinkHealth {
 export interface NodeHealth extends DerivedStatus {
   latest: LatestHeartbeat | undefined;
   link: LinkHealth;
-  /** Of the machine, 0 to 100, as of the last heartbeat; null before the first. */
+  /** 0 to 100, as of the last heartbeat; null before the first. */
   machineScore: number | null;
 }
 
@@ -60,25 +57,23 @@ export interface HealthMonitorOptions {
   thresholds: HealthThresholds;
 }
 
-/** What is in memory of one node. */
-interface Entry {
+/** What is kept in memory of one node. */
+interface Entry extends SavedState {
   latest: LatestHeartbeat | undefined;
-  /** When that came, on the monotonic clock. */
+  /** Arrival of the latest heartbeat on the monotonic clock. */
   beatAt: number | undefined;
-  state: HealthState | null;
-  link: LinkState;
-  /** The last session that the link has counted. */
+  /** The last session counted in `link`. */
   session: Session | undefined;
   /** As stored. */
   incident: IncidentRow['status'] | null;
-  /** The hour for which disks were stored last. */
+  /** The last hour in which disks were stored. */
   disksHour: number | undefined;
 }
 
 export class HealthMonitor {
   readonly #options: HealthMonitorOptions;
   readonly #entries = new Map<string, Entry>();
-  /** Heartbeats since the last one that could be stored, and why. */
+  /** Heartbeats that could not be stored since the last one that could, and why. */
   #unstored = 0;
   #unstoredWhy = '';
 
@@ -86,14 +81,14 @@ export class HealthMonitor {
     this.#options = options;
   }
 
-  /** Notes from now on when a node goes offline. */
+  /** Ends incidents of nodes that go offline, from now on. */
   start(): void {
     this.#options.sessions.onChange({ online: () => undefined, offline: ({ nodeId }) => this.#endIncident(nodeId) });
   }
 
   /**
-   * Takes in one heartbeat; resolves once it is durable. A gateway whose disk is full knows it all the same, and only the history has a
-   * gap: the node has no part in that, and would cut its tunnel, and with it all that goes on there, if it were told.
+   * Judges a heartbeat; resolves once it is durable. If the gateway's disk fails, only the history has a gap: a node that saw the error would
+   * close its tunnel, although it can do nothing about it.
    */
   async accept(session: Session, beat: Heartbeat): Promise<void> {
     const { store, sessions, clock, thresholds } = this.#options;
@@ -101,20 +96,18 @@ export class HealthMonitor {
     const skewMs = Math.round(clockSkewMs(beat.at, at, beat.rttMs));
     const entry = this.#entryOf(session.nodeId);
     if (entry.session !== session) {
-      // The first session since the gateway's start ends the gateway's own absence.
+      // The first session after the gateway's start is not a reconnect.
       if (entry.session !== undefined) entry.link = linkAfterReconnect(entry.link, at);
       entry.session = session;
     }
     const state = judgeHeartbeat(entry.state, { beat, skewMs }, thresholds, at);
+    const lostKeepalives = beat.tunnel?.lostKeepalives ?? null;
+    const link = linkAfterHeartbeat(entry.link, { rttMs: beat.rttMs, lostKeepalives }, at);
     entry.state = state;
-    entry.link = linkAfterHeartbeat(
-      entry.link,
-      { rttMs: beat.rttMs, lostKeepalives: beat.tunnel?.lostKeepalives ?? null },
-      at,
-    );
+    entry.link = link;
     entry.latest = { at, skewMs, beat };
     entry.beatAt = clock.monotonic();
-    const figures = figuresOf({ beat, skewMs, jitterMs: entry.link.jitterMs });
+    const figures = figuresOf({ beat, skewMs, jitterMs: link.jitterMs });
     const { incident: formerIncident, disksHour: formerHour } = entry;
     const incident = this.#incidentChange(entry, session);
     const disks = hourOf(at) === entry.disksHour ? null : beat.disks;
@@ -127,7 +120,7 @@ export class HealthMonitor {
         rttMs: beat.rttMs,
         skewMs,
         sample: JSON.stringify(beat),
-        state: formatSavedState({ state, link: entry.link }),
+        state: JSON.stringify({ state, link } satisfies SavedState),
       });
       store.history.insert(nodeId, at, figures);
       if (disks !== null) store.history.disks.insert(nodeId, at, disks);
@@ -141,16 +134,16 @@ export class HealthMonitor {
     } catch (error) {
       if (!(error instanceof FleetError) || !DISK_FAULTS.has(error.code)) throw error;
       entry.disksHour = formerHour;
-      // Unless the session has ended meanwhile, and the incident with it.
+      // Unless the session, and the incident with it, has ended meanwhile.
       if (incident !== undefined && entry.incident === (incident?.status ?? null)) entry.incident = formerIncident;
       this.#noteUnstored(error);
     }
     sessions.heartbeat(session, at);
   }
 
-  /** How the node is now, and why. */
+  /** The current health of a node. */
   healthOf(node: Pick<NodeRecord, 'id'>): NodeHealth {
-    const { sessions, clock, thresholds } = this.#options;
+    const { sessions, epochs, clock, thresholds } = this.#options;
     const now = clock.now();
     const session = sessions.get(node.id);
     const { latest, beatAt, state, link } = this.#entryOf(node.id);
@@ -163,16 +156,13 @@ export class HealthMonitor {
       },
       thresholds,
     );
-    const suspicion = this.#options.epochs.suspicionOf(node.id);
-    const suspected =
-      suspicion === undefined
-        ? derived
-        : {
-            status: derived.status === 'online' ? ('limited' as const) : derived.status,
-            reasons: [...derived.reasons, describeSuspicion(suspicion)],
-          };
+    const suspicion = epochs.suspicionOf(node.id);
+    if (suspicion !== undefined) {
+      if (derived.status === 'online') derived.status = 'limited';
+      derived.reasons.push(describeSuspicion(suspicion));
+    }
     return {
-      ...suspected,
+      ...derived,
       latest,
       link: {
         score: linkScore(link, session !== undefined, now),
@@ -181,7 +171,7 @@ export class HealthMonitor {
         lostPct: lostPct(link),
         reconnectsPerHour: reconnectsPerHour(link, now),
       },
-      machineScore: latest === undefined ? null : machineScore(latest.beat, latest.skewMs, thresholds),
+      machineScore: latest === undefined ? null : machineScore(latest, thresholds),
     };
   }
 
@@ -189,7 +179,7 @@ export class HealthMonitor {
     this.#entries.delete(nodeId);
   }
 
-  /** From memory; after a start of the gateway, once from the store. */
+  /** From memory, or from the store once after the gateway's start. */
   #entryOf(nodeId: string): Entry {
     const known = this.#entries.get(nodeId);
     if (known !== undefined) return known;
@@ -210,7 +200,7 @@ export class HealthMonitor {
     return entry;
   }
 
-  /** What keeps heartbeats out of the database now; null if nothing does. */
+  /** Why heartbeats cannot be stored; null if they can. */
   get storageFault(): string | null {
     return this.#unstored === 0 ? null : `heartbeats cannot be stored: ${this.#unstoredWhy}`;
   }
@@ -219,16 +209,16 @@ export class HealthMonitor {
     this.#unstoredWhy = error.message;
     this.#unstored += 1;
     if (this.#unstored > 1) return;
-    this.#options.logger.error({ err: error }, 'heartbeats cannot be stored; until they can, the history has a gap');
+    this.#options.logger.error({ err: error }, 'cannot store heartbeats; the history will have a gap');
   }
 
   #noteStored(): void {
     if (this.#unstored === 0) return;
-    this.#options.logger.warn({ lost: this.#unstored }, 'heartbeats are stored again');
+    this.#options.logger.warn({ lost: this.#unstored }, 'heartbeats can be stored again');
     this.#unstored = 0;
   }
 
-  /** What to store if the status is another one than was stored last: null for the end of trouble, undefined for no change. */
+  /** The incident to store if the status has changed; null for the end of one, undefined for no change. */
   #incidentChange(entry: Entry, session: Session): Pick<IncidentRow, 'status' | 'reasons'> | null | undefined {
     const { status, reasons } =
       entry.state === null || session.ended ? { status: 'online' as const, reasons: [] } : statusOfState(entry.state);
@@ -250,7 +240,7 @@ export class HealthMonitor {
   }
 }
 
-/** When anything was heard of the node, ms; null if never. A heartbeat that could not be stored counts, too. */
+/** Time of the last contact with the node, including heartbeats that could not be stored, ms; null if never. */
 export function lastSeen(node: Pick<NodeRecord, 'lastSeenAt'>, { latest }: Pick<NodeHealth, 'latest'>): number | null {
   return latest === undefined ? node.lastSeenAt : Math.max(latest.at, node.lastSeenAt ?? 0);
 }

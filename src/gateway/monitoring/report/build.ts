@@ -2,7 +2,7 @@
 import { isTerminal, NODE_STATUSES, type RunState, worstFirst, worstStatus } from '../../../domain/states.ts';
 import type { ShownFigure } from '../history/figures.ts';
 import { coveredMs, gapsWithin, type Interval, mergeWithin, totalMs, unknownTimes } from '../intervals.ts';
-import type { Downtime } from '../judge/gateway-uptime-table.ts';
+import type { Downtime } from '../judge/judge-store.ts';
 import { statisticsOf } from '../statistics.ts';
 import {
   type HealthReport,

@@ -4,7 +4,7 @@ import type { Severity } from '../../../protocol/alerts.ts';
 import type { HealthDayView } from '../../../protocol/views.ts';
 import type { DiskForecast } from '../history/disk-history.ts';
 import type { NodeHistory } from '../history/node-history.ts';
-import type { HealthThresholds } from '../judge/derive-status.ts';
+import type { HealthThresholds } from '../judge/limits.ts';
 
 /** Equal parts of a series: half an hour each in a report on one day. */
 export const SERIES_PARTS = 48;

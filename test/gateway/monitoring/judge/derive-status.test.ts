@@ -2,12 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { NODE_STATUSES } from '../../../../src/domain/states.ts';
+import { DEFAULT_HEALTH_THRESHOLDS } from '../../../../src/gateway/monitoring/judge/limits.ts';
 import {
   clockSkewMs,
-  DEFAULT_HEALTH_THRESHOLDS,
   deriveStatus,
-} from '../../../../src/gateway/monitoring/judge/derive-status.ts';
-import { type HealthState, judgeHeartbeat } from '../../../../src/gateway/monitoring/judge/judge-heartbeat.ts';
+  type HealthState,
+  judgeHeartbeat,
+} from '../../../../src/gateway/monitoring/judge/status.ts';
 import type { Heartbeat } from '../../../../src/protocol/heartbeat.ts';
 import { disk, HEALTHY } from './healthy-heartbeat.ts';
 
@@ -66,7 +67,7 @@ test('each threshold limits at its value, and not just below', () => {
       facts({ battery: { percent: 10, charging: false } }),
     ],
     [
-      'agent',
+      'event loop lag',
       facts({ agent: { ...HEALTHY.agent, eventLoopLagMs: 999 } }),
       facts({ agent: { ...HEALTHY.agent, eventLoopLagMs: 1000 } }),
     ],

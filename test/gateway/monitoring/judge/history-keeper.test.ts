@@ -95,7 +95,7 @@ test('tidies sessions, incidents and disks of each node', async (t) => {
   keeper.start();
   await work();
   assert.equal(store.sessions.sessions('n', 0, now).length, 2);
-  assert.equal(store.incidents.between('n', 0, now).length, 1);
+  assert.equal(store.incidents.betweenOf(['n'], 0, now).get('n')?.length, 1);
   assert.equal(store.history.disks.trendsOf(['n'], 0).get('n')?.[0]?.readings, 1);
 });
 

@@ -2,9 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { NODE_STATUSES, type NodeStatus } from '../../../../src/domain/states.ts';
-import { DEFAULT_HEALTH_THRESHOLDS, statusOfState } from '../../../../src/gateway/monitoring/judge/derive-status.ts';
-import { type HealthState, judgeHeartbeat } from '../../../../src/gateway/monitoring/judge/judge-heartbeat.ts';
-import { CLEARANCE } from '../../../../src/gateway/monitoring/judge/limit-readings.ts';
+import { DEFAULT_HEALTH_THRESHOLDS, LIMITS } from '../../../../src/gateway/monitoring/judge/limits.ts';
+import { type HealthState, judgeHeartbeat, statusOfState } from '../../../../src/gateway/monitoring/judge/status.ts';
 import type { Heartbeat } from '../../../../src/protocol/heartbeat.ts';
 import { disk, HEALTHY } from './healthy-heartbeat.ts';
 
@@ -24,7 +23,6 @@ function statusesOf(changes: readonly Partial<Heartbeat>[], stepMs = STEP_MS): N
   });
 }
 
-const LIMITS = DEFAULT_HEALTH_THRESHOLDS;
 const memory = (...values: number[]) => statusesOf(values.map((used) => ({ memTotalBytes: 100, memUsedBytes: used })));
 const cpu = (...values: number[]) => statusesOf(values.map((cpuPct) => ({ cpuPct })));
 const full = (...values: number[]) => statusesOf(values.map((usedPct) => ({ disks: [disk('/', usedPct)] })));
@@ -34,7 +32,8 @@ test('a processor at its limit is busy, which is a word and no status, until it 
   assert.deepEqual(changesOf(cpu(...Array<number>(30).fill(99))), ['online']);
   assert.deepEqual(changesOf(cpu(...Array<number>(40).fill(99), 10, 10, 10)), ['online', 'limited', 'online']);
   const state = [0, 30_000, 60_000].reduce<HealthState | null>(
-    (before, at) => judgeHeartbeat(before, { beat: { ...HEALTHY, cpuPct: 99 }, skewMs: 0 }, LIMITS, at),
+    (before, at) =>
+      judgeHeartbeat(before, { beat: { ...HEALTHY, cpuPct: 99 }, skewMs: 0 }, DEFAULT_HEALTH_THRESHOLDS, at),
     null,
   );
   assert.ok(state);
@@ -108,7 +107,7 @@ test('noise around a limit that stays within the clearance changes the status on
   const noise = (clearance: number) =>
     fc.array(fc.double({ min: -clearance, max: clearance / 2, noNaN: true }), { maxLength: 80 });
   fc.assert(
-    fc.property(noise(CLEARANCE.cpuPct), noise(CLEARANCE.diskUsedPct), (cpuNoise, diskNoise) => {
+    fc.property(noise(LIMITS.cpuPct.clearance), noise(LIMITS.diskUsedPct.clearance), (cpuNoise, diskNoise) => {
       assert.ok(changesOf(cpu(...cpuNoise.map((value) => 95 + value))).length <= 2);
       assert.ok(changesOf(full(...diskNoise.map((value) => 90 + value))).length <= 2);
     }),

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { readHistory } from '../../../../src/gateway/monitoring/history/node-history.ts';
-import { DEFAULT_HEALTH_THRESHOLDS } from '../../../../src/gateway/monitoring/judge/derive-status.ts';
+import { DEFAULT_HEALTH_THRESHOLDS } from '../../../../src/gateway/monitoring/judge/limits.ts';
 import { HealthMonitor, lastSeen } from '../../../../src/gateway/monitoring/judge/monitor.ts';
 import { Sessions } from '../../../../src/gateway/nodes/sessions.ts';
 import { Store } from '../../../../src/gateway/store.ts';
@@ -116,7 +116,7 @@ test('a spell of trouble is stored once, from its first heartbeat to its last, a
   await clock.advance(10_000);
   sessions.close('n', 'gone');
   await settle();
-  const spells = store.incidents.between('n', 0, clock.now() + 1);
+  const spells = store.incidents.betweenOf(['n'], 0, clock.now() + 1).get('n') ?? [];
   assert.deepEqual(
     spells.map(({ status, startedAt, endedAt, reasons }) => [
       status,
@@ -146,13 +146,16 @@ test('while the disk is full a node is known as it is, and what the history must
   assert.equal(sessions.online('n'), session);
   assert.equal(monitor.healthOf({ id: 'n' }).status, 'limited');
   assert.equal(lastSeen({ lastSeenAt: begun }, monitor.healthOf({ id: 'n' })), clock.now());
-  assert.deepEqual(errors, ['heartbeats cannot be stored; until they can, the history has a gap']);
+  assert.deepEqual(errors, ['cannot store heartbeats; the history will have a gap']);
   assert.equal(monitor.storageFault, 'heartbeats cannot be stored: database or disk is full');
   full.mock.restore();
   await beat(FULL);
   assert.equal(monitor.storageFault, null);
   assert.deepEqual(
-    store.incidents.between('n', 0, clock.now() + 1).map(({ status, startedAt }) => [status, startedAt - begun]),
+    (store.incidents.betweenOf(['n'], 0, clock.now() + 1).get('n') ?? []).map(({ status, startedAt }) => [
+      status,
+      startedAt - begun,
+    ]),
     [['limited', 120_000]],
   );
   assert.equal(store.history.disks.trendsOf(['n'], 0).get('n')?.[0]?.readings, 1);

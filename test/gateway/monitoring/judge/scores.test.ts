@@ -1,16 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { DEFAULT_HEALTH_THRESHOLDS } from '../../../../src/gateway/monitoring/judge/derive-status.ts';
+import { DEFAULT_HEALTH_THRESHOLDS } from '../../../../src/gateway/monitoring/judge/limits.ts';
 import {
   type LinkState,
   linkAfterHeartbeat,
   linkAfterReconnect,
+  linkScore,
   lostPct,
+  machineScore,
   NEW_LINK,
   reconnectsPerHour,
-} from '../../../../src/gateway/monitoring/judge/link-quality.ts';
-import { linkScore, machineScore } from '../../../../src/gateway/monitoring/judge/scores.ts';
+} from '../../../../src/gateway/monitoring/judge/scores.ts';
 import { disk, HEALTHY } from './healthy-heartbeat.ts';
 
 const LIMITS = DEFAULT_HEALTH_THRESHOLDS;
@@ -67,12 +68,15 @@ test('lost keepalives fade, and the reconnects that are remembered are bounded',
 });
 
 test('a machine with nothing near a limit is worth 100; each limit costs its points', () => {
-  assert.equal(machineScore(HEALTHY, 0, LIMITS), 100);
-  assert.equal(machineScore({ ...HEALTHY, cpuPct: 95 }, 0, LIMITS), 75);
-  assert.equal(machineScore({ ...HEALTHY, disks: [disk('/', 40), disk('/data', 95)] }, 0, LIMITS), 65);
-  assert.equal(machineScore({ ...HEALTHY, battery: { percent: 5, charging: false } }, 0, LIMITS), 85);
-  assert.equal(machineScore({ ...HEALTHY, battery: { percent: 5, charging: true } }, 0, LIMITS), 100);
-  assert.equal(machineScore({ ...HEALTHY, faults: ['spool'], accepting: false }, -70_000, LIMITS), 0);
+  assert.equal(machineScore({ beat: HEALTHY, skewMs: 0 }, LIMITS), 100);
+  assert.equal(machineScore({ beat: { ...HEALTHY, cpuPct: 95 }, skewMs: 0 }, LIMITS), 75);
+  assert.equal(
+    machineScore({ beat: { ...HEALTHY, disks: [disk('/', 40), disk('/data', 95)] }, skewMs: 0 }, LIMITS),
+    65,
+  );
+  assert.equal(machineScore({ beat: { ...HEALTHY, battery: { percent: 5, charging: false } }, skewMs: 0 }, LIMITS), 85);
+  assert.equal(machineScore({ beat: { ...HEALTHY, battery: { percent: 5, charging: true } }, skewMs: 0 }, LIMITS), 100);
+  assert.equal(machineScore({ beat: { ...HEALTHY, faults: ['spool'], accepting: false }, skewMs: -70_000 }, LIMITS), 0);
 });
 
 const figure = fc.option(fc.double({ min: 0, max: 1e5, noNaN: true }));
@@ -98,7 +102,8 @@ test('scores are whole numbers from 0 to 100, and a worse figure never has a bet
   );
   fc.assert(
     fc.property(fc.double({ min: 0, max: 100, noNaN: true }), fc.double({ min: 0, max: 100, noNaN: true }), (a, b) => {
-      const of = (usedPct: number) => machineScore({ ...HEALTHY, disks: [disk('/', usedPct)] }, null, LIMITS);
+      const of = (usedPct: number) =>
+        machineScore({ beat: { ...HEALTHY, disks: [disk('/', usedPct)] }, skewMs: null }, LIMITS);
       assert.ok(of(Math.max(a, b)) <= of(Math.min(a, b)));
     }),
   );

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { NODE_STATUSES, RUN_STATES } from '../../../../src/domain/states.ts';
-import { DEFAULT_HEALTH_THRESHOLDS } from '../../../../src/gateway/monitoring/judge/derive-status.ts';
+import { DEFAULT_HEALTH_THRESHOLDS } from '../../../../src/gateway/monitoring/judge/limits.ts';
 import { type ReportRow, SERIES_PARTS } from '../../../../src/gateway/monitoring/report/model.ts';
 import { buildReport, DAY_MS, FROM, historyOf, runsOf, sampleInput, TO } from './report-fixture.ts';
 

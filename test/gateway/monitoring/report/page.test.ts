@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { DEFAULT_HEALTH_THRESHOLDS } from '../../../../src/gateway/monitoring/judge/derive-status.ts';
+import { DEFAULT_HEALTH_THRESHOLDS } from '../../../../src/gateway/monitoring/judge/limits.ts';
 import { html, trusted } from '../../../../src/gateway/monitoring/report/html.ts';
 import { hostileReport } from './hostile-names.ts';
 import { buildReport, FROM, render, sampleInput, TO } from './report-fixture.ts';

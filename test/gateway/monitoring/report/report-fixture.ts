@@ -4,8 +4,8 @@ import type { RunState } from '../../../../src/domain/states.ts';
 import { FIGURES, type FigureName, type Figures } from '../../../../src/gateway/monitoring/history/figures.ts';
 import { NodeHistory } from '../../../../src/gateway/monitoring/history/node-history.ts';
 import { encodeFigures } from '../../../../src/gateway/monitoring/history/row-codec.ts';
-import { DEFAULT_HEALTH_THRESHOLDS } from '../../../../src/gateway/monitoring/judge/derive-status.ts';
-import type { Downtime } from '../../../../src/gateway/monitoring/judge/gateway-uptime-table.ts';
+import type { Downtime } from '../../../../src/gateway/monitoring/judge/judge-store.ts';
+import { DEFAULT_HEALTH_THRESHOLDS } from '../../../../src/gateway/monitoring/judge/limits.ts';
 import { addRuns, assembleReport, buildNode, NO_RUNS } from '../../../../src/gateway/monitoring/report/build.ts';
 import { REPORT_FORMATS } from '../../../../src/gateway/monitoring/report/formats.ts';
 import {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { DEFAULT_HEALTH_THRESHOLDS } from '../../../../src/gateway/monitoring/judge/derive-status.ts';
+import { DEFAULT_HEALTH_THRESHOLDS } from '../../../../src/gateway/monitoring/judge/limits.ts';
 import { escapeMarkdown, wrap } from '../../../../src/gateway/monitoring/report/text.ts';
 import { fitText, textWidth } from '../../../../src/shared/text-width.ts';
 import { HOSTILE, hostileReport } from './hostile-names.ts';
