@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { openControlApi } from '../../../src/node/api/control-api.ts';
+import { ControlApi } from '../../../src/node/api/control-api.ts';
 import { FleetError } from '../../../src/shared/errors.ts';
 import { requestJson } from '../../../src/shared/http/request.ts';
 import { until } from '../../support/deadline.ts';
@@ -12,7 +12,7 @@ test('status, reconnect, shutdown; private; in place of a socket that a killed p
   const socketPath = path.join(tempFolder(t), 'node.sock');
   writeFileSync(socketPath, '');
   const calls: string[] = [];
-  const control = await openControlApi({
+  const control = new ControlApi({
     socket: socketPath,
     status: () => ({ name: 'web' }) as never,
     shutdown: () => void calls.push('shutdown'),
@@ -23,6 +23,7 @@ test('status, reconnect, shutdown; private; in place of a socket that a killed p
     reconnect: () => void calls.push('reconnect'),
     rotateKey: () => Promise.reject(new FleetError('conflict', 'not now')),
   });
+  await control.start();
   cleanUp(t, () => control.close());
   assert.equal(statSync(socketPath).mode & 0o777, 0o600);
   assert.deepEqual(await requestJson({ socketPath, method: 'GET', path: '/v1/status' }), { name: 'web' });
@@ -49,5 +50,5 @@ test('a place where no socket can be is told', async (t) => {
     rotateKey: () => Promise.reject(new Error('not here')),
   };
   const socket = path.join(tempFolder(t), 'missing', 'node.sock');
-  await assert.rejects(openControlApi({ ...options, socket }), { code: 'config_invalid' });
+  await assert.rejects(new ControlApi({ ...options, socket }).start(), { code: 'config_invalid' });
 });
