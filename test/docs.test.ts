@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { z } from 'zod';
@@ -78,6 +78,18 @@ test('docs/security.md claims nothing without a test that exists', () => {
   }
   const claims = text.split('\n## ').flatMap((section) => section.split('\n').filter((line) => line.startsWith('- ')));
   for (const claim of claims) assert.match(claim, / › /, 'a claim without a test');
+});
+
+test('every path of the project that a document names exists', () => {
+  const documents = readdirSync(path.join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' }).filter((file) =>
+    file.endsWith('.md'),
+  );
+  const named = ['README.md', ...documents.map((file) => `docs/${file}`)].flatMap((file) =>
+    [...read(file).matchAll(/\b(?:src|test|scripts|keys)\/[\w./-]*\w/g)].map(([named]) => `${file}: ${named}`),
+  );
+  assert.ok(named.length > 50);
+  const missing = named.filter((line) => !existsSync(path.join(ROOT, line.split(': ')[1] ?? '')));
+  assert.deepEqual(missing, []);
 });
 
 /** Names of all options, also of those below others. */
