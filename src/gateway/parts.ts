@@ -32,7 +32,7 @@ import { addScheduleRoutes } from './api/schedule-routes.ts';
 import { createAuditRetention, createHeadSigner } from './audit/audit-log.ts';
 import { Refusals } from './audit/refusals.ts';
 import { Bus } from './bus/bus.ts';
-import { Retention } from './bus/retention.ts';
+import { createJobRetention } from './bus/retention.ts';
 import { ClockGuard } from './clock-guard.ts';
 import { type GatewayConfig, healthThresholdsOf, historyRetentionOf, offlineAfterMs } from './config.ts';
 import { ConfigReload } from './config-reload.ts';
@@ -213,7 +213,7 @@ export function createMonitoring(core: ReturnType<typeof createBus>) {
   const reloading = new ConfigReload({ ...core, read: readConfig, alerts, audit: store.audit });
   const keepers: Part[] = [
     metrics,
-    new Retention({ ...core, retentionMs: config.retention }),
+    createJobRetention({ ...core, retentionMs: config.retention }),
     createAuditRetention({ ...core, retentionMs: config.auditRetention }),
     new HistoryKeeper({ ...core, retention: historyRetentionOf(config) }),
     new EphemeralNodes({ ...core, graceMs: config.ephemeralGrace }),

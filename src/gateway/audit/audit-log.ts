@@ -15,12 +15,13 @@ import {
   sealLine,
 } from '../../domain/audit.ts';
 import { isSigned } from '../../domain/audit-check.ts';
-import { type Clock, Periodic } from '../../shared/clock.ts';
+import type { Clock } from '../../shared/clock.ts';
 import type { Part } from '../../shared/lifecycle.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { harmlessJson } from '../../shared/text.ts';
 import type { Ages, DurableStore } from '../store/durable-store.ts';
 import type { TransactionGuest } from '../store/group-commit.ts';
+import { createHousekeeping, STEP_ROWS } from '../store/housekeeping.ts';
 import { type Act, type ActDetails, type AuditEntry, GATEWAY_ACTOR } from './act.ts';
 import type { AuditTable } from './audit-table.ts';
 
@@ -28,9 +29,6 @@ import type { AuditTable } from './audit-table.ts';
 const PRUNE_INTERVAL_MS = 3_600_000;
 /** Delay of the first search, past the rush of reconnecting nodes, ms. */
 const FIRST_PRUNE_MS = 120_000;
-/** Rows deleted in one transaction, and the pause between two, ms. */
-export const STEP_ROWS = 2_000;
-const STEP_PAUSE_MS = 25;
 
 /** Signs the head with a key that is not in the database it vouches for. All keys are Ed25519 public keys, base64url. */
 export interface HeadSigner {
@@ -240,15 +238,19 @@ export interface AuditRetentionOptions {
 /** Deletes old rows step by step; the log records which. */
 export function createAuditRetention({ store, clock, logger, ages, retentionMs }: AuditRetentionOptions): Part {
   if (retentionMs === undefined) return {};
-  const work = new Periodic({
-    async step() {
-      const rows = await store.write(() => store.audit.prune(ages.cutoff(retentionMs), STEP_ROWS));
-      if (rows > 0) logger.info({ rows }, 'deleted old audit rows');
-      return rows === STEP_ROWS ? STEP_PAUSE_MS : PRUNE_INTERVAL_MS;
-    },
-    onFailure: (error) => logger.error({ err: error }, 'could not delete old audit rows'),
-    retryMs: PRUNE_INTERVAL_MS,
+  return createHousekeeping({
+    store,
     clock,
+    logger,
+    tasks: [
+      () => {
+        const deleted = store.audit.prune(ages.cutoff(retentionMs), STEP_ROWS);
+        return { deleted, more: deleted === STEP_ROWS };
+      },
+    ],
+    firstMs: FIRST_PRUNE_MS,
+    intervalMs: PRUNE_INTERVAL_MS,
+    failure: 'could not delete old audit rows',
+    onDeleted: (rows) => logger.info({ rows }, 'deleted old audit rows'),
   });
-  return { start: () => work.start(FIRST_PRUNE_MS), close: () => work.close() };
 }

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Act } from '../../../src/gateway/audit/act.ts';
-import { createAuditRetention, STEP_ROWS } from '../../../src/gateway/audit/audit-log.ts';
+import { createAuditRetention } from '../../../src/gateway/audit/audit-log.ts';
+import { STEP_ROWS } from '../../../src/gateway/store/housekeeping.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
 import { settle, until } from '../../support/deadline.ts';
 import { agesOf } from '../../support/fake-clock.ts';

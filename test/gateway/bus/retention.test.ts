@@ -3,7 +3,8 @@ import { statSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import Database from 'better-sqlite3';
-import { Retention, STEP_BYTES, STEP_ROWS } from '../../../src/gateway/bus/retention.ts';
+import { createJobRetention } from '../../../src/gateway/bus/retention.ts';
+import { STEP_BYTES, STEP_ROWS } from '../../../src/gateway/store/housekeeping.ts';
 import { Store } from '../../../src/gateway/store.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
 import { until } from '../../support/deadline.ts';
@@ -26,7 +27,6 @@ class TestStore {
   readonly store: Store;
   readonly clock = new FakeClock();
   readonly steps: { rows: number; bytes: number }[] = [];
-  readonly #retention: Retention;
   #jobs = 0;
 
   constructor(t: TestContext) {
@@ -40,15 +40,15 @@ class TestStore {
       steps.push(step);
       return step;
     };
-    this.#retention = new Retention({
+    const retention = createJobRetention({
       ages: agesOf(clock),
       store,
       clock,
       logger: silentLogger,
       retentionMs: RETENTION_MS,
     });
-    this.#retention.start();
-    cleanUp(t, () => this.#retention.close());
+    retention.start?.();
+    cleanUp(t, () => retention.close?.());
   }
 
   /** Adds a job that did not have to go through the bus. */

@@ -1,17 +1,15 @@
 /** Keeps the health history small: rolls it up and deletes what is too old, in small steps with pauses in between. */
-import { type Clock, Periodic } from '../../../shared/clock.ts';
+import type { Clock } from '../../../shared/clock.ts';
+import type { Part } from '../../../shared/lifecycle.ts';
 import type { Logger } from '../../../shared/logger.ts';
 import type { Ages } from '../../store/durable-store.ts';
+import { createHousekeeping, type HousekeepingStep, STEP_ROWS } from '../../store/housekeeping.ts';
 import { DAY_MS, RESOLUTIONS } from '../history/resolutions.ts';
 import { gapsWithin, totalMs, unknownTimes } from '../intervals.ts';
 import type { JudgeStore } from './judge-store.ts';
 
 /** Interval between checks for work, ms. */
-const CHECK_INTERVAL_MS = 15_000;
-/** Pause between steps, so that other work is not held up, ms. */
-const STEP_PAUSE_MS = 25;
-/** Rows deleted in one step. */
-const PRUNE_ROWS = 2_000;
+const INTERVAL_MS = 15_000;
 /** Interval between rounds that tidy the sessions and incidents of all nodes, ms. */
 const TIDY_INTERVAL_MS = 3_600_000;
 /** How long sessions and incidents stay exact, ms. */
@@ -38,7 +36,7 @@ export interface HistoryKeeperOptions {
 
 export class HistoryKeeper {
   readonly #options: HistoryKeeperOptions;
-  readonly #work: Periodic;
+  readonly #work: Part;
   #tidiedAt: number | undefined;
   /** Nodes left to tidy in this round, and where to continue in the sessions of the first. */
   #untidy: string[] = [];
@@ -46,58 +44,55 @@ export class HistoryKeeper {
 
   constructor(options: HistoryKeeperOptions) {
     this.#options = options;
-    const { clock, logger } = options;
-    this.#work = new Periodic({
-      step: async () => ((await this.#step()) ? STEP_PAUSE_MS : CHECK_INTERVAL_MS),
-      onFailure: (error) => logger.error({ err: error }, 'could not roll up or delete old health history'),
-      retryMs: CHECK_INTERVAL_MS,
-      clock,
+    this.#work = createHousekeeping({
+      ...options,
+      tasks: [() => this.#rollUp(), () => this.#prune(), () => this.#tidyNext()],
+      firstMs: INTERVAL_MS,
+      intervalMs: INTERVAL_MS,
+      failure: 'could not roll up or delete old health history',
     });
   }
 
   start(): void {
-    this.#work.start(CHECK_INTERVAL_MS);
+    this.#work.start?.();
   }
 
-  close(): Promise<void> {
-    return this.#work.close();
+  /** Resolves when a step in progress has ended. */
+  async close(): Promise<void> {
+    await this.#work.close?.();
   }
 
-  /** @returns whether there is more to do at once. */
-  async #step(): Promise<boolean> {
-    const { store, ages, clock, retention } = this.#options;
+  #rollUp(): HousekeepingStep {
+    const { store, clock } = this.#options;
     const now = clock.now();
-    const isMore = await store.write(() => {
-      store.gatewayUptime.noteSeen(now);
-      return store.history.rollUp.step(now);
-    });
-    if (isMore) return true;
-    const pruned = await store.write(() => {
-      for (const resolution of RESOLUTIONS) {
-        const keptMs = retention[resolution === '1d' ? '1h' : resolution];
-        const rows = store.history.prune(resolution, ages.cutoff(keptMs), PRUNE_ROWS);
-        if (rows > 0) return rows;
-      }
-      return 0;
-    });
-    if (pruned === PRUNE_ROWS) return true;
-    return await this.#tidyStep();
+    store.gatewayUptime.noteSeen(now);
+    return { more: store.history.rollUp.step(now) };
   }
 
-  async #tidyStep(): Promise<boolean> {
+  #prune(): HousekeepingStep {
+    const { store, ages, retention } = this.#options;
+    for (const resolution of RESOLUTIONS) {
+      const keptMs = retention[resolution === '1d' ? '1h' : resolution];
+      const rows = store.history.prune(resolution, ages.cutoff(keptMs), STEP_ROWS);
+      if (rows > 0) return { more: rows === STEP_ROWS };
+    }
+    return { more: false };
+  }
+
+  #tidyNext(): HousekeepingStep {
     const { store, clock } = this.#options;
     if (this.#untidy.length === 0) {
       const isDue = this.#tidiedAt === undefined || clock.monotonic() - this.#tidiedAt >= TIDY_INTERVAL_MS;
-      if (!isDue) return false;
+      if (!isDue) return { more: false };
       this.#tidiedAt = clock.monotonic();
       this.#untidy = store.nodes.all().map(({ id }) => id);
     }
     const [nodeId] = this.#untidy;
-    if (nodeId === undefined) return false;
-    const next = await store.write(() => this.#tidy(nodeId));
+    if (nodeId === undefined) return { more: false };
+    const next = this.#tidy(nodeId);
     this.#joinFrom = next ?? 0;
     if (next === null) this.#untidy.shift();
-    return true;
+    return { more: true };
   }
 
   /** @returns where to continue in the node's sessions; null when done. */
