@@ -7,18 +7,9 @@ import { type GuardOptions, OPEN_FAILURE, type OpenFailure, type RawChannel } fr
 import { connectionDown, GuardedConnection } from './guarded-connection.ts';
 
 /** A connection as its owner sees it. */
-export type SshConnection = Pick<
+export type SshConnection = Omit<
   ClientConnection,
-  | 'hostKey'
-  | 'localAddress'
-  | 'remoteAddress'
-  | 'bytesIn'
-  | 'bytesOut'
-  | 'lostKeepalives'
-  | 'openDirect'
-  | 'forward'
-  | 'close'
-  | 'closed'
+  Exclude<keyof GuardedConnection, 'bytesIn' | 'bytesOut' | 'close'> | 'start'
 >;
 
 export class ClientConnection extends GuardedConnection {

@@ -1,4 +1,5 @@
 /** Why connecting to a gateway failed: a code for programs, words for people. */
+import { formatAddress } from '../../address.ts';
 import { FleetError, systemErrorCode } from '../../errors.ts';
 import { stripControl } from '../../text.ts';
 
@@ -37,59 +38,53 @@ const UNRESOLVED: Record<string, string> = {
 
 /** The error that `connectSsh` rejects with; a refusal of the host key passes unchanged. */
 export function connectFailure(attempt: ConnectAttempt): unknown {
-  const { host, port, reason, error, refusal } = attempt;
-  const gateway = `${host.includes(':') ? `[${host}]` : host}:${port}`;
-  const facts = { host, port, reason };
+  const { host, port, connectTimeoutMs, reason, error, refusal, connected } = attempt;
   if (refusal !== undefined) return refusal;
+  const facts = { host, port, reason };
+  const failure = (
+    code: FleetError['code'],
+    message: string,
+    options: { hint?: string; facts?: Record<string, unknown> } = {},
+  ) => new FleetError(code, `${formatAddress({ host, port })}: ${message}`, { cause: error, facts, ...options });
   if (reason === 'connect_timeout') {
-    return new FleetError('timeout', `${gateway}: ${timeoutMessage(attempt)}`, { cause: error, facts });
+    const what = connected ? 'the TCP connection was accepted, but there was no SSH handshake' : 'no TCP connection';
+    return failure('timeout', `${what} within ${connectTimeoutMs / 1000} s`);
   }
-  if (reason === 'aborted') {
-    return new FleetError('connection_lost', `${gateway}: connecting was aborted`, { cause: error, facts });
-  }
+  if (reason === 'aborted') return failure('connection_lost', 'connecting was aborted');
   if (error?.level === 'client-authentication') {
-    const hint = 'A fleet gateway accepts every Ed25519 key: is this one?';
-    return new FleetError('forbidden', `${gateway}: the server refused the key`, { cause: error, facts, hint });
+    return failure('forbidden', 'the server refused the key', {
+      hint: 'A fleet gateway accepts every Ed25519 key: is this one?',
+    });
   }
   const unresolved = UNRESOLVED[systemErrorCode(error) ?? ''];
   if (unresolved !== undefined) {
-    return new FleetError('gateway_unreachable', `${gateway}: cannot resolve ${host}`, {
-      cause: error,
-      facts: { ...facts, unresolved: host },
-      hint: unresolved,
-    });
+    const options = { facts: { ...facts, unresolved: host }, hint: unresolved };
+    return failure('gateway_unreachable', `cannot resolve ${host}`, options);
   }
-  const { message, hint } = attempt.identified ? handshakeMessage(attempt) : strangerMessage(attempt);
-  return new FleetError('gateway_unreachable', `${gateway}: ${message}`, { cause: error, facts, hint });
+  const [message, hint] = unreachableWords(attempt);
+  return failure('gateway_unreachable', message, { hint });
 }
 
-function timeoutMessage({ connected, connectTimeoutMs }: ConnectAttempt): string {
-  const what = connected ? 'the TCP connection was accepted, but there was no SSH handshake' : 'no TCP connection';
-  return `${what} within ${connectTimeoutMs / 1000} s`;
-}
-
-function handshakeMessage({ error }: ConnectAttempt): { message: string; hint: string } {
-  const message =
-    error === undefined ? 'the connection was closed during the SSH handshake' : stripControl(error.message);
-  return { message, hint: 'It speaks SSH, but the handshake failed: is it a fleet gateway?' };
-}
-
-function strangerMessage({ error, connected, firstBytes }: ConnectAttempt): { message: string; hint: string } {
-  const code = systemErrorCode(error);
+function unreachableWords({
+  error,
+  connected,
+  identified,
+  firstBytes,
+}: ConnectAttempt): [message: string, hint: string] {
+  const code = systemErrorCode(error) ?? '';
+  if (identified) {
+    const message = error?.message ?? 'the connection was closed during the SSH handshake';
+    return [stripControl(message), 'It speaks SSH, but the handshake failed: is it a fleet gateway?'];
+  }
   if (!connected && error !== undefined) {
-    const message = SYSTEM_ERRORS[code ?? ''] ?? stripControl(error.message);
-    return { message, hint: 'Check the address, the network and the firewall, and that the gateway is running.' };
+    const hint = 'Check the address, the network and the firewall, and that the gateway is running.';
+    return [SYSTEM_ERRORS[code] ?? stripControl(error.message), hint];
   }
   if (firstBytes.length > 0) {
     const answer = JSON.stringify(stripControl(firstBytes.toString('latin1')));
-    return {
-      message: `it does not speak SSH; it sent ${answer}`,
-      hint: 'Check the port: another server is listening there.',
-    };
+    return [`it does not speak SSH; it sent ${answer}`, 'Check the port: another server is listening there.'];
   }
-  return {
-    message:
-      code === 'ECONNRESET' ? 'it reset the connection at once' : 'it closed the connection without sending anything',
-    hint: 'The gateway may be overloaded, or another server is listening there.',
-  };
+  const what =
+    code === 'ECONNRESET' ? 'it reset the connection at once' : 'it closed the connection without sending anything';
+  return [what, 'The gateway may be overloaded, or another server is listening there.'];
 }

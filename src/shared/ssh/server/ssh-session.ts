@@ -26,20 +26,7 @@ export interface SshSessionOptions extends Pick<GuardOptions, 'limits' | 'clock'
 }
 
 /** A session as its owner sees it. */
-export type SshPeer = Pick<
-  SshSession,
-  | 'id'
-  | 'publicKey'
-  | 'user'
-  | 'remoteAddress'
-  | 'connectedAt'
-  | 'bytesIn'
-  | 'bytesOut'
-  | 'openForwarded'
-  | 'close'
-  | 'cut'
-  | 'closed'
->;
+export type SshPeer = Omit<SshSession, Exclude<keyof GuardedConnection, 'bytesIn' | 'bytesOut' | 'close' | 'cut'>>;
 
 export class SshSession extends GuardedConnection implements KeyConnection {
   /** Random. */
