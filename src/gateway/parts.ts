@@ -38,13 +38,10 @@ import { type GatewayConfig, healthThresholdsOf, historyRetentionOf, offlineAfte
 import { ConfigReload } from './config-reload.ts';
 import { ConnectEpochs } from './identity/connect-epochs.ts';
 import { Invites } from './identity/invites.ts';
-import { NodeKeyRotation } from './identity/key-rotation.ts';
 import { Pairing } from './identity/pairing.ts';
 import { PeopleConnections } from './identity/people-connections.ts';
-import { loadOrCreateKeyFile } from './identity/signing-key.ts';
-import { SigningKeys } from './identity/signing-keys.ts';
-import { issueTicket } from './identity/tickets.ts';
-import { Tokens } from './identity/tokens.ts';
+import { loadOrCreateKeyFile, SigningKeys } from './identity/signing-keys.ts';
+import { issueTicket, Tokens } from './identity/tokens.ts';
 import { MIGRATIONS } from './migrations.ts';
 import { Alerts } from './monitoring/alerts/alerts.ts';
 import { alertSettingsOf } from './monitoring/alerts/config.ts';
@@ -142,13 +139,13 @@ export function createStorage(config: GatewayConfig, dependencies: GatewayDepend
 export function createNodes(storage: ReturnType<typeof createStorage>) {
   const { config, store, ages, clock, logger, keys, hostKey, fingerprint } = storage;
   const sessions = new Sessions({ store, clock, logger });
-  const epochs = new ConnectEpochs({ store, clock, logger, randomBytes });
+  const epochs = new ConnectEpochs({ store, clock, logger });
   const thresholds = healthThresholdsOf(config);
   const monitor = new HealthMonitor({ store, sessions, epochs, clock, logger, thresholds });
-  const invites = new Invites({ store, ages, clock, randomBytes });
+  const invites = new Invites({ store, ages, clock });
   const pending = new PendingNodes(clock);
-  const tokens = new Tokens({ keys, gatewayId: fingerprint, clock, randomBytes });
-  const pairing = new Pairing({ store, invites, pending, tokens, keys, hostKey, clock, logger, randomBytes });
+  const tokens = new Tokens({ keys, gatewayId: fingerprint, clock });
+  const pairing = new Pairing({ store, invites, pending, tokens, keys, hostKey, clock, logger });
   return {
     ...storage,
     sessions,
@@ -160,7 +157,6 @@ export function createNodes(storage: ReturnType<typeof createStorage>) {
     pairing,
     connections: new KeyConnections(),
     people: new PeopleConnections({ store, clock, logger }),
-    rotation: new NodeKeyRotation({ store, epochs, hostKey, clock, logger }),
     faults: () => [...storage.faults(), ...(monitor.storageFault === null ? [] : [monitor.storageFault])],
   };
 }

@@ -60,7 +60,7 @@ describe('people', () => {
     assert.match((await as('vera', 'nodes')).text, /node-1/);
     const refused = await as('vera', 'run', 'node-1', 'echo no');
     assert.deepEqual([refused.code, refused.text], [77, '']);
-    assert.match(refused.stderr, /role viewer may not/);
+    assert.match(refused.stderr, /permission denied: requires jobs\.run/);
     assert.equal((await as('vera', 'nodes', 'rm', 'node-1')).code, 77);
   });
 

@@ -12,7 +12,7 @@ import type { Logger } from '../../shared/logger.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
 import { type ActDetails, GATEWAY_ACTOR } from '../audit/act.ts';
 import type { ConnectEpochs } from '../identity/connect-epochs.ts';
-import { assertNameFree } from '../identity/free-names.ts';
+import { assertNameFree } from '../identity/names.ts';
 import {
   decideChange,
   type PendingChange,

@@ -63,7 +63,9 @@ export function createApi(options: ApiOptions): App {
     );
     request.caller = caller;
     if (!isAllowed(caller.role, action)) {
-      throw new FleetError('forbidden', `a key with the role ${caller.role} may not do that (${action})`);
+      throw new FleetError('forbidden', `permission denied: requires ${action}`, {
+        hint: `This key has the role ${caller.role}.`,
+      });
     }
   });
   // Between a request's head and the end of its body its key may have been revoked.

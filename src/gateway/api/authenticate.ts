@@ -3,7 +3,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { FleetError } from '../../shared/errors.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
-import { findKey, type KnownKey, keyRetired, keyRevoked } from '../identity/known-key.ts';
+import { findKey, type KnownKey, keyRetired, keyRevoked } from '../identity/keys.ts';
 import type { Action, CallerRole } from '../identity/permissions.ts';
 import type { Tokens } from '../identity/tokens.ts';
 import type { SessionPeer } from '../nodes/sessions.ts';

@@ -2,16 +2,14 @@
 
 import { ALL_CONNECTED, parseSelector, selectNodes } from '../../domain/selector.ts';
 import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
-import { closest } from '../../shared/closest.ts';
 import { FleetError } from '../../shared/errors.ts';
-import { describeForeign } from '../../shared/text.ts';
 import { pickNode } from '../bus/job-flow.ts';
 import type { JobRecord } from '../bus/jobs-table.ts';
-import { keyRevoked } from '../identity/known-key.ts';
+import { keyRevoked } from '../identity/keys.ts';
 import type { AlertsStore } from '../monitoring/alerts/alerts-table.ts';
 import type { NodeRecord, NodesStore } from '../nodes/nodes-table.ts';
 import type { ScheduleRecord, ScheduleStore } from '../schedule/schedules-table.ts';
-import { lookUp } from '../store/look-up.ts';
+import { didYouMean, lookUp } from '../store/look-up.ts';
 import { nodeDetailView, nodeView, type ViewSources } from './views.ts';
 
 /** @throws FleetError `not_found`, `ambiguous`. */
@@ -57,13 +55,6 @@ function noSuchNode(store: NodesStore, names: readonly string[]): FleetError {
   return new FleetError('not_found', `there is no node called ${names.slice(0, 5).join(', ')}`, {
     hint: `${didYouMean(names[0] ?? '', store.nodes.names())}See them all: fleet nodes`,
   });
-}
-
-/** `Did you mean web-1? `, and what is in no name; or nothing. */
-export function didYouMean(typed: string, known: Iterable<string>): string {
-  const foreign = describeForeign(typed, /[\w.:+/=-]/);
-  const meant = closest(typed.toLowerCase(), known);
-  return `${foreign === undefined ? '' : `No name has ${foreign}. `}${meant === undefined ? '' : `Did you mean ${meant}? `}`;
 }
 
 function ambiguous(what: string, which: string, meant: readonly { id: string; name?: string }[]): FleetError {

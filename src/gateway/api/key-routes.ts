@@ -14,8 +14,9 @@ import type { PersonRecord } from '../identity/people-table.ts';
 import type { NodeRemoval } from '../nodes/node-removal.ts';
 import type { NodeRecord } from '../nodes/nodes-table.ts';
 import type { Sessions } from '../nodes/sessions.ts';
+import { didYouMean } from '../store/look-up.ts';
 import type { Caller } from './authenticate.ts';
-import { type ApiStore, didYouMean } from './find.ts';
+import type { ApiStore } from './find.ts';
 
 interface KeyRoutesOptions extends CutKeyOptions {
   removal: Pick<NodeRemoval, 'revoke'>;

@@ -15,10 +15,11 @@ import { FleetError } from '../../shared/errors.ts';
 import { type App, parseInput } from '../../shared/http/fastify-app.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { actorOfKey } from '../audit/act.ts';
+import type { PairingPeer } from '../identity/admission.ts';
 import type { ConnectEpochs } from '../identity/connect-epochs.ts';
-import type { NodeKeyRotation } from '../identity/key-rotation.ts';
+import { rotateNodeKey } from '../identity/keys.ts';
 import { NodeClaims } from '../identity/node-claims.ts';
-import { assertProtocol, type Pairing, type PairingPeer } from '../identity/pairing.ts';
+import { assertProtocol, type Pairing } from '../identity/pairing.ts';
 import type { KeyRing } from '../identity/signing-keys.ts';
 import type { HealthMonitor } from '../monitoring/judge/monitor.ts';
 import type { NodeRemoval } from '../nodes/node-removal.ts';
@@ -38,7 +39,8 @@ interface NodeRoutesOptions extends CutKeyOptions {
   removal: Pick<NodeRemoval, 'finish'>;
   pairing: Pairing;
   epochs: ConnectEpochs;
-  rotation: NodeKeyRotation;
+  /** SSH host key, wire format. */
+  hostKey: Buffer;
   keys: KeyRing;
   sessions: Sessions;
   monitor: HealthMonitor;
@@ -74,23 +76,23 @@ export function addNodeRoutes(app: App, options: NodeRoutesOptions): void {
     const session = sessionOf(sessions, request.caller);
     const { hostname, machineId = null } = facts;
     const { publicKey, address } = pairingPeer(request.caller);
-    const { node, greeting } = await store.write(() => {
+    const { node, next } = await store.write(() => {
       const known = store.nodes.byId(session.nodeId);
-      if (known !== undefined) claims.hear(known, { facts, labels }, { publicKey, remoteAddress: address });
+      if (known !== undefined) claims.receive(known, { facts, labels }, { publicKey, remoteAddress: address });
       const who = { address, hostname, machineId };
       const subject = { id: session.nodeId, name: session.nodeName };
-      return { node: store.nodes.byId(session.nodeId), greeting: epochs.greet(subject, epoch, who) };
+      return { node: store.nodes.byId(session.nodeId), next: epochs.advance(subject, epoch, who) };
     });
-    session.epoch = greeting.epoch;
+    session.epoch = next.epoch;
     // A copied or restored disk has the journal's id, and not what came into the journal since: it is another journal.
-    session.journal = greeting.branch === 0 ? journal : `${journal}/${greeting.branch}`;
+    session.journal = next.branch === 0 ? journal : `${journal}/${next.branch}`;
     return {
       id: session.nodeId,
       name: node?.name ?? session.nodeName,
       time: clock.now(),
       heartbeatIntervalMs: options.heartbeatIntervalMs,
-      epoch: greeting.epoch,
-      isSuspected: greeting.isSuspected,
+      epoch: next.epoch,
+      isSuspected: next.isSuspected,
       signingKeys: session.signingKeys.announce(keys.acceptedRaw()),
     };
   });
@@ -100,7 +102,7 @@ export function addNodeRoutes(app: App, options: NodeRoutesOptions): void {
     const { publicKey, address } = pairingPeer(request.caller);
     const subject = { id: session.nodeId, name: session.nodeName };
     const peer = { publicKey, remoteAddress: address };
-    await options.rotation.rotate(subject, peer, parseInput(rotateKeyRequest, request.body));
+    await rotateNodeKey(options, subject, peer, parseInput(rotateKeyRequest, request.body));
     // Their key does not count any more. The node may be back with the new one already.
     cutKey(publicKey, 'key_rotated', { caller: request.caller, reply }, options);
     return { time: clock.now() };

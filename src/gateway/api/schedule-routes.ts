@@ -1,5 +1,4 @@
 /** Schedules: add, list, show, pause, resume, remove, look back, do now. */
-import { randomBytes } from 'node:crypto';
 import { sanitizeName } from '../../protocol/sanitize-name.ts';
 import {
   addScheduleRequest,
@@ -12,7 +11,7 @@ import {
 import type { Clock } from '../../shared/clock.ts';
 import { type App, parseInput, queryInteger } from '../../shared/http/fastify-app.ts';
 import type { Logger } from '../../shared/logger.ts';
-import { newId } from '../identity/free-names.ts';
+import { newId } from '../identity/names.ts';
 import { type ReportPlaces, resolveReportPath } from '../schedule/report-file.ts';
 import type { Scheduler } from '../schedule/scheduler.ts';
 import { type FiringRecord, MAX_HISTORY, type ScheduleRecord } from '../schedule/schedules-table.ts';
@@ -44,7 +43,7 @@ export function addScheduleRoutes(app: App, options: ScheduleRoutesOptions): voi
     const now = clock.now();
     const schedule: ScheduleRecord = {
       ...asked,
-      id: newId([store.schedules], randomBytes),
+      id: newId([store.schedules]),
       name: name ?? freeName(asked.action),
       timeZone: timeZone ?? options.localTimeZone,
       pausedAt: null,

@@ -1,10 +1,9 @@
 /**
- * Notices that a key is used by two machines: each connect is given a fresh value, which the next connect has to present.
- *
- * Of two copies only one can have the latest, so the other shows itself when it connects, whichever comes first. The value is a
- * counter, for people, and a random part, so that a copy cannot guess what the other was given. ADR 0017 says why nobody is locked out.
+ * Detects that two machines use one key: each connect gets a fresh value (an epoch), which the next connect must present. Of two copies
+ * only one can have the latest, so the other is detected when it connects, whichever comes first. An epoch is a counter, for people,
+ * and a random part, which a copy cannot guess. ADR 0017 says why nobody is locked out.
  */
-
+import { randomBytes } from 'node:crypto';
 import { randomBase32 } from '../../shared/base32.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
@@ -14,47 +13,44 @@ import type { IdentityStore } from './people-table.ts';
 
 /** 80 bits. */
 const RANDOM_LENGTH = 16;
-/** Warnings about one node at once, and the time after which there may be one more, ms. */
+/** Warnings about one node: burst, and ms per further one. */
 const WARNING_RATE = { burst: 5, refillMs: 60_000 } as const;
 
-export interface ConnectEpochsOptions {
+interface ConnectEpochsOptions {
   store: IdentityStore;
   clock: Clock;
   logger: Logger;
-  randomBytes: (size: number) => Uint8Array;
 }
 
-export interface Greeting {
-  /** For the node to store and to present next time. */
+interface NextEpoch {
+  /** For the node to store, and to present next time. */
   epoch: string;
-  /** Times that the record of this node has split: part of the name of its journal. */
+  /** How many times the record of this node has split: part of the name of its journal. */
   branch: number;
-  /** Whether somebody else seems to use its key, and no operator has looked at it. */
+  /** Whether another machine seems to use its key, and no operator has resolved that. */
   isSuspected: boolean;
 }
 
 export class ConnectEpochs {
   readonly #options: ConnectEpochsOptions;
-  /** By node id: health asks for it all the time. */
+  /** By node id; health reads it all the time. */
   readonly #suspicions: Map<string, CloneSuspicion>;
-  /** A node that reports a lost value again and again must not fill the log. */
+  /** A node that keeps presenting a lost epoch must not fill the log. */
   readonly #warnings: RateByKey;
 
   constructor(options: ConnectEpochsOptions) {
     this.#options = options;
     this.#warnings = new RateByKey({ clock: options.clock, ...WARNING_RATE });
     const rows = options.store.epochs.suspected();
-    this.#suspicions = new Map(
-      rows.flatMap(({ nodeId, suspicion }) => (suspicion === null ? [] : [[nodeId, suspicion]])),
-    );
+    this.#suspicions = new Map(rows.flatMap(({ nodeId, suspicion }) => (suspicion ? [[nodeId, suspicion]] : [])));
   }
 
-  /** Judges what a node presents when it connects (null for nothing) and gives it the next value. To be called within `store.write`. */
-  greet(node: { id: string; name: string }, presented: string | null, who: Omit<Sighting, 'at'>): Greeting {
-    const { store, clock, logger, randomBytes } = this.#options;
+  /** Checks the epoch that a node presents when it connects (null for none), and issues the next. Call within `store.write`. */
+  advance(node: { id: string; name: string }, presented: string | null, who: Omit<Sighting, 'at'>): NextEpoch {
+    const { store, clock, logger } = this.#options;
     const present = store.epochs.get(node.id);
     const sighting = { ...who, at: clock.now() };
-    // The answer with the value that was offered last may have been lost, so the one before it is as good until the node is heard.
+    // The answer with the last offer may have been lost, so the epoch before it stays valid until the node confirms.
     const isKnown = present === undefined || expected(present).includes(presented);
     const suspicion = isKnown ? (present?.suspicion ?? null) : suspect(present, presented, sighting);
     const latest = present?.offered ?? present?.confirmed ?? presented;
@@ -70,7 +66,7 @@ export class ConnectEpochs {
     return { epoch, branch, isSuspected: suspicion !== null };
   }
 
-  /** The node has said something after the greeting, so it has stored its value. To be called within `store.write`. */
+  /** Its next request shows that the node has stored its epoch. Call within `store.write`. */
   confirm(nodeId: string, epoch: string): void {
     this.#options.store.epochs.confirm(nodeId, epoch);
   }
@@ -79,7 +75,7 @@ export class ConnectEpochs {
     return this.#suspicions.get(nodeId);
   }
 
-  /** An operator has looked at it. The values stay as they are: the machine that connected last is the one that is expected next. */
+  /** An operator has resolved the suspicion. The machine that connected last is expected next. */
   async reset(nodeId: string): Promise<void> {
     const { store } = this.#options;
     await store.write(() => store.epochs.clearSuspicion(nodeId));
@@ -91,7 +87,7 @@ export class ConnectEpochs {
   }
 }
 
-/** For a person, in a line of `fleet health`. */
+/** A line of `fleet health`. */
 export function describeSuspicion({ late, before }: CloneSuspicion): string {
   return `key used by two machines: ${describeSighting(before)} and ${describeSighting(late)}`;
 }
@@ -100,7 +96,7 @@ function describeSighting({ hostname, address, machineId }: Sighting): string {
   return `${hostname} (${[address, machineId?.slice(0, 8)].filter((part) => part !== undefined).join(', machine ')})`;
 }
 
-/** What may be presented: null where nothing was given yet. */
+/** Epochs that may be presented; null for none yet. */
 function expected({ confirmed, offered }: EpochRecord): (string | null)[] {
   return offered === null ? [confirmed] : [confirmed, offered];
 }
@@ -112,7 +108,7 @@ function suspect(present: EpochRecord, presented: string | null, late: Sighting)
   return { kind, since, count: count + 1, late, before: present.holder };
 }
 
-/** The counter in a value; 0 for none, and for what we never gave. */
+/** The counter of an epoch; 0 for none, and for one that we never issued. */
 function countOf(epoch: string | null): number {
   const count = Number(/^(\d{1,15})-/.exec(epoch ?? '')?.[1] ?? 0);
   return count < Number.MAX_SAFE_INTEGER ? count : 0;

@@ -1,35 +1,35 @@
-/** What each node has to present at its next connect, who presented it last, and whether two machines seem to use its key. */
+/** The table of epochs: what each node must present when it connects next, who did so last, and whether its key seems to be copied. */
 import type { Sqlite } from '../store/database.ts';
 
 /** A machine that connected with a node's key. */
 export interface Sighting {
   address: string;
   hostname: string;
-  /** Hash of the machine's id; null when the system has none. */
+  /** Hash of the machine's id; null if the system has none. */
   machineId: string | null;
   /** ms. */
   at: number;
 }
 
 export interface CloneSuspicion {
-  /** What was presented: a value of earlier, one that the gateway never gave, or none. */
+  /** What was presented: an earlier epoch, one that the gateway never issued, or none. */
   kind: 'behind' | 'ahead' | 'missing';
   /** ms. */
   since: number;
   count: number;
-  /** The one that presented it, the last time. */
+  /** The machine that presented it, most recently. */
   late: Sighting;
-  /** The one that had connected before it. */
+  /** The machine that had connected before it. */
   before: Sighting;
 }
 
 export interface EpochRecord {
   nodeId: string;
-  /** What the node is known to have; null for none. */
+  /** What the node is known to have. */
   confirmed: string | null;
-  /** What it was given, and may have; null for nothing. */
+  /** What it was issued, and may have. */
   offered: string | null;
-  /** How often another than these was presented: runs of before are not asked for since. */
+  /** How often another epoch than these was presented; earlier runs are not asked for since. */
   branch: number;
   holder: Sighting;
   suspicion: CloneSuspicion | null;
@@ -79,7 +79,7 @@ export class EpochsTable {
     });
   }
 
-  /** The node has stored `offered`. Does nothing when it was offered another since. */
+  /** Does nothing if the node was offered another since. */
   confirm(nodeId: string, offered: string): void {
     this.#statements.confirm.run(nodeId, offered);
   }

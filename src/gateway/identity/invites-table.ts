@@ -1,9 +1,9 @@
-/** Invites, for a while also those that let nobody in any more. The secret is kept as it is: the gateway must prove that it knows it. */
+/** The table of invites, including spent ones for a while. Secrets are stored as they are: the gateway must prove that it knows them. */
 import type { Labels } from '../../domain/names.ts';
 import type { Role } from '../../domain/vocabulary.ts';
 import type { Sqlite } from '../store/database.ts';
 
-/** That many wrong proofs burn an invite: it was seen by somebody who should not have. */
+/** Wrong proofs that invalidate an invite: somebody who should not have it has seen its id. */
 export const MAX_INVITE_FAILURES = 5;
 
 export interface InviteRecord {
@@ -12,29 +12,20 @@ export interface InviteRecord {
   name: string | null;
   role: Role;
   labels: Labels;
-  /** Whether its nodes are forgotten after a time offline. */
+  /** Whether its nodes are removed after a time offline. */
   ephemeral: boolean;
   usesLeft: number;
   failures: number;
   createdAt: number;
-  /** Name of the caller who made it. */
+  /** Name of its creator. */
   createdBy: string;
   expiresAt: number;
 }
 
-interface Row {
-  id: string;
-  secret: string;
-  name: string | null;
-  role: Role;
-  labels: string;
-  ephemeral: number;
-  uses_left: number;
-  failures: number;
-  created_at: number;
-  created_by: string;
-  expires_at: number;
-}
+type Row = Omit<InviteRecord, 'labels' | 'ephemeral'> & { labels: string; ephemeral: number };
+
+const COLUMNS = `id, secret, name, role, labels, ephemeral, uses_left AS usesLeft, failures, created_at AS createdAt,
+  created_by AS createdBy, expires_at AS expiresAt`;
 
 export class InvitesTable {
   readonly #statements;
@@ -43,10 +34,10 @@ export class InvitesTable {
     this.#statements = {
       insert: database.prepare(
         `INSERT INTO invites (id, secret, name, role, labels, ephemeral, uses_left, created_at, created_by, expires_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         VALUES (@id, @secret, @name, @role, @labels, @ephemeral, @usesLeft, @createdAt, @createdBy, @expiresAt)`,
       ),
-      byId: database.prepare('SELECT * FROM invites WHERE id = ?'),
-      all: database.prepare('SELECT * FROM invites ORDER BY created_at'),
+      byId: database.prepare(`SELECT ${COLUMNS} FROM invites WHERE id = ?`),
+      all: database.prepare(`SELECT ${COLUMNS} FROM invites ORDER BY created_at`),
       revoke: database.prepare('UPDATE invites SET expires_at = min(expires_at, ?) WHERE id = ?'),
       use: database.prepare(
         `UPDATE invites SET uses_left = uses_left - 1
@@ -58,37 +49,26 @@ export class InvitesTable {
   }
 
   insert(invite: Omit<InviteRecord, 'failures'>): void {
-    const { id, secret, name, role, labels, ephemeral, usesLeft, createdAt, createdBy, expiresAt } = invite;
-    this.#statements.insert.run(
-      id,
-      secret,
-      name,
-      role,
-      JSON.stringify(labels),
-      ephemeral ? 1 : 0,
-      usesLeft,
-      createdAt,
-      createdBy,
-      expiresAt,
-    );
+    const { labels, ephemeral } = invite;
+    this.#statements.insert.run({ ...invite, labels: JSON.stringify(labels), ephemeral: Number(ephemeral) });
   }
 
   byId(id: string): InviteRecord | undefined {
     const row = this.#statements.byId.get(id) as Row | undefined;
-    return row === undefined ? undefined : toRecord(row);
+    return row && toRecord(row);
   }
 
-  /** Oldest first; also those that let nobody in any more. */
+  /** Oldest first, including spent ones. */
   all(): InviteRecord[] {
     return (this.#statements.all.all() as Row[]).map(toRecord);
   }
 
-  /** Lets nobody in from `now` on. */
+  /** Admits nobody from `now` on. */
   revoke(id: string, now: number): void {
     this.#statements.revoke.run(now, id);
   }
 
-  /** Takes one use; false when none was left, it has expired at `now`, or it is burned. */
+  /** Takes one use; false if none is left, or it has expired at `now` or been invalidated. */
   use(id: string, now: number): boolean {
     return this.#statements.use.run(id, now).changes === 1;
   }
@@ -97,24 +77,12 @@ export class InvitesTable {
     this.#statements.fail.run(id);
   }
 
-  /** Deletes those that have expired before that time. */
+  /** Deletes those that expired before that time. */
   prune(expiredBefore: number): void {
     this.#statements.prune.run(expiredBefore);
   }
 }
 
 function toRecord(row: Row): InviteRecord {
-  return {
-    id: row.id,
-    secret: row.secret,
-    name: row.name,
-    role: row.role,
-    labels: JSON.parse(row.labels) as Labels,
-    ephemeral: row.ephemeral === 1,
-    usesLeft: row.uses_left,
-    failures: row.failures,
-    createdAt: row.created_at,
-    createdBy: row.created_by,
-    expiresAt: row.expires_at,
-  };
+  return { ...row, labels: JSON.parse(row.labels) as Labels, ephemeral: row.ephemeral === 1 };
 }

@@ -1,5 +1,5 @@
-/** Invites: made by an admin, proven by a newcomer, used up by pairing. */
-
+/** Invites: created by an admin, proven by a newcomer, used up by pairing. */
+import { randomBytes } from 'node:crypto';
 import type { Labels } from '../../domain/names.ts';
 import type { Role } from '../../domain/vocabulary.ts';
 import { formatInviteCode, INVITE_LENGTHS, LONG_INVITE_FROM_MS } from '../../protocol/pairing.ts';
@@ -7,14 +7,14 @@ import { randomBase32 } from '../../shared/base32.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { Ages } from '../store/durable-store.ts';
-import { assertNameFree } from './free-names.ts';
 import { type InviteRecord, MAX_INVITE_FAILURES } from './invites-table.ts';
+import { assertNameFree } from './names.ts';
 import type { IdentityStore } from './people-table.ts';
 
-/** After an invite has expired, whoever paired by it may repeat the code for so long, ms: as long as a run is kept by default. */
+/** Time after an invite's end in which a key that it paired may repeat the code, ms. */
 const REPEATABLE_MS = 30 * 86_400_000;
 
-export interface NewInvite {
+interface NewInvite {
   name?: string | undefined;
   role: Role;
   labels: Labels;
@@ -25,11 +25,10 @@ export interface NewInvite {
   createdBy: string;
 }
 
-export interface InvitesOptions {
+interface InvitesOptions {
   store: IdentityStore;
   ages: Ages;
   clock: Clock;
-  randomBytes: (size: number) => Uint8Array;
 }
 
 export class Invites {
@@ -39,26 +38,25 @@ export class Invites {
     this.#options = options;
   }
 
+  /** @throws FleetError `usage`, `name_taken`. */
   async create(invite: NewInvite): Promise<{ code: string; expiresAt: number }> {
-    const { store, ages, clock, randomBytes } = this.#options;
-    if (invite.name !== undefined && invite.uses > 1) {
-      throw new FleetError('usage', 'an invite with a name can be used only once', {
-        hint: 'Leave --name or --uses out.',
-      });
+    const { store, ages, clock } = this.#options;
+    const { name = null, role, labels, ephemeral = false, ttlMs, uses, createdBy } = invite;
+    if (name !== null && uses > 1) {
+      throw new FleetError('usage', 'an invite with a name is single use', { hint: 'Leave out --name or --uses.' });
     }
-    if (invite.role !== 'node' && (invite.ephemeral || Object.keys(invite.labels).length > 0)) {
+    if (role !== 'node' && (ephemeral || Object.keys(labels).length > 0)) {
       throw new FleetError('usage', 'labels and --ephemeral are for nodes, not for people');
     }
     const createdAt = clock.now();
-    const expiresAt = createdAt + invite.ttlMs;
+    const expiresAt = createdAt + ttlMs;
     return await store.write(() => {
       store.invites.prune(ages.cutoff(REPEATABLE_MS));
-      if (invite.name !== undefined) assertNameFree(store, invite.role, invite.name);
+      if (name !== null) assertNameFree(store, role, name);
       let id = randomBase32(INVITE_LENGTHS.id, randomBytes);
       while (store.invites.byId(id) !== undefined) id = randomBase32(INVITE_LENGTHS.id, randomBytes);
-      const length = invite.ttlMs > LONG_INVITE_FROM_MS ? INVITE_LENGTHS.longSecret : INVITE_LENGTHS.secret;
+      const length = ttlMs > LONG_INVITE_FROM_MS ? INVITE_LENGTHS.longSecret : INVITE_LENGTHS.secret;
       const secret = randomBase32(length, randomBytes);
-      const { role, labels, uses, name = null, ephemeral = false, createdBy } = invite;
       store.invites.insert({
         id,
         secret,
@@ -77,9 +75,9 @@ export class Invites {
   }
 
   /**
-   * The invite if it can still be used. The refusal does not tell an unknown one from a spent one. For a key that is already
-   * paired it may be spent, expired, burned or revoked: that node never heard the answer to its own pairing, and asks again with the
-   * same code. It gains nothing by it but the proof that this is the gateway.
+   * The invite if it can still be used. The refusal does not distinguish unknown from spent ones. For a key that is already paired
+   * it may be spent, expired, invalidated or revoked: that node lost the answer to its own pairing and repeats the code. All it
+   * gains is the proof that this is the gateway.
    * @throws FleetError `invite_invalid`.
    */
   usable(id: string, forPairedKey = false): InviteRecord {
@@ -88,17 +86,17 @@ export class Invites {
     return invite;
   }
 
-  /** Those that can still be used, oldest first. */
+  /** Usable ones, oldest first. */
   open(): InviteRecord[] {
     return this.#options.store.invites.all().filter((invite) => this.#isOpen(invite));
   }
 
-  /** Nobody can use it from now on; who has, stays. @throws FleetError `not_found`. */
+  /** Keys that it has admitted stay. @throws FleetError `not_found`. */
   async revoke(id: string): Promise<InviteRecord> {
     const { store, clock } = this.#options;
     const invite = this.open().find((open) => open.id === id);
     if (invite === undefined) {
-      throw new FleetError('not_found', `there is no open invite ${id}`, { hint: 'See them all: fleet invites list' });
+      throw new FleetError('not_found', `there is no open invite ${id}`, { hint: 'List them: fleet invites list' });
     }
     await store.write(() => store.invites.revoke(id, clock.now()));
     return invite;

@@ -1,8 +1,7 @@
 /**
- * What a node says of itself after it was let in. Labels decide which commands and secrets a node receives, and agents which prompts, so
- * changes wait for an admin and count for nothing until then; new capabilities only if the gateway is configured to ask.
+ * What a node claims about itself after pairing. Labels decide which commands and secrets a node receives, and agents which prompts, so
+ * changes take effect only when an admin approves them; new capabilities wait only if the gateway is configured so.
  */
-
 import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import type { Labels } from '../../domain/names.ts';
@@ -14,8 +13,9 @@ import type { Logger } from '../../shared/logger.ts';
 import { actorOfKey, type KeyHolder } from '../audit/act.ts';
 import { type LabelOverrides, type NodeClaim, type NodeRecord, withoutNulls } from '../nodes/nodes-table.ts';
 import type { IdentityStore } from './people-table.ts';
+import { WindowLimit } from './window-limit.ts';
 
-/** Changes of one node within {@link CHANGE_WINDOW_MS}: each leaves a row in the audit log, which no node may fill. */
+/** Changes per node and window, ms: each leaves a row in the audit log, which no node may fill. */
 const MAX_CHANGES = 20;
 const CHANGE_WINDOW_MS = 3_600_000;
 
@@ -24,32 +24,32 @@ export interface PendingChange {
   node: NodeRecord;
   /** Eight digits that stand for exactly this change of this node. */
   code: string;
-  /** Only what would change; null takes a label away. */
+  /** Only what would change; null removes a label. */
   labels: LabelOverrides;
   capabilities: string[];
   /** ms. */
   since: number;
 }
 
-export interface NodeClaimsOptions {
+interface NodeClaimsOptions {
   store: IdentityStore;
   clock: Clock;
   logger: Logger;
-  /** Whether new capabilities wait for an admin, too. */
+  /** Whether new capabilities wait for an admin as well. */
   approveCapabilities: boolean;
 }
 
 export class NodeClaims {
   readonly #options: NodeClaimsOptions;
-  /** By id of the node: changes in its window, and the end of that on the monotonic clock, ms. */
-  readonly #windows = new Map<string, { changes: number; endsAt: number }>();
+  readonly #changes: WindowLimit;
 
   constructor(options: NodeClaimsOptions) {
     this.#options = options;
+    this.#changes = new WindowLimit(options.clock, MAX_CHANGES, CHANGE_WINDOW_MS);
   }
 
-  /** Takes in what the node says; absent `labels` say nothing. To be called within a write. @throws FleetError `busy`. */
-  hear(node: NodeRecord, said: { facts: NodeFacts; labels: Labels | undefined }, peer: KeyHolder): void {
+  /** Records what the node claims; without `labels` it claims nothing about them. Call within a write. @throws FleetError `busy`. */
+  receive(node: NodeRecord, said: { facts: NodeFacts; labels: Labels | undefined }, peer: KeyHolder): void {
     const { store, clock, approveCapabilities } = this.#options;
     const { facts, labels = node.claim?.labels } = said;
     const isKnown = (capability: string): boolean => node.approvedCapabilities.includes(capability);
@@ -78,20 +78,16 @@ export class NodeClaims {
   }
 
   #audit(node: NodeRecord, peer: KeyHolder, action: string, details: object): void {
-    const { store, logger, clock } = this.#options;
-    const now = clock.monotonic();
-    const present = this.#windows.get(node.id);
-    const window =
-      present !== undefined && present.endsAt > now ? present : { changes: 0, endsAt: now + CHANGE_WINDOW_MS };
-    if (window.changes >= MAX_CHANGES) {
+    const { store, logger } = this.#options;
+    if (this.#changes.isReached(node.id)) {
       throw new FleetError('busy', `${node.name} changes its labels or capabilities too often`, {
         hint: 'Wait an hour, or restart the gateway.',
       });
     }
-    this.#windows.set(node.id, { ...window, changes: window.changes + 1 });
+    this.#changes.count(node.id);
     const actor = actorOfKey(peer, node.name, 'node');
     store.audit.append({ actor, action, outcome: 'ok', details: { node: node.name, id: node.id, ...details } });
-    logger.warn({ node: node.name, action, ...details }, 'a node says something new of itself');
+    logger.warn({ node: node.name, action, ...details }, 'a node changed its labels or capabilities');
   }
 }
 
@@ -100,7 +96,7 @@ export function pendingChanges(store: IdentityStore): PendingChange[] {
   return store.nodes.claiming().flatMap((node) => pendingChange(node) ?? []);
 }
 
-/** To be called within a write. */
+/** Call within a write. */
 export function decideChange(store: IdentityStore, change: PendingChange, decision: 'approve' | 'reject'): void {
   const { node, capabilities } = change;
   const { refusedClaim, claim } = node;
@@ -119,14 +115,14 @@ export function decideChange(store: IdentityStore, change: PendingChange, decisi
   store.nodes.setClaim(node.id, null);
 }
 
-/** Undefined when the node asks for nothing that would change anything. */
+/** Undefined if the node claims nothing that would change anything. */
 export function pendingChange(node: NodeRecord): PendingChange | undefined {
   const { claim } = node;
   if (claim === null || node.revokedAt !== null) return undefined;
   return changeOf(node, claim, claim.at);
 }
 
-/** What an admin turned down and may still let through. */
+/** A change that was rejected and can still be approved. */
 export function refusedChange(node: NodeRecord): PendingChange | undefined {
   return changeOf(node, node.refusedClaim, node.createdAt);
 }
@@ -142,7 +138,7 @@ function changeOf(node: NodeRecord, claim: Omit<NodeClaim, 'at'>, since: number)
   return { node, code: eightDigits(digest), labels: Object.fromEntries(entries), capabilities, since };
 }
 
-/** Keys that an admin or the invite has set are not the node's to change. */
+/** A node cannot change keys that an admin or the invite has set. */
 function changesOf({ ownLabels, labelOverrides }: NodeRecord, wanted: Labels): LabelOverrides {
   const [own, next] = [new Map(Object.entries(ownLabels)), new Map(Object.entries(wanted))];
   const changed = [...new Set([...own.keys(), ...next.keys()])].filter(

@@ -1,12 +1,9 @@
 /**
- * Pairing: turns an unknown key into a node or a person, by invite or (a node) by approval, and gives known keys their tokens.
- *
- * Two messages, both over the SSH connection of the key in question: a challenge, and its proof. docs/pairing.md tells the why.
+ * Pairing: admits an unknown key as a node or a person, by invite or (a node) by approval, and renews the tokens of known keys.
+ * Two messages, both over the SSH connection of that key: a challenge, and its proof. docs/pairing.md says why.
  */
-
-import type { Labels } from '../../domain/names.ts';
+import { randomBytes } from 'node:crypto';
 import type {
-  NodeFacts,
   PairChallengeAnswer,
   PairChallengeRequest,
   PairVerifyAnswer,
@@ -19,40 +16,30 @@ import {
   inviteProof,
   NONCE_BYTES,
   proofsEqual,
-  type Transcript,
 } from '../../protocol/pairing.ts';
 import { PROTOCOL_VERSION } from '../../protocol/version.ts';
+import { addressKey } from '../../shared/address.ts';
 import { randomBase32 } from '../../shared/base32.ts';
-import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
-import type { Logger } from '../../shared/logger.ts';
 import { actorOfKey } from '../audit/act.ts';
-import type { PendingNodes } from '../nodes/pending-nodes.ts';
-import { chooseName, newId } from './free-names.ts';
-import { GuessLimit } from './guess-limit.ts';
+import { type AdmissionOptions, admitByApproval, admitByInvite, type PairingPeer } from './admission.ts';
 import { type Invites, inviteInvalid } from './invites.ts';
 import { type InviteRecord, MAX_INVITE_FAILURES } from './invites-table.ts';
-import { joinPerson } from './join-person.ts';
-import { findKey, type KnownKey, keyRevoked } from './known-key.ts';
-import { knownAs, personUnknown, wrongKind } from './pairing-refusals.ts';
-import type { IdentityStore } from './people-table.ts';
+import { findKey, type KnownKey, keyRevoked, ownerOf, verifyEd25519 } from './keys.ts';
 import type { KeyRing } from './signing-keys.ts';
 import type { Tokens } from './tokens.ts';
-import { verifyEd25519 } from './verify-ed25519.ts';
+import { WindowLimit } from './window-limit.ts';
 
-/** A challenge must be answered within this time, ms. */
+/** Time to answer a challenge, ms. */
 const CHALLENGE_LIFETIME_MS = 30_000;
-/** Open challenges of one connection; a node needs one. */
+/** Open challenges per connection; a node needs one. */
 const MAX_CHALLENGES_PER_CONNECTION = 3;
-/** A pending node asks again after this time, ms; it adds its own back-off. */
-const PENDING_RETRY_MS = 2_000;
-
-/** The connection that asks: its id and the key that SSH has authenticated. */
-export interface PairingPeer {
-  connection: string;
-  publicKey: Buffer;
-  address: string;
-}
+/**
+ * Unknown ids of invites per address and window, ms; several people may mistype behind one NAT. An id has 20 bits, few enough to be found by
+ * trial; whoever has one can invalidate that invite with five wrong proofs, though never use it.
+ */
+const MAX_UNKNOWN_IDS = 20;
+const UNKNOWN_IDS_WINDOW_MS = 60_000;
 
 interface Challenge {
   connection: string;
@@ -63,32 +50,28 @@ interface Challenge {
   expiresAt: number;
 }
 
-export interface PairingOptions {
-  store: IdentityStore;
+export interface PairingOptions extends AdmissionOptions {
   invites: Invites;
-  pending: PendingNodes;
   tokens: Tokens;
   keys: KeyRing;
   /** SSH host key, wire format. */
   hostKey: Buffer;
-  clock: Clock;
-  logger: Logger;
-  randomBytes: (size: number) => Uint8Array;
 }
 
 export class Pairing {
   readonly #options: PairingOptions;
   readonly #challenges = new Map<string, Challenge>();
-  readonly #guesses: GuessLimit;
+  /** By network address. */
+  readonly #unknownIds: WindowLimit;
 
   constructor(options: PairingOptions) {
     this.#options = options;
-    this.#guesses = new GuessLimit(options.clock);
+    this.#unknownIds = new WindowLimit(options.clock, MAX_UNKNOWN_IDS, UNKNOWN_IDS_WINDOW_MS);
   }
 
-  /** First message: fixes the transcript and, with an invite, proves that this gateway made it. */
+  /** First message: fixes the transcript and, for an invite, proves that this gateway made it. */
   challenge(peer: PairingPeer, request: PairChallengeRequest): PairChallengeAnswer {
-    const { clock, hostKey, randomBytes } = this.#options;
+    const { clock, hostKey } = this.#options;
     assertProtocol(request.protocol);
     const publicKey = Buffer.from(request.publicKey, 'base64url');
     if (!publicKey.equals(peer.publicKey)) {
@@ -98,76 +81,70 @@ export class Pairing {
     const own = [...this.#challenges.values()].filter((challenge) => challenge.connection === peer.connection);
     if (own.length >= MAX_CHALLENGES_PER_CONNECTION) throw new FleetError('busy', 'too many open challenges');
     const invite = request.invite === undefined ? undefined : this.#findInvite(peer, request.invite);
-    const fields: Transcript = {
-      hostKey,
-      publicKey,
-      nodeNonce: Buffer.from(request.nonce, 'base64url'),
-      gatewayNonce: randomBytes(NONCE_BYTES),
-      gatewayTimeMs: clock.now(),
-      inviteId: invite?.id ?? '',
-    };
+    const nodeNonce = Buffer.from(request.nonce, 'base64url');
+    const gatewayNonce = randomBytes(NONCE_BYTES);
+    const gatewayTimeMs = clock.now();
+    const inviteId = invite?.id;
+    const fields = { hostKey, publicKey, nodeNonce, gatewayNonce, gatewayTimeMs, inviteId: inviteId ?? '' };
     const transcript = encodeTranscript(fields);
     const id = randomBase32(16, randomBytes);
-    this.#challenges.set(id, {
-      connection: peer.connection,
-      transcript,
-      nodeNonce: Buffer.from(fields.nodeNonce),
-      inviteId: invite?.id,
-      expiresAt: clock.monotonic() + CHALLENGE_LIFETIME_MS,
-    });
+    const expiresAt = clock.monotonic() + CHALLENGE_LIFETIME_MS;
+    this.#challenges.set(id, { connection: peer.connection, transcript, nodeNonce, inviteId, expiresAt });
+    const proof = invite && inviteProof('gateway', invite.secret, transcript).toString('base64url');
     return {
       challenge: id,
-      nonce: Buffer.from(fields.gatewayNonce).toString('base64url'),
-      time: fields.gatewayTimeMs,
-      ...(invite === undefined
-        ? {}
-        : { proof: inviteProof('gateway', invite.secret, transcript).toString('base64url') }),
+      nonce: gatewayNonce.toString('base64url'),
+      time: gatewayTimeMs,
+      ...(proof === undefined ? {} : { proof }),
     };
   }
 
-  /** Second message: checks the cheap HMAC, then the signature, then lets the key in. A challenge is good for one try. */
+  /** Second message: checks the cheap HMAC, then the signature, then admits the key. A challenge is good for one attempt. */
   async verify(peer: PairingPeer, request: PairVerifyRequest): Promise<PairVerifyAnswer> {
+    const { store, clock, invites } = this.#options;
     const challenge = this.#challenges.get(request.challenge);
     this.#challenges.delete(request.challenge);
-    if (
-      challenge === undefined ||
-      challenge.connection !== peer.connection ||
-      challenge.expiresAt < this.#options.clock.monotonic()
-    ) {
-      throw new FleetError('token_invalid', 'the challenge is unknown or too old');
-    }
+    const isOpen = challenge?.connection === peer.connection && challenge.expiresAt >= clock.monotonic();
+    if (!isOpen) throw new FleetError('token_invalid', 'the challenge is unknown or too old');
+    const { transcript, inviteId } = challenge;
     const opening = Buffer.from(request.opening, 'base64url');
     if (!proofsEqual(commitmentOf(opening), challenge.nodeNonce)) {
-      throw new FleetError('forbidden', 'the opening does not fit the nonce');
+      throw new FleetError('forbidden', 'the opening does not match the nonce');
     }
-    if (challenge.inviteId !== undefined)
-      await this.#checkProof(peer, challenge.inviteId, challenge.transcript, request);
-    if (!verifyEd25519(peer.publicKey, challenge.transcript, Buffer.from(request.signature, 'base64url'))) {
+    if (inviteId !== undefined) await this.#checkProof(peer, inviteId, transcript, request.proof);
+    if (!verifyEd25519(peer.publicKey, transcript, Buffer.from(request.signature, 'base64url'))) {
       throw new FleetError('forbidden', 'the signature of the challenge is wrong');
     }
-    const known = knownAs(this.#options.store, peer.publicKey, request.as, challenge.inviteId !== undefined);
-    if (challenge.inviteId !== undefined) return await this.#pairByInvite(peer, request, challenge.inviteId, known);
-    if (known !== undefined) return await this.#admit(peer, known);
-    if (request.as === 'person') throw personUnknown();
-    return await this.#waitForApproval(peer, request, comparisonCode(challenge.transcript, opening));
+    const known = ownerOf(store, peer.publicKey, request.as, inviteId !== undefined);
+    // A known key keeps what it is: it repeats its code because the answer was lost. Only a person's role can change.
+    if (inviteId !== undefined) {
+      const invite = invites.usable(inviteId, known !== undefined);
+      return await this.#answer(peer, await admitByInvite(this.#options, peer, request, invite, known));
+    }
+    if (known !== undefined) return await this.#answer(peer, known);
+    if (request.as === 'person') {
+      throw new FleetError('not_paired', 'the gateway does not know this key', {
+        hint: 'Log in with a code: fleet login HOST --code CODE. An admin creates one: fleet invite --role operator.',
+      });
+    }
+    const admitted = await admitByApproval(this.#options, peer, request, comparisonCode(transcript, opening));
+    return 'status' in admitted ? admitted : await this.#answer(peer, admitted);
   }
 
   #findInvite(peer: PairingPeer, id: string): InviteRecord {
-    this.#guesses.check(peer.address);
+    const address = addressKey(peer.address);
+    if (this.#unknownIds.isReached(address)) {
+      throw new FleetError('busy', 'too many wrong codes from this address', { hint: 'Wait a minute and try again.' });
+    }
     try {
       return this.#options.invites.usable(id, findKey(this.#options.store, peer.publicKey) !== undefined);
     } catch (error) {
-      this.#guesses.miss(peer.address);
+      this.#unknownIds.count(address);
       throw error;
     }
   }
 
-  async #checkProof(
-    peer: PairingPeer,
-    inviteId: string,
-    transcript: Buffer,
-    { proof }: PairVerifyRequest,
-  ): Promise<void> {
+  async #checkProof(peer: PairingPeer, inviteId: string, transcript: Buffer, proof: string | undefined): Promise<void> {
     const { store, invites, logger } = this.#options;
     const invite = invites.usable(inviteId, findKey(store, peer.publicKey) !== undefined);
     const expected = inviteProof('node', invite.secret, transcript);
@@ -183,135 +160,19 @@ export class Pairing {
     throw inviteInvalid();
   }
 
-  /** A known key keeps what it is: it repeats its code because it never heard the answer. Only a person's role can change. */
-  async #pairByInvite(
-    peer: PairingPeer,
-    request: PairVerifyRequest,
-    inviteId: string,
-    known: KnownKey | undefined,
-  ): Promise<PairVerifyAnswer> {
-    const { store, invites, clock, pending } = this.#options;
-    const invite = invites.usable(inviteId, known !== undefined);
-    const { role } = invite;
-    if (request.as === 'person') {
-      if (role === 'node') throw wrongKind('a node, not for a person', 'fleet node up --gateway HOST --code CODE');
-      const { name, nameRequired: required } = request;
-      const { publicKey } = peer;
-      const person = await joinPerson({
-        ...this.#options,
-        publicKey,
-        address: peer.address,
-        known,
-        invite,
-        role,
-        wanted: { name, required },
-      });
-      return await this.#admit(peer, person);
-    }
-    if (role !== 'node') throw wrongKind(`a person (${role}), not for a node`, 'fleet login HOST --code CODE');
-    if (known !== undefined) return await this.#admit(peer, known);
-    const node = await store.write(() => {
-      const present = knownAs(store, peer.publicKey, 'node', true);
-      if (present !== undefined) return present;
-      const required = invite.name !== null || request.nameRequired;
-      const name = chooseName(store, 'node', invite.name ?? request.name, required);
-      if (!store.invites.use(inviteId, clock.now())) throw inviteInvalid();
-      const facts = factsOf(request);
-      const said = { labels: request.labels, facts, capabilities: facts.capabilities };
-      return this.#insertNode(peer, name, said, invite, { invite: inviteId });
-    });
-    pending.forget(peer.publicKey);
-    return await this.#admit(peer, node);
-  }
-
-  async #waitForApproval(peer: PairingPeer, request: PairVerifyRequest, code: string): Promise<PairVerifyAnswer> {
-    const { store, pending } = this.#options;
-    const decision = pending.ask({
-      publicKey: peer.publicKey,
-      address: peer.address,
-      name: request.name,
-      labels: request.labels,
-      facts: factsOf(request),
-      code,
-    });
-    if (decision.state === 'waiting') return { status: 'pending', code: decision.code, retryAfterMs: PENDING_RETRY_MS };
-    if (decision.state === 'rejected') {
-      throw new FleetError('pairing_rejected', 'an operator of the gateway turned this node away');
-    }
-    const node = await store.write(() => {
-      const present = knownAs(store, peer.publicKey, 'node', false);
-      if (present !== undefined) return present;
-      const required = decision.name !== undefined || request.nameRequired;
-      const { asked, labels } = decision;
-      const name = chooseName(store, 'node', decision.name ?? asked.name, required);
-      // Not what it says now: the operator has not seen that. The next hello makes it a change to be approved.
-      const said = { labels: asked.labels, facts: factsOf(request), capabilities: asked.facts.capabilities };
-      return this.#insertNode(peer, name, said, { labels, ephemeral: false }, { approved: true });
-    });
-    pending.forget(peer.publicKey);
-    return await this.#admit(peer, node);
-  }
-
-  async #admit(peer: PairingPeer, subject: KnownKey): Promise<PairVerifyAnswer> {
+  async #answer(peer: PairingPeer, subject: KnownKey): Promise<PairVerifyAnswer> {
     if (subject.revokedAt !== null) throw keyRevoked(subject);
-    const { role } = subject;
+    const { id, name, role } = subject;
     const { tokens, keys, clock } = this.#options;
-    const { token, expiresAt } = await tokens.issue({ subject: subject.id, role, publicKey: peer.publicKey });
-    return {
-      status: 'paired',
-      id: subject.id,
-      name: subject.name,
-      role,
-      token,
-      expiresAt,
-      time: clock.now(),
-      signingKeys: [...keys.acceptedRaw()],
-    };
-  }
-
-  #insertNode(
-    { publicKey, address }: PairingPeer,
-    name: string,
-    said: { labels: Labels; facts: NodeFacts; capabilities: string[] },
-    { labels, ephemeral }: { labels: Labels; ephemeral: boolean },
-    how: { invite: string } | { approved: true },
-  ): KnownKey {
-    const { store, clock, randomBytes, logger } = this.#options;
-    const id = newId([store.nodes, store.people], randomBytes);
-    const { facts, capabilities } = said;
-    // Keys that the invite or the operator fixes are not the node's, now or later.
-    const ownLabels = Object.fromEntries(Object.entries(said.labels).filter(([key]) => !Object.hasOwn(labels, key)));
-    store.nodes.insert({
-      id,
-      name,
-      publicKey,
-      ownLabels,
-      labels,
-      facts,
-      capabilities,
-      ephemeral,
-      createdAt: clock.now(),
-    });
-    const actor = actorOfKey({ publicKey, remoteAddress: address });
-    store.audit.append({
-      actor,
-      action: 'node.pair',
-      outcome: 'ok',
-      details: { node: name, id, ...how, labels, ownLabels },
-    });
-    logger.info({ node: name, id, ephemeral }, 'node paired');
-    return { kind: 'node', id, name, role: 'node', revokedAt: null };
+    const { token, expiresAt } = await tokens.issue({ subject: id, role, publicKey: peer.publicKey });
+    const signingKeys = [...keys.acceptedRaw()];
+    return { status: 'paired', id, name, role, token, expiresAt, time: clock.now(), signingKeys };
   }
 
   #prune(): void {
     const now = this.#options.clock.monotonic();
     for (const [id, challenge] of this.#challenges) if (challenge.expiresAt < now) this.#challenges.delete(id);
   }
-}
-
-function factsOf({ facts }: PairVerifyRequest): NodeFacts {
-  if (facts === undefined) throw new FleetError('bad_request', 'a node that pairs tells facts about its machine');
-  return facts;
 }
 
 export function assertProtocol(version: number): void {

@@ -1,28 +1,20 @@
-/** The live connections of people: who is here, and when they were seen. */
-
+/** The live connections of people, and when they were last seen. */
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { SessionPeer } from '../nodes/sessions.ts';
 import type { IdentityStore } from './people-table.ts';
 
-/** What is needed of an SSH connection here. */
-export type PersonPeer = Pick<SessionPeer, 'id' | 'remoteAddress' | 'closed'>;
-
-export interface PeopleConnectionsOptions {
-  store: IdentityStore;
-  clock: Clock;
-  logger: Logger;
-}
+type PersonPeer = Pick<SessionPeer, 'id' | 'remoteAddress' | 'closed'>;
 
 export class PeopleConnections {
-  readonly #options: PeopleConnectionsOptions;
+  readonly #options: { store: IdentityStore; clock: Clock; logger: Logger };
   readonly #peers = new Map<string, Set<PersonPeer>>();
 
-  constructor(options: PeopleConnectionsOptions) {
+  constructor(options: { store: IdentityStore; clock: Clock; logger: Logger }) {
     this.#options = options;
   }
 
-  /** Notes a connection until it ends; its beginning and its end are when the person was seen. */
+  /** Keeps a connection until it ends; its start and end count as the person being seen. */
   open(person: { id: string; name: string }, peer: PersonPeer): void {
     const peers = this.#peers.get(person.id) ?? new Set();
     this.#peers.set(person.id, peers.add(peer));

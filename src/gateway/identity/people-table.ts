@@ -1,5 +1,4 @@
-/** People whose keys may come in: name, role, and when they were last here. A revoked one stays, so that its key stays refused. */
-
+/** The table of people: name, role, key, and when they were last seen. Revoked people stay, so that their keys stay refused. */
 import type { PersonRole } from '../../domain/vocabulary.ts';
 import type { NodesStore } from '../nodes/nodes-table.ts';
 import type { Sqlite } from '../store/database.ts';
@@ -9,7 +8,7 @@ import type { InvitesTable } from './invites-table.ts';
 
 export interface PersonRecord {
   id: string;
-  /** Unique among those that are not revoked. */
+  /** Unique among those not revoked. */
   name: string;
   role: PersonRole;
   publicKey: Buffer;
@@ -18,27 +17,23 @@ export interface PersonRecord {
   revokedAt: number | null;
 }
 
-interface Row {
-  id: string;
-  name: string;
-  role: PersonRole;
-  public_key: Buffer;
-  created_at: number;
-  last_seen_at: number | null;
-  revoked_at: number | null;
-}
+const COLUMNS = `id, name, role, public_key AS publicKey, created_at AS createdAt, last_seen_at AS lastSeenAt,
+  revoked_at AS revokedAt`;
 
 export class PeopleTable {
   readonly #statements;
 
   constructor(database: Sqlite) {
+    const select = (where: string) => database.prepare(`SELECT ${COLUMNS} FROM people ${where}`);
     this.#statements = {
-      insert: database.prepare('INSERT INTO people (id, name, role, public_key, created_at) VALUES (?, ?, ?, ?, ?)'),
-      all: database.prepare('SELECT * FROM people ORDER BY name, created_at'),
-      byId: database.prepare('SELECT * FROM people WHERE id = ?'),
-      byIdPrefix: database.prepare(`SELECT * FROM people WHERE id >= ? AND id < ? ORDER BY id LIMIT ${MAX_MEANT}`),
-      byKey: database.prepare('SELECT * FROM people WHERE public_key = ?'),
-      byName: database.prepare('SELECT * FROM people WHERE name = ? AND revoked_at IS NULL'),
+      insert: database.prepare(
+        `INSERT INTO people (id, name, role, public_key, created_at) VALUES (@id, @name, @role, @publicKey, @createdAt)`,
+      ),
+      all: select('ORDER BY name, created_at'),
+      byId: select('WHERE id = ?'),
+      byIdPrefix: select(`WHERE id >= ? AND id < ? ORDER BY id LIMIT ${MAX_MEANT}`),
+      byKey: select('WHERE public_key = ?'),
+      byName: select('WHERE name = ? AND revoked_at IS NULL'),
       role: database.prepare('UPDATE people SET role = ? WHERE id = ?'),
       seen: database.prepare('UPDATE people SET last_seen_at = ? WHERE id = ?'),
       revoke: database.prepare('UPDATE people SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL'),
@@ -46,30 +41,29 @@ export class PeopleTable {
   }
 
   insert(person: Omit<PersonRecord, 'lastSeenAt' | 'revokedAt'>): void {
-    const { id, name, role, publicKey, createdAt } = person;
-    this.#statements.insert.run(id, name, role, publicKey, createdAt);
+    this.#statements.insert.run(person);
   }
 
-  /** Revoked ones, too. */
+  /** Including revoked people. */
   all(): PersonRecord[] {
-    return (this.#statements.all.all() as Row[]).map(toRecord);
+    return this.#statements.all.all() as PersonRecord[];
   }
 
   byId(id: string): PersonRecord | undefined {
-    return toOptional(this.#statements.byId.get(id));
+    return this.#statements.byId.get(id) as PersonRecord | undefined;
   }
 
   byIdPrefix(prefix: string): PersonRecord[] {
-    return (this.#statements.byIdPrefix.all(...prefixBounds(prefix)) as Row[]).map(toRecord);
+    return this.#statements.byIdPrefix.all(...prefixBounds(prefix)) as PersonRecord[];
   }
 
   byPublicKey(publicKey: Uint8Array): PersonRecord | undefined {
-    return toOptional(this.#statements.byKey.get(publicKey));
+    return this.#statements.byKey.get(publicKey) as PersonRecord | undefined;
   }
 
-  /** The one of that name who is not revoked. */
+  /** Not revoked. */
   byName(name: string): PersonRecord | undefined {
-    return toOptional(this.#statements.byName.get(name));
+    return this.#statements.byName.get(name) as PersonRecord | undefined;
   }
 
   setRole(id: string, role: PersonRole): void {
@@ -85,23 +79,7 @@ export class PeopleTable {
   }
 }
 
-function toOptional(row: unknown): PersonRecord | undefined {
-  return row === undefined ? undefined : toRecord(row as Row);
-}
-
-function toRecord(row: Row): PersonRecord {
-  return {
-    id: row.id,
-    name: row.name,
-    role: row.role,
-    publicKey: row.public_key,
-    createdAt: row.created_at,
-    lastSeenAt: row.last_seen_at,
-    revokedAt: row.revoked_at,
-  };
-}
-
-/** The store as this folder, and those above it, see it. */
+/** The store as identity, and the folders above it, see it. */
 export interface IdentityStore extends NodesStore {
   readonly epochs: EpochsTable;
   readonly people: PeopleTable;

@@ -1,11 +1,11 @@
-/** Who may do what, at a glance. Every route names one of these actions; a test fails for one that does not. */
+/** Which roles may do what. Every route names one of these actions; a test fails for one that does not. */
 import type { Role } from '../../domain/vocabulary.ts';
 
 /** A key that is not in the database may only pair. */
 export type CallerRole = Role | 'unknown';
 
 export const PERMISSIONS = {
-  /** Ask for a challenge and answer it. */
+  /** Request a challenge and answer it. */
   pair: ['unknown', 'node', 'viewer', 'operator', 'admin'],
   /** Speak for oneself: hello, heartbeats. */
   'node.self': ['node'],
@@ -13,15 +13,15 @@ export const PERMISSIONS = {
   'fleet.read': ['viewer', 'operator', 'admin'],
   /** Run and cancel jobs. */
   'jobs.run': ['operator', 'admin'],
-  /** Silence alerts, and test who is told of them. */
+  /** Silence alerts, and test receivers. */
   'alerts.manage': ['operator', 'admin'],
   /** Approve, rename, label, revoke, remove. */
   'nodes.manage': ['admin'],
   /** See the audit log. */
   'audit.read': ['admin'],
-  /** Add, change and remove schedules: they go on when their author is gone, and write files on the gateway's machine. */
+  /** Add, change and remove schedules, which outlive their author and write files on the gateway's machine. */
   'schedules.manage': ['admin'],
-  /** Make, list and revoke invites, for nodes and for people. */
+  /** Create, list and revoke invites for nodes and people. */
   'invites.manage': ['admin'],
   /** List the keys of people and nodes, and revoke them. */
   'keys.manage': ['admin'],
@@ -31,7 +31,7 @@ export const PERMISSIONS = {
 
 export type Action = keyof typeof PERMISSIONS;
 
-/** What changes nothing, or (pairing, a node's own reports) is audited where it does. Every other action leaves a row each time. */
+/** They change nothing, or (pairing, a node's own reports) write their own audit rows. Every other action leaves a row each time. */
 const UNAUDITED: readonly Action[] = ['pair', 'node.self', 'fleet.read', 'audit.read'];
 
 export function isAudited(action: Action, method: string): boolean {

@@ -6,7 +6,7 @@ import type { PeerAccess } from '../../shared/ssh/server/peers.ts';
 import type { SshPeer } from '../../shared/ssh/server/ssh-session.ts';
 import { actorOfKey } from '../audit/act.ts';
 import type { Refusals } from '../audit/refusals.ts';
-import { findKey } from '../identity/known-key.ts';
+import { findKey } from '../identity/keys.ts';
 import type { PeopleConnections } from '../identity/people-connections.ts';
 import type { IdentityStore } from '../identity/people-table.ts';
 import type { Sessions } from '../nodes/sessions.ts';

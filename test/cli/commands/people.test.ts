@@ -67,7 +67,7 @@ describe('people, keys and invites', { timeout: 20_000 }, () => {
     const route = '/v1/keys/SHA256%3Aa%2Fb/revoke';
     gateway.on(`POST ${route}`, json({ ...ANNA, revokedAt: 'now' }));
     assert.equal((await world.run('keys', 'revoke', 'SHA256:a/b')).stdout, 'the key of person anna is revoked\n');
-    gateway.on('POST /v1/keys/x/revoke', fail(403, 'forbidden', 'a key with the role viewer may not do that'));
+    gateway.on('POST /v1/keys/x/revoke', fail(403, 'forbidden', 'permission denied: requires keys.manage'));
     assert.equal((await world.run('keys', 'revoke', 'x')).exitCode, 77);
   });
 

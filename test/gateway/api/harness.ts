@@ -93,7 +93,7 @@ export async function testApi(
 ) {
   const { approveCapabilities = false } = options;
   const gateway = testGateway(t);
-  const { store, clock, epochs, rotation, keys, tokens, pairing, invites, pending } = gateway;
+  const { store, clock, epochs, hostKey, keys, tokens, pairing, invites, pending } = gateway;
   const logger = silentLogger;
   const sessions = new Sessions({ store, clock, logger });
   const people = new PeopleConnections({ store, clock, logger });
@@ -139,7 +139,7 @@ export async function testApi(
   });
   const sources = { store, sessions, connections, removal, monitor, epochs, clock, logger };
   let shutdowns = 0;
-  addNodeRoutes(app, { ...sources, pairing, rotation, keys, heartbeatIntervalMs: 30_000, approveCapabilities });
+  addNodeRoutes(app, { ...sources, pairing, hostKey, keys, heartbeatIntervalMs: 30_000, approveCapabilities });
   addJobRoutes(app, { ...sources, bus });
   addAuditRoutes(app, { store });
   addInviteRoutes(app, { invites, logger });

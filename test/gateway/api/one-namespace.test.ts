@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
-import { newId } from '../../../src/gateway/identity/free-names.ts';
+import { newId } from '../../../src/gateway/identity/names.ts';
 import type { ScheduleView } from '../../../src/protocol/schedule.ts';
 import type { KeyView, NodeDetailView } from '../../../src/protocol/views.ts';
 import { FACTS, TestNode } from '../identity/fixtures.ts';

@@ -28,7 +28,7 @@ async function setUp(t: TestContext) {
       }),
     );
   await insert(NODE.id);
-  const open = () => new ConnectEpochs({ store, clock, logger: silentLogger, randomBytes });
+  const open = () => new ConnectEpochs({ store, clock, logger: silentLogger });
   return { clock, store, insert, open, epochs: open() };
 }
 
@@ -50,10 +50,10 @@ class Machine {
   /** How far it gets: the answer may be lost, or the machine be killed before or after it has stored it. */
   async connect(reach: 'lost' | 'stored' | 'online' = 'online') {
     const who = { address: '192.0.2.1', hostname: this.hostname, machineId: null };
-    const greeting = await this.#store.write(() => this.#epochs().greet(this.node, this.disk, who));
-    if (reach !== 'lost') this.disk = greeting.epoch;
-    if (reach === 'online') await this.#store.write(() => this.#epochs().confirm(this.node.id, greeting.epoch));
-    return greeting;
+    const next = await this.#store.write(() => this.#epochs().advance(this.node, this.disk, who));
+    if (reach !== 'lost') this.disk = next.epoch;
+    if (reach === 'online') await this.#store.write(() => this.#epochs().confirm(this.node.id, next.epoch));
+    return next;
   }
 
   copy(hostname: string): Machine {
@@ -101,8 +101,8 @@ test('of two copies of a machine that was online, the second to connect is notic
       const pair = [machine, machine.copy('two')];
       const [first, second] = copyFirst ? pair.reverse() : pair;
       for (let count = 0; count <= later; count += 1) assert.equal((await first?.connect())?.isSuspected, false);
-      const greeting = await second?.connect();
-      assert.deepEqual([greeting?.isSuspected, greeting?.branch], [true, 1]);
+      const next = await second?.connect();
+      assert.deepEqual([next?.isSuspected, next?.branch], [true, 1]);
     }),
     { numRuns: 60 },
   );

@@ -5,7 +5,6 @@ import type { TestContext } from 'node:test';
 import { createHeadSigner } from '../../../src/gateway/audit/audit-log.ts';
 import { ConnectEpochs } from '../../../src/gateway/identity/connect-epochs.ts';
 import { Invites } from '../../../src/gateway/identity/invites.ts';
-import { NodeKeyRotation } from '../../../src/gateway/identity/key-rotation.ts';
 import { Pairing } from '../../../src/gateway/identity/pairing.ts';
 import { SigningKeys } from '../../../src/gateway/identity/signing-keys.ts';
 import { Tokens } from '../../../src/gateway/identity/tokens.ts';
@@ -42,11 +41,11 @@ export function testGateway(t: TestContext) {
   const signingKey = keys.current;
   const store = new Store(path.join(folder, 'fleet.db'), { clock, signer: createHeadSigner(keys) });
   cleanUp(t, () => store.close());
-  const invites = new Invites({ ages: agesOf(clock), store, clock, randomBytes });
+  const invites = new Invites({ ages: agesOf(clock), store, clock });
   const pending = new PendingNodes(clock);
-  const tokens = new Tokens({ keys, gatewayId: 'this gateway', clock, randomBytes });
+  const tokens = new Tokens({ keys, gatewayId: 'this gateway', clock });
   const hostKey = randomBytes(51);
-  const epochs = new ConnectEpochs({ store, clock, logger: silentLogger, randomBytes });
+  const epochs = new ConnectEpochs({ store, clock, logger: silentLogger });
   const pairing = new Pairing({
     store,
     invites,
@@ -56,9 +55,7 @@ export function testGateway(t: TestContext) {
     hostKey,
     clock,
     logger: silentLogger,
-    randomBytes,
   });
-  const rotation = new NodeKeyRotation({ store, epochs, hostKey, clock, logger: silentLogger });
   const invite = async (changes: Partial<Parameters<Invites['create']>[0]> = {}): Promise<string> =>
     (await invites.create({ role: 'node', labels: {}, ttlMs: 300_000, uses: 1, createdBy: 'test', ...changes })).code;
   return {
@@ -66,7 +63,6 @@ export function testGateway(t: TestContext) {
     clock,
     store,
     epochs,
-    rotation,
     keys,
     signingKey,
     invites,
@@ -86,6 +82,7 @@ export interface Tampering {
   /** Key of the SSH connection, if it is not the node's own. */
   connectionKey?: Buffer;
   connection?: string;
+  address?: string;
   challengeRequest?(request: PairChallengeRequest): PairChallengeRequest;
   challengeAnswer?(answer: PairChallengeAnswer): PairChallengeAnswer;
   verify?(request: PairVerifyRequest): PairVerifyRequest;
@@ -111,7 +108,7 @@ export class TestNode {
     const peer = {
       connection: tampering.connection ?? randomBytes(8).toString('hex'),
       publicKey: tampering.connectionKey ?? this.publicKey,
-      address: '192.0.2.1',
+      address: tampering.address ?? '192.0.2.1',
     };
     const wire = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
     const same = <T>(value: T): T => value;

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
-import { GuessLimit } from '../../../src/gateway/identity/guess-limit.ts';
+import { rotateNodeKey } from '../../../src/gateway/identity/keys.ts';
+import { WindowLimit } from '../../../src/gateway/identity/window-limit.ts';
 import { encodeKeyRotation } from '../../../src/protocol/node-messages.ts';
+import { silentLogger } from '../../../src/shared/logger.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { rowsOf } from '../audit/fixtures.ts';
 import { TestNode, testGateway } from './fixtures.ts';
@@ -56,7 +58,8 @@ test('a key that a node has given up becomes nobody, and a node cannot take the 
       Buffer.from(identity.sign(statement)).toString('base64url'),
     );
     const request = { publicKey: newKey.toString('base64url'), oldSignature, newSignature };
-    await gateway.rotation.rotate(paired, { publicKey: oldKey, remoteAddress: '192.0.2.1' }, request);
+    const options = { ...gateway, logger: silentLogger };
+    await rotateNodeKey(options, paired, { publicKey: oldKey, remoteAddress: '192.0.2.1' }, request);
   };
   await assert.rejects(rotate(person), { code: 'conflict' });
   await rotate(next);
@@ -133,13 +136,28 @@ test('ids of invites cannot be tried one after the other', async (t) => {
   assert.equal((await new TestNode(gateway).pair({ code })).status, 'paired');
 });
 
-test('wrong ids are counted by address, IPv6 by network, and the count is bounded', async () => {
+test('unknown ids are counted by address, IPv6 by network', async (t) => {
+  const gateway = testGateway(t);
+  const secret = (await gateway.invite()).slice(5);
+  const guess = async (address: string) =>
+    await new TestNode(gateway).pair({ code: `zzzz-${secret}` }, { address }).then(
+      () => 'paired',
+      (error: { code: string }) => error.code,
+    );
+  for (let n = 0; n < 20; n += 1) assert.equal(await guess(`2001:db8:0:1::${n.toString(16)}`), 'invite_invalid');
+  assert.equal(await guess('2001:db8:0:1::ffff'), 'busy');
+  assert.equal(await guess('2001:db8:0:2::1'), 'invite_invalid');
+});
+
+test('a limit is per key and window, and remembers a bounded number of keys', async () => {
   const clock = new FakeClock();
-  const limit = new GuessLimit(clock);
-  for (let n = 0; n < 20; n += 1) limit.miss(`2001:db8:0:1::${n.toString(16)}`);
-  assert.throws(() => limit.check('2001:db8:0:1::ffff'), { code: 'busy' });
-  limit.check('2001:db8:0:2::1');
-  for (let n = 0; n < 10_001; n += 1) limit.miss(`10.${n >> 16}.${(n >> 8) & 255}.${n & 255}`);
-  // The oldest made room.
-  limit.check('2001:db8:0:1::ffff');
+  const limit = new WindowLimit(clock, 2, 60_000);
+  for (let n = 0; n < 2; n += 1) limit.count('first');
+  assert.deepEqual([limit.isReached('first'), limit.isReached('second')], [true, false]);
+  for (let n = 0; n < 10_000; n += 1) limit.count(String(n));
+  assert.equal(limit.isReached('first'), false, 'the oldest made room');
+  limit.count('second');
+  await clock.advance(60_000);
+  limit.count('second');
+  assert.equal(limit.isReached('second'), false, 'another window');
 });

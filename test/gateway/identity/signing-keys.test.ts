@@ -4,8 +4,7 @@ import { chmodSync, copyFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { SigningKeys } from '../../../src/gateway/identity/signing-keys.ts';
-import { issueTicket } from '../../../src/gateway/identity/tickets.ts';
-import { Tokens } from '../../../src/gateway/identity/tokens.ts';
+import { issueTicket, Tokens } from '../../../src/gateway/identity/tokens.ts';
 import { AnnouncedKeys } from '../../../src/gateway/nodes/sessions.ts';
 import { verifyTicket } from '../../../src/node/api/verify-ticket.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
@@ -20,7 +19,7 @@ function setUp(t: TestContext) {
   const file = path.join(folder, 'signing');
   const retiredFile = path.join(folder, 'retired');
   const open = () => new SigningKeys({ file, retiredFile, graceMs: GRACE_MS, clock, logger: silentLogger });
-  const tokensOf = (keys: SigningKeys) => new Tokens({ keys, gatewayId: 'g', clock, randomBytes });
+  const tokensOf = (keys: SigningKeys) => new Tokens({ keys, gatewayId: 'g', clock });
   return { folder, clock, file, retiredFile, open, tokensOf };
 }
 

@@ -4,9 +4,8 @@ import { chmodSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { SignJWT, UnsecuredJWT } from 'jose';
-import { loadOrCreateKeyFile, toSigningKey } from '../../../src/gateway/identity/signing-key.ts';
-import { issueTicket } from '../../../src/gateway/identity/tickets.ts';
-import { TOKEN_LIFETIME_S, Tokens } from '../../../src/gateway/identity/tokens.ts';
+import { loadOrCreateKeyFile, toSigningKey } from '../../../src/gateway/identity/signing-keys.ts';
+import { issueTicket, TOKEN_LIFETIME_S, Tokens } from '../../../src/gateway/identity/tokens.ts';
 import { verifyTicket } from '../../../src/node/api/verify-ticket.ts';
 import { TICKET_LIFETIME_S } from '../../../src/protocol/run-spec.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
@@ -27,7 +26,7 @@ test('a token of another gateway, another key, another purpose, or without a sig
   const { clock, tokens, keys, signingKey } = testGateway(t);
   const publicKey = randomBytes(32);
   const claims = { subject: 'n1', role: 'node' as const, publicKey };
-  const other = { clock, randomBytes, keys };
+  const other = { clock, keys };
   const foreignId = new Tokens({ ...other, gatewayId: 'another gateway' });
   const foreignKey = new Tokens({
     ...other,

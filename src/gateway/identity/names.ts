@@ -1,5 +1,5 @@
-/** Names, ids and beginnings of ids are one namespace: no newcomer gets a name or an id that could be taken for somebody else's. */
-
+/** Names, ids and prefixes of ids share one namespace: no newcomer gets a name or an id that could be taken for another's. */
+import { randomBytes } from 'node:crypto';
 import { MIN_ID_PREFIX } from '../../domain/selector.ts';
 import type { Role } from '../../domain/vocabulary.ts';
 import { normalizeBase32, randomBase32 } from '../../shared/base32.ts';
@@ -7,19 +7,19 @@ import { FleetError } from '../../shared/errors.ts';
 import type { LookUpTable } from '../store/look-up.ts';
 import type { IdentityStore } from './people-table.ts';
 
-/** `createdBy` of jobs and log lines say these of callers without a key of their own. */
+/** Names of callers without a key of their own, in logs and as `createdBy` of jobs. */
 const RESERVED_FOR_PEOPLE: ReadonlySet<string> = new Set(['local', 'api', 'unknown', 'gateway']);
 /** Leaves room for a dash and a number within the 63 characters of a name. */
 const MAX_STEM_LENGTH = 56;
 const ID_LENGTH = 12;
 
-/** @param ownId Of who is renamed. @throws FleetError `name_taken`. */
+/** @param ownId Of the renamed one. @throws FleetError `name_taken`. */
 export function assertNameFree(store: IdentityStore, role: Role, name: string, ownId?: string): void {
   const obstacle = obstacleTo(store, role, name, ownId);
-  if (obstacle !== undefined) throw new FleetError('name_taken', ...obstacle);
+  if (obstacle !== undefined) throw obstacle;
 }
 
-/** `wanted` itself, or with a number behind it when it is taken and was only a suggestion. @throws FleetError `name_taken`. */
+/** `wanted`, with a number appended if it is taken and not required. @throws FleetError `name_taken`. */
 export function chooseName(store: IdentityStore, role: Role, wanted: string, required: boolean): string {
   if (required) assertNameFree(store, role, wanted);
   let name = wanted;
@@ -29,10 +29,13 @@ export function chooseName(store: IdentityStore, role: Role, wanted: string, req
   return name;
 }
 
-/** A random id that is no id or name of the tables' entries, and begins with no name that could be taken for its beginning. */
-export function newId(tables: readonly LookUpTable<unknown>[], randomBytes: (size: number) => Uint8Array): string {
+/** A random id that is no id or name in the tables, and that no name could be taken as a prefix of. */
+export function newId(
+  tables: readonly LookUpTable<unknown>[],
+  bytes = randomBytes as (size: number) => Uint8Array,
+): string {
   for (;;) {
-    const id = randomBase32(ID_LENGTH, randomBytes);
+    const id = randomBase32(ID_LENGTH, bytes);
     const names = Array.from({ length: ID_LENGTH - MIN_ID_PREFIX + 1 }, (_, more) => id.slice(0, MIN_ID_PREFIX + more));
     const isTaken = tables.some(
       (table) => table.byId(id) !== undefined || names.some((name) => table.byName(name) !== undefined),
@@ -41,35 +44,23 @@ export function newId(tables: readonly LookUpTable<unknown>[], randomBytes: (siz
   }
 }
 
-/** Why nobody of that role may get the name: message and options of the error. */
-function obstacleTo(
-  store: IdentityStore,
-  role: Role,
-  name: string,
-  ownId?: string,
-): [message: string, options: { hint: string }] | undefined {
+/** Why nobody of that role may get the name. */
+function obstacleTo(store: IdentityStore, role: Role, name: string, ownId?: string): FleetError | undefined {
+  const taken = (message: string, alternative = ''): FleetError =>
+    new FleetError('name_taken', message, { hint: `Choose another name${alternative}.` });
   const isNode = role === 'node';
   const present = isNode ? store.nodes.byName(name) : store.people.byName(name);
   if (present !== undefined && present.id !== ownId) {
     return isNode
-      ? [
-          `there is already a node called ${name}`,
-          { hint: `Choose another name, or remove the old node: fleet nodes rm ${name}` },
-        ]
-      : [
-          `there is already a person called ${name}`,
-          { hint: `Choose another name, or end the old key: fleet keys revoke ${name}` },
-        ];
+      ? taken(`there is already a node called ${name}`, `, or remove the old node: fleet nodes rm ${name}`)
+      : taken(`there is already a person called ${name}`, `, or revoke the old key: fleet keys revoke ${name}`);
   }
-  if (!isNode && RESERVED_FOR_PEOPLE.has(name)) {
-    return [`a person cannot be called ${name}: fleet uses the name itself`, { hint: 'Choose another name.' }];
-  }
+  if (!isNode && RESERVED_FOR_PEOPLE.has(name)) return taken(`the name ${name} is reserved`);
   const owner = ownerOfId(store, name, ownId);
-  if (owner === undefined) return undefined;
-  return [`${name} would be taken for the id of ${owner}`, { hint: 'Choose another name.' }];
+  return owner === undefined ? undefined : taken(`${name} could be taken for the id of ${owner}`);
 }
 
-/** Who has an id that is, begins with, or reads like that name: `0` and `o`, `1` and `l` are the same to whoever types it. */
+/** Owner of an id that equals, starts with or reads like the name: `0` and `o`, `1` and `l` are easily confused. */
 function ownerOfId(store: IdentityStore, name: string, ownId: string | undefined): string | undefined {
   for (const text of new Set([name, normalizeBase32(name) ?? name])) {
     if (text.length < MIN_ID_PREFIX) continue;
