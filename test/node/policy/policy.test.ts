@@ -202,7 +202,7 @@ test('a policy that is wrong is a configuration that is wrong', () => {
   assert.equal(configOf(undefined), undefined);
 });
 
-test('read anew it changes what is in force; a broken file, or one that has lost it, changes nothing and is told', async () => {
+test('a reload changes the policy in force; a broken file, or one without a policy, changes nothing and is a fault', async () => {
   let next: () => ReturnType<typeof configOf> = () => undefined;
   const file = new PolicyFile({
     initial: configOf({ kinds: ['shell'] }),
