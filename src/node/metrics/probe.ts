@@ -1,26 +1,23 @@
-/** One figure of the heartbeat, read so that neither its failure nor its silence can cost the heartbeat. */
+/** Reads one figure of the heartbeat so that neither its failure nor its silence holds up the others. */
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
 
 interface ProbeOptions<T> {
-  /** Name of the figure in the log. */
+  /** For the log. */
   name: string;
   read: () => Promise<T>;
-  /** How long an answer, or a failure, stands before the figure is read again, ms; 0 reads every time. */
+  /** How long an answer or a failure is reused, ms; 0 reads every time. */
   maxAgeMs: number;
   clock: Clock;
   logger: Logger;
 }
 
-/**
- * Caches what `read` gave and never has two reads under way, so that a call that hangs in the kernel holds one thread
- * and not one more each heartbeat.
- */
+/** Caches the last reading and never starts a second read, so that a call that hangs in the kernel occupies only one thread. */
 export class Probe<T> {
   readonly #options: ProbeOptions<T>;
   #value: T | null = null;
-  /** Monotonic ms at which the last read ended, well or not. */
-  #readAt: number | undefined;
+  /** When the last read ended, successfully or not, monotonic ms. */
+  #readAt = Number.NEGATIVE_INFINITY;
   #pending: Promise<void> | undefined;
   #overdue = false;
 
@@ -28,17 +25,17 @@ export class Probe<T> {
     this.#options = options;
   }
 
-  /** The figure, or null when it cannot be had within `deadlineMs`. A late answer serves the next call. Never rejects. */
+  /** The figure, or null when it isn't available within `deadlineMs`. A late answer serves the next call. Never rejects. */
   async get(deadlineMs: number): Promise<T | null> {
     const { maxAgeMs, clock } = this.#options;
-    if (this.#readAt !== undefined && clock.monotonic() - this.#readAt < maxAgeMs) return this.#value;
+    if (clock.monotonic() - this.#readAt < maxAgeMs) return this.#value;
     if (this.#pending === undefined) {
       this.#overdue = false;
       this.#pending = this.#read();
     } else if (this.#overdue) {
       return null;
     }
-    return (await this.#settledWithin(this.#pending, deadlineMs)) ? this.#value : null;
+    return (await this.#settles(this.#pending, deadlineMs)) ? this.#value : null;
   }
 
   async #read(): Promise<void> {
@@ -53,22 +50,19 @@ export class Probe<T> {
     this.#pending = undefined;
   }
 
-  #settledWithin(pending: Promise<void>, deadlineMs: number): Promise<boolean> {
+  #settles(pending: Promise<void>, deadlineMs: number): Promise<boolean> {
     const { name, clock, logger } = this.#options;
-    return new Promise((resolve) => {
-      const timer = clock.after(
-        deadlineMs,
-        () => {
-          this.#overdue = true;
-          logger.debug({ metric: name, deadlineMs }, 'metric is late');
-          resolve(false);
-        },
-        { unref: true },
-      );
-      void pending.then(() => {
-        timer.cancel();
-        resolve(true);
-      });
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const onDeadline = (): void => {
+      this.#overdue = true;
+      logger.debug({ metric: name, deadlineMs }, 'metric is late');
+      resolve(false);
+    };
+    const timer = clock.after(deadlineMs, onDeadline, { unref: true });
+    void pending.then(() => {
+      timer.cancel();
+      resolve(true);
     });
+    return promise;
   }
 }

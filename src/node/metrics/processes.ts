@@ -1,5 +1,4 @@
-/** The node's processes for one who asks: never two readings at once, and none anew for two seconds, so that asking costs little. */
-
+/** The machine's processes on request: one reading at a time, reused for two seconds, so that requests cost little. */
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -18,38 +17,34 @@ import { parseCpuTimes } from './linux-source.ts';
 import { Probe } from './probe.ts';
 import { readSystemProcesses } from './systeminformation-source.ts';
 
-/** How long a reading stands, ms. */
+/** How long a reading is reused, ms. */
 const MAX_AGE_MS = 2_000;
-/** Less than the gateway waits for an answer, ms. */
+/** Less than the gateway's own timeout, ms. */
 const DEADLINE_MS = 10_000;
 
-interface ProcessesDependencies {
-  clock: Clock;
-  logger: Logger;
-  /** Where they come from; this system's own by default. */
-  read?: () => Promise<ProcessFigures[]>;
-}
-
-/** The largest first. @throws FleetError `timeout` when they could not be read. */
+/** The largest first. @throws FleetError `timeout` when they cannot be read. */
 export type ReadProcesses = (query: ProcessesQuery) => Promise<ProcessFigures[]>;
 
+/** `read` is this platform's by default. */
 export function createReadProcesses({
   clock,
   logger,
   read = defaultRead(clock),
-}: ProcessesDependencies): ReadProcesses {
+}: {
+  clock: Clock;
+  logger: Logger;
+  read?: () => Promise<ProcessFigures[]>;
+}): ReadProcesses {
   const probe = new Probe({ name: 'processes', read, maxAgeMs: MAX_AGE_MS, clock, logger });
   return async ({ limit, sort }) => {
     const processes = await probe.get(DEADLINE_MS);
     if (processes === null) {
-      throw new FleetError('timeout', 'the machine does not tell its processes', {
-        hint: "Why, the node's log says at the level debug. Or look with: fleet run NODE ps aux",
+      throw new FleetError('timeout', "cannot read the machine's processes", {
+        hint: "The node's log says why, at level debug. Alternatively: fleet run NODE ps aux",
       });
     }
-    return mostUsing(processes, sort, limit).map((each) => ({
-      ...each,
-      command: each.command.slice(0, MAX_PROCESS_NAME_LENGTH),
-    }));
+    const cut = (each: ProcessFigures) => ({ ...each, command: each.command.slice(0, MAX_PROCESS_NAME_LENGTH) });
+    return mostUsing(processes, sort, limit).map(cut);
   };
 }
 
@@ -58,7 +53,7 @@ function defaultRead(clock: Clock): () => Promise<ProcessFigures[]> {
   return () => readLinuxProcesses({ clock, memTotalBytes: os.totalmem() });
 }
 
-/** At most `limit`, the largest first; equal ones by the other figure and then by pid, so that the order stays. */
+/** At most `limit`, the largest first; ties by the other figure and then by pid, for a stable order. */
 function mostUsing(processes: readonly ProcessFigures[], sort: ProcessSort, limit: number): ProcessFigures[] {
   const byCpu = (a: ProcessFigures, b: ProcessFigures): number => b.cpuPct - a.cpuPct;
   const byMem = (a: ProcessFigures, b: ProcessFigures): number => b.rssBytes - a.rssBytes;
@@ -66,11 +61,11 @@ function mostUsing(processes: readonly ProcessFigures[], sort: ProcessSort, limi
   return [...processes].sort((a, b) => first(a, b) || second(a, b) || a.pid - b.pid).slice(0, limit);
 }
 
-/** Shares of the processor are over so long, ms: short to wait for, and still fifty ticks of the kernel's clock. */
+/** Period over which CPU shares are measured, ms: short to wait for, yet fifty ticks of the kernel's clock. */
 const WINDOW_MS = 500;
-/** Files that are read at once: a machine may have thousands of processes. */
+/** Files that are read concurrently: a machine may have thousands of processes. */
 const READ_AT_ONCE = 32;
-/** Node.js calls its main thread so, and with it the process: the file that it runs says more. */
+/** The name of Node.js's main thread, and so of its process; the executable's name says more. */
 const UNNAMED = 'MainThread';
 
 interface LinuxProcessOptions {
@@ -81,16 +76,16 @@ interface LinuxProcessOptions {
   passwd?: string;
 }
 
-/** What one line of proc_pid_stat(5) says. */
+/** From one line of proc_pid_stat(5). */
 interface ProcessStat {
   pid: number;
-  /** Tells it from an earlier process of the same number. */
+  /** Distinguishes it from an earlier process with the same pid. */
   startTicks: number;
   cpuTicks: number;
   command: string;
 }
 
-/** Those that are among the {@link MOST_PROCESSES} by processor or by memory. */
+/** The top {@link MOST_PROCESSES} by CPU and by memory, without arguments and without starting `ps`. */
 export async function readLinuxProcesses(options: LinuxProcessOptions): Promise<ProcessFigures[]> {
   const { clock, memTotalBytes, proc = '/proc', passwd = '/etc/passwd' } = options;
   const before = await scan(proc);
@@ -102,7 +97,7 @@ export async function readLinuxProcesses(options: LinuxProcessOptions): Promise<
   const figures = await forEachInTurn(after.stats, async (stat): Promise<ProcessFigures | undefined> => {
     const status = parseStatus(await readFile(path.join(proc, String(stat.pid), 'status'), 'utf8').catch(goneAs('')));
     if (status === undefined) return undefined;
-    // One that began in between has spent all of its time since then.
+    // A process that started in between has spent all of its time since then.
     const spent = Math.max(0, stat.cpuTicks - (ticksBefore.get(keyOf(stat)) ?? 0));
     return {
       pid: stat.pid,
@@ -125,7 +120,7 @@ async function scan(proc: string): Promise<{ stats: ProcessStat[]; totalTicks: n
   return { stats, totalTicks };
 }
 
-/** Undefined if `text` is not such a line. The name is in parentheses and may itself contain blanks and parentheses. */
+/** Undefined for invalid text. The name is in parentheses and may itself contain spaces and parentheses. */
 export function parseStat(text: string): ProcessStat | undefined {
   const match = /^(\d+) \((.*)\) [A-Za-z] (.+)$/s.exec(text.trimEnd());
   if (match === null) return undefined;
@@ -138,14 +133,14 @@ export function parseStat(text: string): ProcessStat | undefined {
   return { pid: Number(pid), startTicks, cpuTicks: userTicks + systemTicks, command };
 }
 
-/** A thread of the kernel has no memory of its own. Undefined if `text` is no such file. */
+/** Kernel threads have no memory of their own. Undefined for invalid text. proc_pid_status(5) */
 function parseStatus(text: string): { uid: string; rssBytes: number } | undefined {
   const uid = /^Uid:\s+\d+\s+(\d+)/m.exec(text)?.[1];
   const rssKib = /^VmRSS:\s+(\d+) kB/m.exec(text)?.[1] ?? '0';
   return uid === undefined ? undefined : { uid, rssBytes: Number(rssKib) * 1024 };
 }
 
-/** By user id, the first name of each. */
+/** By user id; the first name wins. */
 function userNames(passwd: string): Map<string, string> {
   const names = new Map<string, string>();
   for (const line of passwd.split('\n')) {
@@ -155,14 +150,14 @@ function userNames(passwd: string): Map<string, string> {
   return names;
 }
 
-/** The name of the program's file where this user may see it, else the process' own. */
+/** The executable's name where this user may see it, else the process's. */
 async function programOf(proc: string, { pid, command }: ProcessStat): Promise<string> {
   const file = await readlink(path.join(proc, String(pid), 'exe'), 'latin1').catch(goneAs(''));
-  // The kernel marks a file that was replaced since the process began, proc_pid_exe(5).
+  // The kernel marks an executable that was replaced since, proc_pid_exe(5).
   return path.basename(file).replace(/ \(deleted\)$/, '') || command;
 }
 
-/** Names are bytes, and read as one character each. */
+/** Names are bytes, read as one character each. */
 function shown(name: string): string {
   return escapeBytes(Buffer.from(name, 'latin1'));
 }
@@ -171,7 +166,7 @@ function keyOf({ pid, startTicks }: ProcessStat): string {
   return `${pid}/${startTicks}`;
 }
 
-/** A process may be gone between the look at the folder and the next one, or be hidden; that is an answer, not an error. */
+/** A process may exit between reads or be hidden; that is not an error. */
 function goneAs<T>(instead: T): (error: unknown) => T {
   return (error) => {
     if (['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes(systemErrorCode(error) ?? '')) return instead;

@@ -1,65 +1,54 @@
-/** Shares and rates out of counters that only grow: what happened between two heartbeats. */
+/** Shares and rates from counters that only grow: what happened between two heartbeats. */
 import type { CpuTimes, NetworkCounters } from './source.ts';
 
 interface NetworkRates {
   rxBytesPerS: number;
   txBytesPerS: number;
-  /** Null where the system does not count them. */
+  /** Null where the system doesn't count them. */
   errorsPerS: number | null;
   dropsPerS: number | null;
 }
 
-/** Percent of all cores that was busy between two readings; null when the counters did not advance or went back. */
+/** Busy percentage of all cores between two readings; null when the counters didn't advance or went back. */
 export function cpuPctBetween(before: CpuTimes, after: CpuTimes): number | null {
   if (after.basis !== before.basis) return null;
   const total = after.total - before.total;
   const busy = after.busy - before.busy;
-  // iowait, which counts as idle, may run backwards (proc(5)), so the busy part can pass the whole by a little.
+  // iowait, part of idle, may decrease (proc(5)), so busy can slightly exceed the total.
   return total > 0 && busy >= 0 ? Math.min(100, (busy / total) * 100) : null;
 }
 
 /**
- * Bytes a second between two readings that are `elapsedMs` apart. An interface that is new, or whose counter went back
- * because it was made anew, counts from the next reading on; null when none is in both.
+ * Rates between two readings `elapsedMs` apart. An interface that is new or was recreated, so that its counters went back, counts from the
+ * next reading on; null when no interface is in both readings.
  */
 export function networkRatesBetween(
   before: NetworkCounters,
   after: NetworkCounters,
   elapsedMs: number,
 ): NetworkRates | null {
-  let rxBytes = 0;
-  let txBytes = 0;
-  let errors: number | null = null;
-  let drops: number | null = null;
-  let interfaces = 0;
+  if (!(elapsedMs > 0)) return null;
+  let rates = null as NetworkRates | null;
+  const perS = (then: number, now: number): number => (Math.max(0, now - then) / elapsedMs) * 1000;
+  const add = (sum: number | null = null, then?: number, now?: number): number | null =>
+    then === undefined || now === undefined ? sum : (sum ?? 0) + perS(then, now);
   for (const [name, now] of after) {
     const then = before.get(name);
     if (then === undefined || now.rxBytes < then.rxBytes || now.txBytes < then.txBytes) continue;
-    rxBytes += now.rxBytes - then.rxBytes;
-    txBytes += now.txBytes - then.txBytes;
-    errors = grown(errors, then.errors, now.errors);
-    drops = grown(drops, then.drops, now.drops);
-    interfaces += 1;
+    rates = {
+      rxBytesPerS: (rates?.rxBytesPerS ?? 0) + perS(then.rxBytes, now.rxBytes),
+      txBytesPerS: (rates?.txBytesPerS ?? 0) + perS(then.txBytes, now.txBytes),
+      errorsPerS: add(rates?.errorsPerS, then.errors, now.errors),
+      dropsPerS: add(rates?.dropsPerS, then.drops, now.drops),
+    };
   }
-  if (interfaces === 0 || !(elapsedMs > 0)) return null;
-  const perS = (amount: number): number => (amount / elapsedMs) * 1000;
-  return {
-    rxBytesPerS: perS(rxBytes),
-    txBytesPerS: perS(txBytes),
-    errorsPerS: errors === null ? null : perS(errors),
-    dropsPerS: drops === null ? null : perS(drops),
-  };
+  return rates;
 }
 
-function grown(sum: number | null, before: number | undefined, after: number | undefined): number | null {
-  if (before === undefined || after === undefined) return sum;
-  return (sum ?? 0) + Math.max(0, after - before);
-}
-
-/** Shorter spans give noise: the kernel counts CPU time in ticks of 10 ms. */
+/** Shorter spans are noise: the kernel counts CPU time in ticks of 10 ms. */
 const MIN_SPAN_MS = 100;
 
-/** Keeps the last reading of one counter and tells what happened since, on the monotonic clock. */
+/** Keeps the last reading of one counter to derive a rate from the next. */
 export class DifferenceOf<Reading, Rate> {
   readonly #between: (before: Reading, after: Reading, elapsedMs: number) => Rate | null;
   #last: { reading: Reading; at: number } | undefined;
@@ -69,7 +58,7 @@ export class DifferenceOf<Reading, Rate> {
     this.#between = between;
   }
 
-  /** The rate since the reading before; null at first, and after a reading that failed (null). `at` is monotonic ms. */
+  /** The rate since the previous reading; null for the first one, and after a failed one (null). `at` is monotonic ms. */
   next(reading: Reading | null, at: number): Rate | null {
     if (reading === null) {
       this.#last = undefined;

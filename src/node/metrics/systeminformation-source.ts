@@ -1,32 +1,33 @@
 /**
- * The one user of systeminformation: all metrics of macOS, Windows and the BSDs, for which it knows the commands, and memory everywhere.
- * It is loaded at the first call, since that takes some 50 ms and 10 MB. It answers zeros where it failed, so a zero that
- * cannot be true counts as a failure here.
+ * The only user of systeminformation: the figures of macOS, Windows and the BSDs. It is loaded on the first call, since that takes
+ * some 50 ms and 10 MB. It reports zeros on failure, so an impossible zero counts as a failure here.
  */
 import os from 'node:os';
 import type { Systeminformation } from 'systeminformation';
 import type { ProcessFigures } from '../../protocol/node-messages.ts';
-import { diskUsage, fullestDisks } from './linux-disks.ts';
-import type { CpuTimes, MemoryUsage, MetricsSource, NetworkCounters } from './source.ts';
+import { type CpuTimes, diskUsage, fullestDisks, type MemoryUsage, type MetricsSource } from './source.ts';
 
-/** What lies on no disk of this machine, or never changes. `df` lists them next to the disks. */
+/** Not on a disk of this machine, or never changing. `df` lists these next to the disks. */
 const NOT_A_DISK =
   /^(tmpfs|devtmpfs|devfs|ramfs|overlay|overlayfs|squashfs|iso9660|udf|cd9660|proc|procfs|sysfs|linprocfs|fdescfs|nullfs|autofs|nfs\d?|cifs|smbfs|smb3|afpfs|webdav|9p|fuse\..*)$/i;
+/** Bridges, tunnels and containers' pairs would count the same bytes again. */
+const VIRTUAL_INTERFACE = /^(veth|docker|br-|bridge|virbr|utun|tun|tap|gif|stf|awdl|llw|vEthernet)/;
+
+const load = () => import('systeminformation');
 
 export function createSysteminformationSource(): MetricsSource {
-  const load = () => import('systeminformation');
   return {
     readCpuTimes: async () => cpuTimes(os.cpus()),
     readMemory: async () => memoryUsage(await (await load()).mem()),
     readNetwork: async () => {
-      // Names from the kernel: asking systeminformation for all of them runs a dozen commands first.
+      // Names from the kernel: to find all interfaces, systeminformation runs a dozen commands.
       const names = externalInterfaces();
-      return names.length === 0 ? new Map() : networkCounters(await (await load()).networkStats(names.join(',')));
+      const counters = names.length === 0 ? [] : await (await load()).networkStats(names.join(','));
+      // An interface whose counters cannot be read has zeros.
+      const read = counters.filter(({ rx_bytes, tx_bytes }) => rx_bytes > 0 || tx_bytes > 0);
+      return new Map(read.map(({ iface, rx_bytes, tx_bytes }) => [iface, { rxBytes: rx_bytes, txBytes: tx_bytes }]));
     },
-    readDisks: async () => {
-      const sizes = await (await load()).fsSize();
-      return fullestDisks(uniqueDisks(sizes));
-    },
+    readDisks: async () => fullestDisks(uniqueDisks(await (await load()).fsSize())),
     readTemperatureC: async () => {
       const { main } = await (await load()).cpuTemperature();
       return typeof main === 'number' && main > 0 && main < 150 ? main : null;
@@ -38,9 +39,9 @@ export function createSysteminformationSource(): MetricsSource {
   };
 }
 
-/** All processes. It counts shares of one core, as `ps` does, where {@link ProcessFigures} means all of them. */
+/** All processes. Like `ps`, systeminformation reports shares of one core; {@link ProcessFigures} has shares of all cores. */
 export async function readSystemProcesses(): Promise<ProcessFigures[]> {
-  const { list } = await (await import('systeminformation')).processes();
+  const { list } = await (await load()).processes();
   if (list.length === 0) throw new RangeError('no processes');
   return list.map(({ pid, user, cpu, mem, memRss, name }) => ({
     pid,
@@ -74,25 +75,13 @@ function memoryUsage({ total, available, swaptotal, swapused }: Systeminformatio
   };
 }
 
-/** Bridges, tunnels and containers' pairs would count the same bytes again. */
-const VIRTUAL_INTERFACE = /^(veth|docker|br-|bridge|virbr|utun|tun|tap|gif|stf|awdl|llw|vEthernet)/;
-
 function externalInterfaces(): string[] {
   return Object.entries(os.networkInterfaces())
     .filter(([name, addresses]) => !VIRTUAL_INTERFACE.test(name) && !addresses?.every(({ internal }) => internal))
     .map(([name]) => name);
 }
 
-function networkCounters(interfaces: Systeminformation.NetworkStatsData[]): NetworkCounters {
-  return new Map(
-    interfaces
-      // An interface whose counters could not be read comes back as zeros in an unknown state.
-      .filter(({ rx_bytes, tx_bytes }) => rx_bytes > 0 || tx_bytes > 0)
-      .map(({ iface, rx_bytes, tx_bytes }) => [iface, { rxBytes: rx_bytes, txBytes: tx_bytes }]),
-  );
-}
-
-/** One entry for each filesystem: bind mounts, and the volumes of one APFS container that say the same, count once. */
+/** One entry per filesystem: bind mounts, and APFS volumes that share one container, count once. */
 function uniqueDisks(sizes: Systeminformation.FsSizeData[]) {
   const byFilesystem = new Map<string, Systeminformation.FsSizeData>();
   for (const size of sizes) {

@@ -4,7 +4,8 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { createLinuxDisks, diskMounts, diskUsage, fullestDisks } from '../../../src/node/metrics/linux-disks.ts';
+import { createLinuxDisks, diskMounts } from '../../../src/node/metrics/linux-disks.ts';
+import { diskUsage, fullestDisks } from '../../../src/node/metrics/source.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
 import { tempTree } from './temp-tree.ts';
 

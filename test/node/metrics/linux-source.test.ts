@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createLinuxSource, parseCpuTimes, parseNetDev } from '../../../src/node/metrics/linux-source.ts';
+import { createSysteminformationSource } from '../../../src/node/metrics/systeminformation-source.ts';
 import { tempTree } from './temp-tree.ts';
 
 test('cpu times: iowait is idle, guest is not counted twice', () => {
@@ -103,19 +104,40 @@ test('battery: a large one counts for more than a small one', async (t) => {
   assert.equal((await read(small, pack('BAT1', 80, {})))?.percent, 42.5, 'a plain mean where a size is missing');
 });
 
-test('memory: what ZFS would give back of its cache is not used', async (t) => {
+test('memory: caches, and what ZFS would return of its cache, are not used', async (t) => {
+  const meminfo = (more: string) =>
+    `MemTotal:        1000000 kB\nMemFree:          100000 kB\n${more}SwapTotal:         50000 kB\nSwapFree:          20000 kB\n`;
+  const read = async (files: Record<string, string>) => {
+    const root = await tempTree(t, files);
+    return createLinuxSource({ proc: root, sys: root }).readMemory();
+  };
+  const available = meminfo('MemAvailable:     600000 kB\n');
+  const memory = { memTotalBytes: 1_024_000_000, swapTotalBytes: 51_200_000, swapUsedBytes: 30_720_000 };
+  assert.deepEqual(await read({ meminfo: available }), { ...memory, memUsedBytes: 409_600_000 });
   const arcstats = '13 1 0x01 147 39984 4 5\nname type data\nc_min 4 100000000\nsize 4 300000000\n';
-  const proc = await tempTree(t, { 'spl/kstat/zfs/arcstats': arcstats, 'self/cgroup': '' });
-  const without = await createLinuxSource({ proc: await tempTree(t, { 'self/cgroup': '' }), sys: proc }).readMemory();
-  const memory = await createLinuxSource({ proc, sys: proc }).readMemory();
-  const saved = without.memUsedBytes - memory.memUsedBytes;
-  assert.ok(Math.abs(saved - 200_000_000) < 150_000_000, `${saved} bytes less than without ZFS`);
+  const withZfs = await read({ meminfo: available, 'spl/kstat/zfs/arcstats': arcstats });
+  assert.equal(withZfs.memUsedBytes, 209_600_000);
+  const old = meminfo('Buffers: 50000 kB\nCached: 200000 kB\nSlab: 50000 kB\n');
+  assert.deepEqual(await read({ meminfo: old }), { ...memory, memUsedBytes: 614_400_000 }, 'before Linux 3.14');
+  await assert.rejects(read({ meminfo: 'MemFree: 1 kB\n' }), RangeError);
+});
+
+test('memory agrees with systeminformation', { skip: process.platform !== 'linux' }, async (t) => {
+  // Without the limits of control groups.
+  const proc = await tempTree(t, {}, { meminfo: '/proc/meminfo' });
+  const [byFiles, bySi] = await Promise.all([
+    createLinuxSource({ proc, sys: proc }).readMemory(),
+    createSysteminformationSource().readMemory(),
+  ]);
+  assert.deepEqual([byFiles.memTotalBytes, byFiles.swapTotalBytes], [bySi.memTotalBytes, bySi.swapTotalBytes]);
+  assert.ok(Math.abs(byFiles.memUsedBytes - bySi.memUsedBytes) < byFiles.memTotalBytes / 20);
 });
 
 test('a missing /proc is a failure, not zeros', async (t) => {
   const root = await tempTree(t, {});
   const source = createLinuxSource({ proc: root, sys: root });
   await assert.rejects(source.readCpuTimes(), { code: 'ENOENT' });
+  await assert.rejects(source.readMemory(), { code: 'ENOENT' });
   await assert.rejects(source.readNetwork(), { code: 'ENOENT' });
   await assert.rejects(source.readDisks(), { code: 'ENOENT' });
 });

@@ -63,7 +63,7 @@ test('rates follow the monotonic clock, whatever the wall clock does', async (t)
   const clock = new FakeClock();
   const metrics = createMetrics({ clock, logger: silentLogger, source: fakeSource() });
   t.after(() => metrics.close());
-  await metrics.start();
+  await metrics.sample();
   clock.jumpWall(-3_600_000);
   await clock.advance(2000);
   const sample = await metrics.sample();
@@ -81,7 +81,7 @@ test('one figure that fails is null and leaves the others alone', async (t) => {
     const logger: Logger = { ...silentLogger, debug: (facts) => void logged.push(facts) };
     const metrics = createMetrics({ clock, logger, source: fakeSource({ [name]: fail }) });
     t.after(() => metrics.close());
-    await metrics.start();
+    await metrics.sample();
     await clock.advance(1000);
     const sample = await metrics.sample();
     assert.equal(sample.cpuPct, name === 'readCpuTimes' ? null : 30, name);
@@ -138,7 +138,7 @@ test('slow figures are asked once a minute, cheap ones each time', async (t) => 
 
 test('closing twice is allowed, and a sample after it still answers', async () => {
   const metrics = createMetrics({ clock: new FakeClock(), logger: silentLogger, source: fakeSource() });
-  await metrics.start();
+  await metrics.sample();
   metrics.close();
   metrics.close();
   assert.equal((await metrics.sample()).memUsedBytes, 400);
