@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { ConfigStateView, ReloadView } from '../protocol/views.ts';
 import type { Clock } from '../shared/clock.ts';
+import { isoTime } from '../shared/duration.ts';
 import { toFleetError } from '../shared/errors.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { AuditLog } from './audit/audit-log.ts';
@@ -41,7 +42,7 @@ export class ConfigReload {
 
   /** For `fleet gateway status`. */
   get view(): ConfigStateView {
-    return { readAt: new Date(this.#readAt).toISOString(), fault: this.#fault, restartNeeded: [...this.#restart] };
+    return { readAt: isoTime(this.#readAt), fault: this.#fault, restartNeeded: [...this.#restart] };
   }
 
   /** A broken file changes nothing. @throws FleetError `config_invalid`, `storage_failed`. */

@@ -2,6 +2,7 @@
 import { FLEET_VERSION } from '../protocol/version.ts';
 import type { GatewayView, ReloadView } from '../protocol/views.ts';
 import type { Address } from '../shared/address.ts';
+import { isoTime } from '../shared/duration.ts';
 import { FleetError } from '../shared/errors.ts';
 import { Lifecycle } from '../shared/lifecycle.ts';
 import type { GatewayConfig } from './config.ts';
@@ -93,7 +94,7 @@ function describeGateway(core: GatewayCore, view: Pick<GatewayView, 'listen' | '
   return {
     version: FLEET_VERSION,
     pid: process.pid,
-    startedAt: new Date(core.startedAt).toISOString(),
+    startedAt: isoTime(core.startedAt),
     ...view,
     advertise: config.advertise ?? null,
     hostKeyFingerprint: core.fingerprint,

@@ -3,6 +3,7 @@ import type { NodeStatusView } from '../protocol/node-control.ts';
 import { FLEET_VERSION } from '../protocol/version.ts';
 import { formatAddress } from '../shared/address.ts';
 import { StepDetector } from '../shared/clock.ts';
+import { isoTime } from '../shared/duration.ts';
 import { FleetError } from '../shared/errors.ts';
 import { Lifecycle } from '../shared/lifecycle.ts';
 import { ControlApi } from './api/control-api.ts';
@@ -117,8 +118,8 @@ export class FleetNode {
       state,
       pendingCode: pendingCode ?? null,
       lastError: lastError?.toJSON() ?? null,
-      retryAt: isoOrNull(retryAt),
-      connectedSince: isoOrNull(connectedSince),
+      retryAt: isoTime(retryAt),
+      connectedSince: isoTime(connectedSince),
       rttMs: state === 'online' ? (parts?.rttMs() ?? null) : null,
       skewMs: this.#gatewayClock.skewMs(),
       runsActive: parts?.runner.active ?? 0,
@@ -126,12 +127,8 @@ export class FleetNode {
       faults: [...(parts?.faults() ?? policy.faults()), ...rival],
       pid: process.pid,
       version: FLEET_VERSION,
-      startedAt: new Date(this.#startedAt).toISOString(),
+      startedAt: isoTime(this.#startedAt),
       connects: connects ?? 0,
     };
   }
-}
-
-function isoOrNull(ms: number | null | undefined): string | null {
-  return ms === null || ms === undefined ? null : new Date(ms).toISOString();
 }

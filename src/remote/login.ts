@@ -1,5 +1,4 @@
 /** Logging in: a handshake with an invite, and what is kept of it. */
-
 import type { z } from 'zod';
 import { PERSON_ROLES, type PersonRole } from '../domain/vocabulary.ts';
 import { GATEWAY_PEER } from '../protocol/gateway-peer.ts';
@@ -8,6 +7,7 @@ import { type InviteCode, parseInviteCode } from '../protocol/pairing.ts';
 import { type PairingCalls, pair } from '../protocol/pairing-client.ts';
 import { type Address, formatAddress } from '../shared/address.ts';
 import type { Clock } from '../shared/clock.ts';
+import { isoTime } from '../shared/duration.ts';
 import { FleetError } from '../shared/errors.ts';
 import { personPaths } from '../shared/home.ts';
 import { requestJson } from '../shared/http/request.ts';
@@ -148,7 +148,7 @@ export function describe(login: Login, { publicKey }: OwnIdentity, logins: Login
     role: login.role,
     fingerprint: formatFingerprint(sshPublicKeyBlob(publicKey)),
     hostKeyFingerprint: formatFingerprint(Buffer.from(login.hostKey, 'base64')),
-    expiresAt: new Date(login.tokenExpiresAt).toISOString(),
+    expiresAt: isoTime(login.tokenExpiresAt),
     isDefault: logins.default === formatAddress(login.gateway),
   };
 }

@@ -59,3 +59,10 @@ export function formatRelativeTime(at: string | number | null, nowMs: number): s
   const amount = years > 0 ? `${years}y` : largest;
   return atMs > nowMs ? `in ${amount}` : `${amount} ago`;
 }
+
+/** ISO 8601 in UTC; null for no time. */
+export function isoTime(ms: number): string;
+export function isoTime(ms: number | null | undefined): string | null;
+export function isoTime(ms: number | null | undefined): string | null {
+  return ms === null || ms === undefined ? null : new Date(ms).toISOString();
+}

@@ -1,11 +1,11 @@
 /** Nodes and the gateway itself, as people see and manage them. */
-
 import { z } from 'zod';
 import { boundedRecord } from '../../domain/bounded.ts';
 import { labelKeySchema, labelsSchema, labelValueSchema, MAX_LABELS, nodeNameSchema } from '../../domain/names.ts';
 import { COMPARISON_CODE } from '../../protocol/pairing.ts';
 import type { GatewayView, ReloadView, RotatedKeyView } from '../../protocol/views.ts';
 import type { Clock } from '../../shared/clock.ts';
+import { isoTime } from '../../shared/duration.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { type App, parseInput, queryText } from '../../shared/http/fastify-app.ts';
 import type { Logger } from '../../shared/logger.ts';
@@ -101,7 +101,7 @@ export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
           store.audit.append({ actor, action: 'gateway.key-rotated', outcome: 'ok', details: { key: value.id } }),
       );
       logger.warn({ by: request.caller.name, key: id }, 'signing key rotated');
-      return { key: id, graceEndsAt: new Date(graceEndsAt).toISOString() };
+      return { key: id, graceEndsAt: isoTime(graceEndsAt) };
     },
   );
 

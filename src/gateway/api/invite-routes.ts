@@ -1,8 +1,8 @@
 /** Invites: made, listed and taken back. */
-
 import { nodeNameSchema } from '../../domain/names.ts';
 import { invitationRequest } from '../../protocol/job-messages.ts';
 import type { InviteView, OpenInviteView } from '../../protocol/views.ts';
+import { isoTime } from '../../shared/duration.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { type App, parseInput } from '../../shared/http/fastify-app.ts';
 import type { Logger } from '../../shared/logger.ts';
@@ -27,7 +27,7 @@ export function addInviteRoutes(app: App, { invites, logger }: InviteRoutesOptio
     const { role, labels, uses, ttlMs, ephemeral } = asked;
     request.act?.note({ name, role, labels, uses, ttlMs, ephemeral });
     const { code, expiresAt } = await invites.create({ ...asked, name, createdBy: request.caller.name });
-    return { code, expiresAt: iso(expiresAt) };
+    return { code, expiresAt: isoTime(expiresAt) };
   });
 
   app.get('/v1/invites', read, () => ({ invites: invites.open().map(inviteView) }));
@@ -42,10 +42,6 @@ export function addInviteRoutes(app: App, { invites, logger }: InviteRoutesOptio
 
 function inviteView(invite: InviteRecord): OpenInviteView {
   const { id, role, name, labels, ephemeral, usesLeft, failures, createdBy } = invite;
-  const times = { createdAt: iso(invite.createdAt), expiresAt: iso(invite.expiresAt) };
+  const times = { createdAt: isoTime(invite.createdAt), expiresAt: isoTime(invite.expiresAt) };
   return { id, role, name, labels, ephemeral, usesLeft, failures, createdBy, ...times };
-}
-
-function iso(ms: number): string {
-  return new Date(ms).toISOString();
 }

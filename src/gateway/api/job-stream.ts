@@ -1,10 +1,10 @@
 /** Follows a job from the store: a slow reader waits for nobody but itself, and one that comes back goes on where it was. */
-
 import type { FastifyReply } from 'fastify';
 import { isTerminal, type RunState } from '../../domain/states.ts';
 import { encodeData, FRAME_HEADER_BYTES, FRAME_TYPE } from '../../protocol/frames.ts';
 import type { JobEvent } from '../../protocol/job-messages.ts';
 import { runGapSchema, runStartedSchema } from '../../protocol/run-spec.ts';
+import { isoTime } from '../../shared/duration.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { sendStream, type WhenBlocked } from '../../shared/http/send-stream.ts';
 import type { RunFeed } from '../bus/run-facts.ts';
@@ -142,7 +142,7 @@ function stateEvent(run: RunRecord): JobEvent {
     index: run.index,
     node: run.nodeName,
     state: run.state,
-    at: new Date(at).toISOString(),
+    at: isoTime(at),
   };
 }
 

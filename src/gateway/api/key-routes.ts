@@ -1,9 +1,9 @@
 /** The keys of people and nodes: who may come in, and who no longer. */
-
 import type { FastifyReply } from 'fastify';
 import { MIN_ID_PREFIX } from '../../domain/selector.ts';
 import type { KeyView } from '../../protocol/views.ts';
 import type { Clock } from '../../shared/clock.ts';
+import { isoTime } from '../../shared/duration.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { App } from '../../shared/http/fastify-app.ts';
 import type { Logger } from '../../shared/logger.ts';
@@ -75,17 +75,16 @@ function keyView(
   connected: boolean,
   now: number,
 ): KeyView {
-  const iso = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
   return {
     kind,
     id: record.id,
     name: record.name,
     role,
     fingerprint: formatFingerprint(sshPublicKeyBlob(record.publicKey)),
-    createdAt: new Date(record.createdAt).toISOString(),
-    lastSeenAt: iso(connected ? now : record.lastSeenAt),
+    createdAt: isoTime(record.createdAt),
+    lastSeenAt: isoTime(connected ? now : record.lastSeenAt),
     connected,
-    revokedAt: iso(record.revokedAt),
+    revokedAt: isoTime(record.revokedAt),
   };
 }
 

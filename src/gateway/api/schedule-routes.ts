@@ -9,6 +9,7 @@ import {
   type ScheduleView,
 } from '../../protocol/schedule.ts';
 import type { Clock } from '../../shared/clock.ts';
+import { isoTime } from '../../shared/duration.ts';
 import { type App, parseInput, queryInteger } from '../../shared/http/fastify-app.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { newId } from '../identity/names.ts';
@@ -107,9 +108,9 @@ export function addScheduleRoutes(app: App, options: ScheduleRoutesOptions): voi
       ...{ id, name, cron, timeZone, overlap, catchUp },
       action: actionView(schedule.action),
       paused: schedule.pausedAt !== null,
-      createdAt: iso(schedule.createdAt),
+      createdAt: isoTime(schedule.createdAt),
       createdBy,
-      nextAt: isoOrNull(scheduler.nextAt(schedule)),
+      nextAt: isoTime(scheduler.nextAt(schedule)),
       last: last === undefined ? null : firingView(last),
     };
   }
@@ -130,11 +131,11 @@ function actionView(action: ScheduledAction): ScheduledActionView {
 
 function firingView({ plannedAt, cause, state, firedAt, endedAt, jobId, reason, count }: FiringRecord): FiringView {
   return {
-    plannedAt: iso(plannedAt),
+    plannedAt: isoTime(plannedAt),
     cause,
     state,
-    firedAt: isoOrNull(firedAt),
-    endedAt: isoOrNull(endedAt),
+    firedAt: isoTime(firedAt),
+    endedAt: isoTime(endedAt),
     job: jobId,
     reason,
     count,
@@ -144,12 +145,4 @@ function firingView({ plannedAt, cause, state, firedAt, endedAt, jobId, reason, 
 /** The program's name without its folder. */
 function firstWord(command: string): string {
   return command.trim().split(/\s/)[0]?.split('/').at(-1) ?? '';
-}
-
-function iso(ms: number): string {
-  return new Date(ms).toISOString();
-}
-
-function isoOrNull(ms: number | null): string | null {
-  return ms === null ? null : iso(ms);
 }

@@ -1,5 +1,4 @@
 /** Makes the API's views out of what store, sessions and monitor know. */
-
 import { isTerminal, type NodeStatus, worstFirst, worstStatus } from '../../domain/states.ts';
 import { fullestDiskPct, memUsedPct } from '../../protocol/heartbeat.ts';
 import type { JobView, RunView } from '../../protocol/job-messages.ts';
@@ -15,6 +14,7 @@ import type {
   PendingView,
   SightingView,
 } from '../../protocol/views.ts';
+import { isoTime } from '../../shared/duration.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
 import type { JobRecord } from '../bus/jobs-table.ts';
 import type { RunRecord } from '../bus/runs-table.ts';
@@ -42,8 +42,8 @@ export function nodeView(node: NodeRecord, { sessions, monitor }: ViewSources): 
     status: node.revokedAt === null ? health.status : 'revoked',
     labels: node.labels,
     capabilities: usableCapabilities(node),
-    lastSeenAt: isoOrNull(lastSeen(node, health)),
-    connectedSince: isoOrNull(session?.connectedAt ?? null),
+    lastSeenAt: isoTime(lastSeen(node, health)),
+    connectedSince: isoTime(session?.connectedAt ?? null),
     rttMs: session === undefined ? null : tenths(health.latest?.beat.rttMs),
     agentVersion: node.facts?.agentVersion ?? null,
     os: node.facts?.os ?? null,
@@ -60,7 +60,7 @@ export function nodeDetailView(node: NodeRecord, sources: ViewSources): NodeDeta
     reasons: health.reasons,
     fingerprint: formatFingerprint(sshPublicKeyBlob(node.publicKey)),
     address: session?.peer.remoteAddress ?? null,
-    pairedAt: iso(node.createdAt),
+    pairedAt: isoTime(node.createdAt),
     osRelease: node.facts?.osRelease ?? null,
     skewMs: health.latest?.skewMs ?? null,
     runsActive: session === undefined ? null : (health.latest?.beat.runsActive ?? null),
@@ -73,11 +73,11 @@ export function nodeDetailView(node: NodeRecord, sources: ViewSources): NodeDeta
 function cloneView(suspicion: CloneSuspicion | undefined): CloneView | null {
   if (suspicion === undefined) return null;
   const { kind, since, count, before, late } = suspicion;
-  return { kind, since: iso(since), count, machines: [sightingView(before), sightingView(late)] };
+  return { kind, since: isoTime(since), count, machines: [sightingView(before), sightingView(late)] };
 }
 
 function sightingView({ hostname, address, machineId, at }: Sighting): SightingView {
-  return { hostname, address, machineId, at: iso(at) };
+  return { hostname, address, machineId, at: isoTime(at) };
 }
 
 function claimsView(node: NodeRecord): Pick<NodeDetailView, 'pending' | 'refused'> {
@@ -107,7 +107,7 @@ export function changeView(change: PendingChange, { sessions }: Pick<ViewSources
     labels: withoutNulls({ ...node.labels, ...change.labels }),
     capabilities: [...usableCapabilities(node), ...change.capabilities],
     change: claimView(change),
-    since: iso(since),
+    since: isoTime(since),
   };
 }
 
@@ -123,7 +123,7 @@ export function pendingView(pending: PendingNode): PendingView {
     arch: pending.facts.arch,
     labels: pending.labels,
     capabilities: pending.facts.capabilities,
-    since: iso(pending.since),
+    since: isoTime(pending.since),
   };
 }
 
@@ -145,7 +145,7 @@ export function healthView(nodes: readonly NodeRecord[], monitor: HealthMonitor)
       rttMs: isOffline ? null : tenths(beat?.rttMs),
       skewMs: latest?.skewMs ?? null,
       uptimeS: beat?.uptimeS ?? null,
-      lastSeenAt: isoOrNull(lastSeen(node, { latest })),
+      lastSeenAt: isoTime(lastSeen(node, { latest })),
       runsActive: isOffline ? null : (beat?.runsActive ?? null),
       linkScore: link.score,
       machineScore,
@@ -175,10 +175,10 @@ export function runView(run: RunRecord): RunView {
     exitCode: run.exitCode,
     signal: run.signal,
     reason: run.reason,
-    queuedAt: iso(run.queuedAt),
-    deliveredAt: isoOrNull(run.deliveredAt),
-    startedAt: isoOrNull(run.startedAt),
-    endedAt: isoOrNull(run.endedAt),
+    queuedAt: isoTime(run.queuedAt),
+    deliveredAt: isoTime(run.deliveredAt),
+    startedAt: isoTime(run.startedAt),
+    endedAt: isoTime(run.endedAt),
     durationMs: run.endedAt === null || begin === null ? null : Math.max(0, run.endedAt - begin),
     stdoutBytes: run.stdoutBytes,
     stderrBytes: run.stderrBytes,
@@ -195,7 +195,7 @@ export function jobView(job: JobRecord, runs: readonly RunRecord[]): JobView {
     kind: job.kind,
     command: job.command,
     ...(job.options.agent === undefined ? {} : { agent: job.options.agent }),
-    createdAt: iso(job.createdAt),
+    createdAt: isoTime(job.createdAt),
     createdBy: job.createdBy,
     target: job.target,
     counts,
@@ -206,12 +206,4 @@ export function jobView(job: JobRecord, runs: readonly RunRecord[]): JobView {
 /** One decimal: more would only look like precision. */
 function tenths(value: number | null | undefined): number | null {
   return value === null || value === undefined ? null : Math.round(value * 10) / 10;
-}
-
-function iso(ms: number): string {
-  return new Date(ms).toISOString();
-}
-
-function isoOrNull(ms: number | null): string | null {
-  return ms === null ? null : iso(ms);
 }

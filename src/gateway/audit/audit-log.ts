@@ -16,6 +16,7 @@ import {
 } from '../../domain/audit.ts';
 import { isSigned } from '../../domain/audit-check.ts';
 import type { Clock } from '../../shared/clock.ts';
+import { isoTime } from '../../shared/duration.ts';
 import type { Part } from '../../shared/lifecycle.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { harmlessJson } from '../../shared/text.ts';
@@ -144,7 +145,7 @@ export class AuditLog implements TransactionGuest {
   /** Adds a row; inside a transaction. */
   append({ actor, action, outcome, details }: AuditEntry): void {
     const seq = this.#draft.seq + 1;
-    const at = new Date(this.#options.clock.now()).toISOString();
+    const at = isoTime(this.#options.clock.now());
     const { name, role, via, key, address } = actor;
     // The order of the members is part of the format.
     const row = { seq, at, actor: { name, role, via, key, address }, action, outcome, details, prev: this.#draft.hash };
@@ -156,7 +157,7 @@ export class AuditLog implements TransactionGuest {
   /** Deletes at most `limit` rows older than `before`, ms, and records that; inside a transaction. @returns the number of rows. */
   prune(before: number, limit: number): number {
     const { table } = this.#options;
-    const rows = table.oldest(new Date(before).toISOString(), limit);
+    const rows = table.oldest(isoTime(before), limit);
     const last = rows.at(-1);
     if (last === undefined) return 0;
     const details = { rows: rows.length, through: last.seq, hash: openLine(last.line)?.hash ?? '' };

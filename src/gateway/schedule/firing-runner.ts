@@ -1,6 +1,7 @@
 /** Does what schedules have decided, one firing of a schedule at a time, and notes how it ended. Goes on after a crash where it was. */
 import { isTerminal } from '../../domain/states.ts';
 import type { Clock } from '../../shared/clock.ts';
+import { isoTime } from '../../shared/duration.ts';
 import { toFleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Bus } from '../bus/bus.ts';
@@ -102,7 +103,7 @@ export class FiringRunner {
   async #job({ id, name }: ScheduleRecord, { request }: JobAction, firing: FiringRecord): Promise<void> {
     const { store, submit } = this.#options;
     // Whoever crashes after this comes here again with the same key, and gets the same job.
-    const idempotencyKey = `${id}@${new Date(firing.plannedAt).toISOString()}`;
+    const idempotencyKey = `${id}@${isoTime(firing.plannedAt)}`;
     const submitter = `schedule:${name}`;
     const jobId =
       firing.jobId ??

@@ -1,5 +1,6 @@
 /** Decides which times of a schedule are due, late or missed; pure, so that restarts and jumps of the clock are tables in a test. */
 import type { CatchUp, FiringCause } from '../../domain/vocabulary.ts';
+import { isoTime } from '../../shared/duration.ts';
 import type { CronTimes } from './cron.ts';
 import type { FiringRecord, ScheduleRecord, ScheduleStore } from './schedules-table.ts';
 
@@ -91,13 +92,13 @@ export function enterFiring(
   if (oldest === undefined || inLine) return queue();
   switch (schedule.overlap) {
     case 'skip':
-      return skip(`the one of ${new Date(oldest.plannedAt).toISOString()} still goes on`);
+      return skip(`the one of ${isoTime(oldest.plannedAt)} still goes on`);
     case 'queue':
       return open.length > MAX_WAITING ? skip(`${MAX_WAITING} wait already`) : queue();
     case 'replace': {
       const firing = wait();
       if (firing === undefined) return { firing, replaced: [], skipped: 0 };
-      const reason = `replaced by the one of ${new Date(plannedAt).toISOString()}`;
+      const reason = `replaced by the one of ${isoTime(plannedAt)}`;
       const waiting = open.filter(({ state }) => state === 'waiting');
       for (const { seq } of waiting) schedules.changeFiring(seq, { state: 'skipped', endedAt: now, reason });
       return { firing, replaced: open.filter(({ state }) => state === 'started'), skipped: waiting.length };

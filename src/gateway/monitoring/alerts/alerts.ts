@@ -1,6 +1,6 @@
 /** Alerts as the gateway runs them: engine, outbox and silences, and their views for the API. */
-
 import type { AlertState, AlertTestView, AlertView, DeliveryView, Severity } from '../../../protocol/alerts.ts';
+import { isoTime } from '../../../shared/duration.ts';
 import { FleetError } from '../../../shared/errors.ts';
 import { closeAll } from '../../../shared/lifecycle.ts';
 import type { AlertRow, AlertsStore } from './alerts-table.ts';
@@ -192,18 +192,18 @@ function alertView(row: AlertRow, silences: readonly SilenceRow[], deliveries: r
     severity,
     node: nodeName,
     state,
-    since: iso(row.since),
-    firedAt: isoOrNull(row.firedAt),
-    resolvedAt: isoOrNull(row.resolvedAt),
+    since: isoTime(row.since),
+    firedAt: isoTime(row.firedAt),
+    resolvedAt: isoTime(row.resolvedAt),
     summary,
     reason,
-    silencedUntil: state === 'resolved' ? null : isoOrNull(silencedUntil(silences, row)),
+    silencedUntil: state === 'resolved' ? null : isoTime(silencedUntil(silences, row)),
     deliveries: deliveries.map(deliveryView),
   };
 }
 
 function deliveryView({ id, batch, receiver, event, outcome, attempts, error, nextAt }: DeliveryRow): DeliveryView {
-  return { id: batch ?? id, receiver, event, outcome, attempts, error, at: iso(nextAt) };
+  return { id: batch ?? id, receiver, event, outcome, attempts, error, at: isoTime(nextAt) };
 }
 
 /** Includes the receiver's own words, which only those who may test receivers see. */
@@ -214,7 +214,7 @@ function failureText(attempt: Exclude<Attempt, { kind: 'delivered' }>): string {
 function testNotice(now: number): AlertNotice {
   return {
     type: 'alert.test',
-    timestamp: iso(now),
+    timestamp: isoTime(now),
     data: {
       alert: 'test',
       rule: 'test',
@@ -223,7 +223,7 @@ function testNotice(now: number): AlertNotice {
       nodeId: '',
       labels: {},
       summary: 'a test of this receiver; nothing is wrong',
-      since: iso(now),
+      since: isoTime(now),
       resolvedAt: null,
       reason: null,
     },
@@ -233,12 +233,4 @@ function testNotice(now: number): AlertNotice {
 /** Firing before pending, critical before warning. */
 function rank({ state, severity }: AlertRow): number {
   return (state === 'firing' ? 0 : 2) + (severity === 'critical' ? 0 : 1);
-}
-
-function iso(ms: number): string {
-  return new Date(ms).toISOString();
-}
-
-function isoOrNull(ms: number | null): string | null {
-  return ms === null ? null : iso(ms);
 }

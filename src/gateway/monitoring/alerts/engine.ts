@@ -4,6 +4,7 @@ import { setImmediate } from 'node:timers/promises';
 import { parseSelector, selectNodes } from '../../../domain/selector.ts';
 import { randomBase32 } from '../../../shared/base32.ts';
 import type { Clock, Timer } from '../../../shared/clock.ts';
+import { isoTime } from '../../../shared/duration.ts';
 import type { Logger } from '../../../shared/logger.ts';
 import type { NodeRecord } from '../../nodes/nodes-table.ts';
 import type { Ages } from '../../store/durable-store.ts';
@@ -193,7 +194,7 @@ function noticeOf(
 ): NewNotice['notice'] {
   return {
     type: `alert.${event}`,
-    timestamp: new Date(now).toISOString(),
+    timestamp: isoTime(now),
     data: {
       alert: row.id,
       rule: row.rule,
@@ -202,8 +203,8 @@ function noticeOf(
       nodeId: row.nodeId,
       labels,
       summary: row.summary,
-      since: new Date(row.since).toISOString(),
-      resolvedAt: row.resolvedAt === null ? null : new Date(row.resolvedAt).toISOString(),
+      since: isoTime(row.since),
+      resolvedAt: isoTime(row.resolvedAt),
       reason: row.reason,
     },
   };

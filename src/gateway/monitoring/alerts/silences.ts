@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import type { SilenceView } from '../../../protocol/alerts.ts';
 import { randomBase32 } from '../../../shared/base32.ts';
 import type { Clock } from '../../../shared/clock.ts';
+import { isoTime } from '../../../shared/duration.ts';
 import { FleetError } from '../../../shared/errors.ts';
 import { didYouMean, lookUp } from '../../store/look-up.ts';
 import type { AlertRow, AlertsStore } from './alerts-table.ts';
@@ -127,5 +128,5 @@ export function silencedUntil(
 }
 
 export function silenceView({ id, kind, label, until, reason, createdBy }: SilenceRow): SilenceView {
-  return { id, kind, what: label, until: new Date(until).toISOString(), reason, by: createdBy };
+  return { id, kind, what: label, until: isoTime(until), reason, by: createdBy };
 }

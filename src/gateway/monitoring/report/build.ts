@@ -1,5 +1,6 @@
 /** Builds the health report: how each node did over a period, worst first. Pure. */
 import { isTerminal, NODE_STATUSES, type RunState, worstFirst, worstStatus } from '../../../domain/states.ts';
+import { isoTime } from '../../../shared/duration.ts';
 import type { ShownFigure } from '../history/figures.ts';
 import { coveredMs, gapsWithin, type Interval, mergeWithin, totalMs, unknownTimes } from '../intervals.ts';
 import type { Downtime } from '../judge/judge-store.ts';
@@ -44,7 +45,7 @@ export function assembleReport(
   const counts = NODE_STATUSES.map((status) => [status, nodes.filter((node) => node.status === status).length]);
   const runs = Object.keys(NO_RUNS).map((key) => [key, sum((node) => node.runs[key as keyof RunTotals])]);
   return {
-    period: { from: iso(from), to: iso(to), durationMs: to - from },
+    period: { from: isoTime(from), to: isoTime(to), durationMs: to - from },
     status: worstStatus(nodes.map((node) => node.status)),
     limits: {
       cpuPct: finiteOrNull(limits.cpuPct),
@@ -93,7 +94,7 @@ export function buildNode(row: ReportRow, period: Interval, downtimes: readonly 
     reasons: [...reasons],
     linkScore,
     machineScore,
-    joinedAt: since > period.from && row.firstSessionAt !== null ? iso(since) : null,
+    joinedAt: since > period.from && row.firstSessionAt !== null ? isoTime(since) : null,
     uptimePct: knownMs > 0 ? ((onlineMs - awayMs) / knownMs) * 100 : null,
     outages: outages.length,
     offlineMs: offlineMs + awayMs,
@@ -102,7 +103,7 @@ export function buildNode(row: ReportRow, period: Interval, downtimes: readonly 
     forecasts: row.forecasts
       .map(({ mount, fullAt, risePctPerDay }) => ({
         mount,
-        fullAt: iso(fullAt),
+        fullAt: isoTime(fullAt),
         fullInMs: fullAt - period.to,
         risePctPerDay,
       }))
@@ -159,8 +160,8 @@ function incidentsOf(outages: readonly Outage[], { troubles }: ReportRow, window
     .sort((a, b) => a.from - b.from)
     .map(({ from, to, durationMs, status, reasons }) => ({
       status,
-      start: iso(from),
-      end: to < window.to ? iso(to) : null,
+      start: isoTime(from),
+      end: to < window.to ? isoTime(to) : null,
       durationMs,
       reasons: [...reasons],
     }));
@@ -197,8 +198,4 @@ function compareNodes(a: NodeReport, b: NodeReport): number {
 
 function finiteOrNull(limit: number): number | null {
   return Number.isFinite(limit) ? limit : null;
-}
-
-function iso(ms: number): string {
-  return new Date(ms).toISOString();
 }

@@ -1,5 +1,6 @@
 /** Gathers the facts of a health report from the store, a few nodes per turn so that nobody else has to wait. */
 import { setImmediate } from 'node:timers/promises';
+import { isoTime } from '../../../shared/duration.ts';
 import type { BusStore } from '../../bus/runs-table.ts';
 import type { NodeRecord } from '../../nodes/nodes-table.ts';
 import type { AlertRow, AlertsStore } from '../alerts/alerts-table.ts';
@@ -152,8 +153,8 @@ function reportAlert(row: AlertRow, silences: readonly SilenceRow[], now: number
     severity,
     node: nodeName,
     state: isFiring ? 'firing' : 'resolved',
-    since: new Date(since).toISOString(),
-    until: resolvedAt === null ? null : new Date(resolvedAt).toISOString(),
+    since: isoTime(since),
+    until: isoTime(resolvedAt),
     durationMs: Math.max(0, (resolvedAt ?? now) - since),
     silenced: isFiring ? silencedUntil(silences, row) !== null : !isNotified,
     summary,
