@@ -27,7 +27,7 @@ test('docs/errors.md lists every code, with its meaning, exit code and HTTP stat
   const rows = [...read('docs/errors.md').matchAll(/^\| `(\w+)` \| (.+?) \| (\d+) \| (\d+) \|$/gm)].map((match) =>
     match.slice(1),
   );
-  const expected = Object.entries(ERROR_CODES).map(([code, meaning]) => [
+  const expected = Object.entries(ERROR_CODES).map(([code, [meaning]]) => [
     code,
     meaning,
     String(exitCodeOfError(code as ErrorCode)),

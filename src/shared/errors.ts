@@ -1,7 +1,7 @@
 /** fleet's one error type, and the catalogue of its codes: every failure that a person or script can see has one. */
 
 /** Meaning, HTTP status (500 for what only a bug or this machine can cause), and whether the same request may succeed later. */
-const CATALOGUE = {
+export const ERROR_CODES = {
   // The caller's mistake.
   usage: ['invalid command line or request', 400],
   bad_request: ['the request cannot be read', 400],
@@ -45,15 +45,10 @@ const CATALOGUE = {
   internal: ['a bug in fleet', 500, 'retryable'],
 } as const satisfies Record<string, readonly [meaning: string, httpStatus: number, retryable?: 'retryable']>;
 
-export type ErrorCode = keyof typeof CATALOGUE;
-
-/** The meaning of each code, as listed in docs/errors.md. */
-export const ERROR_CODES = Object.fromEntries(
-  Object.entries(CATALOGUE).map(([code, [meaning]]) => [code, meaning]),
-) as Record<ErrorCode, string>;
+export type ErrorCode = keyof typeof ERROR_CODES;
 
 export function httpStatusOf(code: ErrorCode): number {
-  return CATALOGUE[code][1];
+  return ERROR_CODES[code][1];
 }
 
 export interface FleetErrorOptions {
@@ -87,7 +82,7 @@ export class FleetError extends Error {
   }
 
   get retryable(): boolean {
-    return CATALOGUE[this.code].length === 3;
+    return ERROR_CODES[this.code].length === 3;
   }
 
   /** As sent over the API and printed by `--json`. */

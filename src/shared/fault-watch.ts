@@ -5,7 +5,7 @@ import type { Logger } from './logger.ts';
 /** Interval between checks for the log, ms. */
 const CHECK_INTERVAL_MS = 5_000;
 
-export interface FaultWatchOptions {
+interface FaultWatchOptions {
   /** What is wrong now; null when all is well. Never throws. */
   find: () => string | null;
   /** Log messages. */

@@ -18,12 +18,7 @@ export const PORT_LIMITS = Object.freeze({
 });
 
 export type PortLimits = Readonly<Record<keyof typeof PORT_LIMITS, number>>;
-
-export interface AdmissionOptions {
-  limits: Pick<PortLimits, 'maxConnections' | 'maxUnauthenticated' | 'maxUnauthenticatedPerAddress' | 'crowdedGraceMs'>;
-  /** Monotonic ms. */
-  now: () => number;
-}
+type AdmissionLimits = Omit<PortLimits, keyof typeof SSH_LIMITS>;
 
 /** One admitted connection. Both calls are idempotent. */
 export interface Admission {
@@ -39,14 +34,15 @@ interface Stranger {
 }
 
 export class AdmissionControl {
-  readonly #limits: AdmissionOptions['limits'];
+  readonly #limits: AdmissionLimits;
+  /** Monotonic ms. */
   readonly #now: () => number;
   /** By address; for each address the oldest first. */
   readonly #strangers = new Map<string, Set<Stranger>>();
   #connections = 0;
   #unauthenticated = 0;
 
-  constructor({ limits, now }: AdmissionOptions) {
+  constructor(limits: AdmissionLimits, now: () => number) {
     this.#limits = limits;
     this.#now = now;
   }

@@ -34,7 +34,7 @@ export class PublicPort {
   constructor(options: PublicPortOptions) {
     const limits = { ...PORT_LIMITS, ...options.limits };
     this.#logger = options.logger;
-    this.#admission = new AdmissionControl({ limits, now: () => options.clock.monotonic() });
+    this.#admission = new AdmissionControl(limits, () => options.clock.monotonic());
     this.#ssh = new SshServer(options);
     this.#tcp = createServer({ noDelay: true, keepAlive: true }, (socket) => this.#onSocket(socket));
   }
@@ -93,23 +93,20 @@ export class PublicPort {
 
 function listenFailure(host: string, port: number, cause: unknown): FleetError {
   const where = `${host}:${port}`;
-  const invalid = (message: string, hint?: string) => new FleetError('config_invalid', message, { cause, hint });
-  switch (systemErrorCode(cause)) {
-    case 'EADDRINUSE':
-      return new FleetError('conflict', `${where} is in use by another process`, {
-        cause,
-        hint: 'Is a gateway already running? Otherwise choose another port.',
-      });
-    case 'EACCES':
-      return invalid(
-        `this user may not listen on ${where}`,
-        'Ports below 1024 need root or CAP_NET_BIND_SERVICE; choose a higher one.',
-      );
-    case 'EADDRNOTAVAIL':
-    case 'ENOTFOUND':
-    case 'EAI_AGAIN':
-      return invalid(`${host} is not an address of this machine`, 'Listen on 0.0.0.0 or :: for all addresses.');
-    default:
-      return invalid(`cannot listen on ${where}: ${cause instanceof Error ? cause.message : cause}`);
-  }
+  const code = systemErrorCode(cause) ?? '';
+  const failure = (message: string, hint?: string) =>
+    new FleetError(code === 'EADDRINUSE' ? 'conflict' : 'config_invalid', message, { cause, hint });
+  if (code === 'EADDRINUSE')
+    return failure(
+      `${where} is in use by another process`,
+      'Is a gateway already running? Otherwise choose another port.',
+    );
+  if (code === 'EACCES')
+    return failure(
+      `this user may not listen on ${where}`,
+      'Ports below 1024 need root or CAP_NET_BIND_SERVICE; choose a higher one.',
+    );
+  if (['EADDRNOTAVAIL', 'ENOTFOUND', 'EAI_AGAIN'].includes(code))
+    return failure(`${host} is not an address of this machine`, 'Listen on 0.0.0.0 or :: for all addresses.');
+  return failure(`cannot listen on ${where}: ${cause instanceof Error ? cause.message : cause}`);
 }

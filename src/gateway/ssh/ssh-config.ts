@@ -46,19 +46,18 @@ export function affordableSshLimits(config: SshConfig, logger: Pick<Logger, 'war
   return { ...sshLimitsOf(config), maxConnections };
 }
 
+/** Limits that differ in name from their option. */
+const LIMIT_OF: Readonly<Record<string, keyof PortLimits>> = {
+  loginGrace: 'graceMs',
+  crowdedGrace: 'crowdedGraceMs',
+  maxAuthRequests: 'maxAuthEvents',
+  maxUnreadBytes: 'transmitKillBytes',
+  rekeyInterval: 'rekeyIntervalMs',
+  channelOpenTimeout: 'openTimeoutMs',
+  keepaliveInterval: 'keepaliveIntervalMs',
+};
+
 /** The configured limits under the port's names. */
 export function sshLimitsOf(config: SshConfig): Partial<PortLimits> {
-  const { loginGrace, crowdedGrace, maxAuthRequests, maxUnreadBytes, rekeyInterval, channelOpenTimeout, ...rest } =
-    config;
-  const { keepaliveInterval, ...sameName } = rest;
-  return {
-    ...sameName,
-    graceMs: loginGrace,
-    crowdedGraceMs: crowdedGrace,
-    maxAuthEvents: maxAuthRequests,
-    transmitKillBytes: maxUnreadBytes,
-    rekeyIntervalMs: rekeyInterval,
-    openTimeoutMs: channelOpenTimeout,
-    keepaliveIntervalMs: keepaliveInterval,
-  };
+  return Object.fromEntries(Object.entries(config).map(([option, value]) => [LIMIT_OF[option] ?? option, value]));
 }

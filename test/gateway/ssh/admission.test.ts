@@ -12,7 +12,7 @@ describe('counting', () => {
 
   function setUp() {
     const state = { nowMs: 0, evicted: [] as string[] };
-    const control = new AdmissionControl({ limits, now: () => state.nowMs });
+    const control = new AdmissionControl(limits, () => state.nowMs);
     const enter = (address: string, name = address) => control.enter(address, () => state.evicted.push(name));
     return { state, control, enter };
   }
@@ -72,7 +72,7 @@ describe('counting', () => {
     fc.assert(
       fc.property(fc.array(fc.record({ who: fc.nat(11), act })), (steps) => {
         const state = { nowMs: 0 };
-        const control = new AdmissionControl({ limits, now: () => state.nowMs });
+        const control = new AdmissionControl(limits, () => state.nowMs);
         const inside = new Map<number, { admission: Admission; stranger: boolean }>();
         for (const { who, act } of steps) {
           const present = inside.get(who);
