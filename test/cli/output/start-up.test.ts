@@ -22,7 +22,7 @@ test('nothing heavy is loaded at start by what prints and selects', () => {
   const output = join(SOURCE, 'cli/output');
   const files = readdirSync(output).map((name) => join(output, name));
   const loaded = new Set<string>();
-  for (const file of [...files, ...['selector', 'text-data'].map((name) => join(SOURCE, `protocol/${name}.ts`))]) {
+  for (const file of [...files, ...['domain/selector.ts', 'protocol/frames.ts'].map((name) => join(SOURCE, name))]) {
     loadedAtStart(file, loaded);
   }
   const foreign = [...loaded].filter((name) => !name.startsWith(SOURCE)).sort();
