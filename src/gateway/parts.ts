@@ -21,6 +21,7 @@ import { addAlertRoutes } from './api/alert-routes.ts';
 import { createApi, noteTokenRefusals } from './api/api.ts';
 import { addAuditRoutes } from './api/audit-routes.ts';
 import { Authenticator, Origins } from './api/authenticate.ts';
+import { describeTarget, resolveTarget } from './api/find.ts';
 import { addHealthRoutes, renderReport } from './api/health-routes.ts';
 import { addInviteRoutes } from './api/invite-routes.ts';
 import { addJobRoutes } from './api/job-routes.ts';
@@ -52,8 +53,8 @@ import { EphemeralNodes } from './nodes/ephemeral-nodes.ts';
 import { NodeRemoval } from './nodes/node-removal.ts';
 import { PendingNodes } from './nodes/pending-nodes.ts';
 import { Sessions } from './nodes/sessions.ts';
-import { createScheduler } from './schedule/create-scheduler.ts';
 import { localTimeZone } from './schedule/cron.ts';
+import { Scheduler } from './schedule/scheduler.ts';
 import { accessOf } from './ssh/access.ts';
 import { PublicPort } from './ssh/public-port.ts';
 import { affordableSshLimits } from './ssh/ssh-config.ts';
@@ -219,11 +220,13 @@ export function createMonitoring(core: ReturnType<typeof createBus>) {
 
 /** Jobs and reports at given times. */
 export function createSchedules(core: ReturnType<typeof createMonitoring>) {
-  const { paths, metrics, tz } = core;
+  const { paths, metrics, tz, bus } = core;
   const places = { home: paths.home, reports: paths.reports };
-  const scheduler = createScheduler({
+  const scheduler = new Scheduler({
     ...core,
     places,
+    submit: (request, submitter) =>
+      bus.submit(request, resolveTarget(request, core), describeTarget(request), submitter),
     renderReport: async (format, from) => (await renderReport(core, format, from)).text,
     onOutcome: (...outcome) => metrics.scheduleOutcome(...outcome),
   });

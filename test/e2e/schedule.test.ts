@@ -65,7 +65,7 @@ test('the TZ that a gateway was started with counts for schedules that name no t
     ['UTC-3', /^\+03:00$/],
     [':Asia/Kolkata', /^Asia\/(Kolkata|Calcutta)$/],
     ['', /^UTC$/],
-    ['CET-1CEST,M3.5.0,M10.5.0/3', /is a rule as in POSIX's TZ/],
+    ['CET-1CEST,M3.5.0,M10.5.0/3', /is a POSIX TZ rule/],
     ['Foo/Bar', /there is no time zone Foo\/Bar/],
   ] as const) {
     const gateway = world.spawn(['gateway', 'up', '--listen', '127.0.0.1:0'], { home, env: { TZ } });

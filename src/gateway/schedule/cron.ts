@@ -1,21 +1,20 @@
-/** Times of a cron expression in a time zone: the one place that knows croner, which only computes here; the timer is ours. */
-
+/** Times of a cron expression in a time zone. croner only computes them; the timer is the scheduler's. */
 import { realpathSync } from 'node:fs';
 import { Cron } from 'croner';
 import { FleetError } from '../../shared/errors.ts';
 
-/** Times of one schedule, to the minute. All are ms since the epoch. */
+/** All times are ms since the epoch, on full minutes. */
 export interface CronTimes {
-  /** The first time after `at`; null when there is none for ever. */
+  /** The first time after `at`; null if there is none. */
   after(at: number): number | null;
-  /** The latest `limit` times after `from` and up to `to`, in their order. */
+  /** The latest `limit` times after `from` and up to `to`, in order. */
   between(from: number, to: number, limit: number): number[];
 }
 
 /**
- * Reads crontab(5). Changes of the clock are taken as cron(8) takes them: a fixed time that does not exist on that day comes at once
- * after the gap, one that exists twice comes once, and what starts with `*` in its hours or minutes follows elapsed time.
- * @throws FleetError `usage` for what is no expression, no time zone, or never comes.
+ * Parses crontab(5). Clock changes work as in cron(8): a fixed time that does not exist on that day fires right after the gap, one that
+ * exists twice fires once, and expressions whose hours or minutes start with `*` follow elapsed time.
+ * @throws FleetError `usage` for an invalid expression or time zone, and for times that never come.
  */
 export function parseCron(expression: string, timeZone: string): CronTimes {
   assertTimeZone(timeZone);
@@ -26,7 +25,7 @@ export function parseCron(expression: string, timeZone: string): CronTimes {
     throw badCron(expression, error instanceof Error ? error.message : String(error));
   }
   const { minutes, hours, daysOfMonth, months, daysOfWeek, bothDays, isWild } = crontab;
-  // Values only, so that nothing of croner's own dialect is left; it takes what has a step for wild.
+  // Plain values, to avoid croner's own dialect; it treats ranges with a step as wildcards.
   const minute = isWild ? minutes.map((value) => `${value}-${value}/1`) : minutes;
   const cron = new Cron([minute, hours, daysOfMonth, months, daysOfWeek].join(' '), {
     mode: '5-part',
@@ -47,13 +46,13 @@ export function parseCron(expression: string, timeZone: string): CronTimes {
       return found;
     },
   };
-  if (times.after(0) === null) throw badCron(expression, 'there is no such day');
+  if (times.after(0) === null) throw badCron(expression, 'that day does not exist');
   return times;
 }
 
-/** The latest `limit` times up to `to`: however long ago `from` was, looking back from the end takes no longer. */
+/** The latest `limit` times up to `to`, searched backwards, so that a long gap takes no longer. */
 function latest(cron: Cron, to: number, limit: number): number[] {
-  // croner leaves out the second of the reference itself.
+  // croner excludes the second of the reference itself.
   const back = cron.previousRuns(limit + 1, new Date(to + 1_000)).map((date) => date.getTime());
   return back
     .filter((at) => at <= to)
@@ -62,7 +61,7 @@ function latest(cron: Cron, to: number, limit: number): number[] {
 }
 
 function badCron(expression: string, why: string): FleetError {
-  return new FleetError('usage', `${JSON.stringify(expression)} is no cron expression: ${why}`, {
+  return new FleetError('usage', `${JSON.stringify(expression)} is not a valid cron expression: ${why}`, {
     hint: "Write minute, hour, day, month and weekday, such as '0 7 * * 1-5', or @hourly, @daily, @weekly, @monthly.",
   });
 }
@@ -73,8 +72,8 @@ const POSIX_RULE = /^(?:[A-Za-z]{3,}|<[A-Za-z0-9+-]{3,}>)[+-]?\d/;
 const ZONEINFO = /^.*\/zoneinfo\/(?:posix\/)?/;
 
 /**
- * The time zone of this process, for a value of TZ as tzset(3) reads it. One that has neither a name nor an offset comes back as it is,
- * for {@link assertTimeZone} to refuse when it is needed.
+ * The time zone of this process for a value of TZ, read as in tzset(3). A value with neither a name nor an offset is returned as it is;
+ * {@link assertTimeZone} rejects it when it is used.
  */
 export function localTimeZone(tz: string | undefined): string {
   if (tz === undefined) return systemTimeZone();
@@ -92,15 +91,15 @@ export function localTimeZone(tz: string | undefined): string {
 /** @throws FleetError `usage`. */
 export function assertTimeZone(timeZone: string): void {
   if (isTimeZone(timeZone)) return;
-  const hint = 'Name one with --tz: Europe/Berlin, UTC or +03:00, say. Without --tz, the TZ of the gateway counts.';
+  const hint = 'Set --tz, for example to Europe/Berlin, UTC or +03:00. The default is the TZ of the gateway.';
   if (POSIX_RULE.test(timeZone)) {
-    const problem = `${timeZone} is a rule as in POSIX's TZ and not the name of a time zone`;
-    throw new FleetError('usage', problem, { hint: `${hint} POSIX counts the other way round: its UTC-3 is +03:00.` });
+    const problem = `${timeZone} is a POSIX TZ rule, not the name of a time zone`;
+    throw new FleetError('usage', problem, { hint: `${hint} POSIX signs are inverted: its UTC-3 is +03:00.` });
   }
   throw new FleetError('usage', `there is no time zone ${timeZone}`, { hint });
 }
 
-/** POSIX leaves open what holds without TZ and /etc/localtime; glibc takes UTC. */
+/** Without TZ and /etc/localtime, glibc uses UTC; POSIX leaves it open. */
 function systemTimeZone(): string {
   const known: string | undefined = Intl.DateTimeFormat().resolvedOptions().timeZone;
   return known !== undefined && isTimeZone(known) ? known : (zoneOfFile('/etc/localtime') ?? 'UTC');
@@ -111,7 +110,7 @@ function zoneOfFile(path: string): string | undefined {
     const name = realpathSync(path).replace(ZONEINFO, '');
     return isTimeZone(name) ? name : undefined;
   } catch {
-    // There is no such file, so it names no time zone.
+    // No such file.
     return undefined;
   }
 }
@@ -121,12 +120,13 @@ function isTimeZone(timeZone: string): boolean {
     new Intl.DateTimeFormat('en', { timeZone });
     return true;
   } catch {
-    // A RangeError is the only answer to an unknown name.
+    // RangeError: an unknown name.
     return false;
   }
 }
 
-/** crontab(5) as cronie and Vixie cron read it: five fields or a nickname, and nothing that other programs have added. */
+// crontab(5) as in cronie and Vixie cron: five fields or a nickname, without the extensions of other programs.
+
 const MONTHS = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec'];
 const DAYS = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
 
@@ -135,7 +135,7 @@ const FIELDS = [
   { name: 'hour', low: 0, high: 23, names: [] },
   { name: 'day of month', low: 1, high: 31, names: [] },
   { name: 'month', low: 1, high: 12, names: MONTHS },
-  // 7 is Sunday, too.
+  // 7 is Sunday too.
   { name: 'day of week', low: 0, high: 7, names: DAYS },
 ] as const;
 type Field = (typeof FIELDS)[number];
@@ -150,7 +150,7 @@ const NICKNAMES: Readonly<Record<string, string>> = {
   '@hourly': '0 * * * *',
 };
 
-/** Extensions of other programs, and what to write instead. */
+/** Extensions of other programs. */
 const FOREIGN: readonly [pattern: RegExp, why: string][] = [
   [/\?/, '? comes from Quartz; write *'],
   [/#/, '# (the nth weekday of a month) comes from Quartz'],
@@ -162,20 +162,20 @@ const FOREIGN: readonly [pattern: RegExp, why: string][] = [
 ];
 
 interface Crontab {
-  /** Values, in their order. */
+  /** In ascending order, like all fields. */
   minutes: number[];
   hours: number[];
   daysOfMonth: number[];
   months: number[];
   /** 0 to 6, Sunday is 0. */
   daysOfWeek: number[];
-  /** Whether a day has to match both fields; else either is enough. So it is when one of them starts with `*`. */
+  /** Whether a day must match both day fields rather than either: true if one of them starts with `*`. */
   bothDays: boolean;
-  /** Whether it follows elapsed time when the clock changes: its minute or its hour starts with `*`. */
+  /** Whether it follows elapsed time across clock changes: its minute or hour starts with `*`. */
   isWild: boolean;
 }
 
-/** @throws Error that says what is not in crontab(5). */
+/** @throws Error naming what is not in crontab(5). */
 function parseCrontab(expression: string): Crontab {
   const text = expression.trim();
   if (text.startsWith('@')) return parseFields(resolveNickname(text));
@@ -183,7 +183,7 @@ function parseCrontab(expression: string): Crontab {
 }
 
 function resolveNickname(text: string): string {
-  if (text === '@reboot') throw new Error('@reboot is no time');
+  if (text === '@reboot') throw new Error('@reboot is not a time');
   const fields = Object.hasOwn(NICKNAMES, text) ? NICKNAMES[text] : undefined;
   if (fields === undefined) throw new Error(`there are only ${Object.keys(NICKNAMES).join(', ')}`);
   return fields;
@@ -216,11 +216,12 @@ function parseField(field: Field, text: string): number[] {
   return [...values].sort((a, b) => a - b);
 }
 
-/** A star or a range, each with a step or without; or a value. */
+/** A star or a range, optionally with a step; or a value. */
 function parseRange(field: Field, text: string): number[] {
   const { first, last, step } =
     /^(?:\*|(?<first>[a-z0-9]+)(?:-(?<last>[a-z0-9]+))?)(?:\/(?<step>\d{1,4}))?$/i.exec(text)?.groups ?? {};
-  if (first === undefined && !/^\*(?:\/\d{1,4})?$/.test(text)) throw new Error(`${quoted(text)} is no ${field.name}`);
+  if (first === undefined && !/^\*(?:\/\d{1,4})?$/.test(text))
+    throw new Error(`${quoted(text)} is not a valid ${field.name}`);
   if (first !== undefined && last === undefined && step !== undefined) {
     throw new Error(`a step needs a range: write ${first}-${field.name === 'day of week' ? 6 : field.high}/${step}`);
   }
@@ -229,14 +230,14 @@ function parseRange(field: Field, text: string): number[] {
   const by = step === undefined ? 1 : Number(step);
   if (by === 0) throw new Error(`the step of ${quoted(text)} is 0`);
   if (low > high)
-    throw new Error(`the range ${quoted(text)} runs backwards${field.names === DAYS ? '; Sunday is 7, too' : ''}`);
+    throw new Error(`the range ${quoted(text)} runs backwards${field.names === DAYS ? '; Sunday is 7 too' : ''}`);
   return Array.from({ length: Math.floor((high - low) / by) + 1 }, (_, index) => low + index * by);
 }
 
 function numberOf({ name, low, high, names }: Field, text: string): number {
   const index = names.indexOf(text.toLowerCase() as never);
   const value = /^\d+$/.test(text) ? Number(text) : index < 0 ? Number.NaN : index + (name === 'month' ? 1 : 0);
-  if (Number.isNaN(value)) throw new Error(`${quoted(text)} is no ${name}`);
+  if (Number.isNaN(value)) throw new Error(`${quoted(text)} is not a valid ${name}`);
   if (value < low || value > high) throw new Error(`${name} ${text} is not between ${low} and ${high}`);
   return value;
 }

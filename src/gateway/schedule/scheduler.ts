@@ -1,39 +1,27 @@
-/** Wakes when a schedule is due and writes down what is to be done before it is done, so that no crash loses or repeats it. */
-import type { Clock, Timer } from '../../shared/clock.ts';
+/** Wakes up when a schedule is due and records the decision before acting on it, so that a crash neither loses nor repeats a firing. */
+import type { Timer } from '../../shared/clock.ts';
 import { FleetError, toFleetError } from '../../shared/errors.ts';
 import { closeAll } from '../../shared/lifecycle.ts';
-import type { Logger } from '../../shared/logger.ts';
 import { lookUp } from '../store/look-up.ts';
 import { type CronTimes, parseCron } from './cron.ts';
-import type { FiringRunner } from './firing-runner.ts';
+import { FiringRunner, type SchedulerOptions } from './firing-runner.ts';
 import { enterFiring, isFarAhead, type Plan, planFirings } from './plan-firings.ts';
-import type { FiringRecord, ScheduleRecord, ScheduleStore } from './schedules-table.ts';
+import type { FiringRecord, ScheduleRecord } from './schedules-table.ts';
 
-/** Timers do not see that the wall clock jumped: a look at it this often, ms. */
-const LONGEST_SLEEP_MS = 15_000;
-/** After a time that is due could not be written down, ms. */
+/** Longest interval between checks, ms: timers do not notice that the wall clock jumped. */
+const MAX_SLEEP_MS = 15_000;
+/** Delay after a firing that was due could not be recorded, ms. */
 const RETRY_MS = 1_000;
-/** Most schedules. */
 const MAX_SCHEDULES = 1_000;
 
-interface SchedulerOptions {
-  store: ScheduleStore;
-  runner: Pick<FiringRunner, 'advance' | 'replace' | 'resume' | 'close'>;
-  clock: Clock;
-  logger: Logger;
-  /** Called once it is stored that so many times of a schedule are left out. */
-  onLeftOut?(schedule: string, outcome: 'skipped' | 'missed', count: number): void;
-}
-
-/** What became of times that were due, beside those that wait now. */
+/** Firings to cancel, and how many were left out. */
 interface Decided {
-  /** To be ended. */
   replaced: FiringRecord[];
   skipped: number;
   missed: number;
 }
 
-interface Known {
+interface NextTime {
   times: CronTimes | undefined;
   /** The next time after `cursor`. */
   next: number | null;
@@ -42,27 +30,30 @@ interface Known {
 
 export class Scheduler {
   readonly #options: SchedulerOptions;
-  readonly #known = new Map<string, Known>();
+  readonly #runner: FiringRunner;
+  /** By id of the schedule. */
+  readonly #nextTimes = new Map<string, NextTime>();
   #timer: Timer | undefined;
   #tick: Promise<void> = Promise.resolve();
   #closed = false;
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
+    this.#runner = new FiringRunner(options);
   }
 
-  /** Goes on with what a former process had begun, and makes up for what was missed. */
+  /** Resumes what an earlier process had begun, and catches up on what was missed. */
   start(): void {
     this.#wake();
   }
 
-  /** Decides nothing more. Jobs run on. Idempotent. */
+  /** Jobs continue. Idempotent. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#timer?.cancel();
     await closeAll(
       () => this.#tick,
-      () => this.#options.runner.close(),
+      () => this.#runner.close(),
     );
   }
 
@@ -76,9 +67,9 @@ export class Scheduler {
         const problem =
           present.name === schedule.name
             ? `there is a schedule called ${schedule.name} already`
-            : `${schedule.name} would be taken for the schedule ${present.name}, whose id is ${present.id}`;
+            : `${schedule.name} could be mistaken for the id of schedule ${present.name}, ${present.id}`;
         throw new FleetError('conflict', problem, {
-          hint: `Take another --name, or remove it first: fleet schedule rm ${present.name}`,
+          hint: `Choose another --name, or remove it first: fleet schedule rm ${present.name}`,
         });
       }
       if (store.schedules.all().length >= MAX_SCHEDULES) {
@@ -89,10 +80,10 @@ export class Scheduler {
     this.#arm();
   }
 
-  /** Its jobs run on. */
+  /** Its jobs continue. */
   async remove({ id }: ScheduleRecord): Promise<void> {
     await this.#options.store.write(() => this.#options.store.schedules.remove(id));
-    this.#known.delete(id);
+    this.#nextTimes.delete(id);
     this.#arm();
   }
 
@@ -102,31 +93,30 @@ export class Scheduler {
     this.#arm();
   }
 
-  /** Does now what the schedule does, whatever its times; resolves when it is begun, waits, or is skipped. */
+  /** Fires the schedule now, whatever its times; resolves when that has started, waits, or was skipped. */
   async runNow(schedule: ScheduleRecord): Promise<FiringRecord> {
-    const { store, runner, clock } = this.#options;
+    const { store, clock } = this.#options;
     const { firing, replaced, skipped } = await store.write(() => {
       const now = clock.now();
-      // A time has one entry; the one that is asked for by hand takes the next moment that is free.
+      // Each time has one row; this firing takes the next free millisecond.
       let plannedAt = now;
       while (store.schedules.hasFiring(schedule.id, plannedAt)) plannedAt += 1;
       return enterFiring(store.schedules, schedule, { plannedAt, cause: 'hand', now, inLine: false });
     });
-    if (firing === undefined) throw new FleetError('internal', 'a moment that was free is taken');
-    this.#tellLeftOut(schedule, { replaced, skipped, missed: 0 });
-    for (const old of replaced) await runner.replace(old);
-    await runner.advance(schedule.id);
+    if (firing === undefined) throw new FleetError('internal', 'a free millisecond was taken');
+    await this.#apply(schedule, { replaced, skipped, missed: 0 });
+    await this.#runner.advance(schedule.id);
     return store.schedules.firing(firing.seq) ?? firing;
   }
 
-  /** Null when it is paused or never comes again. */
+  /** Null if it is paused or never comes again. */
   nextAt(schedule: ScheduleRecord): number | null {
-    return schedule.pausedAt === null ? this.#knownOf(schedule).next : null;
+    return schedule.pausedAt === null ? this.#nextTimeOf(schedule).next : null;
   }
 
   #wake(): void {
     this.#tick = this.#decideAll()
-      .catch((error: unknown) => this.#options.logger.error({ err: error }, 'schedules could not be looked at'))
+      .catch((error: unknown) => this.#options.logger.error({ err: error }, 'could not evaluate the schedules'))
       .then(() => this.#arm());
   }
 
@@ -134,7 +124,7 @@ export class Scheduler {
     if (this.#closed) return;
     this.#timer?.cancel();
     const { store, clock } = this.#options;
-    let delayMs = LONGEST_SLEEP_MS;
+    let delayMs = MAX_SLEEP_MS;
     for (const schedule of store.schedules.all()) {
       const next = this.nextAt(schedule);
       if (next === null) continue;
@@ -145,55 +135,44 @@ export class Scheduler {
   }
 
   async #decideAll(): Promise<void> {
-    const { store, runner, clock } = this.#options;
+    const { store, clock } = this.#options;
     for (const schedule of store.schedules.all()) {
       const plan = this.#planOf(schedule, clock.now());
-      if (plan !== undefined) {
-        const decided = await this.#writeDown(schedule, plan);
-        this.#tellLeftOut(schedule, decided);
-        for (const old of decided.replaced) await runner.replace(old);
-      }
-      runner.resume(schedule);
+      if (plan !== undefined) await this.#apply(schedule, await this.#record(schedule, plan));
+      this.#runner.resume(schedule);
     }
   }
 
-  /** Undefined when there is nothing to decide. */
+  /** Undefined if there is nothing to decide. */
   #planOf(schedule: ScheduleRecord, now: number): Plan | undefined {
-    const { times, next } = this.#knownOf(schedule);
+    const { times, next } = this.#nextTimeOf(schedule);
     if (schedule.pausedAt !== null || times === undefined) return undefined;
     if (next !== null && next > now && !isFarAhead(schedule.cursor, now)) return undefined;
     const plan = planFirings({ times, cursor: schedule.cursor, now, catchUp: schedule.catchUp });
     return plan.cursor === schedule.cursor ? undefined : plan;
   }
 
-  #tellLeftOut({ name }: ScheduleRecord, { skipped, missed }: Decided): void {
-    const { onLeftOut } = this.#options;
-    if (skipped > 0) onLeftOut?.(name, 'skipped', skipped);
-    if (missed > 0) onLeftOut?.(name, 'missed', missed);
+  async #apply({ name }: ScheduleRecord, { replaced, skipped, missed }: Decided): Promise<void> {
+    const { onOutcome } = this.#options;
+    if (skipped > 0) onOutcome?.(name, 'skipped', skipped);
+    if (missed > 0) onOutcome?.(name, 'missed', missed);
+    for (const firing of replaced) await this.#runner.replace(firing);
   }
 
-  /** In one transaction: what is due, what was missed, and that both are decided. */
-  async #writeDown({ id, cursor }: ScheduleRecord, plan: Plan): Promise<Decided> {
+  /** Stores in one transaction what is due, what was missed, and that both are decided. */
+  async #record({ id, cursor }: ScheduleRecord, plan: Plan): Promise<Decided> {
     const { store, clock, logger } = this.#options;
     return await store.write(() => {
       const schedule = store.schedules.byId(id);
-      // Removed, paused, or set back meanwhile.
+      // It may have been removed, paused or moved back meanwhile.
       if (schedule === undefined || schedule.cursor !== cursor || schedule.pausedAt !== null)
         return { replaced: [], skipped: 0, missed: 0 };
       const now = clock.now();
       if (plan.missed !== undefined) {
         const reason = 'the gateway was not running, or its clock jumped';
-        const { plannedAt, count } = plan.missed;
-        store.schedules.addFiring({
-          scheduleId: id,
-          plannedAt,
-          cause: 'time',
-          state: 'missed',
-          endedAt: now,
-          reason,
-          count,
-        });
-        logger.warn({ schedule: schedule.name, count }, 'times of a schedule were missed');
+        const entry = { scheduleId: id, cause: 'time', state: 'missed', endedAt: now, reason } as const;
+        store.schedules.addFiring({ ...entry, ...plan.missed });
+        logger.warn({ schedule: schedule.name, count: plan.missed.count }, 'times of a schedule were missed');
       }
       const inLine = plan.due.length > 1;
       const entered = plan.due.map((due) => enterFiring(store.schedules, schedule, { ...due, now, inLine }));
@@ -206,21 +185,21 @@ export class Scheduler {
     });
   }
 
-  #knownOf({ id, name, cron, timeZone, cursor }: ScheduleRecord): Known {
-    const present = this.#known.get(id);
-    if (present !== undefined && present.cursor === cursor) return present;
+  #nextTimeOf({ id, name, cron, timeZone, cursor }: ScheduleRecord): NextTime {
+    const present = this.#nextTimes.get(id);
+    if (present?.cursor === cursor) return present;
     const times = present === undefined ? this.#parse(name, cron, timeZone) : present.times;
     const known = { times, next: times?.after(cursor) ?? null, cursor };
-    this.#known.set(id, known);
+    this.#nextTimes.set(id, known);
     return known;
   }
 
-  /** It could be read when it was added; the time zones of this machine may be others now. */
+  /** It was valid when it was added, but the machine's time zones may have changed since. */
   #parse(name: string, cron: string, timeZone: string): CronTimes | undefined {
     try {
       return parseCron(cron, timeZone);
     } catch (error) {
-      this.#options.logger.error({ schedule: name, reason: toFleetError(error).message }, 'a schedule cannot be read');
+      this.#options.logger.error({ schedule: name, reason: toFleetError(error).message }, 'a schedule is not valid');
       return undefined;
     }
   }

@@ -1,12 +1,11 @@
-/** Schedules and what became of their times. A time of a schedule has one row at most: that is what keeps it from being done twice. */
-
+/** Schedules and their firings. A time of a schedule has at most one row, which keeps it from being done twice. */
 import type { CatchUp, FiringCause, FiringState, Overlap } from '../../domain/vocabulary.ts';
 import type { ScheduledAction } from '../../protocol/schedule.ts';
 import type { BusStore } from '../bus/runs-table.ts';
-import type { Sqlite } from '../store/database.ts';
+import { prepareAll, type Sqlite } from '../store/database.ts';
 import { MAX_MEANT, prefixBounds } from '../store/look-up.ts';
 
-/** Entries of the history that each schedule keeps. */
+/** Firings kept per schedule. */
 export const MAX_HISTORY = 200;
 
 export interface ScheduleRecord {
@@ -20,7 +19,7 @@ export interface ScheduleRecord {
   pausedAt: number | null;
   createdAt: number;
   createdBy: string;
-  /** Every time up to here is decided, ms. */
+  /** All times up to here are decided, ms. */
   cursor: number;
 }
 
@@ -48,40 +47,28 @@ export class SchedulesTable {
   readonly #statements;
 
   constructor(database: Sqlite) {
-    this.#statements = {
-      insert: database.prepare(
-        `INSERT INTO schedules (id, name, cron, time_zone, overlap, catch_up, action, paused_at, created_at, created_by, cursor_at)
+    this.#statements = prepareAll(database, {
+      insert: `INSERT INTO schedules (id, name, cron, time_zone, overlap, catch_up, action, paused_at, created_at, created_by, cursor_at)
          VALUES (@id, @name, @cron, @timeZone, @overlap, @catchUp, @action, @pausedAt, @createdAt, @createdBy, @cursor)`,
-      ),
-      all: database.prepare(`SELECT ${SCHEDULE} FROM schedules ORDER BY name`),
-      byName: database.prepare(`SELECT ${SCHEDULE} FROM schedules WHERE name = ?`),
-      byId: database.prepare(`SELECT ${SCHEDULE} FROM schedules WHERE id = ?`),
-      byIdPrefix: database.prepare(
-        `SELECT ${SCHEDULE} FROM schedules WHERE id >= ? AND id < ? ORDER BY id LIMIT ${MAX_MEANT}`,
-      ),
-      remove: database.prepare('DELETE FROM schedules WHERE id = ?'),
-      setCursor: database.prepare('UPDATE schedules SET cursor_at = ? WHERE id = ?'),
-      setPaused: database.prepare('UPDATE schedules SET paused_at = ?, cursor_at = max(cursor_at, ?) WHERE id = ?'),
-      addFiring: database.prepare(
-        `INSERT INTO firings (schedule_id, planned_at, cause, state, ended_at, reason, count)
+      all: `SELECT ${SCHEDULE} FROM schedules ORDER BY name`,
+      byName: `SELECT ${SCHEDULE} FROM schedules WHERE name = ?`,
+      byId: `SELECT ${SCHEDULE} FROM schedules WHERE id = ?`,
+      byIdPrefix: `SELECT ${SCHEDULE} FROM schedules WHERE id >= ? AND id < ? ORDER BY id LIMIT ${MAX_MEANT}`,
+      remove: 'DELETE FROM schedules WHERE id = ?',
+      setCursor: 'UPDATE schedules SET cursor_at = ? WHERE id = ?',
+      setPaused: 'UPDATE schedules SET paused_at = ?, cursor_at = max(cursor_at, ?) WHERE id = ?',
+      addFiring: `INSERT INTO firings (schedule_id, planned_at, cause, state, ended_at, reason, count)
          VALUES (@scheduleId, @plannedAt, @cause, @state, @endedAt, @reason, @count)
          ON CONFLICT (schedule_id, planned_at) DO NOTHING RETURNING ${FIRING}`,
-      ),
-      firing: database.prepare(`SELECT ${FIRING} FROM firings WHERE seq = ?`),
-      hasFiring: database.prepare('SELECT 1 FROM firings WHERE schedule_id = ? AND planned_at = ?'),
-      changeFiring: database.prepare(
-        `UPDATE firings SET state = @state, fired_at = @firedAt, ended_at = @endedAt, job_id = @jobId, reason = @reason
+      firing: `SELECT ${FIRING} FROM firings WHERE seq = ?`,
+      hasFiring: 'SELECT 1 FROM firings WHERE schedule_id = ? AND planned_at = ?',
+      changeFiring: `UPDATE firings SET state = @state, fired_at = @firedAt, ended_at = @endedAt, job_id = @jobId, reason = @reason
          WHERE seq = @seq`,
-      ),
-      open: database.prepare(
-        `SELECT ${FIRING} FROM firings WHERE schedule_id = ? AND state IN ('waiting', 'started') ORDER BY seq`,
-      ),
-      history: database.prepare(`SELECT ${FIRING} FROM firings WHERE schedule_id = ? ORDER BY seq DESC LIMIT ?`),
-      prune: database.prepare(
-        `DELETE FROM firings WHERE schedule_id = @id AND state NOT IN ('waiting', 'started') AND seq <= (
+      open: `SELECT ${FIRING} FROM firings WHERE schedule_id = ? AND state IN ('waiting', 'started') ORDER BY seq`,
+      history: `SELECT ${FIRING} FROM firings WHERE schedule_id = ? ORDER BY seq DESC LIMIT ?`,
+      prune: `DELETE FROM firings WHERE schedule_id = @id AND state NOT IN ('waiting', 'started') AND seq <= (
            SELECT seq FROM firings WHERE schedule_id = @id ORDER BY seq DESC LIMIT 1 OFFSET ${MAX_HISTORY})`,
-      ),
-    };
+    });
   }
 
   insert(schedule: ScheduleRecord): void {
@@ -105,7 +92,7 @@ export class SchedulesTable {
     return (this.#statements.byIdPrefix.all(...prefixBounds(prefix)) as Row[]).map(toRecord);
   }
 
-  /** Its history goes with it; its jobs stay. */
+  /** Deletes its history too; its jobs stay. */
   remove(id: string): void {
     this.#statements.remove.run(id);
   }
@@ -114,19 +101,19 @@ export class SchedulesTable {
     this.#statements.setCursor.run(cursor, id);
   }
 
-  /** What was due while it was paused is not missed: `now` becomes the least that the cursor is. */
+  /** Times during the pause do not count as missed: the cursor moves up to `now`. */
   setPaused(id: string, paused: boolean, now: number): void {
     this.#statements.setPaused.run(paused ? now : null, now, id);
   }
 
-  /** Undefined when that time of the schedule has its row already. Old entries beyond {@link MAX_HISTORY} go. */
+  /** Undefined if that time of the schedule has a row already. Deletes rows beyond {@link MAX_HISTORY}. */
   addFiring(firing: NewFiring): FiringRecord | undefined {
     const added = this.#statements.addFiring.get(firing) as FiringRecord | undefined;
     if (added !== undefined) this.#statements.prune.run({ id: firing.scheduleId });
     return added;
   }
 
-  /** Undefined when its schedule has been removed. */
+  /** Undefined if its schedule was removed. */
   firing(seq: number): FiringRecord | undefined {
     return this.#statements.firing.get(seq) as FiringRecord | undefined;
   }
@@ -143,7 +130,7 @@ export class SchedulesTable {
     return next;
   }
 
-  /** Those that wait or are under way, in their order. */
+  /** Firings that wait or are in progress, oldest first. */
   openFirings(scheduleId: string): FiringRecord[] {
     return this.#statements.open.all(scheduleId) as FiringRecord[];
   }
@@ -166,7 +153,7 @@ function toRecord(row: Row): ScheduleRecord {
   return { ...row, action: JSON.parse(row.action) as ScheduledAction };
 }
 
-/** The store as this folder, and those above it, see it. */
+/** The store as seen by this folder and those above it. */
 export interface ScheduleStore extends BusStore {
   readonly schedules: SchedulesTable;
 }

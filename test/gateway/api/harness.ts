@@ -9,6 +9,7 @@ import { addAlertRoutes } from '../../../src/gateway/api/alert-routes.ts';
 import { createApi, noteTokenRefusals } from '../../../src/gateway/api/api.ts';
 import { addAuditRoutes } from '../../../src/gateway/api/audit-routes.ts';
 import { type ApiPeer, Authenticator, type Origin, Origins } from '../../../src/gateway/api/authenticate.ts';
+import { describeTarget, resolveTarget } from '../../../src/gateway/api/find.ts';
 import { addHealthRoutes, renderReport } from '../../../src/gateway/api/health-routes.ts';
 import { addInviteRoutes } from '../../../src/gateway/api/invite-routes.ts';
 import { addJobRoutes } from '../../../src/gateway/api/job-routes.ts';
@@ -26,7 +27,7 @@ import { HealthMonitor } from '../../../src/gateway/monitoring/judge/monitor.ts'
 import { GatewayMetrics } from '../../../src/gateway/monitoring/metrics/gateway-metrics.ts';
 import { NodeRemoval } from '../../../src/gateway/nodes/node-removal.ts';
 import { Sessions } from '../../../src/gateway/nodes/sessions.ts';
-import { createScheduler } from '../../../src/gateway/schedule/create-scheduler.ts';
+import { Scheduler } from '../../../src/gateway/schedule/scheduler.ts';
 import { FleetError } from '../../../src/shared/errors.ts';
 import type { App } from '../../../src/shared/http/fastify-app.ts';
 import { openRequest, type RequestOptions, requestJson } from '../../../src/shared/http/request.ts';
@@ -164,13 +165,16 @@ export async function testApi(
   const home = tempFolder(t);
   const places = { home, reports: path.join(home, 'reports') };
   const metrics = new GatewayMetrics();
-  const scheduler = createScheduler({
+  const schedulerOptions: ConstructorParameters<typeof Scheduler>[0] = {
     ...sources,
     bus,
     places,
+    submit: (request, submitter) =>
+      bus.submit(request, resolveTarget(request, sources), describeTarget(request), submitter),
     renderReport: async (format, from) => (await renderReport(health, format, from)).text,
     onOutcome: (...outcome) => metrics.scheduleOutcome(...outcome),
-  });
+  };
+  const scheduler = new Scheduler(schedulerOptions);
   store.runs.onEnd = (run) => metrics.runEnded(run);
   const ssh = { connections: 3, unauthenticated: 1, refused: 2, killed: { grace: 1 } };
   const readFigures = () => ({
@@ -271,6 +275,7 @@ export async function testApi(
     monitor,
     bus,
     scheduler,
+    schedulerOptions,
     places,
     app,
     routes,

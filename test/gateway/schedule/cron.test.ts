@@ -117,7 +117,7 @@ test('any expression means what crontab(5) says, minute by minute', () => {
     try {
       found = parseCron(cron, 'UTC').between(begin, end, 100_000);
     } catch (error) {
-      assert.match((error as Error).message, /no such day/);
+      assert.match((error as Error).message, /that day does not exist/);
       found = [];
     }
     assert.deepEqual(found, expected);
@@ -210,7 +210,7 @@ test('what other programs have added to crontab(5) is refused by name', () => {
     ['0 20 1 * +1', /\+ /],
     ['0 0 0 1 1 *', /6 fields instead of 5; there are no seconds/],
     ['0 0 0 1 1 * 2030', /7 fields instead of 5/],
-    ['@reboot', /@reboot is no time/],
+    ['@reboot', /@reboot is not a time/],
     ['@fortnightly', /there are only @yearly/],
     ['5/15 * * * *', /a step needs a range: write 5-59\/15/],
     ['*/0 * * * *', /step/],

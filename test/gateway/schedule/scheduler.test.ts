@@ -38,7 +38,7 @@ test('overlap skip: what is due while the one before goes on is left out, and sa
   await reach(['started']);
   await api.clock.advance(HOUR);
   await reach(['started', 'skipped']);
-  assert.match(history()[1]?.reason ?? '', /still goes on/);
+  assert.match(history()[1]?.reason ?? '', /still in progress/);
   await end(0);
   await reach(['succeeded', 'skipped']);
   assert.equal(jobs().length, 1);

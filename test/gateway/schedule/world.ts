@@ -1,9 +1,8 @@
 /** One schedule and one node with a real store and bus, a clock that the test turns, and a node that the test plays. */
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
-import { createScheduler } from '../../../src/gateway/schedule/create-scheduler.ts';
+import { Scheduler } from '../../../src/gateway/schedule/scheduler.ts';
 import { type FiringRecord, MAX_HISTORY, type ScheduleRecord } from '../../../src/gateway/schedule/schedules-table.ts';
-import { silentLogger } from '../../../src/shared/logger.ts';
 import { until } from '../../support/deadline.ts';
 import { type TestApi, testApi } from '../api/harness.ts';
 
@@ -50,19 +49,12 @@ export async function world(t: TestContext, changes: Partial<ScheduleRecord> = {
 
 /** What the next process would be, on the same store. */
 export function restarted(t: TestContext, api: TestApi, changes: object = {}) {
-  const { store, bus, sessions, monitor, epochs, clock, places } = api;
-  const options = {
-    store,
-    bus,
-    sessions,
-    monitor,
-    epochs,
-    clock,
-    places,
-    logger: silentLogger,
+  const scheduler = new Scheduler({
+    ...api.schedulerOptions,
     renderReport: async () => 'report',
-  };
-  const scheduler = createScheduler({ ...options, ...changes });
+    onOutcome: () => {},
+    ...changes,
+  });
   t.after(() => scheduler.close());
   return scheduler;
 }
