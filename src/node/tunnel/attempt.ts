@@ -1,8 +1,9 @@
-/** One whole attempt of a node: connect, open the heartbeats, and ask to be let in again if the gateway has forgotten it. */
+/** One whole attempt: connect, start the heartbeats, and ask to be let in again if the gateway has forgotten this node. */
 import type { Heartbeat } from '../../protocol/heartbeat.ts';
 import type { InviteCode } from '../../protocol/pairing.ts';
-import { toFleetError } from '../../shared/errors.ts';
-import { type ConnectOptions, forgotten, type Pending, renewToken } from './connect-once.ts';
+import { FleetError, toFleetError } from '../../shared/errors.ts';
+import { type ConnectOptions, type Pending, renewToken } from './connect-once.ts';
+import type { GatewayClient } from './gateway-client.ts';
 import { Heartbeats } from './heartbeats.ts';
 import type { KeyedConnector, NodeKeys } from './keyed-connector.ts';
 import type { UsableTunnel } from './tunnel.ts';
@@ -42,9 +43,13 @@ export class Attempts {
       const mayAsk = code === 'not_paired' || (code === 'key_revoked' && this.invite !== undefined);
       const { pairing } = state.current ?? {};
       if (!mayAsk || pairing === undefined) throw error;
-      // Under the name that it had, which may differ from the machine's.
+      // Under its former name, which may differ from the machine's.
       const opened = await this.#open({ ...options, name: nameRequired ? name : pairing.name, pairAgain: true });
-      return 'pendingCode' in opened ? { ...opened, forgotten: forgotten() } : opened;
+      if (!('pendingCode' in opened)) return opened;
+      const forgotten = 'the gateway no longer knows this node: its database was lost or replaced';
+      const hint =
+        "The node keeps asking. Restore the gateway's database, or let the node in again there: fleet nodes pending";
+      return { ...opened, forgotten: new FleetError('not_paired', forgotten, { hint }) };
     }
   }
 
@@ -63,7 +68,7 @@ export class Attempts {
       clock,
       logger,
       sample: (rttMs) => sample(rttMs, takeLostKeepalives()),
-      beforeBeat: () => this.#renewInTime(options, opened),
+      beforeBeat: () => this.#renewInTime(options, opened.client),
       onAnswer: ({ name, rttMs, signingKeys }) => {
         onRoundTrip(rttMs);
         // An operator may rename the node while it is connected.
@@ -74,7 +79,6 @@ export class Attempts {
     const stop = (): void => {
       heartbeats.close();
       opened.client.close();
-      opened.connection.close();
     };
     try {
       await heartbeats.start();
@@ -86,12 +90,12 @@ export class Attempts {
   }
 
   /** Renews the token once half of its lifetime has passed. */
-  async #renewInTime(options: Connect, { client, connection }: Pick<UsableTunnel, 'client' | 'connection'>) {
+  async #renewInTime(options: Connect, client: GatewayClient): Promise<void> {
     const { state, gatewayClock, keys } = this.#options;
     const pairing = state.current?.pairing;
     if (pairing === undefined || gatewayClock.now() < (pairing.tokenIssuedAt + pairing.tokenExpiresAt) / 2) return;
     // A nudge adds a heartbeat to the regular one; the gateway allows few challenges at once.
-    this.#renewing ??= renewToken({ ...options, identity: keys.current }, connection, client).finally(() => {
+    this.#renewing ??= renewToken({ ...options, identity: keys.current }, client).finally(() => {
       this.#renewing = undefined;
     });
     await this.#renewing;

@@ -1,4 +1,4 @@
-/** The node's side of the gateway's API, over channels of the one SSH connection. Every answer is checked and sets the clock. */
+/** The node's client of the gateway's API, over channels of its SSH connection. Every answer is validated and sets the clock. */
 import type http from 'node:http';
 import type { z } from 'zod';
 import { GATEWAY_API } from '../../domain/limits.ts';
@@ -27,13 +27,15 @@ import { createStreamAgent } from '../../shared/http/streams.ts';
 import type { SshConnection } from '../../shared/ssh/connection/client-connection.ts';
 
 export class GatewayClient {
+  readonly connection: SshConnection;
   readonly #agent: http.Agent;
   readonly #clock: Clock;
   readonly #gatewayClock: GatewayClock;
   /** Sent with every request once it is set. */
   token: string | undefined;
 
-  constructor(connection: Pick<SshConnection, 'openDirect'>, clock: Clock, gatewayClock: GatewayClock) {
+  constructor(connection: SshConnection, clock: Clock, gatewayClock: GatewayClock) {
+    this.connection = connection;
     this.#agent = createStreamAgent(() => connection.openDirect(GATEWAY_API.host, GATEWAY_API.port));
     this.#clock = clock;
     this.#gatewayClock = gatewayClock;
@@ -55,26 +57,27 @@ export class GatewayClient {
     return this.#post('/v1/node/hello', request, nodeHelloAnswer);
   }
 
-  /** Resolves with the round trip, ms, without the gateway's own work. */
+  /** `rttMs` excludes the gateway's own work. */
   async heartbeat(beat: Heartbeat): Promise<NodeHeartbeatAnswer & { rttMs: number }> {
     const sentAt = this.#clock.monotonic();
     const answer = await this.#post('/v1/node/heartbeat', beat, nodeHeartbeatAnswer);
     return { ...answer, rttMs: Math.max(0, this.#clock.monotonic() - sentAt - answer.tookMs) };
   }
 
-  /** Has the gateway forget this node; it cuts the tunnel then. */
+  /** Makes the gateway forget this node and cut the tunnel. */
   async leave(): Promise<void> {
     await this.#post('/v1/node/leave', {}, nodeLeaveAnswer);
   }
 
+  /** Ends the connection, too. */
   close(): void {
     this.#agent.destroy();
+    this.connection.close();
   }
 
   async #post<S extends z.ZodType>(path: string, body: unknown, schema: S): Promise<z.output<S>> {
     const sentAt = this.#clock.monotonic();
-    const headers: Record<string, string> = {};
-    if (this.token !== undefined) headers.authorization = `Bearer ${this.token}`;
+    const headers: Record<string, string> = this.token === undefined ? {} : { authorization: `Bearer ${this.token}` };
     const request = { agent: this.#agent, method: 'POST', path, body, headers, peer: GATEWAY_PEER } as const;
     const answer = await requestJson<z.output<S>>(request, schema);
     const { time } = answer as { time?: number };
@@ -83,7 +86,7 @@ export class GatewayClient {
   }
 }
 
-/** The gateway's time as the node knows it: every answer of the gateway sets it, the monotonic clock carries it on. */
+/** The gateway's time: set by each of its answers, continued by the monotonic clock. */
 export class GatewayClock {
   readonly #clock: Clock;
   #reference: { gatewayMs: number; monotonicMs: number } | undefined;
@@ -92,18 +95,18 @@ export class GatewayClock {
     this.#clock = clock;
   }
 
-  /** The gateway said `gatewayMs` in an answer that took `elapsedMs` to come: half of that ago. */
+  /** An answer that took `elapsedMs` said `gatewayMs`: presumably half of that ago. */
   set(gatewayMs: number, elapsedMs: number): void {
     this.#reference = { gatewayMs: gatewayMs + elapsedMs / 2, monotonicMs: this.#clock.monotonic() };
   }
 
-  /** Best guess of the gateway's clock, whole ms; the own clock before the first answer. */
+  /** Estimate, whole ms; the machine's own clock before the first answer. */
   now(): number {
     if (this.#reference === undefined) return this.#clock.now();
     return Math.round(this.#reference.gatewayMs + this.#clock.monotonic() - this.#reference.monotonicMs);
   }
 
-  /** Own clock minus the gateway's, ms; null before the first answer. */
+  /** Own clock minus gateway's, ms; null before the first answer. */
   skewMs(): number | null {
     return this.#reference === undefined ? null : this.#clock.now() - this.now();
   }

@@ -1,20 +1,20 @@
-/** Sends heartbeats over one open tunnel; a heartbeat that is not answered means that the tunnel is dead, whatever TCP says. */
+/** Sends heartbeats over one tunnel; one without an answer means that the tunnel is dead, whatever TCP says. */
 import type { Heartbeat } from '../../protocol/heartbeat.ts';
 import type { Clock, Timer } from '../../shared/clock.ts';
 import { toFleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { OpenTunnel } from './connect-once.ts';
 
-/** The second heartbeat comes so soon after the first, ms: it is the first with a round trip and with rates. */
+/** Delay of the second heartbeat, ms: it is the first with a round trip and rates. */
 const SECOND_BEAT_MS = 2_000;
-/** Shortest interval that a gateway can ask for, ms: each heartbeat reads the machine. */
+/** Shortest interval that a gateway can request, ms, because each heartbeat reads the machine. */
 const MIN_INTERVAL_MS = 250;
 
 interface HeartbeatsOptions {
   tunnel: OpenTunnel;
-  /** Reads the machine; `rttMs` is that of the heartbeat before. */
+  /** Reads the machine; `rttMs` is the previous heartbeat's. */
   sample(rttMs: number | null): Promise<Heartbeat>;
-  /** Called before each heartbeat: renews the token in good time. */
+  /** Renews the token in time. */
   beforeBeat(): Promise<void>;
   onAnswer(answer: { name: string; rttMs: number; signingKeys?: string[] | undefined }): void;
   clock: Clock;
@@ -32,13 +32,13 @@ export class Heartbeats {
     this.#options = options;
   }
 
-  /** Sends the first one; resolves when the gateway has accepted it. */
+  /** Resolves when the gateway has accepted the first one. */
   async start(): Promise<void> {
     await this.#beat();
     this.#arm(Math.min(SECOND_BEAT_MS, this.#options.tunnel.hello.heartbeatIntervalMs));
   }
 
-  /** Sends one now, unless one is under way, to learn whether the tunnel still lives. */
+  /** Sends one now, unless one is in flight, to find out whether the tunnel is alive. */
   check(): void {
     this.#timer?.cancel();
     void this.#tick();
@@ -55,7 +55,7 @@ export class Heartbeats {
     this.#timer = this.#options.clock.after(Math.max(MIN_INTERVAL_MS, delayMs), () => void this.#tick());
   }
 
-  /** One at a time: by the next heartbeat the gateway knows that the node has stored what the answer to the one before said. */
+  /** One at a time: the next heartbeat tells the gateway that the node has stored the previous answer. */
   async #tick(): Promise<void> {
     if (this.#ticking) return;
     this.#ticking = true;

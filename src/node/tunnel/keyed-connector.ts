@@ -1,5 +1,4 @@
-/** Connects with the key that the gateway knows, and changes it when a next one waits: the steps that a crash may come between. */
-
+/** Connects with the key that the gateway knows, and replaces it when a next one exists, in steps that survive a crash between any two. */
 import { renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import type { RotateKeyView } from '../../protocol/node-control.ts';
@@ -15,46 +14,43 @@ import type { GatewayClient } from './gateway-client.ts';
 import type { NodeStateFile } from './node-state.ts';
 import type { UsableTunnel } from './tunnel.ts';
 
-/** The gateway has said no, so it does not know the next key. After any other failure it may. */
+/** The gateway has refused, so it does not know the next key. After any other failure it may. */
 const REFUSALS: readonly string[] = ['conflict', 'forbidden', 'bad_request', 'not_found'];
 
-interface KeyedConnectorOptions {
-  keys: NodeKeys;
-  state: NodeStateFile;
-  logger: Logger;
-}
-
 export class KeyedConnector {
-  readonly #options: KeyedConnectorOptions;
+  readonly #keys: NodeKeys;
+  readonly #state: NodeStateFile;
+  readonly #logger: Logger;
   #rotating: Promise<void> | undefined;
 
-  constructor(options: KeyedConnectorOptions) {
-    this.#options = options;
+  constructor({ keys, state, logger }: { keys: NodeKeys; state: NodeStateFile; logger: Logger }) {
+    this.#keys = keys;
+    this.#state = state;
+    this.#logger = logger;
   }
 
-  /** {@link connectOnce}, and before the first heartbeat a change of key that was asked for, or cut short. */
+  /** {@link connectOnce}, followed by a key rotation that was requested or interrupted. */
   async connect(options: Omit<ConnectOptions, 'identity'>): Promise<OpenTunnel | Pending> {
-    const { keys, logger } = this.#options;
     const opened = await this.#connectWithEither(options);
-    if ('pendingCode' in opened || keys.next === undefined) return opened;
+    if ('pendingCode' in opened || this.#keys.next === undefined) return opened;
     try {
       await this.rotate(opened);
     } catch (error) {
       const { code, message } = toFleetError(error);
       if (REFUSALS.includes(code)) {
-        logger.error({ code, reason: message }, 'the gateway refuses the new key; the old one stays');
+        this.#logger.error({ code, reason: message }, 'the gateway refuses the new key; the old one stays');
         return opened;
       }
-      end(opened);
+      opened.client.close();
       throw error;
     }
-    end(opened);
+    opened.client.close();
     return await this.#connectWithEither(options);
   }
 
   /**
-   * Puts the next key in the place of the present one, which this connection is of, and which is worth nothing afterwards.
-   * @throws FleetError as the gateway refuses it; the next key is gone then. After any other, the next connect goes on with it.
+   * Replaces the current key, which this connection uses and which is worthless afterwards, by the next one.
+   * @throws FleetError a refusal, after which there is no next key; or any other, after which the next connect continues.
    */
   async rotate(tunnel: OpenTunnel): Promise<void> {
     this.#rotating ??= this.#rotate(tunnel).finally(() => {
@@ -63,78 +59,64 @@ export class KeyedConnector {
     await this.#rotating;
   }
 
-  /** At once over a live tunnel, which comes back with the new key; else with the next connect. @throws FleetError as the gateway refuses it. */
+  /** At once over a live tunnel, which then reconnects with the new key; otherwise on the next connect. @throws FleetError a refusal. */
   async rotateNow(current: UsableTunnel | undefined): Promise<RotateKeyView> {
-    const fingerprint = formatFingerprint(sshPublicKeyBlob(this.#options.keys.prepare().publicKey));
+    const fingerprint = formatFingerprint(sshPublicKeyBlob(this.#keys.prepare().publicKey));
     if (current === undefined) return { state: 'waiting', fingerprint };
+    let state: RotateKeyView['state'] = 'rotated';
     try {
       await this.rotate(current);
     } catch (error) {
       const failure = toFleetError(error);
       if (!failure.retryable) throw failure;
-      // The gateway may know either key; the next connect finds out which.
-      current.stop();
-      return { state: 'waiting', fingerprint };
+      // The gateway may know either key; the next connect finds out.
+      state = 'waiting';
     }
     current.stop();
-    return { state: 'rotated', fingerprint };
+    return { state, fingerprint };
   }
 
   async #rotate({ client, connection }: OpenTunnel): Promise<void> {
-    const { keys, state, logger } = this.#options;
-    const nodeId = state.current?.pairing?.id;
-    if (nodeId === undefined || keys.next === undefined) throw new FleetError('not_paired', 'this node is not paired');
+    const { current, next } = this.#keys;
+    const nodeId = this.#state.current?.pairing?.id;
+    if (nodeId === undefined || next === undefined) throw new FleetError('not_paired', 'this node is not paired');
     try {
-      await rotateKey({ client, nodeId, hostKey: connection.hostKey, oldKey: keys.current, newKey: keys.next });
+      await rotateKey({ client, nodeId, hostKey: connection.hostKey, oldKey: current, newKey: next });
     } catch (error) {
-      if (REFUSALS.includes(toFleetError(error).code)) keys.discard();
+      if (REFUSALS.includes(toFleetError(error).code)) this.#keys.discard();
       throw error;
     }
-    keys.promote();
-    logger.info({}, 'the key of this node is a new one');
+    this.#keys.promote();
+    this.#logger.info({}, "this node's key was rotated");
   }
 
-  /** A refused key whose successor the gateway knows: only the answer was lost, or this process was killed before it heard it. */
+  /** If the current key is refused but the gateway knows the next one, only its answer was lost, or this process was killed before it came. */
   async #connectWithEither(options: Omit<ConnectOptions, 'identity'>): Promise<OpenTunnel | Pending> {
-    const { keys } = this.#options;
     try {
-      return await connectOnce({ ...options, identity: keys.current });
+      return await connectOnce({ ...options, identity: this.#keys.current });
     } catch (refusal) {
-      if (keys.next === undefined || toFleetError(refusal).code !== 'key_revoked') throw refusal;
-      const opened = await connectOnce({ ...options, identity: keys.next, pairAgain: false }).catch(
-        (error: unknown) => {
-          throw toFleetError(error).code === 'not_paired' ? refusal : error;
-        },
-      );
-      keys.promote();
+      const { next } = this.#keys;
+      if (next === undefined || toFleetError(refusal).code !== 'key_revoked') throw refusal;
+      const opened = await connectOnce({ ...options, identity: next, pairAgain: false }).catch((error: unknown) => {
+        throw toFleetError(error).code === 'not_paired' ? refusal : error;
+      });
+      this.#keys.promote();
       return opened;
     }
   }
 }
 
-function end({ client, connection }: OpenTunnel): void {
-  client.close();
-  connection.close();
-}
-
 /**
- * The node's key, and the one that is to replace it. Each step is one rename, so whatever kills the node leaves one key that the
- * gateway knows: the old one until the gateway has taken the new one, and then the new one.
+ * The node's key and its successor. Each step is one rename, so a crash at any point leaves one key that the gateway knows: the old one
+ * until the gateway has accepted the new one.
  */
-interface NodeKeysOptions {
-  file: string;
-  nextFile: string;
-  /** Comment in the key files. */
-  comment: string;
-}
-
 export class NodeKeys {
-  readonly #options: NodeKeysOptions;
+  readonly #options: { file: string; nextFile: string; comment: string };
   #current: OwnIdentity;
   #next: OwnIdentity | undefined;
 
-  /** Reads the files at once, and makes a key if there is none. @throws FleetError `home_insecure`, `config_invalid`, `storage_failed`. */
-  constructor(options: NodeKeysOptions) {
+  /** Reads the files, and creates a key if there is none. @throws FleetError `home_insecure`, `config_invalid`, `storage_failed`. */
+  constructor(options: { file: string; nextFile: string; comment: string }) {
     this.#options = options;
     const { file, nextFile, comment } = options;
     this.#current = loadOrCreateIdentity(file, comment);
@@ -145,18 +127,18 @@ export class NodeKeys {
     return this.#current;
   }
 
-  /** Made, and perhaps known to the gateway already. */
+  /** The gateway may know it already. */
   get next(): OwnIdentity | undefined {
     return this.#next;
   }
 
-  /** Makes the next key, if there is none; it is on the disk when this returns. */
+  /** Creates the next key, unless there is one, and stores it durably. */
   prepare(): OwnIdentity {
     this.#next ??= loadOrCreateIdentity(this.#options.nextFile, this.#options.comment);
     return this.#next;
   }
 
-  /** The gateway knows the next key and no other: it is the node's from now on. */
+  /** The gateway knows only the next key: it becomes the current one. */
   promote(): void {
     if (this.#next === undefined) return;
     const { file, nextFile } = this.#options;
@@ -166,24 +148,23 @@ export class NodeKeys {
     this.#next = undefined;
   }
 
-  /** The gateway has refused the next key, over a connection of the present one. */
+  /** The gateway has refused the next key, over a connection of the current one. */
   discard(): void {
     rmSync(this.#options.nextFile, { force: true });
     this.#next = undefined;
   }
 }
 
-/** The node's part of a change of its key, over a connection of the old one. docs/key-rotation.md tells the why. */
 interface RotateKeyOptions {
   client: Pick<GatewayClient, 'rotateKey'>;
   nodeId: string;
-  /** The host key that this connection has proven, wire format. */
+  /** Proven by this connection, wire format. */
   hostKey: Buffer;
   oldKey: OwnIdentity;
   newKey: OwnIdentity;
 }
 
-/** Resolves when the gateway knows only the new key. @throws FleetError what the gateway refuses; after any other it may know either. */
+/** Resolves when the gateway knows only the new key (docs/key-rotation.md). @throws FleetError a refusal; after any other it may know either. */
 export async function rotateKey({ client, nodeId, hostKey, oldKey, newKey }: RotateKeyOptions): Promise<void> {
   const statement = encodeKeyRotation({ hostKey, nodeId, oldKey: oldKey.publicKey, newKey: newKey.publicKey });
   await client.rotateKey({

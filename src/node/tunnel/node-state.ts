@@ -1,4 +1,4 @@
-/** What a node remembers between starts: its gateway, its name there, its token. One private JSON file, replaced as a whole. */
+/** What a node remembers between starts: its gateway, its name there, its token. One private JSON file, replaced atomically. */
 import { z } from 'zod';
 import { FleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
@@ -23,9 +23,9 @@ const nodeStateSchema = z.object({
       signingKeys: z.array(z.string()),
     })
     .optional(),
-  /** What the gateway's answer to the last hello said: its next one must present it. */
+  /** From the answer to the last hello; the next hello presents it. */
   epoch: z.string().optional(),
-  /** The comparison code that was shown, while the node waits for approval. */
+  /** The comparison code shown while the node waits for approval. */
   pendingCode: z.string().optional(),
 });
 
@@ -34,10 +34,10 @@ export type NodeState = z.infer<typeof nodeStateSchema>;
 export class NodeStateFile {
   readonly #file: string;
   #state: NodeState | undefined;
-  /** Comparison codes that the gateway may have kept: of questions whose answers were lost, the latest ones. */
+  /** Comparison codes that the gateway may have kept: of the latest requests whose answers were lost. */
   readonly unansweredCodes: string[] = [];
 
-  /** Reads the file at once. @throws FleetError `config_invalid` when it is damaged, `home_insecure`, `storage_failed`. */
+  /** Reads the file. @throws FleetError `config_invalid` when it is damaged, `home_insecure`, `storage_failed`. */
   constructor(file: string) {
     this.#file = file;
     const text = readPrivateFile(file);
@@ -55,28 +55,24 @@ export class NodeStateFile {
     return this.#state;
   }
 
-  /**
-   * Lays `changes` over what is there; does nothing before there is a state. A disk that refuses keeps nobody from working: this
-   * process knows it all the same, and the next change writes it.
-   */
+  /** Merges `changes` into the state, if there is one. If the disk fails, they count in this process, and the next change writes them. */
   change(changes: Partial<NodeState>, logger: Logger): void {
     if (this.#state === undefined) return;
-    const next = { ...this.#state, ...changes };
-    this.#state = next;
+    this.#state = { ...this.#state, ...changes };
     try {
-      this.save(next);
+      this.save(this.#state);
     } catch (error) {
-      logger.error({ err: error }, 'what the gateway has said could not be stored; a restart would not know it');
+      logger.error({ err: error }, 'cannot store what the gateway sent; it would be lost in a restart');
     }
   }
 
-  /** The same for what the gateway has said of this node; does nothing while it is not paired. */
+  /** The same for the pairing, if there is one. */
   changePairing(changes: Partial<NonNullable<NodeState['pairing']>>, logger: Logger): void {
     const pairing = this.#state?.pairing;
     if (pairing !== undefined) this.change({ pairing: { ...pairing, ...changes } }, logger);
   }
 
-  /** The next connect pairs anew; the host key stays pinned. */
+  /** The next connect pairs again; the host key stays pinned. */
   forgetPairing(): void {
     if (this.#state === undefined) return;
     const { pairing: _pairing, pendingCode: _pendingCode, epoch: _epoch, ...rest } = this.#state;

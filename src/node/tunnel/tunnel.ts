@@ -1,24 +1,22 @@
-/** Keeps the tunnel up for as long as the node lives: owns when to try again, and when not to. */
+/** Keeps the tunnel up while the node lives: decides when to try again, and when to give up. */
 import { Backoff, TUNNEL_BACKOFF } from '../../shared/backoff.ts';
 import { type Clock, sleep } from '../../shared/clock.ts';
 import { FleetError, toFleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { OpenTunnel, Pending } from './connect-once.ts';
 
-/** A tunnel that was usable for so long was a good one: the next retry is at once, and back-off starts small again, ms. */
+/** After a tunnel was usable for this long, the next retry comes at once and the back-off starts again, ms. */
 const USABLE_AFTER_MS = 10_000;
-/** The same, while another machine seems to use the same key: longer than the longest pause of the other, ms. */
+/** The same while another machine seems to use the same key: longer than the other's longest pause, ms. */
 const UNDISPUTED_AFTER_MS = 5 * 60_000;
-/** Fastest and slowest repetition of a pending node's question, ms. */
+/** Shortest and longest interval between a pending node's requests, ms. */
 const MIN_PENDING_RETRY_MS = 1_000;
 const MAX_PENDING_RETRY_MS = 15_000;
-/** The same for a node that its gateway has forgotten, which nobody may be waiting for, ms. */
+/** The longest for a node that its gateway has forgotten: possibly nobody is waiting for it, ms. */
 const MAX_FORGOTTEN_RETRY_MS = 60_000;
 
-type TunnelState = 'connecting' | 'pending' | 'online' | 'waiting' | 'stopped';
-
 interface TunnelStatus {
-  state: TunnelState;
+  state: 'connecting' | 'pending' | 'online' | 'waiting' | 'stopped';
   pendingCode: string | null;
   lastError: FleetError | null;
   /** Own wall clock, ms; only while `waiting`. */
@@ -26,7 +24,7 @@ interface TunnelStatus {
   /** Own wall clock, ms; only while `online`. */
   connectedSince: number | null;
   connects: number;
-  /** How long the last attempt took that succeeded, ms. */
+  /** Duration of the last successful attempt, ms. */
   connectMs: number;
 }
 
@@ -41,7 +39,7 @@ interface TunnelOptions {
 
 /** A tunnel whose first heartbeat was accepted. */
 export interface UsableTunnel extends OpenTunnel {
-  /** Looks whether it still lives, and ends it if not. */
+  /** Checks whether it is alive, and ends it if not. */
   check(): void;
   stop(): void;
 }
@@ -50,7 +48,7 @@ export class Tunnel {
   readonly #options: TunnelOptions;
   readonly #backoff: Backoff;
   readonly #closed = new AbortController();
-  #retryNow: AbortController = new AbortController();
+  #retryNow = new AbortController();
   #current: UsableTunnel | undefined;
   #running: Promise<void> | undefined;
   #status: TunnelStatus = {
@@ -69,29 +67,20 @@ export class Tunnel {
     this.#backoff = new Backoff({ ...TUNNEL_BACKOFF, random: options.random });
   }
 
-  /** Resolves when the tunnel is usable for the first time; rejects when it never will be (a refusal for good), or on close. */
+  /** Resolves when the tunnel is usable for the first time; rejects when it never will be (a permanent refusal), or on close. */
   start(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#running = this.#run(resolve).then(
-        (error) => {
-          this.#set({
-            state: 'stopped',
-            lastError: error ?? this.#status.lastError,
-            retryAt: null,
-            connectedSince: null,
-          });
-          this.#ended.resolve(error);
-          reject(error ?? new FleetError('not_running', 'the node was stopped'));
-        },
-        (error: unknown) => {
-          this.#ended.resolve(toFleetError(error));
-          reject(error);
-        },
-      );
-    });
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const run = async (): Promise<void> => {
+      const error = await this.#run(resolve).catch(toFleetError);
+      this.#set({ state: 'stopped', lastError: error ?? this.#status.lastError, retryAt: null, connectedSince: null });
+      this.#ended.resolve(error);
+      reject(error ?? new FleetError('not_running', 'the node was stopped'));
+    };
+    this.#running = run();
+    return promise;
   }
 
-  /** Resolves when the tunnel has given up for good, with the reason; or was closed, without. */
+  /** Resolves with the reason when the tunnel has given up, without one when it was closed. */
   get ended(): Promise<FleetError | undefined> {
     return this.#ended.promise;
   }
@@ -104,7 +93,7 @@ export class Tunnel {
     return this.#current;
   }
 
-  /** Something happened to the network (SIGHUP, a wake from sleep): try at once, or look whether the tunnel still lives. */
+  /** The network may have changed (SIGHUP, wake from sleep): retry at once, or check whether the tunnel is alive. */
   nudge(): void {
     this.#current?.check();
     this.#retryNow.abort();
@@ -116,47 +105,43 @@ export class Tunnel {
     await this.#running;
   }
 
-  /** The error that ends it for good; undefined when it was closed. */
+  /** Resolves with a permanent refusal; with undefined once closed. */
   async #run(onUsable: () => void): Promise<FleetError | undefined> {
-    const { clock, logger } = this.#options;
+    const { clock, logger, attempt } = this.#options;
     let pendingRetryMs = 0;
     while (!this.#closed.signal.aborted) {
       let delayMs: number;
       try {
         this.#set({ state: this.#status.pendingCode === null ? 'connecting' : 'pending', retryAt: null });
         const begunAt = clock.monotonic();
-        const result = await this.#options.attempt(this.#closed.signal);
+        const result = await attempt(this.#closed.signal);
         if ('pendingCode' in result) {
+          this.#noteApproval(result);
           const maxRetryMs = result.forgotten === undefined ? MAX_PENDING_RETRY_MS : MAX_FORGOTTEN_RETRY_MS;
-          pendingRetryMs = Math.min(
-            maxRetryMs,
-            Math.max(MIN_PENDING_RETRY_MS, result.retryAfterMs, pendingRetryMs * 1.5),
-          );
-          this.#waitForApproval(result);
+          const wantedMs = Math.max(MIN_PENDING_RETRY_MS, result.retryAfterMs, pendingRetryMs * 1.5);
+          pendingRetryMs = Math.min(maxRetryMs, wantedMs);
           await this.#sleep(pendingRetryMs);
           continue;
         }
         pendingRetryMs = 0;
         this.#set({ connectMs: clock.monotonic() - begunAt });
         const usableMs = await this.#use(result, onUsable);
-        // Of two machines with one key each evicts the other: they must not do so as fast as they can.
+        // Two machines with one key evict each other: they must not do so as fast as they can.
         const wasGood = usableMs >= (result.hello.isSuspected ? UNDISPUTED_AFTER_MS : USABLE_AFTER_MS);
         if (wasGood) this.#backoff.reset();
         delayMs = wasGood ? 0 : this.#backoff.next();
       } catch (error) {
         if (this.#closed.signal.aborted) return undefined;
         const failure = toFleetError(error);
-        // A gateway whose database is damaged gets mended some day, and refuses nobody.
-        if (!failure.retryable && !failure.code.startsWith('storage_')) {
-          logger.error({ code: failure.code, reason: failure.message }, 'the gateway refuses this node for good');
+        const { code, message: reason } = failure;
+        // A gateway with a damaged database isn't refusing anybody, and will be repaired.
+        if (!failure.retryable && !code.startsWith('storage_')) {
+          logger.error({ code, reason }, 'the gateway refuses this node permanently');
           return failure;
         }
         delayMs = this.#backoff.next();
         this.#set({ lastError: failure });
-        logger.warn(
-          { code: failure.code, reason: failure.message, retryInMs: Math.round(delayMs) },
-          'tunnel attempt failed',
-        );
+        logger.warn({ code, reason, retryInMs: Math.round(delayMs) }, 'tunnel attempt failed');
       }
       if (delayMs > 0) {
         this.#set({ state: 'waiting', retryAt: clock.now() + delayMs, connectedSince: null });
@@ -166,19 +151,14 @@ export class Tunnel {
     return undefined;
   }
 
-  /** Until the tunnel ends; how long it was usable, ms. */
+  /** Resolves when the tunnel has ended, with how long it was usable, ms. */
   async #use(tunnel: UsableTunnel, onUsable: () => void): Promise<number> {
     const { clock, logger } = this.#options;
     const since = clock.monotonic();
+    const connects = this.#status.connects + 1;
     this.#current = tunnel;
-    this.#set({
-      state: 'online',
-      pendingCode: null,
-      lastError: null,
-      connectedSince: clock.now(),
-      connects: this.#status.connects + 1,
-    });
-    logger.info({ name: tunnel.hello.name, connects: this.#status.connects }, 'tunnel is up');
+    this.#set({ state: 'online', pendingCode: null, lastError: null, connectedSince: clock.now(), connects });
+    logger.info({ name: tunnel.hello.name, connects }, 'tunnel is up');
     onUsable();
     if (this.#closed.signal.aborted) tunnel.stop();
     const { reason } = await tunnel.connection.closed;
@@ -186,29 +166,23 @@ export class Tunnel {
     this.#current = undefined;
     const usableMs = clock.monotonic() - since;
     logger.warn({ reason, usableMs: Math.round(usableMs) }, 'tunnel is down');
-    this.#set({
-      state: 'connecting',
-      connectedSince: null,
-      lastError: new FleetError('connection_lost', `the tunnel ended: ${reason}`),
-    });
+    const lastError = new FleetError('connection_lost', `the tunnel ended: ${reason}`);
+    this.#set({ state: 'connecting', connectedSince: null, lastError });
     return usableMs;
   }
 
-  #waitForApproval({ pendingCode, forgotten }: Pending): void {
+  #noteApproval({ pendingCode, forgotten }: Pending): void {
+    const { logger, onPending } = this.#options;
     if (this.#status.pendingCode !== pendingCode) {
-      const reason = forgotten?.message;
-      this.#options.logger.warn(
-        { code: pendingCode, reason },
-        'waiting for approval by the gateway; asking until then',
-      );
-      this.#options.onPending(pendingCode);
+      logger.warn({ code: pendingCode, reason: forgotten?.message }, "waiting for an operator's approval");
+      onPending(pendingCode);
     }
     this.#set({ state: 'pending', pendingCode, lastError: forgotten ?? null });
   }
 
   async #sleep(delayMs: number): Promise<void> {
     await sleep(this.#options.clock, delayMs, AbortSignal.any([this.#closed.signal, this.#retryNow.signal]));
-    // Renewed only now: a nudge during an attempt is meant for the pause after it.
+    // Only now, so that a nudge during an attempt skips the pause after it.
     this.#retryNow = new AbortController();
   }
 
