@@ -218,11 +218,11 @@ test('what other programs have added to crontab(5) is refused by name', () => {
     ['30-10 * * * *', /backwards/],
     ['0 0 * * 8', /day of week 8 is not between 0 and 7/],
     ['0 0 * 0 *', /month 0 is not between/],
-    ['0 0 * * monday', /"monday" is no day of week|monday/],
-    ['jan 0 * * *', /no minute/],
-    ['1.5 0 * * *', /no minute/],
-    ['0 0 1, * *', /no day of month/],
-    ['-1 * * * *', /no minute/],
+    ['0 0 * * monday', /"monday" is not a valid day of week/],
+    ['jan 0 * * *', /not a valid minute/],
+    ['1.5 0 * * *', /not a valid minute/],
+    ['0 0 1, * *', /not a valid day of month/],
+    ['-1 * * * *', /not a valid minute/],
   ] as const) {
     assert.throws(() => parseCron(cron, 'UTC'), { code: 'usage', message }, cron);
   }
