@@ -46,7 +46,7 @@ import { issueTicket, Tokens } from './identity/tokens.ts';
 import { MIGRATIONS } from './migrations.ts';
 import { Alerts } from './monitoring/alerts/alerts.ts';
 import { alertSettingsOf } from './monitoring/alerts/config.ts';
-import { HistoryKeeper } from './monitoring/judge/history-keeper.ts';
+import { createHistoryKeeper } from './monitoring/judge/history-keeper.ts';
 import { HealthMonitor } from './monitoring/judge/monitor.ts';
 import { GatewayMetrics } from './monitoring/metrics/gateway-metrics.ts';
 import { EphemeralNodes } from './nodes/ephemeral-nodes.ts';
@@ -212,7 +212,7 @@ export function createMonitoring(core: ReturnType<typeof createBus>) {
     metrics,
     createJobRetention({ ...core, retentionMs: config.retention }),
     createAuditRetention({ ...core, retentionMs: config.auditRetention }),
-    new HistoryKeeper({ ...core, retention: historyRetentionOf(config) }),
+    createHistoryKeeper({ ...core, retention: historyRetentionOf(config) }),
     new EphemeralNodes({ ...core, graceMs: config.ephemeralGrace }),
   ];
   return { ...core, alerts, metrics, reloading, keepers, limits: config.thresholds, startedAt: clock.now() };

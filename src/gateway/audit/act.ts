@@ -22,41 +22,34 @@ export function actorOfKey({ publicKey, remoteAddress }: KeyHolder, name = 'unkn
 }
 
 /** One request to the gateway, until its row is in the audit log. */
-export class Act {
+export class Act implements AuditEntry {
   readonly actor: AuditActor;
-  #action: string;
+  action: string;
+  outcome = 'ok';
   #details: ActDetails;
   /** Names of the fields in the request's body, recorded until the handler gives details. */
   #fields: readonly string[] | undefined;
-  #outcome = 'ok';
-  #state: 'open' | 'claimed' | 'begun' | 'stored' | 'refused' = 'open';
+  #state: 'open' | 'claimed' | 'closed' = 'open';
 
   constructor(actor: AuditActor, action: string, details: ActDetails = {}, fields?: readonly string[]) {
     this.actor = actor;
-    this.#action = action;
+    this.action = action;
     this.#details = details;
     this.#fields = fields;
-  }
-
-  get action(): string {
-    return this.#action;
   }
 
   get details(): ActDetails {
     return this.#fields === undefined ? this.#details : { ...this.#details, fields: this.#fields };
   }
 
-  get outcome(): string {
-    return this.#outcome;
-  }
-
+  /** Whether its row is still to be stored. */
   get isOpen(): boolean {
     return this.#state === 'open';
   }
 
   /** Adds details, which must not contain secrets. */
-  note(details: ActDetails, action = this.#action): void {
-    this.#action = action;
+  note(details: ActDetails, action = this.action): void {
+    this.action = action;
     this.#fields = undefined;
     this.#details = { ...this.#details, ...details };
   }
@@ -64,14 +57,14 @@ export class Act {
   /** For an act that takes a while: the next row says only that it has begun; {@link conclude} leads to the row with the result. */
   begins(details: ActDetails): void {
     this.note(details);
-    this.#outcome = 'begun';
+    this.outcome = 'begun';
   }
 
   /** @param outcome `ok`, `failed`, or an error code. */
   conclude(outcome: string, details: ActDetails = {}): void {
+    if (this.outcome === 'begun' && this.#state === 'closed') this.#state = 'open';
     this.note(details);
-    this.#outcome = outcome;
-    if (this.#state === 'begun') this.#state = 'open';
+    this.outcome = outcome;
   }
 
   /** Takes on storing the row: true for one caller only, until {@link settle} reports a failure. */
@@ -83,13 +76,12 @@ export class Act {
 
   /** Ends a claim. */
   settle(stored: boolean): void {
-    const done = this.#outcome === 'begun' ? 'begun' : 'stored';
-    this.#state = stored ? done : 'open';
+    this.#state = stored ? 'closed' : 'open';
   }
 
   /** Marks it as not done, so that no later write of the request records it. */
   refuse(): void {
-    if (this.#state === 'open') this.#state = 'refused';
+    if (this.#state === 'open') this.#state = 'closed';
   }
 }
 

@@ -1,12 +1,12 @@
-/** Spans of time: when a node had a session, and so when it had none. All times are ms since the epoch. */
+/** Spans of time, such as those in which a node had a session. All times are ms since the epoch. */
 
-/** Half open: `from` is in, `to` is not. */
+/** Half open: includes `from` but not `to`. */
 export interface Interval {
   from: number;
   to: number;
 }
 
-/** The same time as `intervals` covers within `window`, sorted, with overlapping and touching ones made one. */
+/** The intervals clipped to the window and sorted, with overlapping and adjacent ones merged. */
 export function mergeWithin(intervals: Iterable<Interval>, window: Interval): Interval[] {
   const clipped = [...intervals]
     .map(({ from, to }) => ({ from: Math.max(from, window.from), to: Math.min(to, window.to) }))
@@ -21,7 +21,7 @@ export function mergeWithin(intervals: Iterable<Interval>, window: Interval): In
   return merged;
 }
 
-/** What merged, sorted intervals leave of the window. */
+/** What merged, sorted intervals leave of the window uncovered. */
 export function gapsWithin(merged: readonly Interval[], window: Interval): Interval[] {
   const gaps: Interval[] = [];
   let end = window.from;
@@ -33,7 +33,7 @@ export function gapsWithin(merged: readonly Interval[], window: Interval): Inter
   return gaps;
 }
 
-/** Sum of lengths, ms, of intervals that do not overlap. */
+/** Total length of intervals that do not overlap, ms. */
 export function totalMs(intervals: readonly Interval[]): number {
   return intervals.reduce((sum, { from, to }) => sum + (to - from), 0);
 }
@@ -46,10 +46,7 @@ export function coveredMs(merged: readonly Interval[], window: Interval): number
   );
 }
 
-/**
- * Times within the window in which nobody can say how the node was: the gateway was down, or had just started and the node,
- * which was not `online` again, may have been on its way back.
- */
+/** Times in the window in which a node's state is unknown: the gateway was down, or had just started while the node was reconnecting. */
 export function unknownTimes(
   downtimes: readonly (Interval & { settledAt: number })[],
   online: readonly Interval[],

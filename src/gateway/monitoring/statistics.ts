@@ -1,4 +1,4 @@
-/** Least, mean, most and 95th percentile of a few figures, of which some may be missing. */
+/** Minimum, mean, maximum and 95th percentile. */
 
 export interface Statistics {
   min: number;
@@ -8,7 +8,7 @@ export interface Statistics {
   p95: number;
 }
 
-/** Over all figures that are there; null when none is. */
+/** Over the known figures; null without any. */
 export function statisticsOf(figures: Iterable<number | null>): Statistics | null {
   const sorted = [...figures].filter((figure) => figure !== null).sort((a, b) => a - b);
   const [min] = sorted;
@@ -17,7 +17,7 @@ export function statisticsOf(figures: Iterable<number | null>): Statistics | nul
   const mean = sorted.reduce((sum, figure) => sum + figure, 0) / sorted.length;
   return {
     min,
-    // Summing rounds: the mean of equal values must not leave their range.
+    // Because of rounding, the mean of equal values could leave their range.
     avg: Math.min(max, Math.max(min, mean)),
     max,
     p95: sorted[Math.ceil(sorted.length * 0.95) - 1] ?? max,

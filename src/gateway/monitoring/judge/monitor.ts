@@ -18,7 +18,7 @@ import {
   machineScore,
   reconnectsPerHour,
 } from './scores.ts';
-import { clockSkewMs, type DerivedStatus, deriveStatus, judgeHeartbeat, statusOfState } from './status.ts';
+import { clockSkewMs, deriveStatus, judgeHeartbeat, statusOfState } from './status.ts';
 
 /** Faults of the gateway's disk, for which no node is to blame. */
 const DISK_FAULTS: ReadonlySet<ErrorCode> = new Set(['storage_failed', 'storage_busy', 'storage_corrupt']);
@@ -30,23 +30,8 @@ export interface LatestHeartbeat {
   beat: Heartbeat;
 }
 
-export interface LinkHealth {
-  /** 0 to 100; null if unknown. */
-  score: number | null;
-  /** Running mean of the round trips, ms. */
-  meanRttMs: number | null;
-  jitterMs: number | null;
-  /** Of the keepalives and heartbeats of about the last hour, percent. */
-  lostPct: number | null;
-  reconnectsPerHour: number;
-}
-
-export interface NodeHealth extends DerivedStatus {
-  latest: LatestHeartbeat | undefined;
-  link: LinkHealth;
-  /** 0 to 100, as of the last heartbeat; null before the first. */
-  machineScore: number | null;
-}
+/** Scores are 0 to 100, and null if unknown; `lostPct` is that of about the last hour. */
+export type NodeHealth = ReturnType<HealthMonitor['healthOf']>;
 
 export interface HealthMonitorOptions {
   store: JudgeStore;
@@ -73,9 +58,8 @@ interface Entry extends SavedState {
 export class HealthMonitor {
   readonly #options: HealthMonitorOptions;
   readonly #entries = new Map<string, Entry>();
-  /** Heartbeats that could not be stored since the last one that could, and why. */
-  #unstored = 0;
-  #unstoredWhy = '';
+  /** Since the last heartbeat that could be stored. */
+  #unstored: { count: number; why: string } | undefined;
 
   constructor(options: HealthMonitorOptions) {
     this.#options = options;
@@ -91,7 +75,7 @@ export class HealthMonitor {
    * close its tunnel, although it can do nothing about it.
    */
   async accept(session: Session, beat: Heartbeat): Promise<void> {
-    const { store, sessions, clock, thresholds } = this.#options;
+    const { store, sessions, clock, logger, thresholds } = this.#options;
     const at = clock.now();
     const skewMs = Math.round(clockSkewMs(beat.at, at, beat.rttMs));
     const entry = this.#entryOf(session.nodeId);
@@ -101,8 +85,7 @@ export class HealthMonitor {
       entry.session = session;
     }
     const state = judgeHeartbeat(entry.state, { beat, skewMs }, thresholds, at);
-    const lostKeepalives = beat.tunnel?.lostKeepalives ?? null;
-    const link = linkAfterHeartbeat(entry.link, { rttMs: beat.rttMs, lostKeepalives }, at);
+    const link = linkAfterHeartbeat(entry.link, beat, at);
     entry.state = state;
     entry.link = link;
     entry.latest = { at, skewMs, beat };
@@ -130,32 +113,29 @@ export class HealthMonitor {
     });
     try {
       await stored;
-      this.#noteStored();
+      if (this.#unstored !== undefined) logger.warn({ lost: this.#unstored.count }, 'heartbeats can be stored again');
+      this.#unstored = undefined;
     } catch (error) {
       if (!(error instanceof FleetError) || !DISK_FAULTS.has(error.code)) throw error;
       entry.disksHour = formerHour;
       // Unless the session, and the incident with it, has ended meanwhile.
       if (incident !== undefined && entry.incident === (incident?.status ?? null)) entry.incident = formerIncident;
-      this.#noteUnstored(error);
+      if (this.#unstored === undefined)
+        logger.error({ err: error }, 'cannot store heartbeats; the history will have a gap');
+      this.#unstored = { count: (this.#unstored?.count ?? 0) + 1, why: error.message };
     }
     sessions.heartbeat(session, at);
   }
 
   /** The current health of a node. */
-  healthOf(node: Pick<NodeRecord, 'id'>): NodeHealth {
+  healthOf(node: Pick<NodeRecord, 'id'>) {
     const { sessions, epochs, clock, thresholds } = this.#options;
     const now = clock.now();
     const session = sessions.get(node.id);
     const { latest, beatAt, state, link } = this.#entryOf(node.id);
-    const monotonic = clock.monotonic();
-    const derived = deriveStatus(
-      {
-        sessionAgeMs: session === undefined ? null : monotonic - session.openedAt,
-        heartbeatAgeMs: beatAt === undefined ? null : monotonic - beatAt,
-        state,
-      },
-      thresholds,
-    );
+    const ageOf = (at: number | undefined) => (at === undefined ? null : clock.monotonic() - at);
+    const ages = { sessionAgeMs: ageOf(session?.openedAt), heartbeatAgeMs: ageOf(beatAt) };
+    const derived = deriveStatus(ages, state, thresholds);
     const suspicion = epochs.suspicionOf(node.id);
     if (suspicion !== undefined) {
       if (derived.status === 'online') derived.status = 'limited';
@@ -185,9 +165,8 @@ export class HealthMonitor {
     if (known !== undefined) return known;
     const { store, clock } = this.#options;
     const row = store.health.lastHeartbeat(nodeId);
-    const parsed = row === undefined ? undefined : heartbeatSchema.safeParse(JSON.parse(row.sample));
-    const latest =
-      row !== undefined && parsed?.success ? { at: row.at, skewMs: row.skewMs, beat: parsed.data } : undefined;
+    const beat = row && heartbeatSchema.safeParse(JSON.parse(row.sample)).data;
+    const latest = row && beat && { at: row.at, skewMs: row.skewMs, beat };
     const entry: Entry = {
       ...parseSavedState(row?.state ?? null),
       latest,
@@ -202,20 +181,7 @@ export class HealthMonitor {
 
   /** Why heartbeats cannot be stored; null if they can. */
   get storageFault(): string | null {
-    return this.#unstored === 0 ? null : `heartbeats cannot be stored: ${this.#unstoredWhy}`;
-  }
-
-  #noteUnstored(error: FleetError): void {
-    this.#unstoredWhy = error.message;
-    this.#unstored += 1;
-    if (this.#unstored > 1) return;
-    this.#options.logger.error({ err: error }, 'cannot store heartbeats; the history will have a gap');
-  }
-
-  #noteStored(): void {
-    if (this.#unstored === 0) return;
-    this.#options.logger.warn({ lost: this.#unstored }, 'heartbeats can be stored again');
-    this.#unstored = 0;
+    return this.#unstored === undefined ? null : `heartbeats cannot be stored: ${this.#unstored.why}`;
   }
 
   /** The incident to store if the status has changed; null for the end of one, undefined for no change. */

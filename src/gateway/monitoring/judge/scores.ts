@@ -3,6 +3,7 @@
  * proportion to how far the figure is from good to bad; docs/health.md has the table. Pure.
  */
 import { z } from 'zod';
+import type { Heartbeat } from '../../../protocol/heartbeat.ts';
 import { type HealthThresholds, type HeartbeatFacts, LIMITS, limitedFigures, limitOf } from './limits.ts';
 
 const HOUR_MS = 3_600_000;
@@ -57,25 +58,22 @@ export const NEW_LINK: Readonly<LinkState> = Object.freeze({
   lost: 0,
 });
 
-export interface LinkBeat {
-  /** Round trip as measured by the node, ms; null if it did not. */
-  rttMs: number | null;
-  /** Keepalives since the previous heartbeat that stayed unanswered for a whole interval; null from a node that doesn't count them. */
-  lostKeepalives: number | null;
-}
-
 /** The state after a heartbeat that arrived at `now`, ms. */
-export function linkAfterHeartbeat(before: LinkState, beat: LinkBeat, now: number): LinkState {
+export function linkAfterHeartbeat(
+  before: LinkState,
+  { rttMs, tunnel }: Pick<Heartbeat, 'rttMs' | 'tunnel'>,
+  now: number,
+): LinkState {
   const gapMs = before.at === null ? 0 : Math.max(0, now - before.at);
   // What happened an hour ago counts a third, so no list needs to be kept.
   const fade = Math.exp(-gapMs / HOUR_MS);
   const state = { ...before, at: now, reconnects: recent(before.reconnects, now) };
   state.kept = before.kept * fade + 1;
-  state.lost = before.lost * fade + (beat.lostKeepalives ?? 0);
-  if (beat.rttMs === null) return state;
-  state.rttMs = beat.rttMs;
-  state.meanRttMs = blend(before.meanRttMs, beat.rttMs);
-  if (before.rttMs !== null) state.jitterMs = blend(before.jitterMs, Math.abs(beat.rttMs - before.rttMs));
+  state.lost = before.lost * fade + (tunnel?.lostKeepalives ?? 0);
+  if (rttMs === null) return state;
+  state.rttMs = rttMs;
+  state.meanRttMs = blend(before.meanRttMs, rttMs);
+  if (before.rttMs !== null) state.jitterMs = blend(before.jitterMs, Math.abs(rttMs - before.rttMs));
   return state;
 }
 

@@ -42,23 +42,19 @@ export const healthStateSchema = z.object({
 });
 export type HealthState = z.infer<typeof healthStateSchema>;
 
-export interface StatusFacts {
-  /** Age of the live session, ms; null without one. */
-  sessionAgeMs: number | null;
-  /** Time since the last heartbeat, ms; null if there was none. */
-  heartbeatAgeMs: number | null;
-  state: HealthState | null;
-}
-
 export interface DerivedStatus {
   status: NodeStatus;
   /** For people; those of an `online` node say only what keeps it busy. */
   reasons: string[];
 }
 
-/** A session younger than `offlineAfterMs` counts as a sign of life even before its first heartbeat; older figures don't count. */
+/**
+ * A session younger than `offlineAfterMs` counts as a sign of life even before its first heartbeat; older figures don't count.
+ * @param ages Of the live session and of the last heartbeat, ms; null without one.
+ */
 export function deriveStatus(
-  { sessionAgeMs, heartbeatAgeMs, state }: StatusFacts,
+  { sessionAgeMs, heartbeatAgeMs }: { sessionAgeMs: number | null; heartbeatAgeMs: number | null },
+  state: HealthState | null,
   thresholds: Readonly<Pick<HealthThresholds, 'offlineAfterMs'>> = DEFAULT_HEALTH_THRESHOLDS,
 ): DerivedStatus {
   if (sessionAgeMs === null) return { status: 'offline', reasons: ['no session'] };

@@ -25,7 +25,7 @@ function statusOf({ heartbeat, skewMs, ...facts }: Facts, thresholds = DEFAULT_H
   for (let at = 0; heartbeat !== null && at <= 120_000; at += 30_000) {
     state = judgeHeartbeat(state, { beat: heartbeat, skewMs }, thresholds, at);
   }
-  return deriveStatus({ ...facts, state }, thresholds);
+  return deriveStatus(facts, state, thresholds);
 }
 
 const facts = (heartbeat: Partial<Heartbeat> = {}, changes: Partial<Facts> = {}): Facts => ({

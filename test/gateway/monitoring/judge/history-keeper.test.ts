@@ -4,7 +4,7 @@ import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { readHistory } from '../../../../src/gateway/monitoring/history/node-history.ts';
 import type { Resolution } from '../../../../src/gateway/monitoring/history/resolutions.ts';
-import { HistoryKeeper } from '../../../../src/gateway/monitoring/judge/history-keeper.ts';
+import { createHistoryKeeper } from '../../../../src/gateway/monitoring/judge/history-keeper.ts';
 import { Store } from '../../../../src/gateway/store.ts';
 import { silentLogger } from '../../../../src/shared/logger.ts';
 import { settle } from '../../../support/deadline.ts';
@@ -30,14 +30,14 @@ function setUp(t: TestContext) {
     createdAt: 0,
   });
   const errors: string[] = [];
-  const keeper = new HistoryKeeper({
+  const keeper = createHistoryKeeper({
     ages: agesOf(clock),
     store,
     clock,
     logger: { ...silentLogger, error: (_facts, message) => void errors.push(message) },
     retention: { raw: DAY_MS, '5m': 30 * DAY_MS, '1h': 365 * DAY_MS, disks: 14 * DAY_MS },
   });
-  cleanUp(t, () => keeper.close());
+  cleanUp(t, () => keeper.close?.());
   /** Lets it do what is due, and all the steps that follow. */
   const work = async () => {
     await clock.advance(15_000);
@@ -60,7 +60,7 @@ test('rolls up what is complete, and deletes what is too old, more than one step
     }
     store.history.insert('n', now, { ...NO_FIGURES, cpuPct: 1 });
   });
-  keeper.start();
+  keeper.start?.();
   await work();
   assert.ok(rows('raw') <= 31, 'the new beat and at most the last five minutes stay');
   assert.ok(rows('5m') >= 100 && rows('1h') >= 8);
@@ -74,7 +74,7 @@ test('days are made, and go with their hours', async (t) => {
   for (const daysAgo of [400, 366, 10]) {
     store.history.insert('n', now - daysAgo * DAY_MS, { ...NO_FIGURES, cpuPct: daysAgo / 4 });
   }
-  keeper.start();
+  keeper.start?.();
   // One resolution in each round.
   for (let round = 0; round < 5; round += 1) await work();
   assert.deepEqual([rows('raw'), rows('5m'), rows('1h'), rows('1d')], [0, 1, 1, 1]);
@@ -92,7 +92,7 @@ test('tidies sessions, incidents and disks of each node', async (t) => {
     store.incidents.change('n', at + 60_000, null);
     store.history.disks.insert('n', at, [{ mount: '/', usedPct: 1 }]);
   }
-  keeper.start();
+  keeper.start?.();
   await work();
   assert.equal(store.sessions.sessions('n', 0, now).length, 2);
   assert.equal(store.incidents.betweenOf(['n'], 0, now).get('n')?.length, 1);
@@ -106,7 +106,7 @@ test('a disk that fails does not end it; close does', async (t) => {
   store.history.rollUp.step = () => {
     throw new Error('disk');
   };
-  keeper.start();
+  keeper.start?.();
   await clock.advance(15_000);
   await settle();
   assert.deepEqual([errors.length, rows('5m')], [1, 0]);
@@ -114,7 +114,7 @@ test('a disk that fails does not end it; close does', async (t) => {
   await work();
   assert.equal(rows('5m'), 1);
   await clock.advance(15_000);
-  await keeper.close();
+  await keeper.close?.();
   await settle();
   assert.equal(clock.pendingTimers, 0, 'a step that was under way does not begin another');
 });

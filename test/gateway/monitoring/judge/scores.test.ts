@@ -17,10 +17,10 @@ import { disk, HEALTHY } from './healthy-heartbeat.ts';
 const LIMITS = DEFAULT_HEALTH_THRESHOLDS;
 const HOUR_MS = 3_600_000;
 
-function linkOf(rtts: readonly (number | null)[], lostKeepalives: number | null = null): LinkState {
+function linkOf(rtts: readonly (number | null)[], lostKeepalives = 0): LinkState {
   let link: LinkState = NEW_LINK;
   rtts.forEach((rttMs, index) => {
-    link = linkAfterHeartbeat(link, { rttMs, lostKeepalives }, index * 30_000);
+    link = linkAfterHeartbeat(link, { rttMs, tunnel: { lostKeepalives } }, index * 30_000);
   });
   return link;
 }
@@ -60,7 +60,7 @@ test('lost keepalives fade, and the reconnects that are remembered are bounded',
   assert.equal(Math.round(lostPct(link) ?? 0), 50);
   let later = link;
   for (let index = 1; index <= 240; index += 1) {
-    later = linkAfterHeartbeat(later, { rttMs: 20, lostKeepalives: 0 }, 30_000 + index * 30_000);
+    later = linkAfterHeartbeat(later, { rttMs: 20, tunnel: { lostKeepalives: 0 } }, 30_000 + index * 30_000);
   }
   assert.ok((lostPct(later) ?? 100) < 1);
   for (let count = 0; count < 3_000; count += 1) later = linkAfterReconnect(later, 30_000);
