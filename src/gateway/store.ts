@@ -11,9 +11,14 @@ import { EpochsTable } from './identity/epochs-table.ts';
 import { InvitesTable } from './identity/invites-table.ts';
 import { PeopleTable } from './identity/people-table.ts';
 import { MIGRATIONS } from './migrations.ts';
-import { AlertsTable } from './monitoring/alerts/alerts-table.ts';
-import { DeliveriesTable } from './monitoring/alerts/deliveries-table.ts';
-import { SilencesTable } from './monitoring/alerts/silences-table.ts';
+import {
+  type AlertsTable,
+  alertsTable,
+  type DeliveriesTable,
+  deliveriesTable,
+  type SilencesTable,
+  silencesTable,
+} from './monitoring/alerts/tables.ts';
 import { HistoryTable } from './monitoring/history/history-table.ts';
 import { GatewayUptimeTable, HealthTable, IncidentsTable } from './monitoring/judge/judge-store.ts';
 import { NodesTable } from './nodes/nodes-table.ts';
@@ -82,9 +87,9 @@ export class Store implements DurableStore {
     this.incidents = new IncidentsTable(this.#database);
     this.retention = new RetentionTable(this.#database);
     this.schedules = new SchedulesTable(this.#database);
-    this.alerts = new AlertsTable(this.#database);
-    this.deliveries = new DeliveriesTable(this.#database);
-    this.silences = new SilencesTable(this.#database);
+    this.alerts = alertsTable(this.#database);
+    this.deliveries = deliveriesTable(this.#database);
+    this.silences = silencesTable(this.#database);
     this.clock = new ClockTable(this.#database);
   }
 

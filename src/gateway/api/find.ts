@@ -6,7 +6,7 @@ import { FleetError } from '../../shared/errors.ts';
 import { pickNode } from '../bus/job-flow.ts';
 import type { JobRecord } from '../bus/jobs-table.ts';
 import { keyRevoked } from '../identity/keys.ts';
-import type { AlertsStore } from '../monitoring/alerts/alerts-table.ts';
+import type { AlertsStore } from '../monitoring/alerts/tables.ts';
 import type { NodeRecord, NodesStore } from '../nodes/nodes-table.ts';
 import type { ScheduleRecord, ScheduleStore } from '../schedule/schedules-table.ts';
 import { didYouMean, lookUp } from '../store/look-up.ts';

@@ -3,18 +3,16 @@ import type { AlertState, AlertTestView, AlertView, DeliveryView, Severity } fro
 import { isoTime } from '../../../shared/duration.ts';
 import { FleetError } from '../../../shared/errors.ts';
 import { closeAll } from '../../../shared/lifecycle.ts';
-import type { AlertRow, AlertsStore } from './alerts-table.ts';
 import type { Attempt } from './attempt.ts';
 import { runAlertCommand } from './command.ts';
 import type { AlertSettings } from './config.ts';
 import { Deliveries, type DeliveriesOptions } from './deliveries.ts';
-import type { DeliveryRow } from './deliveries-table.ts';
 import { AlertEngine, type AlertEngineOptions } from './engine.ts';
 import type { AlertNotice } from './message.ts';
 import { NodeSignals, type NodeSignalsOptions } from './node-signals.ts';
 import { requestFor } from './receivers.ts';
 import { Silences, silencedUntil } from './silences.ts';
-import type { SilenceRow } from './silences-table.ts';
+import type { AlertRow, AlertsStore, DeliveryRow, SilenceRow } from './tables.ts';
 import { postWebhook } from './webhook.ts';
 
 /** Minimum and maximum interval between evaluations of all nodes, ms; in between, half a heartbeat's interval. */

@@ -4,12 +4,11 @@ import { randomBase32 } from '../../../shared/base32.ts';
 import type { Clock, Timer } from '../../../shared/clock.ts';
 import { FleetError } from '../../../shared/errors.ts';
 import type { Logger } from '../../../shared/logger.ts';
-import type { AlertsStore } from './alerts-table.ts';
 import { type Attempt, afterAttempt, LONGEST_RETRY_MS } from './attempt.ts';
 import type { AlertSettings } from './config.ts';
-import type { DeliveryRow, NewDelivery } from './deliveries-table.ts';
 import { type AlertMessage, type AlertNotice, combineNotices, MOST_LISTED } from './message.ts';
 import type { AlertReceiver } from './receivers.ts';
+import type { AlertsStore, DeliveryRow, NewDelivery } from './tables.ts';
 
 /**
  * Alerts waiting for one receiver. Beyond that the oldest are given up, because news matters more. Enough for a large fleet that
@@ -62,10 +61,11 @@ export class Deliveries {
   async dropUnknown(alsoStore: () => void = () => {}): Promise<void> {
     const { store, clock, logger } = this.#options;
     await store.write(() => {
-      for (const name of store.deliveries.receivers().filter((waiting) => this.#find(waiting) === undefined)) {
+      for (const { receiver } of store.deliveries.receivers()) {
+        if (this.#find(receiver) !== undefined) continue;
         const error = 'the receiver is no longer in the configuration';
-        const messages = store.deliveries.giveUpOldest(name, 0, error, clock.now());
-        logger.warn({ receiver: name, messages }, 'alert messages given up: no such receiver');
+        const messages = store.deliveries.giveUpOldest({ receiver, most: 0, error, now: clock.now() });
+        logger.warn({ receiver, messages }, 'alert messages given up: no such receiver');
       }
       alsoStore();
     });
@@ -89,7 +89,8 @@ export class Deliveries {
         store.deliveries.insert({ ...newRow(name, rest, now), nextAt: now + groupWaitMs });
       }
       const most = MAX_WAITING;
-      const messages = store.deliveries.giveUpOldest(name, most, `more than ${most} alerts were waiting`, now);
+      const error = `more than ${most} alerts were waiting`;
+      const messages = store.deliveries.giveUpOldest({ receiver: name, most, error, now });
       if (messages > 0) logger.error({ receiver: name, messages, most }, 'alert messages given up: too many wait');
     }
   }
@@ -131,7 +132,7 @@ export class Deliveries {
     const { store, clock, logger, settings } = this.#options;
     const now = clock.now();
     const times = { now, latest: now + 2 * LONGEST_RETRY_MS, latestFirst: now + settings().groupWaitMs };
-    const row = store.deliveries.due(name, times);
+    const row = store.deliveries.due({ receiver: name, ...times });
     if (row === undefined) {
       const earliest = store.deliveries.earliest(name);
       if (earliest !== null) this.#pumpAfter(name, Math.min(RECHECK_MS, Math.max(1, earliest - now)));
@@ -162,7 +163,8 @@ export class Deliveries {
     const batch = row.batch ?? row.id;
     // Settled for good before anything is sent: after an answer that got lost, the receiver must get exactly the same alerts again.
     if (row.batch === null) await store.write(() => store.deliveries.form(row, settings().groupWaitMs > 0));
-    const { size, rows } = store.deliveries.batch(batch, MOST_LISTED);
+    const size = store.deliveries.batchSize(batch);
+    const rows = store.deliveries.batch(batch, MOST_LISTED);
     const [first, ...others] = rows.map(({ message }) => JSON.parse(message) as AlertNotice);
     // Given up in the meantime.
     if (first === undefined) return;

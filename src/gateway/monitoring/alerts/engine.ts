@@ -9,13 +9,13 @@ import type { Logger } from '../../../shared/logger.ts';
 import type { NodeRecord } from '../../nodes/nodes-table.ts';
 import type { Ages } from '../../store/durable-store.ts';
 import type { HealthMonitor } from '../judge/monitor.ts';
-import type { AlertRow, AlertsStore } from './alerts-table.ts';
 import { judgeCondition } from './conditions.ts';
 import type { AlertRule, AlertSettings } from './config.ts';
 import type { Deliveries, NewNotice } from './deliveries.ts';
 import type { NodeSignals } from './node-signals.ts';
 import { silencedUntil } from './silences.ts';
 import { type AlertChange, endAlert, stepAlert } from './step.ts';
+import type { AlertRow, AlertsStore } from './tables.ts';
 
 /** Nodes per turn and transaction: a few ms of work. */
 const TURN_NODES = 50;

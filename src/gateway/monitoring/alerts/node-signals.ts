@@ -1,8 +1,8 @@
 /** What no heartbeat says about a node: that its disks will be full, that two machines use its key, that its token is refused. */
 import type { ConnectEpochs } from '../../identity/connect-epochs.ts';
 import type { HealthMonitor, NodeHealth } from '../judge/monitor.ts';
-import type { AlertsStore } from './alerts-table.ts';
 import type { NodeFacts } from './conditions.ts';
+import type { AlertsStore } from './tables.ts';
 
 /** Disks go into the history once an hour, so a forecast stays valid for a while, ms. */
 const FORECAST_MS = 15 * 60_000;

@@ -6,9 +6,8 @@ import type { Clock } from '../../../shared/clock.ts';
 import { isoTime } from '../../../shared/duration.ts';
 import { FleetError } from '../../../shared/errors.ts';
 import { didYouMean, lookUp } from '../../store/look-up.ts';
-import type { AlertRow, AlertsStore } from './alerts-table.ts';
 import type { AlertSettings } from './config.ts';
-import type { SilenceRow } from './silences-table.ts';
+import type { AlertRow, AlertsStore, SilenceRow } from './tables.ts';
 
 const ID_LENGTH = 8;
 /** Shortest prefix of an alert's id. */
@@ -92,7 +91,7 @@ export class Silences {
     const rules = ruleNames
       .filter((name) => name === what)
       .map((target) => ({ kind: 'rule', target, label: target }) as const);
-    const alerts = what.length < MIN_PREFIX ? [] : store.alerts.byPrefix(what);
+    const alerts = what.length < MIN_PREFIX ? [] : store.alerts.byPrefix({ prefix: what });
     const meant = [
       ...rules,
       ...lookUp(store.nodes, what).map(({ id, name }) => ({ kind: 'node', target: id, label: name }) as const),

@@ -1,7 +1,8 @@
 /** The life of one alert: what one evaluation of a rule on a node changes, as a row to store and an event to notify of. Pure. */
-import type { AlertRow } from './alerts-table.ts';
+
 import type { Judgement } from './conditions.ts';
 import type { AlertRule } from './config.ts';
+import type { AlertRow } from './tables.ts';
 
 /** An alert of one rule on one node that has not ended. */
 export interface ActiveAlert {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MAX_WAITING } from '../../../../src/gateway/monitoring/alerts/deliveries.ts';
-import type { DeliveryRow } from '../../../../src/gateway/monitoring/alerts/deliveries-table.ts';
+import type { DeliveryRow } from '../../../../src/gateway/monitoring/alerts/tables.ts';
 import { settle } from '../../../support/deadline.ts';
 import { alertWorld, CHAT, HOOK } from './fixtures.ts';
 import { FIRING_NOTICE, RESOLVED_NOTICE } from './message-fixture.ts';

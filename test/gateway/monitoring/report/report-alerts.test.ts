@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { test } from 'node:test';
-import type { AlertRow } from '../../../../src/gateway/monitoring/alerts/alerts-table.ts';
+import type { AlertRow } from '../../../../src/gateway/monitoring/alerts/tables.ts';
 import { readReportAlerts } from '../../../../src/gateway/monitoring/report/gather.ts';
 import { MOST_ALERTS } from '../../../../src/gateway/monitoring/report/model.ts';
 import { alertCountWords, alertLines } from '../../../../src/gateway/monitoring/report/words.ts';

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import Database from 'better-sqlite3';
 import { MIGRATIONS } from '../../../../src/gateway/migrations.ts';
-import { GROUPED_DELIVERIES } from '../../../../src/gateway/monitoring/alerts/deliveries-table.ts';
+import { GROUPED_DELIVERIES } from '../../../../src/gateway/monitoring/alerts/tables.ts';
 import { Store } from '../../../../src/gateway/store.ts';
 import { cleanUp, tempFolder } from '../../../support/temp-folder.ts';
 
@@ -23,8 +23,8 @@ test('what waited in an outbox of before there were groups is told by itself, un
   database.close();
   const store = new Store(file);
   cleanUp(t, () => store.close());
-  const row = store.deliveries.due('hook', { now: 1, latest: 1, latestFirst: 1 });
+  const row = store.deliveries.due({ receiver: 'hook', now: 1, latest: 1, latestFirst: 1 });
   assert.deepEqual([row?.id, row?.batch, row?.attempts], ['msg_tried', 'msg_tried', 3]);
-  assert.equal(store.deliveries.batch('msg_tried', 10).size, 1);
+  assert.equal(store.deliveries.batchSize('msg_tried'), 1);
   assert.equal(store.deliveries.byId('msg_new')?.batch, 'msg_new');
 });
