@@ -7,9 +7,14 @@ import { JobsTable } from './bus/jobs-table.ts';
 import { RetentionTable } from './bus/retention.ts';
 import { RunsTable } from './bus/runs-table.ts';
 import { ClockTable } from './clock-guard.ts';
-import { EpochsTable } from './identity/epochs-table.ts';
-import { InvitesTable } from './identity/invites-table.ts';
-import { PeopleTable } from './identity/people-table.ts';
+import {
+  type EpochsTable,
+  epochsTable,
+  type InvitesTable,
+  invitesTable,
+  type PeopleTable,
+  peopleTable,
+} from './identity/tables.ts';
 import { MIGRATIONS } from './migrations.ts';
 import {
   type AlertsTable,
@@ -75,9 +80,9 @@ export class Store implements DurableStore {
     this.#wal = new WalSync(file);
     this.#commits = new GroupCommit(this.#database, this.audit, () => this.#wal.committedSoon());
     this.nodes = new NodesTable(this.#database);
-    this.epochs = new EpochsTable(this.#database);
-    this.people = new PeopleTable(this.#database);
-    this.invites = new InvitesTable(this.#database);
+    this.epochs = epochsTable(this.#database);
+    this.people = peopleTable(this.#database);
+    this.invites = invitesTable(this.#database);
     this.jobs = new JobsTable(this.#database);
     this.runs = new RunsTable(this.#database, (run) => this.audit.append(runEndRow(run)));
     this.sessions = new SessionsTable(this.#database);

@@ -7,7 +7,7 @@ import { FleetError } from '../../shared/errors.ts';
 import { type App, parseInput } from '../../shared/http/fastify-app.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Invites } from '../identity/invites.ts';
-import type { InviteRecord } from '../identity/invites-table.ts';
+import type { InviteRecord } from '../identity/tables.ts';
 
 const MAX_INVITE_TTL_MS = 365 * 24 * 3_600_000;
 

@@ -10,7 +10,7 @@ import type { Logger } from '../../shared/logger.ts';
 import type { KeyConnections } from '../../shared/ssh/server/peers.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
 import type { PeopleConnections } from '../identity/people-connections.ts';
-import type { PersonRecord } from '../identity/people-table.ts';
+import type { PersonRecord } from '../identity/tables.ts';
 import type { NodeRemoval } from '../nodes/node-removal.ts';
 import type { NodeRecord } from '../nodes/nodes-table.ts';
 import type { Sessions } from '../nodes/sessions.ts';
@@ -46,7 +46,7 @@ export function addKeyRoutes(app: App, options: KeyRoutesOptions): void {
         await options.removal.revoke(key.node, request.caller.name);
       } else {
         const { id, name, publicKey } = key.person;
-        await store.write(() => store.people.revoke(id, clock.now()));
+        await store.write(() => store.people.revoke({ id, at: clock.now() }));
         cutKey(publicKey, 'revoked', { caller: request.caller, reply }, options);
         logger.warn({ person: name, by: request.caller.name }, 'person revoked');
       }

@@ -19,8 +19,8 @@ import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts
 import type { JobRecord } from '../bus/jobs-table.ts';
 import type { RunRecord } from '../bus/runs-table.ts';
 import type { ConnectEpochs } from '../identity/connect-epochs.ts';
-import type { CloneSuspicion, Sighting } from '../identity/epochs-table.ts';
 import { type PendingChange, pendingChange, refusedChange } from '../identity/node-claims.ts';
+import type { CloneSuspicion, Sighting } from '../identity/tables.ts';
 import { type HealthMonitor, lastSeen } from '../monitoring/judge/monitor.ts';
 import type { NodeReport } from '../monitoring/report/model.ts';
 import { type NodeRecord, usableCapabilities, withoutNulls } from '../nodes/nodes-table.ts';

@@ -4,7 +4,7 @@ import { canTransition, isTerminal, type RunState } from '../../domain/states.ts
 import type { RunExited } from '../../protocol/run-spec.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { cutText, MAX_MESSAGE_LENGTH } from '../../shared/text.ts';
-import type { IdentityStore } from '../identity/people-table.ts';
+import type { IdentityStore } from '../identity/tables.ts';
 import type { Sqlite } from '../store/database.ts';
 import type { JobsTable } from './jobs-table.ts';
 import type { RetentionTable } from './retention.ts';

@@ -8,10 +8,9 @@ import type { Logger } from '../../shared/logger.ts';
 import { actorOfKey } from '../audit/act.ts';
 import type { PendingNodes } from '../nodes/pending-nodes.ts';
 import { inviteInvalid } from './invites.ts';
-import type { InviteRecord } from './invites-table.ts';
 import { type KnownKey, ownerOf } from './keys.ts';
 import { chooseName, newId } from './names.ts';
-import type { IdentityStore } from './people-table.ts';
+import type { IdentityStore, InviteRecord } from './tables.ts';
 
 /** Time after which a pending node asks again, ms; it adds its own back-off. */
 const PENDING_RETRY_MS = 2_000;
@@ -145,7 +144,7 @@ async function addPerson(
     if (!store.invites.use(invite, clock.now())) throw inviteInvalid();
     const id = newId([store.nodes, store.people]);
     store.people.insert({ id, name, role, publicKey, createdAt: clock.now() });
-    store.people.setSeen(id, clock.now());
+    store.people.setSeen({ id, at: clock.now() });
     store.audit.append({
       actor: actorOfKey({ publicKey, remoteAddress: address }),
       action: 'person.pair',
@@ -173,7 +172,7 @@ async function changeRole(
   if (known.role === role || usesLeft < 1) return known;
   await store.write(() => {
     if (!store.invites.use(invite, clock.now())) throw inviteInvalid();
-    store.people.setRole(known.id, role);
+    store.people.setRole({ id: known.id, role });
     store.audit.append({
       actor: actorOfKey({ publicKey, remoteAddress: address }, known.name, known.role),
       action: 'person.role',

@@ -8,8 +8,7 @@ import { randomBase32 } from '../../shared/base32.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { RateByKey } from '../nodes/rate-by-key.ts';
-import type { CloneSuspicion, EpochRecord, Sighting } from './epochs-table.ts';
-import type { IdentityStore } from './people-table.ts';
+import type { CloneSuspicion, EpochRecord, IdentityStore, Sighting } from './tables.ts';
 
 /** 80 bits. */
 const RANDOM_LENGTH = 16;

@@ -7,9 +7,9 @@ import { randomBase32 } from '../../shared/base32.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { Ages } from '../store/durable-store.ts';
-import { type InviteRecord, MAX_INVITE_FAILURES } from './invites-table.ts';
 import { assertNameFree } from './names.ts';
-import type { IdentityStore } from './people-table.ts';
+import type { IdentityStore } from './tables.ts';
+import { type InviteRecord, MAX_INVITE_FAILURES } from './tables.ts';
 
 /** Time after an invite's end in which a key that it paired may repeat the code, ms. */
 const REPEATABLE_MS = 30 * 86_400_000;
@@ -98,7 +98,7 @@ export class Invites {
     if (invite === undefined) {
       throw new FleetError('not_found', `there is no open invite ${id}`, { hint: 'List them: fleet invites list' });
     }
-    await store.write(() => store.invites.revoke(id, clock.now()));
+    await store.write(() => store.invites.revoke({ id, now: clock.now() }));
     return invite;
   }
 

@@ -9,7 +9,7 @@ import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts
 import { actorOfKey, type KeyHolder } from '../audit/act.ts';
 import type { FormerKey } from '../nodes/nodes-table.ts';
 import type { ConnectEpochs } from './connect-epochs.ts';
-import type { IdentityStore } from './people-table.ts';
+import type { IdentityStore } from './tables.ts';
 
 /** The owner of a known key, possibly revoked. */
 export interface KnownKey {

@@ -5,7 +5,7 @@ import type { Role } from '../../domain/vocabulary.ts';
 import { normalizeBase32, randomBase32 } from '../../shared/base32.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { LookUpTable } from '../store/look-up.ts';
-import type { IdentityStore } from './people-table.ts';
+import type { IdentityStore } from './tables.ts';
 
 /** Names of callers without a key of their own, in logs and as `createdBy` of jobs. */
 const RESERVED_FOR_PEOPLE: ReadonlySet<string> = new Set(['local', 'api', 'unknown', 'gateway']);

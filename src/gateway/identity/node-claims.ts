@@ -12,7 +12,7 @@ import { FleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { actorOfKey, type KeyHolder } from '../audit/act.ts';
 import { type LabelOverrides, type NodeClaim, type NodeRecord, withoutNulls } from '../nodes/nodes-table.ts';
-import type { IdentityStore } from './people-table.ts';
+import type { IdentityStore } from './tables.ts';
 import { WindowLimit } from './window-limit.ts';
 
 /** Changes per node and window, ms: each leaves a row in the audit log, which no node may fill. */

@@ -24,9 +24,9 @@ import { FleetError } from '../../shared/errors.ts';
 import { actorOfKey } from '../audit/act.ts';
 import { type AdmissionOptions, admitByApproval, admitByInvite, type PairingPeer } from './admission.ts';
 import { type Invites, inviteInvalid } from './invites.ts';
-import { type InviteRecord, MAX_INVITE_FAILURES } from './invites-table.ts';
 import { findKey, type KnownKey, keyRevoked, ownerOf, verifyEd25519 } from './keys.ts';
 import type { KeyRing } from './signing-keys.ts';
+import { type InviteRecord, MAX_INVITE_FAILURES } from './tables.ts';
 import type { Tokens } from './tokens.ts';
 import { WindowLimit } from './window-limit.ts';
 

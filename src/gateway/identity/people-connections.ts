@@ -2,7 +2,7 @@
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { SessionPeer } from '../nodes/sessions.ts';
-import type { IdentityStore } from './people-table.ts';
+import type { IdentityStore } from './tables.ts';
 
 type PersonPeer = Pick<SessionPeer, 'id' | 'remoteAddress' | 'closed'>;
 
@@ -39,7 +39,7 @@ export class PeopleConnections {
     const { store, clock, logger } = this.#options;
     const at = clock.now();
     store
-      .write(() => store.people.setSeen(id, at))
+      .write(() => store.people.setSeen({ id, at }))
       .catch((error: unknown) => logger.error({ err: error, person: name }, 'could not store when a person was seen'));
   }
 }

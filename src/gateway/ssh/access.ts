@@ -8,7 +8,7 @@ import { actorOfKey } from '../audit/act.ts';
 import type { Refusals } from '../audit/refusals.ts';
 import { findKey } from '../identity/keys.ts';
 import type { PeopleConnections } from '../identity/people-connections.ts';
-import type { IdentityStore } from '../identity/people-table.ts';
+import type { IdentityStore } from '../identity/tables.ts';
 import type { Sessions } from '../nodes/sessions.ts';
 
 /** Time for an unknown key to pair, or to request it, ms. */

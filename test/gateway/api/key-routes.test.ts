@@ -83,7 +83,7 @@ test('the role is that of now, not that of the token', async (t) => {
   const api = await testPeople(t);
   const anna = await api.addPerson('anna', 'admin');
   assert.ok(await anna.client.json('GET', '/v1/keys'));
-  api.store.people.setRole(anna.id, 'viewer');
+  api.store.people.setRole({ id: anna.id, role: 'viewer' });
   await assert.rejects(anna.client.json('GET', '/v1/keys'), { code: 'forbidden' });
 });
 

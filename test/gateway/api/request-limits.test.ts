@@ -138,7 +138,7 @@ test('a key that is revoked between the head of a request and its end does nothi
   const failed = assert.rejects(answer, { code: 'key_revoked' });
   await until(() => api.store.people.byId(operator.id)?.revokedAt === null, 'the head is there');
   await new Promise((resolve) => setTimeout(resolve, 50));
-  await api.store.write(() => api.store.people.revoke(operator.id, 1));
+  await api.store.write(() => api.store.people.revoke({ id: operator.id, at: 1 }));
   stream.end(body.slice(10));
   await failed;
   assert.deepEqual(api.store.jobs.list({ since: 0, limit: 10 }), []);
@@ -166,8 +166,8 @@ test('nor one that is revoked, or has another role, while its token is looked at
     );
   const caller = await identify();
   caller.recheck?.();
-  api.store.people.setRole(admin.id, 'viewer');
+  api.store.people.setRole({ id: admin.id, role: 'viewer' });
   assert.throws(() => caller.recheck?.(), { code: 'forbidden' });
-  meanwhile = () => api.store.people.revoke(admin.id, 1);
+  meanwhile = () => api.store.people.revoke({ id: admin.id, at: 1 });
   await assert.rejects(identify(), { code: 'key_revoked' });
 });

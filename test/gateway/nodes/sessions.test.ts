@@ -213,7 +213,7 @@ test('a person may open the API and no forward, and is seen', async (t) => {
   for (const peer of peers) peer.cut('revoked');
   await settle();
   assert.ok(!options.people.has('p1'));
-  store.people.revoke('p1', 1);
+  store.people.revoke({ id: 'p1', at: 1 });
   assert.equal(accessOf({ ...peerOf(publicKey), user: 'x', bytesIn: 0, bytesOut: 0 }, options).lifetimeMs, 30_000);
   await settle();
 });

@@ -322,7 +322,7 @@ test('an invite is used as often as it says, not after its end, nor once it is b
   assert.equal(store.invites.byId('burn')?.failures, 5);
   assert.equal(store.invites.use('burn', 0), false);
   store.invites.insert({ ...invite, id: 'gone', usesLeft: 1 });
-  store.invites.revoke('gone', 50);
+  store.invites.revoke({ id: 'gone', now: 50 });
   assert.equal(store.invites.use('gone', 50), false);
   store.invites.prune(99);
   assert.deepEqual(

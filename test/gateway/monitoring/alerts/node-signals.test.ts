@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
-import type { CloneSuspicion } from '../../../../src/gateway/identity/epochs-table.ts';
+import type { CloneSuspicion } from '../../../../src/gateway/identity/tables.ts';
 import { NodeSignals } from '../../../../src/gateway/monitoring/alerts/node-signals.ts';
 import { Store } from '../../../../src/gateway/store.ts';
 import { cleanUp, tempFolder } from '../../../support/temp-folder.ts';
