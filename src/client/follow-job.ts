@@ -2,8 +2,7 @@
 import type { RunState } from '../domain/states.ts';
 import { decodeData } from '../protocol/frames.ts';
 import type { JobEvent, SubmitJobRequest } from '../protocol/job-messages.ts';
-import { Backoff } from '../shared/backoff.ts';
-import { type Clock, sleep } from '../shared/clock.ts';
+import { Backoff, type Clock, sleep } from '../shared/clock.ts';
 import { FleetError, systemErrorCode, toFleetError } from '../shared/errors.ts';
 import { connectionError } from '../shared/http/request.ts';
 import type { GatewayClient } from './gateway-client.ts';

@@ -57,7 +57,7 @@ export function openLog(options: LogOptions): { logger: Logger; close(): void } 
   return { logger, close };
 }
 
-/** A pino destination: one file and its predecessor. A full disk loses log lines (and counts them), never the process. */
+/** A pino destination: one file and its predecessor. A full disk loses log lines, never the process. */
 export class LogFile {
   readonly #file: string;
   readonly #maxBytes: number;
@@ -65,7 +65,6 @@ export class LogFile {
   #bytes: number;
   /** Whether a full disk took only the beginning of the last line. */
   #isTorn = false;
-  #lostLines = 0;
   #closed = false;
 
   constructor(file: string, maxBytes = DEFAULT_MAX_BYTES) {
@@ -75,24 +74,20 @@ export class LogFile {
     this.#bytes = fstatSync(this.#descriptor).size;
   }
 
-  /** One line or several. */
-  write(lines: string): void {
+  /** One line or several; false when not all of it was written. */
+  write(lines: string): boolean {
+    // The descriptor's number may belong to another file by now.
+    if (this.#closed) return false;
     try {
-      // The descriptor's number may belong to another file by now.
-      if (this.#closed) throw new Error('the log is closed');
       if (this.#bytes >= this.#maxBytes) this.#rotate();
       const bytes = Buffer.from(this.#isTorn ? `\n${lines}` : lines);
       const written = writeSync(this.#descriptor, bytes);
       this.#bytes += written;
       if (written > 0) this.#isTorn = bytes[written - 1] !== NEWLINE;
-      this.#lostLines += bytes.subarray(written).filter((byte) => byte === NEWLINE).length;
+      return written === bytes.length;
     } catch {
-      this.#lostLines += lines.split('\n').length - 1;
+      return false;
     }
-  }
-
-  get lostLines(): number {
-    return this.#lostLines;
   }
 
   close(): void {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { Backoff, TUNNEL_BACKOFF } from '../../src/shared/backoff.ts';
+import { Backoff, TUNNEL_BACKOFF } from '../../src/shared/clock.ts';
 
 test('doubles up to the cap, and begins anew after a reset', () => {
   const backoff = new Backoff({ ...TUNNEL_BACKOFF, random: () => 1 });

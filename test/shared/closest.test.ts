@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { closest } from '../../src/shared/closest.ts';
+import { closest } from '../../src/shared/text.ts';
 
 test('finds what was meant, and nothing when nothing is near', () => {
   const known = ['run', 'nodes', 'broadcast', 'health'];

@@ -1,7 +1,7 @@
 /** From argv to a command and its arguments. Loads only that command. */
-import { closest } from '../../shared/closest.ts';
+
 import { FleetError } from '../../shared/errors.ts';
-import { trimPasted } from '../../shared/text.ts';
+import { closest, trimPasted } from '../../shared/text.ts';
 import {
   type AnyInvocation,
   type Command,

@@ -1,7 +1,7 @@
 /** yargs explains what is wrong with a command line, and writes the help. Loaded only for that (parse-command-line.ts). */
 import yargs, { type Argv, type Options } from 'yargs';
-import { closest } from '../../shared/closest.ts';
 import { FleetError } from '../../shared/errors.ts';
+import { closest } from '../../shared/text.ts';
 import {
   type AnyInvocation,
   type Command,

@@ -2,9 +2,9 @@
 import { readJobs } from '../../client/read-jobs.ts';
 import { isTerminal, RUN_STATES } from '../../domain/states.ts';
 import type { JobView, RunView } from '../../protocol/job-messages.ts';
-import { closest } from '../../shared/closest.ts';
 import { formatDuration, formatRelativeTime } from '../../shared/duration.ts';
 import { FleetError } from '../../shared/errors.ts';
+import { closest } from '../../shared/text.ts';
 import { given, parseCount, parseSince } from '../args/values.ts';
 import { defineCommand } from '../context/command.ts';
 import { openGateway } from '../context/context.ts';

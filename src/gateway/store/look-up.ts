@@ -1,7 +1,6 @@
 /** Resolves what a person typed: names, ids and prefixes of ids share one namespace, and nothing is ever guessed. */
 import { MIN_ID_PREFIX } from '../../domain/selector.ts';
-import { closest } from '../../shared/closest.ts';
-import { describeForeign } from '../../shared/text.ts';
+import { closest, describeForeign } from '../../shared/text.ts';
 
 /** Most matches needed: more than one is ambiguous, and the error lists a few. */
 export const MAX_MEANT = 6;

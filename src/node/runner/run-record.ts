@@ -7,8 +7,7 @@
  */
 import { encodeFrame, FRAME_TYPE } from '../../protocol/frames.ts';
 import type { RunOutcome, RunSpec } from '../../protocol/run-spec.ts';
-import { backoffMs } from '../../shared/backoff.ts';
-import { type Clock, sleep } from '../../shared/clock.ts';
+import { backoffMs, type Clock, sleep } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { CommandEnd, StartedCommand } from '../shim/messages.ts';
 import { composeOutcome, type RunEnding } from '../shim/outcome.ts';

@@ -1,6 +1,5 @@
 /** Keeps the tunnel up while the node lives: decides when to try again, and when to give up. */
-import { Backoff, TUNNEL_BACKOFF } from '../../shared/backoff.ts';
-import { type Clock, sleep } from '../../shared/clock.ts';
+import { Backoff, type Clock, sleep, TUNNEL_BACKOFF } from '../../shared/clock.ts';
 import { FleetError, toFleetError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { OpenTunnel, Pending } from './connect-once.ts';

@@ -1,5 +1,5 @@
 /** The outcome of one attempt to reach a receiver, and when to try again. Pure. */
-import { backoffMs } from '../../../shared/backoff.ts';
+import { backoffMs } from '../../../shared/clock.ts';
 
 export type Attempt =
   | { kind: 'delivered' }
