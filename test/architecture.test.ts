@@ -99,7 +99,7 @@ test('imports point one way', () => {
 });
 
 /** Layers in which no two files, and no two folders, import each other, not even in a circle; others still have such circles. */
-const ACYCLIC = ['cli'];
+const ACYCLIC = ['cli', 'shared', 'domain', 'protocol', 'remote'];
 
 test('no circles of files or of folders', () => {
   const within = ACYCLIC.flatMap((layer) => modules.filter(({ file }) => file.startsWith(`${layer}/`)));
