@@ -11,9 +11,9 @@ import { FIGURES, type Figures } from '../../src/gateway/monitoring/history/figu
 import { BUCKET_MS, DAY_MS, HOUR_MS, RESOLUTIONS } from '../../src/gateway/monitoring/history/resolutions.ts';
 import { DEFAULT_HEALTH_THRESHOLDS } from '../../src/gateway/monitoring/judge/limits.ts';
 import { HealthMonitor } from '../../src/gateway/monitoring/judge/monitor.ts';
+import type { HealthReport } from '../../src/gateway/monitoring/report/build.ts';
 import { joinPieces, REPORT_FORMATS } from '../../src/gateway/monitoring/report/formats.ts';
 import { gatherReport } from '../../src/gateway/monitoring/report/gather.ts';
-import type { HealthReport } from '../../src/gateway/monitoring/report/model.ts';
 import { Sessions } from '../../src/gateway/nodes/sessions.ts';
 import { Store } from '../../src/gateway/store.ts';
 import { systemClock } from '../../src/shared/clock.ts';

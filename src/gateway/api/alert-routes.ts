@@ -30,7 +30,7 @@ export function addAlertRoutes(app: App, { alerts }: AlertRoutesOptions): void {
   app.post('/v1/alerts/silences', manage('alert.silence'), async (request) => {
     const { what, forMs, reason } = parseInput(silenceRequest, request.body);
     request.act?.note({ what, forMs, reason });
-    return await alerts.silences.add({ what, forMs, reason, by: request.caller.name });
+    return await alerts.silences.add(what, forMs, reason ?? null, request.caller.name);
   });
 
   app.post('/v1/alerts/unsilence', manage('alert.unsilence'), async (request) => {

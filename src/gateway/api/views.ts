@@ -22,7 +22,7 @@ import type { ConnectEpochs } from '../identity/connect-epochs.ts';
 import { type PendingChange, pendingChange, refusedChange } from '../identity/node-claims.ts';
 import type { CloneSuspicion, Sighting } from '../identity/tables.ts';
 import { type HealthMonitor, lastSeen } from '../monitoring/judge/monitor.ts';
-import type { NodeReport } from '../monitoring/report/model.ts';
+import type { NodeReport } from '../monitoring/report/build.ts';
 import { type NodeRecord, usableCapabilities, withoutNulls } from '../nodes/nodes-table.ts';
 import type { PendingNode } from '../nodes/pending-nodes.ts';
 import type { Sessions } from '../nodes/sessions.ts';

@@ -34,13 +34,7 @@ const retiredSchema = z.array(
 );
 type Retired = z.infer<typeof retiredSchema>[number];
 
-export interface KeyRing {
-  readonly current: SigningKey;
-  /** The public key with that id, if its signatures are valid now. */
-  accepted(id: string): KeyObject | undefined;
-  /** Raw Ed25519, base64url: all keys whose signatures are valid now, the current one first, as announced to nodes. */
-  acceptedRaw(): readonly string[];
-}
+export type KeyRing = Pick<SigningKeys, 'current' | 'accepted' | 'acceptedRaw'>;
 
 interface SigningKeysOptions {
   file: string;
@@ -51,7 +45,7 @@ interface SigningKeysOptions {
   logger: Logger;
 }
 
-export class SigningKeys implements KeyRing {
+export class SigningKeys {
   readonly #options: SigningKeysOptions;
   /** By public key. */
   readonly #private = new Map<string, SigningKey>();
@@ -69,12 +63,14 @@ export class SigningKeys implements KeyRing {
     return this.#current;
   }
 
+  /** The public key with that id, if its signatures are valid now. */
   accepted(id: string): KeyObject | undefined {
     const keys = this.acceptedRaw().map((raw) => Buffer.from(raw, 'base64url'));
     const key = keys.find((raw) => keyId(raw) === id);
     return key && toPublicKey(key);
   }
 
+  /** Raw Ed25519, base64url: all keys whose signatures are valid now, the current one first, as announced to nodes. */
   acceptedRaw(): readonly string[] {
     return [rawOf(this.#current), ...this.#living().map(({ publicKey }) => publicKey)];
   }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { HealthReport } from '../../../src/gateway/monitoring/report/model.ts';
+import type { HealthReport } from '../../../src/gateway/monitoring/report/build.ts';
 import type { AlertTestView, AlertView, SilenceView } from '../../../src/protocol/alerts.ts';
 import type { HealthView } from '../../../src/protocol/views.ts';
 import { cleanUp } from '../../support/temp-folder.ts';

@@ -13,31 +13,15 @@ const ID_LENGTH = 8;
 /** Shortest prefix of an alert's id. */
 const MIN_PREFIX = 4;
 
-export interface SilencesOptions {
-  store: AlertsStore;
-  clock: Clock;
-  settings(): Pick<AlertSettings, 'rules'>;
-}
-
 export class Silences {
-  readonly #options: SilencesOptions;
+  readonly #options: { store: AlertsStore; clock: Clock; settings(): Pick<AlertSettings, 'rules'> };
 
-  constructor(options: SilencesOptions) {
+  constructor(options: { store: AlertsStore; clock: Clock; settings(): Pick<AlertSettings, 'rules'> }) {
     this.#options = options;
   }
 
   /** Replaces an earlier silence of the same target. @throws FleetError `not_found`, `ambiguous`. */
-  async add({
-    what,
-    forMs,
-    reason = null,
-    by,
-  }: {
-    what: string;
-    forMs: number;
-    reason?: string | null | undefined;
-    by: string;
-  }): Promise<SilenceView> {
+  async add(what: string, forMs: number, reason: string | null, createdBy: string): Promise<SilenceView> {
     const { store, clock } = this.#options;
     const createdAt = clock.now();
     const row: SilenceRow = {
@@ -45,7 +29,7 @@ export class Silences {
       id: randomBase32(ID_LENGTH, randomBytes),
       until: createdAt + forMs,
       reason,
-      createdBy: by,
+      createdBy,
       createdAt,
     };
     await store.write(() => {
@@ -88,16 +72,14 @@ export class Silences {
   #targetOf(what: string): Pick<SilenceRow, 'kind' | 'target' | 'label'> {
     const { store, settings } = this.#options;
     const ruleNames = settings().rules.map(({ name }) => name);
-    const rules = ruleNames
-      .filter((name) => name === what)
-      .map((target) => ({ kind: 'rule', target, label: target }) as const);
-    const alerts = what.length < MIN_PREFIX ? [] : store.alerts.byPrefix({ prefix: what });
+    const nodes = lookUp(store.nodes, what);
+    const prefixed = what.length < MIN_PREFIX ? [] : store.alerts.byPrefix({ prefix: what });
+    const exact = prefixed.filter(({ id }) => id === what);
+    const alerts = exact.length > 0 ? exact : prefixed;
     const meant = [
-      ...rules,
-      ...lookUp(store.nodes, what).map(({ id, name }) => ({ kind: 'node', target: id, label: name }) as const),
-      ...alerts
-        .filter(({ id }) => id === what || alerts.every((alert) => alert.id !== what))
-        .map(({ id }) => ({ kind: 'alert', target: id, label: id }) as const),
+      ...(ruleNames.includes(what) ? [{ kind: 'rule', target: what, label: what } as const] : []),
+      ...nodes.map(({ id, name }) => ({ kind: 'node', target: id, label: name }) as const),
+      ...alerts.map(({ id }) => ({ kind: 'alert', target: id, label: id }) as const),
     ];
     const [target, ...others] = meant;
     if (target === undefined) {

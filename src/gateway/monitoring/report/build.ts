@@ -1,21 +1,29 @@
 /** Builds the health report: how each node did over a period, worst first. Pure. */
-import { isTerminal, NODE_STATUSES, type RunState, worstFirst, worstStatus } from '../../../domain/states.ts';
+import {
+  isTerminal,
+  NODE_STATUSES,
+  type NodeStatus,
+  type RunState,
+  worstFirst,
+  worstStatus,
+} from '../../../domain/states.ts';
+import type { HealthDayView } from '../../../protocol/views.ts';
 import { isoTime } from '../../../shared/duration.ts';
 import type { ShownFigure } from '../history/figures.ts';
 import { coveredMs, gapsWithin, type Interval, mergeWithin, totalMs, unknownTimes } from '../intervals.ts';
 import type { Downtime } from '../judge/judge-store.ts';
 import { statisticsOf } from '../statistics.ts';
-import {
-  type HealthReport,
-  type Incident,
-  MOST_WORST,
-  type NodeReport,
-  type ReportAlerts,
-  type ReportLimits,
-  type ReportRow,
-  type RunTotals,
-  SERIES_PARTS,
-} from './model.ts';
+import { type ReportAlerts, type ReportLimits, type ReportRow, type RunTotals, SERIES_PARTS } from './model.ts';
+
+/** Nodes named as the worst. */
+const MOST_WORST = 5;
+
+/** One node, for the whole period. Times are ISO 8601. `--format json` prints it as it is. */
+export type NodeReport = ReturnType<typeof buildNode>;
+/** `--format json` prints it as it is. */
+export type HealthReport = ReturnType<typeof assembleReport>;
+/** A time at which a node was not online, after its first session, and clipped to the period. */
+type Incident = HealthDayView['incidents'][number];
 
 export const NO_RUNS: Readonly<RunTotals> = { total: 0, active: 0, succeeded: 0, failed: 0, canceled: 0 };
 
@@ -38,7 +46,7 @@ export function assembleReport(
   { from, to }: Interval,
   unsorted: readonly NodeReport[],
   { limits, alerts, downtimes }: { limits: ReportLimits; alerts: ReportAlerts; downtimes: readonly Interval[] },
-): HealthReport {
+) {
   if (!(from < to)) throw new RangeError('the period of a report must end after it starts');
   const nodes = [...unsorted].sort(compareNodes);
   const sum = (of: (node: NodeReport) => number): number => nodes.reduce((total, node) => total + of(node), 0);
@@ -46,7 +54,9 @@ export function assembleReport(
   const runs = Object.keys(NO_RUNS).map((key) => [key, sum((node) => node.runs[key as keyof RunTotals])]);
   return {
     period: { from: isoTime(from), to: isoTime(to), durationMs: to - from },
+    /** Null if there is no node. */
     status: worstStatus(nodes.map((node) => node.status)),
+    /** Null for a limit that is off. */
     limits: {
       cpuPct: finiteOrNull(limits.cpuPct),
       memUsedPct: finiteOrNull(limits.memUsedPct),
@@ -54,16 +64,19 @@ export function assembleReport(
     },
     totals: {
       nodes: nodes.length,
-      byStatus: Object.fromEntries(counts) as HealthReport['totals']['byStatus'],
+      byStatus: Object.fromEntries(counts) as Record<NodeStatus, number>,
+      /** Mean over the nodes that have one. */
       uptimePct: statisticsOf(nodes.map((node) => node.uptimePct))?.avg ?? null,
       incidents: sum((node) => node.incidents.length),
       outages: sum((node) => node.outages),
       offlineMs: sum((node) => node.offlineMs),
+      /** Neither uptime nor outage. */
       gatewayDownMs: totalMs(mergeWithin(downtimes, { from, to })),
       alerts: alerts.totals,
       runs: Object.fromEntries(runs) as RunTotals,
     },
     alerts: alerts.worst,
+    /** The nodes that most need attention. */
     worst: nodes
       .filter(needsAttention)
       .slice(0, MOST_WORST)
@@ -72,8 +85,7 @@ export function assembleReport(
   };
 }
 
-/** One node of the report; {@link assembleReport} puts them together. */
-export function buildNode(row: ReportRow, period: Interval, downtimes: readonly Downtime[]): NodeReport {
+export function buildNode(row: ReportRow, period: Interval, downtimes: readonly Downtime[]) {
   const since = row.firstSessionAt ?? period.to;
   const window = { from: Math.min(Math.max(period.from, since), period.to), to: period.to };
   const sessions = row.sessions.map(({ from, to, awayMs = 0 }) => ({ from, to: to ?? period.to, awayMs }));
@@ -94,7 +106,9 @@ export function buildNode(row: ReportRow, period: Interval, downtimes: readonly 
     reasons: [...reasons],
     linkScore,
     machineScore,
+    /** The first session, if it was within the period. */
     joinedAt: since > period.from && row.firstSessionAt !== null ? isoTime(since) : null,
+    /** Of the time since the first session in which the gateway ran. */
     uptimePct: knownMs > 0 ? ((onlineMs - awayMs) / knownMs) * 100 : null,
     outages: outages.length,
     offlineMs: offlineMs + awayMs,

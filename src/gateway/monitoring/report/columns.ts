@@ -1,5 +1,6 @@
 /** The columns of the table of nodes: one list for CSV, text and Markdown, each of which shows those it has a title for. */
-import type { HealthReport, NodeReport } from './model.ts';
+import type { HealthReport, NodeReport } from './build.ts';
+
 import { millisecondsWords, NO_FIGURE, percentWords, uptimeWords } from './words.ts';
 
 export type Cell = string | number | null;

@@ -1,8 +1,9 @@
 /** The formats of a health report. Each comes in pieces of at most one node, so that a long one leaves others their turns. */
 import { setImmediate } from 'node:timers/promises';
 import { harmlessJson, stripControl } from '../../../shared/text.ts';
+import type { HealthReport } from './build.ts';
 import { type Cell, COLUMNS } from './columns.ts';
-import type { HealthReport } from './model.ts';
+
 import { htmlPieces } from './page.ts';
 import { markdownPieces, textPieces } from './text.ts';
 

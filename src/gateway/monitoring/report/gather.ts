@@ -8,12 +8,11 @@ import type { AlertRow, AlertsStore, SilenceRow } from '../alerts/tables.ts';
 import { NodeHistory, readHistories, readHistory } from '../history/node-history.ts';
 import type { Interval } from '../intervals.ts';
 import type { HealthMonitor } from '../judge/monitor.ts';
+import type { HealthReport, NodeReport } from './build.ts';
 import { addRuns, assembleReport, buildNode, NO_RUNS } from './build.ts';
 import {
   type AlertCounts,
-  type HealthReport,
   MOST_ALERTS,
-  type NodeReport,
   type ReportAlert,
   type ReportAlerts,
   type ReportLimits,

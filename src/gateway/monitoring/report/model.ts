@@ -1,16 +1,13 @@
-/** The model of a health report: what it is built from, and what each format shows. `--format json` prints it as it is. */
+/** What a health report is built from. */
 import type { NodeStatus } from '../../../domain/states.ts';
 import type { Severity } from '../../../protocol/alerts.ts';
-import type { HealthDayView } from '../../../protocol/views.ts';
 import type { DiskForecast } from '../history/disk-history.ts';
 import type { NodeHistory } from '../history/node-history.ts';
 import type { HealthThresholds } from '../judge/limits.ts';
 
 /** Equal parts of a series: half an hour each in a report on one day. */
 export const SERIES_PARTS = 48;
-/** Length limit of {@link HealthReport.worst}. */
-export const MOST_WORST = 5;
-/** Length limit of {@link HealthReport.alerts}. */
+/** Alerts that a report lists. */
 export const MOST_ALERTS = 100;
 
 /** What the store knows about one node. Times are ms since the epoch on the gateway's clock. */
@@ -45,8 +42,9 @@ export interface AlertCounts {
 }
 
 export interface ReportAlerts {
-  totals: HealthReport['totals']['alerts'];
-  /** At most {@link MOST_ALERTS}. */
+  /** `critical`: how many of the firing ones are. */
+  totals: AlertCounts & { critical: number };
+  /** Firing first, then critical, then longest; at most {@link MOST_ALERTS}. */
   worst: readonly ReportAlert[];
 }
 
@@ -77,51 +75,4 @@ export interface RunTotals {
   /** Ended in any way other than exit 0 or a cancel. */
   failed: number;
   canceled: number;
-}
-
-/** A time at which a node was not online, after its first session. `durationMs` and `start` lie within the period. */
-export type Incident = HealthDayView['incidents'][number];
-export type ReportForecast = HealthDayView['forecasts'][number];
-
-/** The figures of `fleet health NODE`, for the whole period. Uptime excludes the gateway's own downtime. */
-export interface NodeReport extends HealthDayView {
-  name: string;
-  status: NodeStatus;
-  reasons: string[];
-  linkScore: number | null;
-  machineScore: number | null;
-  /** ISO 8601: the node's first session, if it was within the period. */
-  joinedAt: string | null;
-  offlineMs: number;
-  alerts: AlertCounts;
-  runs: RunTotals;
-}
-
-export interface HealthReport {
-  /** ISO 8601 UTC. */
-  period: { from: string; to: string; durationMs: number };
-  /** The worst of all nodes; null if there is no node. */
-  status: NodeStatus | null;
-  /** Percent; null for a limit that is off. */
-  limits: Record<keyof ReportLimits, number | null>;
-  totals: {
-    nodes: number;
-    byStatus: Record<NodeStatus, number>;
-    /** Mean over the nodes that have one. */
-    uptimePct: number | null;
-    incidents: number;
-    outages: number;
-    offlineMs: number;
-    /** Downtime of the gateway, ms: neither uptime nor outage. */
-    gatewayDownMs: number;
-    /** `critical`: how many of the firing ones are. */
-    alerts: AlertCounts & { critical: number };
-    runs: RunTotals;
-  };
-  /** Firing first, then critical, then longest. */
-  alerts: readonly ReportAlert[];
-  /** Names of the nodes that most need attention, worst first. */
-  worst: string[];
-  /** Worst status first, then least uptime, then most failed runs, then by name. */
-  nodes: NodeReport[];
 }

@@ -95,26 +95,13 @@ footer { margin-top: 28px; font-size: 13px; color: var(--soft); }
 @media print {
   @page { size: A4 landscape; margin: 12mm; }
   :root { --page: #ffffff; --card: #ffffff; --ink: #000000; --soft: #444444; }
-  body { font-size: 11px; -webkit-print-color-adjust: exact; print-color-adjust: exact; }
-  main { max-width: none; padding: 0; }
-  h1 { font-size: 18px; }
-  h2, h3 { font-size: 13px; }
-  h2 { margin: 16px 0 6px; break-after: avoid; }
-  .cards, .tiles { gap: 8px; }
-  .tiles { margin-top: 12px; grid-template-columns: repeat(5, 1fr); }
-  .tile { padding: 6px 12px; }
-  .tile .figure { font-size: 17px; }
-  .pill { font-size: 9.5px; padding: 0 7px; }
-  .pill.large { font-size: 12px; }
-  .card { padding: 8px 12px 10px; }
-  .chart { height: 76px; }
-  .strip, .cell .strip { height: 9px; }
-  .tile dt, .legend, .axis, .others, caption, footer { font-size: 9.5px; }
-  table { font-size: 10px; }
-  thead th, thead small, .cell small { font-size: 9px; }
-  th, td { padding: 2px 8px; }
-  .cell { grid-template-rows: 13px auto; gap: 0; }
-  .spark { height: 13px; }
+  body { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
+  main { zoom: 0.7; max-width: none; padding: 0; }
+  h2 { margin: 20px 0 8px; break-after: avoid; }
+  .card, .tile { padding: 8px 14px; }
+  .chart { height: 84px; }
+  th, td { padding: 3px 10px; }
+  .sheet { overflow: visible; }
   thead { display: table-header-group; }
   tr { break-inside: avoid; }
 }

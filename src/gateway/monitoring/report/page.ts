@@ -2,10 +2,11 @@
 import type { NodeStatus } from '../../../domain/states.ts';
 import { formatDuration } from '../../../shared/duration.ts';
 import { statisticsOf } from '../statistics.ts';
+import type { HealthReport, NodeReport } from './build.ts';
 import { needsAttention } from './build.ts';
 import { type LineStyle, levelBar, onlineStrip, percentChart, sparkline } from './charts.ts';
 import { type Html, html, trusted } from './html.ts';
-import type { HealthReport, NodeReport, ReportAlert } from './model.ts';
+import type { ReportAlert } from './model.ts';
 import { PAGE_STYLE } from './page-style.ts';
 import {
   alertCountWords,

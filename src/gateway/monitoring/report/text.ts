@@ -1,9 +1,10 @@
 /** The health report as plain text of at most 80 columns, for a terminal or a mail, and as GitHub-flavoured Markdown. */
 import { stripControl } from '../../../shared/text.ts';
 import { cutToWidth, fitText, textWidth } from '../../../shared/text-width.ts';
+import type { HealthReport } from './build.ts';
 import { needsAttention } from './build.ts';
 import { COLUMNS } from './columns.ts';
-import type { HealthReport } from './model.ts';
+
 import { alertLines, nodeFacts, periodWords, summaryWords } from './words.ts';
 
 /** How a format writes the parts of the report, in lines. */

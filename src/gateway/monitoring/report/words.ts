@@ -1,6 +1,7 @@
 /** Figures, times and sentences of a health report as people read them, the same in text, Markdown and HTML. */
 import { formatDuration } from '../../../shared/duration.ts';
-import type { HealthReport, Incident, NodeReport, ReportAlert, ReportForecast } from './model.ts';
+import type { HealthReport, NodeReport } from './build.ts';
+import type { ReportAlert } from './model.ts';
 
 /** Stands for an unknown figure. */
 export const NO_FIGURE = '-';
@@ -87,14 +88,14 @@ export function nodeFacts(node: NodeReport, mostIncidents: number): string[] {
 }
 
 /** `offline from 2026-01-31 07:10 UTC for 2h 20m, not back yet`, or `limited from … for 5m: disk / 93% (limit 90%)`. */
-function incidentWords({ status, start, end, durationMs, reasons }: Incident): string {
+function incidentWords({ status, start, end, durationMs, reasons }: NodeReport['incidents'][number]): string {
   const ongoing = status === 'offline' ? ', not back yet' : ', ongoing';
   const why = reasons.length === 0 ? '' : `: ${reasons.join(', ')}`;
   return `${status} from ${timeWords(start)} for ${formatDuration(durationMs)}${end === null ? ongoing : ''}${why}`;
 }
 
 /** `disk /data full in 6d 2h (rising 1.4% a day)`. */
-function forecastWords({ mount, fullInMs, risePctPerDay }: ReportForecast): string {
+function forecastWords({ mount, fullInMs, risePctPerDay }: NodeReport['forecasts'][number]): string {
   const when = fullInMs < 60_000 ? 'full about now' : `full in ${formatDuration(fullInMs)}`;
   return `disk ${mount} ${when} (rising ${risePctPerDay.toFixed(1)}% a day)`;
 }

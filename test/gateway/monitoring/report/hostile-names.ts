@@ -1,6 +1,6 @@
 /** A report whose names and reasons try to break out of every format. */
 
-import type { HealthReport } from '../../../../src/gateway/monitoring/report/model.ts';
+import type { HealthReport } from '../../../../src/gateway/monitoring/report/build.ts';
 import { UNPRINTABLE } from '../../../support/hostile-answers.ts';
 import { alert, buildReport, sampleInput } from './report-fixture.ts';
 

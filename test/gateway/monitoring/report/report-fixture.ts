@@ -6,10 +6,10 @@ import { NodeHistory } from '../../../../src/gateway/monitoring/history/node-his
 import { encodeFigures } from '../../../../src/gateway/monitoring/history/row-codec.ts';
 import type { Downtime } from '../../../../src/gateway/monitoring/judge/judge-store.ts';
 import { DEFAULT_HEALTH_THRESHOLDS } from '../../../../src/gateway/monitoring/judge/limits.ts';
+import type { HealthReport } from '../../../../src/gateway/monitoring/report/build.ts';
 import { addRuns, assembleReport, buildNode, NO_RUNS } from '../../../../src/gateway/monitoring/report/build.ts';
 import { REPORT_FORMATS } from '../../../../src/gateway/monitoring/report/formats.ts';
 import {
-  type HealthReport,
   type ReportAlert,
   type ReportAlerts,
   type ReportLimits,
