@@ -32,7 +32,7 @@ export function parseAddress(pasted: string, defaultPort: number): Address {
 export function parseDialAddress(pasted: string, defaultPort: number): Address {
   const address = parseAddress(pasted, defaultPort);
   if (address.port !== 0 && address.host !== '0.0.0.0' && !/^[0:]+$/.test(address.host)) return address;
-  throw new FleetError('usage', `not an address that can be dialled: ${JSON.stringify(trimPasted(pasted))}`, {
+  throw new FleetError('usage', `not an address that can be dialed: ${JSON.stringify(trimPasted(pasted))}`, {
     hint: 'Name the host, as host, host:port or [v6]:port.',
   });
 }

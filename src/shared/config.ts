@@ -94,7 +94,7 @@ export function readConfigFile(file: string, required: boolean): ConfigFile {
   const isMap = typeof value === 'object' && !Array.isArray(value);
   const foreign = isMap ? Object.keys(value).filter((key) => !CONFIG_SECTIONS.includes(key as 'node')) : [];
   if (isMap && foreign.length === 0) return value;
-  const what = isMap ? `unknown section ${foreign.join(', ')}` : 'there are no sections in it';
+  const what = isMap ? `unknown section ${foreign.join(', ')}` : 'it has no sections';
   throw new FleetError('config_invalid', `${file}: ${what}`, {
     hint: `The sections are ${CONFIG_SECTIONS.join(' and ')}; see config.example.yaml.`,
   });

@@ -1,4 +1,4 @@
-/** pino, set up once: JSON lines into a log file of bounded size, readable lines on stderr for somebody at a terminal. */
+/** pino, set up once: JSON lines into a log file of bounded size, readable lines on stderr for people watching. */
 import { closeSync, existsSync, fstatSync, openSync, renameSync, writeSync } from 'node:fs';
 import pino, { symbols } from 'pino';
 import { systemErrorCode } from './errors.ts';

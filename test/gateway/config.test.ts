@@ -39,7 +39,7 @@ test('intervals of nothing, and limits that mean nothing, are refused', () => {
 
 test('what others are to dial names a host and a port', () => {
   for (const address of [':22', '0.0.0.0:22', '[::]:22', 'gw:0', ':0']) {
-    const error = { code: 'config_invalid', message: /can be dialled/ };
+    const error = { code: 'config_invalid', message: /can be dialed/ };
     assert.throws(() => resolveNodeConfig({ gateway: address }, {}, 'file'), error, address);
     assert.throws(() => resolveGatewayConfig({ advertise: address }, {}, 'file'), error, address);
     resolveGatewayConfig({ listen: address, api: address.replace(/.*:/, '127.0.0.1:') }, {}, 'file');

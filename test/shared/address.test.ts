@@ -72,7 +72,7 @@ test('who dials needs a host and a port; who listens does not', () => {
     assert.ok(parseAddress(text, 22), text);
     assert.throws(() => parseDialAddress(text, 22), {
       code: 'usage',
-      message: `not an address that can be dialled: "${text}"`,
+      message: `not an address that can be dialed: "${text}"`,
     });
   }
   assert.throws(() => parseDialAddress('22', 22), { message: /only a number/ });

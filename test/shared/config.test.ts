@@ -112,7 +112,7 @@ test('files: sections, and every way to be wrong', (t) => {
   };
   for (const [name, text] of Object.entries(wrong)) assert.throws(() => read(text), { code: 'config_invalid' }, name);
   assert.throws(() => read('gateway:\n  listen: [1\n'), /line \d+, column \d+$/);
-  assert.throws(() => read('listen 0.0.0.0\n'), /: there are no sections in it$/);
+  assert.throws(() => read('listen 0.0.0.0\n'), /: it has no sections$/);
   assert.deepEqual(readConfigFile(path.join(folder, 'missing'), false), {});
   assert.throws(() => readConfigFile(path.join(folder, 'missing'), true), { code: 'config_invalid' });
   assert.throws(() => readConfigFile(folder, false), { code: 'config_invalid' });

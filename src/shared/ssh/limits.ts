@@ -37,7 +37,7 @@ export const SSH_LIMITS = Object.freeze({
   /** Channels that a gateway may keep open on a node or operator, both directions together. */
   maxChannelsFromGateway: 64,
   /**
-   * Smallest `maximum packet size` that a peer may ask for, bytes. ssh2 loops for ever on 0, and small packets multiply our work per byte.
+   * Smallest `maximum packet size` that a peer may ask for, bytes. ssh2 loops forever on 0, and small packets multiply our work per byte.
    */
   minPacketBytes: 1024,
   /** Largest payload that we put into one packet, bytes. RFC 4253, 6.1: every implementation accepts 32,768. */

@@ -67,7 +67,7 @@ export class ClientConnection extends GuardedConnection {
     return this.#silences?.count ?? 0;
   }
 
-  /** A `direct-tcpip` channel (RFC 4254, 7.2), as a socket that was dialled. @throws as {@link GuardedConnection.openChannel}. */
+  /** A `direct-tcpip` channel (RFC 4254, 7.2), as a socket that was dialed. @throws as {@link GuardedConnection.openChannel}. */
   openDirect(host: string, port: number): Promise<Duplex> {
     return this.openChannel((callback) =>
       this.#client.forwardOut('127.0.0.1', 0, host, port, callback as Parameters<Client['forwardOut']>[4]),

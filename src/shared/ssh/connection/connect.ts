@@ -1,4 +1,4 @@
-/** The dialling end: one SSH connection from a node or an operator to a gateway, hardened against a hostile one. */
+/** The dialing end: one SSH connection from a node or an operator to a gateway, hardened against a hostile one. */
 import { connect, type Socket } from 'node:net';
 import type { PublicKeyAuthMethod, Client as SshClient } from 'ssh2';
 import type { Clock } from '../../clock.ts';

@@ -77,7 +77,7 @@ export abstract class GuardedConnection implements Guard<keyof GuardOptions> {
       this.#rekey.onHandshake();
       this.#gate.wake();
     });
-    // Our keepalives stop here; a peer that ends its half and never reads would keep the socket for ever.
+    // Our keepalives stop here; a peer that ends its half and never reads would keep the socket forever.
     internals.on('end', () => this.#destroyLater());
     internals.on('close', () => this.#onClose());
     internals._sock.on('data', () => this.#onData());
@@ -144,7 +144,7 @@ export abstract class GuardedConnection implements Guard<keyof GuardOptions> {
     return socket;
   }
 
-  /** Answers the CLOSE of a session that never became a channel; ssh2 would keep its id for ever. */
+  /** Answers the CLOSE of a session that never became a channel; ssh2 would keep its id forever. */
   closeUnused({ _chanInfo }: RawSession): void {
     this.#windows.forget(_chanInfo);
     this.internals._protocol.channelClose(_chanInfo.outgoing.id);
@@ -153,7 +153,7 @@ export abstract class GuardedConnection implements Guard<keyof GuardOptions> {
 
   /**
    * Opens a channel, with a deadline because ssh2 never calls back when the connection is dead. It has the life cycle of a socket that was
-   * dialled (`allowHalfOpen` false).
+   * dialed (`allowHalfOpen` false).
    * @param start calls ssh2's function that sends the request
    * @throws FleetError `channel_open_failed` when refused, `timeout` without an answer, `connection_lost` when the connection is or goes
    * down, `busy` when all channels are taken
@@ -196,7 +196,7 @@ export abstract class GuardedConnection implements Guard<keyof GuardOptions> {
 
   /**
    * Ends it at once, even while it is closing: nothing that the peer has sent or sends has any effect, and its channels break off. The peer
-   * is told, and the socket destroyed at the latest after `closeGraceMs`.
+   * is notified, and the socket destroyed at the latest after `closeGraceMs`.
    */
   cut(reason: string): void {
     if (this.#ended || this.#isCut) return;
@@ -249,7 +249,7 @@ export abstract class GuardedConnection implements Guard<keyof GuardOptions> {
   #onError(error: Error & { level?: string }): void {
     this.#error ??= error;
     this.options.logger.debug({ err: error, level: error.level }, 'ssh connection error');
-    // ssh2 only ends the socket, which waits for ever for a stopped peer.
+    // ssh2 only ends the socket, which waits forever for a stopped peer.
     if (error.level === 'client-timeout') this.kill('keepalive_timeout');
     else this.#destroyLater();
   }

@@ -67,7 +67,7 @@ export class HeldKexInit {
       _protocol._offer = withoutStrictKex(_protocol._offer);
       _protocol._strictMode = false;
     }
-    // Replaces the list that ssh2 has made, and nobody has seen. Whatever else is queued keeps waiting for the keys.
+    // Replaces the list that ssh2 has made and not sent. Everything else in the queue keeps waiting for the keys.
     const { _queue } = _protocol;
     _protocol._kexinit = undefined;
     _protocol.rekey();

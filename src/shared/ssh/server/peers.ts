@@ -15,7 +15,7 @@ export interface PeerAccess {
   session?(program: { command: string | undefined }): ChannelHandler | undefined;
   /** A subsystem on a session channel (6.5), such as `sftp`. */
   subsystem?(name: string): ChannelHandler | undefined;
-  /** Nobody knows its key: it counts against the limits of strangers for as long as it is connected. Anybody can make a key. */
+  /** Its key is unknown: it counts as a stranger for as long as it is connected, because anybody can make a key. */
   isStranger?: boolean;
   /** Most channels of its key, both directions together. */
   maxChannels: number;
@@ -30,7 +30,7 @@ export interface KeyConnection extends Sharing {
   cut(reason: string): void;
 }
 
-/** The connections of each key: what they take together is limited, and when the key is revoked all end at once. */
+/** The connections of each key: their combined use is limited, and they all end when the key is revoked. */
 export class KeyConnections {
   readonly #connections = new Map<string, Set<KeyConnection>>();
 

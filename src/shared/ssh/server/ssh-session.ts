@@ -94,7 +94,7 @@ export class SshSession extends GuardedConnection implements KeyConnection {
   }
 
   /**
-   * A `forwarded-tcpip` channel (RFC 4254, 7.2) on exactly what the peer requested with `tcpip-forward`, as a socket that was dialled.
+   * A `forwarded-tcpip` channel (RFC 4254, 7.2) on exactly what the peer requested with `tcpip-forward`, as a socket that was dialed.
    * @throws FleetError `channel_open_failed` when refused or never requested | `timeout` | `connection_lost` | `busy`
    */
   openForwarded(host: string, port: number): Promise<Duplex> {
