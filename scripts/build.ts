@@ -26,7 +26,7 @@ const servicesApart: Plugin = {
       const name = imported.split('/')[1] ?? '';
       return { path: `./${name}.${name === 'remote' ? 'cjs' : 'mjs'}`, external: true };
     });
-    context.onResolve({ filter: /\/protocol\/answers\.ts$/ }, ({ kind }) =>
+    context.onResolve({ filter: /\/protocol\/routes\.ts$/ }, ({ kind }) =>
       kind === 'dynamic-import' ? { path: './answers.cjs', external: true } : undefined,
     );
   },
@@ -80,7 +80,7 @@ const remote: BuildOptions = {
 /** With zod inside, so that it is one file to read. */
 const answers: BuildOptions = {
   ...common,
-  entryPoints: ['src/protocol/answers.ts'],
+  entryPoints: ['src/protocol/routes.ts'],
   outfile: path.join(staging, 'answers.cjs'),
   format: 'cjs',
   minify: true,

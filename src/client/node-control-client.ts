@@ -1,15 +1,14 @@
-/** Speaks with a node process on this machine over its control socket. */
+/** Client of the control socket of a node process on this machine. */
 import http from 'node:http';
-import type { Answers } from '../protocol/answers.ts';
-import type { NodeStatusView, RotateKeyView, ShutdownAnswer } from '../protocol/node-control.ts';
+import type { AnswerOf, ControlRoutes } from '../protocol/routes.ts';
 import { FleetError, isNobodyListening, toFleetError } from '../shared/errors.ts';
-import { requestAnswer } from './transport.ts';
+import { openRequest, readJson } from '../shared/http/request.ts';
 
 /** All methods throw FleetError `not_running` when no process listens on the socket. */
 export class NodeControlClient {
   readonly #socketPath: string;
   readonly #profile: string;
-  // A kept connection would say that the node is still there after it has gone.
+  // A kept connection would make a node that has exited look alive.
   readonly #agent = new http.Agent();
 
   constructor(options: { socketPath: string; profile: string }) {
@@ -17,28 +16,33 @@ export class NodeControlClient {
     this.#profile = options.profile;
   }
 
-  status(): Promise<NodeStatusView> {
-    return this.#request('nodeStatus', 'GET', '/v1/status');
+  status() {
+    return this.#request('GET /v1/status');
   }
 
-  /** Begins the orderly end of the process; commands that run on the node go on. */
-  shutdown(): Promise<ShutdownAnswer> {
-    return this.#request('shutdown', 'POST', '/v1/shutdown');
+  /** Begins an orderly shutdown; commands on the node continue. */
+  shutdown() {
+    return this.#request('POST /v1/shutdown');
   }
 
-  /** Gives the node a new key, at once or with its next connect. */
-  rotateKey(): Promise<RotateKeyView> {
-    return this.#request('nodeKey', 'POST', '/v1/rotate-key');
+  /** Gives the node a new key, now or at its next connect. */
+  rotateKey() {
+    return this.#request('POST /v1/rotate-key');
   }
 
   /** Has the gateway forget the node, and then ends the process. @throws FleetError `gateway_unreachable` without a tunnel. */
-  leave(): Promise<ShutdownAnswer> {
-    return this.#request('shutdown', 'POST', '/v1/leave');
+  leave() {
+    return this.#request('POST /v1/leave');
   }
 
-  async #request<K extends keyof Answers>(answer: K, method: 'GET' | 'POST', path: string): Promise<Answers[K]> {
+  async #request<N extends keyof ControlRoutes>(name: N): Promise<AnswerOf<ControlRoutes[N]>> {
+    const [method, path = ''] = name.split(' ') as ['GET' | 'POST', string];
+    const options = { method, path, socketPath: this.#socketPath, agent: this.#agent };
     try {
-      return await requestAnswer(answer, { method, path, socketPath: this.#socketPath, agent: this.#agent });
+      const response = await openRequest(options);
+      const { CONTROL_ROUTES } = await import('../protocol/routes.ts');
+      const { answer: answerSchema } = CONTROL_ROUTES[name];
+      return (await readJson<unknown>(response, options, answerSchema)) as AnswerOf<ControlRoutes[N]>;
     } catch (error) {
       const failure = toFleetError(error);
       if (!isNobodyListening(failure.cause)) throw failure;

@@ -1,8 +1,6 @@
-/** Reads the list of jobs in parts of some megabytes: all of it may be longer than any string can be. */
-
+/** Reads the list of jobs in pages of a few megabytes: the whole may exceed the longest string. */
 import { DEFAULT_JOB_LIST } from '../domain/limits.ts';
-import type { JobView } from '../protocol/job-messages.ts';
-import type { GatewayClient } from './gateway-client.ts';
+import type { JobPage, JobView } from '../protocol/job-messages.ts';
 
 export interface ListJobsQuery {
   node?: string | undefined;
@@ -12,9 +10,9 @@ export interface ListJobsQuery {
   limit?: number | undefined;
 }
 
-/** Newest first, one part at a time. */
+/** Newest first, page by page. */
 export async function* readJobs(
-  source: Pick<GatewayClient, 'jobPage'>,
+  source: { jobPage(query: ListJobsQuery & { before?: number | undefined }): Promise<JobPage> },
   query: ListJobsQuery,
 ): AsyncGenerator<JobView[]> {
   let left = query.limit ?? DEFAULT_JOB_LIST;
@@ -23,16 +21,9 @@ export async function* readJobs(
     const { jobs, next } = await source.jobPage(before === undefined ? query : { ...query, before, limit: left });
     yield jobs;
     left -= jobs.length;
-    // Each part must bring the end nearer.
+    // Each page must make progress.
     if (jobs.length === 0 || next === null || next === undefined || next >= (before ?? Number.POSITIVE_INFINITY))
       return;
     before = next;
   }
-}
-
-/** `path`, with those of the values that are set. */
-export function withQuery(path: string, query: object): string {
-  const pairs = Object.entries(query).filter(([, value]) => value !== undefined);
-  if (pairs.length === 0) return path;
-  return `${path}?${pairs.map(([key, value]) => `${key}=${encodeURIComponent(String(value))}`).join('&')}`;
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { z } from 'zod';
-import { ANSWERS } from '../../src/protocol/answers.ts';
+import { ROUTES, type Route, type RouteName } from '../../src/protocol/routes.ts';
 import { TestWorld } from '../cli/test-world.ts';
 import { FakeGateway, fail, json, stream } from '../client/fake-gateway.ts';
 import { OBEYED, UNPRINTABLE } from '../support/hostile-answers.ts';
@@ -46,40 +46,42 @@ function hostile(schema: z.core.$ZodType, name = ''): unknown {
   }
 }
 
-const COMMANDS: readonly (readonly [route: string, answer: keyof typeof ANSWERS, ...argv: string[]])[] = [
-  ['GET /v1/nodes', 'nodes', 'nodes'],
-  ['GET /v1/nodes/x', 'node', 'nodes', 'show', 'x'],
-  ['POST /v1/nodes/x/revoke', 'node', 'nodes', 'revoke', 'x'],
-  ['GET /v1/pending', 'pendingList', 'nodes', 'pending'],
-  ['POST /v1/pending/x', 'pending', 'nodes', 'approve', 'x'],
-  ['GET /v1/keys', 'keys', 'keys', 'list'],
-  ['POST /v1/keys/x/revoke', 'key', 'keys', 'revoke', 'x'],
-  ['GET /v1/invites', 'invites', 'invites', 'list'],
-  ['GET /v1/jobs', 'jobPage', 'jobs'],
-  ['GET /v1/jobs/x', 'job', 'jobs', 'show', 'x'],
-  ['POST /v1/jobs/x/cancel', 'job', 'jobs', 'cancel', 'x'],
-  ['GET /v1/health', 'health', 'health'],
-  ['GET /v1/health', 'health', 'health', 'x'],
-  ['GET /v1/nodes/x/processes', 'processes', 'health', 'x', '--processes'],
-  ['GET /v1/alerts', 'alerts', 'alerts'],
-  ['GET /v1/alerts', 'alerts', 'alerts', '--jsonl'],
-  ['GET /v1/alerts/silences', 'silences', 'alerts', 'silences'],
-  ['POST /v1/alerts/silences', 'silence', 'alerts', 'silence', 'x', '--for', '1h'],
-  ['POST /v1/alerts/test', 'alertTests', 'alerts', 'test'],
-  ['GET /v1/schedules/x/history', 'firings', 'schedule', 'history', 'x'],
-  ['POST /v1/schedules/x/run', 'firing', 'schedule', 'run', 'x'],
-  ['GET /v1/gateway', 'gateway', 'gateway', 'status'],
-  ['POST /v1/gateway/reload', 'reload', 'gateway', 'reload'],
-  ['POST /v1/gateway/rotate-key', 'rotatedKey', 'gateway', 'rotate-key'],
+const COMMANDS: readonly (readonly [request: string, route: RouteName, ...argv: string[]])[] = [
+  ['GET /v1/nodes', 'GET /v1/nodes', 'nodes'],
+  ['GET /v1/nodes/x', 'GET /v1/nodes/:node', 'nodes', 'show', 'x'],
+  ['POST /v1/nodes/x/revoke', 'POST /v1/nodes/:node/revoke', 'nodes', 'revoke', 'x'],
+  ['GET /v1/pending', 'GET /v1/pending', 'nodes', 'pending'],
+  ['POST /v1/pending/x', 'POST /v1/pending/:which', 'nodes', 'approve', 'x'],
+  ['GET /v1/keys', 'GET /v1/keys', 'keys', 'list'],
+  ['POST /v1/keys/x/revoke', 'POST /v1/keys/:key/revoke', 'keys', 'revoke', 'x'],
+  ['GET /v1/invites', 'GET /v1/invites', 'invites', 'list'],
+  ['GET /v1/jobs', 'GET /v1/jobs', 'jobs'],
+  ['GET /v1/jobs/x', 'GET /v1/jobs/:job', 'jobs', 'show', 'x'],
+  ['POST /v1/jobs/x/cancel', 'POST /v1/jobs/:job/cancel', 'jobs', 'cancel', 'x'],
+  ['GET /v1/health', 'GET /v1/health', 'health'],
+  ['GET /v1/health', 'GET /v1/health', 'health', 'x'],
+  ['GET /v1/nodes/x/processes', 'GET /v1/nodes/:node/processes', 'health', 'x', '--processes'],
+  ['GET /v1/alerts', 'GET /v1/alerts', 'alerts'],
+  ['GET /v1/alerts', 'GET /v1/alerts', 'alerts', '--jsonl'],
+  ['GET /v1/alerts/silences', 'GET /v1/alerts/silences', 'alerts', 'silences'],
+  ['POST /v1/alerts/silences', 'POST /v1/alerts/silences', 'alerts', 'silence', 'x', '--for', '1h'],
+  ['POST /v1/alerts/test', 'POST /v1/alerts/test', 'alerts', 'test'],
+  ['GET /v1/schedules/x/history', 'GET /v1/schedules/:schedule/history', 'schedule', 'history', 'x'],
+  ['POST /v1/schedules/x/run', 'POST /v1/schedules/:schedule/run', 'schedule', 'run', 'x'],
+  ['GET /v1/gateway', 'GET /v1/gateway', 'gateway', 'status'],
+  ['POST /v1/gateway/reload', 'POST /v1/gateway/reload', 'gateway', 'reload'],
+  ['POST /v1/gateway/rotate-key', 'POST /v1/gateway/rotate-key', 'gateway', 'rotate-key'],
 ];
 
 test('no command prints what a terminal would obey, whatever a gateway answers', { timeout: 120_000 }, async (t) => {
   const gateway = await new FakeGateway().listen();
   t.after(() => gateway.close());
-  for (const [route, answer, ...argv] of COMMANDS) {
-    const value = hostile(ANSWERS[answer]);
-    assert.ok(ANSWERS[answer].safeParse(value).success, answer);
-    gateway.answerWith(route, json(value));
+  for (const [request, route, ...argv] of COMMANDS) {
+    const { answer }: Route = ROUTES[route];
+    assert.ok(answer, route);
+    const value = hostile(answer);
+    assert.ok(answer.safeParse(value).success, route);
+    gateway.answerWith(request, json(value));
     for (const more of argv.includes('--jsonl') ? [[]] : [[], ['--json']]) {
       const world = new TestWorld(gateway.home);
       const { stdout, stderr } = await world.run(...argv, ...more);
@@ -89,7 +91,7 @@ test('no command prints what a terminal would obey, whatever a gateway answers',
       assert.doesNotMatch(stdout, OBEYED, what);
       assert.doesNotMatch(stderr, OBEYED, what);
     }
-    gateway.answerWith(route, fail(403, 'forbidden', HOSTILE, HOSTILE));
+    gateway.answerWith(request, fail(403, 'forbidden', HOSTILE, HOSTILE));
     for (const more of [[], ['--json']]) {
       const { stdout, stderr } = await new TestWorld(gateway.home).run(...argv.slice(0, 3), ...more);
       assert.doesNotMatch(stdout + stderr, OBEYED, `${argv.join(' ')} refused`);
@@ -102,7 +104,7 @@ test('--jsonl of a followed job escapes what its output and reasons hold', async
   t.after(() => gateway.close());
   const run = { run: 'j.0', index: 0, node: 'n' };
   const end = {
-    ...(hostile(ANSWERS.job) as { runs: object[] }).runs[0],
+    ...(hostile(ROUTES['GET /v1/jobs/:job'].answer) as { runs: object[] }).runs[0],
     ...run,
     job: 'j',
     state: 'unknown',

@@ -1,13 +1,10 @@
 /** Nodes and the gateway itself, as people see and manage them. */
-import { z } from 'zod';
-import { boundedRecord } from '../../domain/bounded.ts';
-import { labelKeySchema, labelsSchema, labelValueSchema, MAX_LABELS, nodeNameSchema } from '../../domain/names.ts';
 import { COMPARISON_CODE } from '../../protocol/pairing.ts';
 import type { GatewayView, ReloadView, RotatedKeyView } from '../../protocol/views.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { isoTime } from '../../shared/duration.ts';
 import { FleetError } from '../../shared/errors.ts';
-import { type App, parseInput, queryText } from '../../shared/http/fastify-app.ts';
+import { type App, queryText } from '../../shared/http/fastify-app.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
 import { type ActDetails, GATEWAY_ACTOR } from '../audit/act.ts';
@@ -25,22 +22,11 @@ import type { NodeRecord } from '../nodes/nodes-table.ts';
 import type { PendingNodes } from '../nodes/pending-nodes.ts';
 import { lookUp } from '../store/look-up.ts';
 import { type ApiStore, findNode, resolveTarget } from './find.ts';
+import { addRoute } from './route.ts';
 import { changeView, nodeDetailView, nodeView, pendingView, type ViewSources } from './views.ts';
 
 /** What is wrong with a configuration may quote it, secrets included. */
 const FAULT_FOR_OTHERS = 'the configuration cannot be read; an admin sees why';
-
-const changeNodeRequest = z.strictObject({
-  name: nodeNameSchema.optional(),
-  /** A value of null takes the label away. */
-  labels: boundedRecord(labelKeySchema, labelValueSchema.nullable(), MAX_LABELS).optional(),
-});
-
-const decideRequest = z.strictObject({
-  decision: z.enum(['approve', 'reject']),
-  name: nodeNameSchema.optional(),
-  labels: labelsSchema.optional(),
-});
 
 interface AdminRoutesOptions extends ViewSources {
   store: ApiStore;
@@ -60,52 +46,38 @@ interface AdminRoutesOptions extends ViewSources {
 
 export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
   const { store, sessions, epochs, pending, logger } = options;
-  const read = { config: { action: 'fleet.read' as const } };
-  const manage = (audit: string) => ({ config: { action: 'nodes.manage' as const, audit } });
 
-  app.get('/v1/gateway', read, ({ caller }): GatewayView => {
+  addRoute(app, 'GET /v1/gateway', ({ caller }): GatewayView => {
     const view = options.describeGateway();
     if (caller.role === 'admin' || view.config.fault === null) return view;
     return { ...view, config: { ...view.config, fault: FAULT_FOR_OTHERS } };
   });
 
-  app.post(
-    '/v1/gateway/shutdown',
-    { config: { action: 'gateway.manage', audit: 'gateway.shutdown' } },
-    async (request, reply) => {
-      await request.act?.record();
-      logger.info({ by: request.caller.name }, 'shutdown asked');
-      reply.raw.once('close', () => options.shutdown());
-      return reply.code(202).header('connection', 'close').send({ pid: process.pid });
-    },
-  );
+  addRoute(app, 'POST /v1/gateway/shutdown', async (request, reply) => {
+    await request.act?.record();
+    logger.info({ by: request.caller.name }, 'shutdown asked');
+    reply.raw.once('close', () => options.shutdown());
+    return reply.code(202).header('connection', 'close').send({ pid: process.pid });
+  });
 
-  app.post(
-    '/v1/gateway/reload',
-    { config: { action: 'gateway.manage', audit: 'gateway.reload' } },
-    (): Promise<ReloadView> => options.reload(),
-  );
+  addRoute(app, 'POST /v1/gateway/reload', (): Promise<ReloadView> => options.reload());
 
-  app.post(
-    '/v1/gateway/rotate-key',
-    { config: { action: 'gateway.manage', audit: 'gateway.rotate-key' } },
-    async (request): Promise<RotatedKeyView> => {
-      const actor = request.act?.actor ?? GATEWAY_ACTOR;
-      const { id, graceEndsAt } = await store.perform(
-        () => {
-          const { undo, ...value } = options.rotateKey();
-          return { value, undo };
-        },
-        // The head of the audit log is signed with the new key at once.
-        (value) =>
-          store.audit.append({ actor, action: 'gateway.key-rotated', outcome: 'ok', details: { key: value.id } }),
-      );
-      logger.warn({ by: request.caller.name, key: id }, 'signing key rotated');
-      return { key: id, graceEndsAt: isoTime(graceEndsAt) };
-    },
-  );
+  addRoute(app, 'POST /v1/gateway/rotate-key', async (request): Promise<RotatedKeyView> => {
+    const actor = request.act?.actor ?? GATEWAY_ACTOR;
+    const { id, graceEndsAt } = await store.perform(
+      () => {
+        const { undo, ...value } = options.rotateKey();
+        return { value, undo };
+      },
+      // The head of the audit log is signed with the new key at once.
+      (value) =>
+        store.audit.append({ actor, action: 'gateway.key-rotated', outcome: 'ok', details: { key: value.id } }),
+    );
+    logger.warn({ by: request.caller.name, key: id }, 'signing key rotated');
+    return { key: id, graceEndsAt: isoTime(graceEndsAt) };
+  });
 
-  app.get('/v1/nodes', read, (request) => {
+  addRoute(app, 'GET /v1/nodes', (request) => {
     const selector = queryText(request, 'selector');
     const nodes =
       selector === undefined
@@ -114,11 +86,11 @@ export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
     return { nodes: nodes.map((node) => nodeView(node, options)) };
   });
 
-  app.get('/v1/nodes/:node', read, (request) => nodeDetailView(named(request.params), options));
+  addRoute(app, 'GET /v1/nodes/:node', (request) => nodeDetailView(named(request.params), options));
 
-  app.patch('/v1/nodes/:node', manage('node.change'), async (request) => {
+  addRoute(app, 'PATCH /v1/nodes/:node', async (request, _reply, input) => {
     const node = named(request.params);
-    const { name, labels } = parseInput(changeNodeRequest, request.body);
+    const { name, labels } = input();
     request.act?.note({ node: node.name, id: node.id, name, labels });
     await store.write(() => {
       if (name !== undefined && name !== node.name) {
@@ -131,14 +103,14 @@ export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
     return nodeDetailView(store.nodes.byId(node.id) ?? node, options);
   });
 
-  app.post('/v1/nodes/:node/revoke', manage('node.revoke'), async (request) => {
+  addRoute(app, 'POST /v1/nodes/:node/revoke', async (request) => {
     const node = named(request.params);
     request.act?.note(nodeDetails(node));
     await options.removal.revoke(node, request.caller.name);
     return nodeDetailView(store.nodes.byId(node.id) ?? node, options);
   });
 
-  app.post('/v1/nodes/:node/reset', manage('node.reset'), async (request) => {
+  addRoute(app, 'POST /v1/nodes/:node/reset', async (request) => {
     const node = named(request.params);
     request.act?.note(nodeDetails(node));
     if (node.revokedAt !== null) {
@@ -151,23 +123,23 @@ export function addAdminRoutes(app: App, options: AdminRoutesOptions): void {
     return nodeDetailView(node, options);
   });
 
-  app.delete('/v1/nodes/:node', manage('node.remove'), async (request, reply) => {
+  addRoute(app, 'DELETE /v1/nodes/:node', async (request, reply) => {
     const node = named(request.params);
     request.act?.note(nodeDetails(node));
     await options.removal.remove(node, request.caller.name);
     return reply.code(204).send();
   });
 
-  app.get('/v1/pending', read, () => ({
+  addRoute(app, 'GET /v1/pending', () => ({
     pending: [
       ...pending.list().map(pendingView),
       ...pendingChanges(store).map((change) => changeView(change, options)),
     ],
   }));
 
-  app.post('/v1/pending/:which', manage('pairing.decide'), async (request) => {
-    const { which } = request.params as { which: string };
-    const { decision, name, labels } = parseInput(decideRequest, request.body);
+  addRoute(app, 'POST /v1/pending/:which', async (request, _reply, input) => {
+    const { which } = request.params;
+    const { decision, name, labels } = input();
     const change = findChange(store, pending, which, decision);
     if (change !== undefined) {
       if (name !== undefined) {

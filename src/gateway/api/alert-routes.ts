@@ -1,9 +1,9 @@
 /** Alerts: what fires and fired, silences, and a test of the receivers. */
-import { alertTestRequest, silenceRequest, unsilenceRequest } from '../../protocol/alerts.ts';
 import { FleetError } from '../../shared/errors.ts';
-import { type App, parseInput, queryInteger, queryText } from '../../shared/http/fastify-app.ts';
+import { type App, queryInteger, queryText } from '../../shared/http/fastify-app.ts';
 import type { Alerts } from '../monitoring/alerts/alerts.ts';
 import { silenceView } from '../monitoring/alerts/silences.ts';
+import { addRoute } from './route.ts';
 
 const DEFAULT_LIMIT = 100;
 const MAX_LIMIT = 10_000;
@@ -13,10 +13,7 @@ interface AlertRoutesOptions {
 }
 
 export function addAlertRoutes(app: App, { alerts }: AlertRoutesOptions): void {
-  const read = { config: { action: 'fleet.read' as const } };
-  const manage = (audit: string) => ({ config: { action: 'alerts.manage' as const, audit } });
-
-  app.get('/v1/alerts', read, (request) => {
+  addRoute(app, 'GET /v1/alerts', (request) => {
     if (queryText(request, 'active') === 'true') return { alerts: alerts.active() };
     const limit = queryInteger(request, 'limit') ?? DEFAULT_LIMIT;
     if (limit < 1 || limit > MAX_LIMIT) {
@@ -25,23 +22,23 @@ export function addAlertRoutes(app: App, { alerts }: AlertRoutesOptions): void {
     return { alerts: alerts.latest(limit) };
   });
 
-  app.get('/v1/alerts/silences', read, () => ({ silences: alerts.silences.active().map(silenceView) }));
+  addRoute(app, 'GET /v1/alerts/silences', () => ({ silences: alerts.silences.active().map(silenceView) }));
 
-  app.post('/v1/alerts/silences', manage('alert.silence'), async (request) => {
-    const { what, forMs, reason } = parseInput(silenceRequest, request.body);
+  addRoute(app, 'POST /v1/alerts/silences', async (request, _reply, input) => {
+    const { what, forMs, reason } = input();
     request.act?.note({ what, forMs, reason });
     return await alerts.silences.add(what, forMs, reason ?? null, request.caller.name);
   });
 
-  app.post('/v1/alerts/unsilence', manage('alert.unsilence'), async (request) => {
-    const { what } = parseInput(unsilenceRequest, request.body);
+  addRoute(app, 'POST /v1/alerts/unsilence', async (request, _reply, input) => {
+    const { what } = input();
     request.act?.note({ what });
     return { silences: await alerts.silences.remove(what) };
   });
 
   /** Answers when every receiver has taken it, or has not. */
-  app.post('/v1/alerts/test', manage('alert.test'), async (request) => {
-    const { receiver } = parseInput(alertTestRequest, request.body);
+  addRoute(app, 'POST /v1/alerts/test', async (request, _reply, input) => {
+    const { receiver } = input();
     request.act?.begins({ receiver });
     const results = await alerts.test(receiver, async () => await request.act?.record());
     const failed = results.flatMap((result) => (result.delivered ? [] : [result.receiver]));

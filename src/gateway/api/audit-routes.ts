@@ -1,11 +1,11 @@
 /** The audit log, page by page: bounded work for each request, however long the log is. */
-
 import type { AuditHeadView, AuditPage, AuditRow } from '../../domain/audit.ts';
 import { parseRow } from '../../domain/audit-check.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { type App, queryInteger, queryText } from '../../shared/http/fastify-app.ts';
 import type { AuditTable, StoredLine } from '../audit/audit-table.ts';
 import type { ApiStore } from './find.ts';
+import { addRoute } from './route.ts';
 
 /** Rows that one request looks at; its page has those of them that were asked for. */
 const PAGE_ROWS = 500;
@@ -14,11 +14,9 @@ const PAGE_LENGTH = 4 * 1024 * 1024;
 const MAX_LINE_LENGTH = 1024 * 1024;
 
 export function addAuditRoutes(app: App, { store }: { store: ApiStore }): void {
-  const read = { config: { action: 'audit.read' as const } };
+  addRoute(app, 'GET /v1/audit/head', (): AuditHeadView => store.audit.head());
 
-  app.get('/v1/audit/head', read, (): AuditHeadView => store.audit.head());
-
-  app.get('/v1/audit', read, (request): AuditPage => {
+  addRoute(app, 'GET /v1/audit', (request): AuditPage => {
     const before = queryInteger(request, 'before');
     const since = queryInteger(request, 'since');
     const wanted = matcher({ since, actor: queryText(request, 'actor'), action: queryText(request, 'action') });

@@ -1,5 +1,4 @@
 /** Health now, and as a report over a period. */
-
 import { type ProcessesView, processesAnswer, processesQuery } from '../../protocol/node-messages.ts';
 import type { HealthView } from '../../protocol/views.ts';
 import type { Clock } from '../../shared/clock.ts';
@@ -15,6 +14,7 @@ import type { ReportLimits } from '../monitoring/report/model.ts';
 import type { NodeRecord } from '../nodes/nodes-table.ts';
 import type { Sessions } from '../nodes/sessions.ts';
 import { type ApiStore, findNode } from './find.ts';
+import { addRoute } from './route.ts';
 import { dayView, healthView } from './views.ts';
 
 const DEFAULT_PERIOD_MS = 24 * 3_600_000;
@@ -33,7 +33,6 @@ interface HealthRoutesOptions {
 
 export function addHealthRoutes(app: App, options: HealthRoutesOptions): void {
   const { store, monitor, clock, alerts } = options;
-  const read = { config: { action: 'fleet.read' as const } };
   const healthOf = (nodes: readonly NodeRecord[]): HealthView => {
     const view = {
       ...healthView(nodes, monitor),
@@ -43,7 +42,7 @@ export function addHealthRoutes(app: App, options: HealthRoutesOptions): void {
     return view.faults.length === 0 ? view : { ...view, status: 'error' };
   };
 
-  app.get('/v1/health', read, async (request) => {
+  addRoute(app, 'GET /v1/health', async (request) => {
     const which = queryText(request, 'node');
     if (which === undefined) return healthOf(livingNodes(store));
     const node = findNode(store, which);
@@ -56,7 +55,7 @@ export function addHealthRoutes(app: App, options: HealthRoutesOptions): void {
   addProcessRoute(app, options);
 
   /** The finished document; the header `fleet-status` says the overall status, for exit codes. */
-  app.get('/v1/health/report', read, async (request, reply) => {
+  addRoute(app, 'GET /v1/health/report', async (request, reply) => {
     const from = queryInteger(request, 'since') ?? clock.now() - DEFAULT_PERIOD_MS;
     const { status, contentType, text } = await renderReport(options, queryText(request, 'format') ?? 'text', from);
     return reply.header('fleet-status', status).type(contentType).send(text);
@@ -93,28 +92,24 @@ interface ProcessRouteOptions {
 }
 
 function addProcessRoute(app: App, { store, sessions }: ProcessRouteOptions): void {
-  app.get(
-    '/v1/nodes/:node/processes',
-    { config: { action: 'fleet.read' } },
-    async (request): Promise<ProcessesView> => {
-      const { limit, sort } = parseInput(processesQuery, request.query, 'the query');
-      const { id, name } = findNode(store, (request.params as { node: string }).node);
-      const session = sessions.online(id);
-      if (session === undefined) {
-        throw new FleetError('node_offline', `${name} is offline, so it cannot be asked for its processes`, {
-          hint: `See since when: fleet nodes show ${name}`,
-        });
-      }
-      const path = `/v1/processes?limit=${limit}&sort=${sort}`;
-      const question = { agent: session.agent, method: 'GET', path, peer: nodePeer(name) } as const;
-      const { processes } = await requestJson(question, processesAnswer).catch((error: unknown) => {
-        const failure = toFleetError(error);
-        // The only thing that this request can miss is the route itself.
-        throw failure.code === 'not_found' ? tooOld(name, failure) : failure;
+  addRoute(app, 'GET /v1/nodes/:node/processes', async (request): Promise<ProcessesView> => {
+    const { limit, sort } = parseInput(processesQuery, request.query, 'the query');
+    const { id, name } = findNode(store, (request.params as { node: string }).node);
+    const session = sessions.online(id);
+    if (session === undefined) {
+      throw new FleetError('node_offline', `${name} is offline, so it cannot be asked for its processes`, {
+        hint: `See since when: fleet nodes show ${name}`,
       });
-      return { node: name, processes };
-    },
-  );
+    }
+    const path = `/v1/processes?limit=${limit}&sort=${sort}`;
+    const question = { agent: session.agent, method: 'GET', path, peer: nodePeer(name) } as const;
+    const { processes } = await requestJson(question, processesAnswer).catch((error: unknown) => {
+      const failure = toFleetError(error);
+      // The only thing that this request can miss is the route itself.
+      throw failure.code === 'not_found' ? tooOld(name, failure) : failure;
+    });
+    return { node: name, processes };
+  });
 }
 
 function tooOld(name: string, cause: FleetError): FleetError {

@@ -1,6 +1,5 @@
 /** Invites: made, listed and taken back. */
 import { nodeNameSchema } from '../../domain/names.ts';
-import { invitationRequest } from '../../protocol/job-messages.ts';
 import type { InviteView, OpenInviteView } from '../../protocol/views.ts';
 import { isoTime } from '../../shared/duration.ts';
 import { FleetError } from '../../shared/errors.ts';
@@ -8,6 +7,7 @@ import { type App, parseInput } from '../../shared/http/fastify-app.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Invites } from '../identity/invites.ts';
 import type { InviteRecord } from '../identity/tables.ts';
+import { addRoute } from './route.ts';
 
 const MAX_INVITE_TTL_MS = 365 * 24 * 3_600_000;
 
@@ -17,11 +17,8 @@ interface InviteRoutesOptions {
 }
 
 export function addInviteRoutes(app: App, { invites, logger }: InviteRoutesOptions): void {
-  const read = { config: { action: 'invites.manage' as const } };
-  const manage = (audit: string) => ({ config: { action: 'invites.manage' as const, audit } });
-
-  app.post('/v1/invites', manage('invite.create'), async (request): Promise<InviteView> => {
-    const asked = parseInput(invitationRequest, request.body);
+  addRoute(app, 'POST /v1/invites', async (request, _reply, input): Promise<InviteView> => {
+    const asked = input();
     if (asked.ttlMs > MAX_INVITE_TTL_MS) throw new FleetError('usage', 'an invite may live for at most 365 days');
     const name = asked.name === undefined ? undefined : parseInput(nodeNameSchema, asked.name, 'the name');
     const { role, labels, uses, ttlMs, ephemeral } = asked;
@@ -30,10 +27,10 @@ export function addInviteRoutes(app: App, { invites, logger }: InviteRoutesOptio
     return { code, expiresAt: isoTime(expiresAt) };
   });
 
-  app.get('/v1/invites', read, () => ({ invites: invites.open().map(inviteView) }));
+  addRoute(app, 'GET /v1/invites', () => ({ invites: invites.open().map(inviteView) }));
 
-  app.delete('/v1/invites/:invite', manage('invite.revoke'), async (request, reply) => {
-    const { invite } = request.params as { invite: string };
+  addRoute(app, 'DELETE /v1/invites/:invite', async (request, reply) => {
+    const { invite } = request.params;
     const { id } = await invites.revoke(invite);
     logger.warn({ invite: id, by: request.caller.name }, 'invite revoked');
     return reply.code(204).send();

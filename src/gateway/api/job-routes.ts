@@ -3,17 +3,10 @@ import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { DEFAULT_JOB_LIST } from '../../domain/limits.ts';
 import { isTerminal, RUN_STATES, type RunState } from '../../domain/states.ts';
-import {
-  followJobRequest,
-  type JobEvent,
-  type JobPage,
-  type JobView,
-  type SubmitJobRequest,
-  submitJobRequest,
-} from '../../protocol/job-messages.ts';
+import type { JobEvent, JobPage, JobView, SubmitJobRequest } from '../../protocol/job-messages.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
-import { type App, parseInput, queryInteger, queryText } from '../../shared/http/fastify-app.ts';
+import { type App, queryInteger, queryText } from '../../shared/http/fastify-app.ts';
 import type { WhenBlocked } from '../../shared/http/send-stream.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Bus } from '../bus/bus.ts';
@@ -21,6 +14,7 @@ import type { JobFilter, JobRecord } from '../bus/jobs-table.ts';
 import { isAllowed } from '../identity/permissions.ts';
 import { type ApiStore, describeTarget, findJob, findNode, offlineNotTried, resolveTarget } from './find.ts';
 import { checkOffsets, followJob, sendEvents } from './job-stream.ts';
+import { addRoute } from './route.ts';
 import { jobView, type ViewSources } from './views.ts';
 
 const MAX_LIST_LIMIT = 10_000;
@@ -39,11 +33,9 @@ interface JobRoutesOptions extends ViewSources {
 
 export function addJobRoutes(app: App, options: JobRoutesOptions): void {
   const { bus, store, logger } = options;
-  const run = (audit: string) => ({ config: { action: 'jobs.run' as const, audit } });
-  const read = { config: { action: 'fleet.read' as const } };
 
-  app.post('/v1/jobs', run('job.submit'), async (request, reply) => {
-    const asked = parseInput(submitJobRequest, request.body);
+  addRoute(app, 'POST /v1/jobs', async (request, reply, input) => {
+    const asked = input();
     // What is submitted again has its nodes already; by now others may be meant, or none.
     const known = !('node' in asked.target) && isKnown(asked, request.caller.name);
     const nodes = known ? [] : resolveTarget(asked, options);
@@ -55,7 +47,7 @@ export function addJobRoutes(app: App, options: JobRoutesOptions): void {
     return reply.code(201).send(jobView(job, runs));
   });
 
-  app.get('/v1/jobs', read, (request) => {
+  addRoute(app, 'GET /v1/jobs', (request) => {
     const node = queryText(request, 'node');
     const state = queryText(request, 'state');
     if (state !== undefined && !RUN_STATES.includes(state as RunState)) {
@@ -70,11 +62,11 @@ export function addJobRoutes(app: App, options: JobRoutesOptions): void {
     return page(filter, queryInteger(request, 'before'), limit);
   });
 
-  app.get('/v1/jobs/:job', read, (request) => view(findJob(store, param(request.params, 'job'))));
+  addRoute(app, 'GET /v1/jobs/:job', (request) => view(findJob(store, request.params.job)));
 
-  app.post('/v1/jobs/:job/follow', read, async (request, reply) => {
-    const { from } = parseInput(followJobRequest, request.body ?? {});
-    const job = findJob(store, param(request.params, 'job'));
+  addRoute(app, 'POST /v1/jobs/:job/follow', async (request, reply, input) => {
+    const { from } = input();
+    const job = findJob(store, request.params.job);
     // Once the stream has begun, a wrong offset could only break it off, and whoever follows would take that for a lost connection.
     if (from !== undefined) checkOffsets(store, store.runs.ofJob(job.id), from);
     const whole = isWhole(request);
@@ -85,8 +77,8 @@ export function addJobRoutes(app: App, options: JobRoutesOptions): void {
   });
 
   // Whoever reads here slows the command, so reading alone is not enough.
-  app.get('/v1/jobs/:job/live', { config: { action: 'jobs.run' } }, async (request, reply) => {
-    const job = findJob(store, param(request.params, 'job'));
+  addRoute(app, 'GET /v1/jobs/:job/live', async (request, reply) => {
+    const job = findJob(store, request.params.job);
     const [only] = store.runs.ofJob(job.id);
     if (only === undefined || !job.options.whole)
       throw new FleetError('conflict', `job ${job.id} is not passed on whole`);
@@ -94,8 +86,8 @@ export function addJobRoutes(app: App, options: JobRoutesOptions): void {
     return await stream(reply, job, true, (signal) => bus.carriers.live.follow(only, from, signal));
   });
 
-  app.post('/v1/jobs/:job/cancel', run('job.cancel'), async (request) => {
-    const job = findJob(store, param(request.params, 'job'));
+  addRoute(app, 'POST /v1/jobs/:job/cancel', async (request) => {
+    const job = findJob(store, request.params.job);
     request.act?.note({ job: job.id });
     const open = store.runs.ofJob(job.id).filter(({ state }) => !isTerminal(state));
     await bus.cancel(open, `canceled by ${request.caller.name}`);
@@ -103,22 +95,18 @@ export function addJobRoutes(app: App, options: JobRoutesOptions): void {
     return view(job);
   });
 
-  app.post(
-    '/v1/jobs/:job/stdin',
-    { config: { ...run('job.stdin').config, streamsBody: true } },
-    async (request, reply) => {
-      const job = findJob(store, param(request.params, 'job'));
-      const [target] = store.runs.ofJob(job.id);
-      if (target === undefined || !job.options.stdin) throw new FleetError('conflict', `job ${job.id} takes no stdin`);
-      if (!(request.body instanceof Readable)) {
-        throw new FleetError('bad_request', 'stdin is sent as application/octet-stream');
-      }
-      request.act?.begins({ job: job.id });
-      await request.act?.record();
-      request.act?.conclude(await bus.forwardStdin(target, request.body));
-      return reply.code(204).send();
-    },
-  );
+  addRoute(app, 'POST /v1/jobs/:job/stdin', async (request, reply) => {
+    const job = findJob(store, request.params.job);
+    const [target] = store.runs.ofJob(job.id);
+    if (target === undefined || !job.options.stdin) throw new FleetError('conflict', `job ${job.id} takes no stdin`);
+    if (!(request.body instanceof Readable)) {
+      throw new FleetError('bad_request', 'stdin is sent as application/octet-stream');
+    }
+    request.act?.begins({ job: job.id });
+    await request.act?.record();
+    request.act?.conclude(await bus.forwardStdin(target, request.body));
+    return reply.code(204).send();
+  });
 
   function isKnown({ idempotencyKey }: SubmitJobRequest, submitter: string): boolean {
     return idempotencyKey !== undefined && store.jobs.byIdempotencyKey(submitter, idempotencyKey) !== undefined;
@@ -180,8 +168,4 @@ export function addJobRoutes(app: App, options: JobRoutesOptions): void {
 /** The caller takes all of the output. In the query, since an older gateway refuses a body with an unknown field. */
 function isWhole(request: FastifyRequest): boolean {
   return queryText(request, 'whole') === 'true';
-}
-
-function param(params: unknown, name: string): string {
-  return (params as Record<string, string>)[name] ?? '';
 }

@@ -17,6 +17,7 @@ import type { Sessions } from '../nodes/sessions.ts';
 import { didYouMean } from '../store/look-up.ts';
 import type { Caller } from './authenticate.ts';
 import type { ApiStore } from './find.ts';
+import { addRoute } from './route.ts';
 
 interface KeyRoutesOptions extends CutKeyOptions {
   removal: Pick<NodeRemoval, 'revoke'>;
@@ -31,29 +32,24 @@ type Key = { view: KeyView } & ({ node: NodeRecord } | { person: PersonRecord })
 
 export function addKeyRoutes(app: App, options: KeyRoutesOptions): void {
   const { store, clock, logger } = options;
-  const manage = { config: { action: 'keys.manage' as const } };
 
-  app.get('/v1/keys', manage, () => ({ keys: allKeys(options).map(({ view }) => view) }));
+  addRoute(app, 'GET /v1/keys', () => ({ keys: allKeys(options).map(({ view }) => view) }));
 
-  app.post(
-    '/v1/keys/:key/revoke',
-    { config: { action: 'keys.manage', audit: 'key.revoke' } },
-    async (request, reply): Promise<KeyView> => {
-      const key = findKeyByText(allKeys(options), (request.params as { key: string }).key);
-      const { kind, id: keyId, name: keyName, role, fingerprint } = key.view;
-      request.act?.note({ kind, id: keyId, name: keyName, role, fingerprint });
-      if ('node' in key) {
-        await options.removal.revoke(key.node, request.caller.name);
-      } else {
-        const { id, name, publicKey } = key.person;
-        await store.write(() => store.people.revoke({ id, at: clock.now() }));
-        cutKey(publicKey, 'revoked', { caller: request.caller, reply }, options);
-        logger.warn({ person: name, by: request.caller.name }, 'person revoked');
-      }
-      const { id } = key.view;
-      return allKeys(options).find(({ view }) => view.id === id)?.view ?? key.view;
-    },
-  );
+  addRoute(app, 'POST /v1/keys/:key/revoke', async (request, reply): Promise<KeyView> => {
+    const key = findKeyByText(allKeys(options), request.params.key);
+    const { kind, id: keyId, name: keyName, role, fingerprint } = key.view;
+    request.act?.note({ kind, id: keyId, name: keyName, role, fingerprint });
+    if ('node' in key) {
+      await options.removal.revoke(key.node, request.caller.name);
+    } else {
+      const { id, name, publicKey } = key.person;
+      await store.write(() => store.people.revoke({ id, at: clock.now() }));
+      cutKey(publicKey, 'revoked', { caller: request.caller, reply }, options);
+      logger.warn({ person: name, by: request.caller.name }, 'person revoked');
+    }
+    const { id } = key.view;
+    return allKeys(options).find(({ view }) => view.id === id)?.view ?? key.view;
+  });
 }
 
 /** People first; each kind by name. */

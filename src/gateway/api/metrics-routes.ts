@@ -1,4 +1,5 @@
 /** `GET /metrics`: everything for Prometheus, in the format that it asks for. */
+
 import type { App } from '../../shared/http/fastify-app.ts';
 import type { Alerts } from '../monitoring/alerts/alerts.ts';
 import {
@@ -8,6 +9,7 @@ import {
   type MetricsFormat,
 } from '../monitoring/metrics/gateway-metrics.ts';
 import { type NodeMetricsSources, writeAlertMetrics, writeNodeMetrics } from '../monitoring/metrics/node-metrics.ts';
+import { addRoute } from './route.ts';
 
 interface MetricsRoutesOptions extends NodeMetricsSources {
   metrics: GatewayMetrics;
@@ -16,7 +18,7 @@ interface MetricsRoutesOptions extends NodeMetricsSources {
 }
 
 export function addMetricsRoutes(app: App, options: MetricsRoutesOptions): void {
-  app.get('/metrics', { config: { action: 'fleet.read' } }, async (request, reply) => {
+  addRoute(app, 'GET /metrics', async (request, reply) => {
     const format = negotiateFormat(request.headers.accept);
     const own = await options.metrics.write(format, options.readFigures());
     const nodes = await writeNodeMetrics(options);

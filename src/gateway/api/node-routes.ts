@@ -1,18 +1,8 @@
 /** What nodes call: pairing, hello, heartbeat, leave. A node speaks only for itself: who it is comes from its key, never from the body. */
-
-import {
-  type NodeHeartbeatAnswer,
-  type NodeHelloAnswer,
-  nodeHeartbeatRequest,
-  nodeHelloRequest,
-  pairChallengeRequest,
-  pairVerifyRequest,
-  type RotateKeyAnswer,
-  rotateKeyRequest,
-} from '../../protocol/node-messages.ts';
+import type { NodeHeartbeatAnswer, NodeHelloAnswer, RotateKeyAnswer } from '../../protocol/node-messages.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
-import { type App, parseInput } from '../../shared/http/fastify-app.ts';
+import type { App } from '../../shared/http/fastify-app.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { actorOfKey } from '../audit/act.ts';
 import type { PairingPeer } from '../identity/admission.ts';
@@ -28,6 +18,7 @@ import type { Session, Sessions } from '../nodes/sessions.ts';
 import type { Caller } from './authenticate.ts';
 import type { ApiStore } from './find.ts';
 import { type CutKeyOptions, cutKey } from './key-routes.ts';
+import { addRoute } from './route.ts';
 
 /** Hellos of one node at once, and the time after which it may say one more, ms: a node says one per connection. */
 const HELLO_RATE = { burst: 20, refillMs: 1_000 } as const;
@@ -58,20 +49,18 @@ export function addNodeRoutes(app: App, options: NodeRoutesOptions): void {
   const hellos = new RateByKey({ clock, ...HELLO_RATE });
   const refillMs = options.heartbeatIntervalMs / HEARTBEATS_PER_INTERVAL;
   const heartbeats = new RateByKey({ clock, burst: HEARTBEAT_BURST, refillMs });
-  const pair = { config: { action: 'pair' as const } };
-  const self = { config: { action: 'node.self' as const } };
 
-  app.post('/v1/pair/challenge', pair, (request) =>
-    pairing.challenge(pairingPeer(request.caller), parseInput(pairChallengeRequest, request.body)),
+  addRoute(app, 'POST /v1/pair/challenge', (request, _reply, input) =>
+    pairing.challenge(pairingPeer(request.caller), input()),
   );
 
-  app.post('/v1/pair/verify', pair, (request) =>
-    pairing.verify(pairingPeer(request.caller), parseInput(pairVerifyRequest, request.body)),
+  addRoute(app, 'POST /v1/pair/verify', (request, _reply, input) =>
+    pairing.verify(pairingPeer(request.caller), input()),
   );
 
-  app.post('/v1/node/hello', self, async (request): Promise<NodeHelloAnswer> => {
+  addRoute(app, 'POST /v1/node/hello', async (request, _reply, input): Promise<NodeHelloAnswer> => {
     limitRate(hellos, request.caller);
-    const { facts, journal, labels, protocol, epoch = null } = parseInput(nodeHelloRequest, request.body);
+    const { facts, journal, labels, protocol, epoch = null } = input();
     assertProtocol(protocol);
     const session = sessionOf(sessions, request.caller);
     const { hostname, machineId = null } = facts;
@@ -97,23 +86,23 @@ export function addNodeRoutes(app: App, options: NodeRoutesOptions): void {
     };
   });
 
-  app.post('/v1/node/rotate-key', self, async (request, reply): Promise<RotateKeyAnswer> => {
+  addRoute(app, 'POST /v1/node/rotate-key', async (request, reply, input): Promise<RotateKeyAnswer> => {
     const session = sessionOf(sessions, request.caller);
     const { publicKey, address } = pairingPeer(request.caller);
     const subject = { id: session.nodeId, name: session.nodeName };
     const peer = { publicKey, remoteAddress: address };
-    await rotateNodeKey(options, subject, peer, parseInput(rotateKeyRequest, request.body));
+    await rotateNodeKey(options, subject, peer, input());
     // Their key does not count any more. The node may be back with the new one already.
     cutKey(publicKey, 'key_rotated', { caller: request.caller, reply }, options);
     return { time: clock.now() };
   });
 
-  app.post('/v1/node/heartbeat', self, async (request): Promise<NodeHeartbeatAnswer> => {
+  addRoute(app, 'POST /v1/node/heartbeat', async (request, _reply, input): Promise<NodeHeartbeatAnswer> => {
     const receivedAt = clock.monotonic();
     limitRate(heartbeats, request.caller);
     const session = sessionOf(sessions, request.caller);
     if (session.journal === undefined) throw new FleetError('bad_request', 'a heartbeat before hello');
-    const beat = parseInput(nodeHeartbeatRequest, request.body, 'the heartbeat');
+    const beat = input('the heartbeat');
     const { epoch } = session;
     if (epoch !== undefined) await store.write(() => epochs.confirm(session.nodeId, epoch));
     session.epoch = undefined;
@@ -127,7 +116,7 @@ export function addNodeRoutes(app: App, options: NodeRoutesOptions): void {
     };
   });
 
-  app.post('/v1/node/leave', self, async (request, reply) => {
+  addRoute(app, 'POST /v1/node/leave', async (request, reply) => {
     const { nodeId } = sessionOf(sessions, request.caller);
     const node = store.nodes.byId(nodeId);
     const { publicKey, address } = pairingPeer(request.caller);

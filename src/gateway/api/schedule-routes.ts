@@ -1,16 +1,9 @@
 /** Schedules: add, list, show, pause, resume, remove, look back, do now. */
 import { sanitizeName } from '../../protocol/sanitize-name.ts';
-import {
-  addScheduleRequest,
-  changeScheduleRequest,
-  type FiringView,
-  type ScheduledAction,
-  type ScheduledActionView,
-  type ScheduleView,
-} from '../../protocol/schedule.ts';
+import type { FiringView, ScheduledAction, ScheduledActionView, ScheduleView } from '../../protocol/schedule.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { isoTime } from '../../shared/duration.ts';
-import { type App, parseInput, queryInteger } from '../../shared/http/fastify-app.ts';
+import { type App, queryInteger } from '../../shared/http/fastify-app.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { newId } from '../identity/names.ts';
 import { type ReportPlaces, resolveReportPath } from '../schedule/report-file.ts';
@@ -18,6 +11,7 @@ import type { Scheduler } from '../schedule/scheduler.ts';
 import { type FiringRecord, MAX_HISTORY, type ScheduleRecord } from '../schedule/schedules-table.ts';
 import { lookUp } from '../store/look-up.ts';
 import { type ApiStore, findSchedule } from './find.ts';
+import { addRoute } from './route.ts';
 
 const DEFAULT_HISTORY = 20;
 
@@ -33,13 +27,11 @@ interface ScheduleRoutesOptions {
 
 export function addScheduleRoutes(app: App, options: ScheduleRoutesOptions): void {
   const { store, scheduler, clock, logger } = options;
-  const read = { config: { action: 'fleet.read' as const } };
-  const manage = { config: { action: 'schedules.manage' as const } };
 
-  app.get('/v1/schedules', read, () => ({ schedules: store.schedules.all().map(view) }));
+  addRoute(app, 'GET /v1/schedules', () => ({ schedules: store.schedules.all().map(view) }));
 
-  app.post('/v1/schedules', manage, async (request, reply) => {
-    const { name, timeZone, ...asked } = parseInput(addScheduleRequest, request.body);
+  addRoute(app, 'POST /v1/schedules', async (request, reply, input) => {
+    const { name, timeZone, ...asked } = input();
     if (asked.action.kind === 'report') resolveReportPath(asked.action.out, options.places);
     const now = clock.now();
     const schedule: ScheduleRecord = {
@@ -57,29 +49,29 @@ export function addScheduleRoutes(app: App, options: ScheduleRoutesOptions): voi
     return reply.code(201).send(view(schedule));
   });
 
-  app.get('/v1/schedules/:schedule', read, (request) => view(named(request.params)));
+  addRoute(app, 'GET /v1/schedules/:schedule', (request) => view(named(request.params)));
 
-  app.patch('/v1/schedules/:schedule', manage, async (request) => {
+  addRoute(app, 'PATCH /v1/schedules/:schedule', async (request, _reply, input) => {
     const schedule = named(request.params);
-    const { paused } = parseInput(changeScheduleRequest, request.body);
+    const { paused } = input();
     await scheduler.setPaused(schedule, paused);
     logger.info({ schedule: schedule.name, paused, by: request.caller.name }, 'schedule paused or resumed');
     return view(store.schedules.byId(schedule.id) ?? schedule);
   });
 
-  app.delete('/v1/schedules/:schedule', manage, async (request, reply) => {
+  addRoute(app, 'DELETE /v1/schedules/:schedule', async (request, reply) => {
     const schedule = named(request.params);
     await scheduler.remove(schedule);
     logger.info({ schedule: schedule.name, by: request.caller.name }, 'schedule removed');
     return reply.code(204).send();
   });
 
-  app.get('/v1/schedules/:schedule/history', read, (request) => {
+  addRoute(app, 'GET /v1/schedules/:schedule/history', (request) => {
     const limit = Math.min(queryInteger(request, 'limit') ?? DEFAULT_HISTORY, MAX_HISTORY);
     return { firings: store.schedules.history(named(request.params).id, limit).map(firingView) };
   });
 
-  app.post('/v1/schedules/:schedule/run', manage, async (request, reply) => {
+  addRoute(app, 'POST /v1/schedules/:schedule/run', async (request, reply) => {
     const schedule = named(request.params);
     logger.info({ schedule: schedule.name, by: request.caller.name }, 'schedule begun by hand');
     request.act?.begins({});
