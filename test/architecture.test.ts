@@ -64,6 +64,7 @@ const WRAPPED: Record<string, readonly string[]> = {
   jose: ['gateway/identity/', 'node/api/verify-ticket.ts'],
   pino: ['shared/log.ts'],
   yaml: ['shared/config.ts'],
+  yargs: ['cli/'],
   diff: ['cli/output/'],
   croner: ['gateway/schedule/cron.ts'],
   'prom-client': ['gateway/monitoring/metrics/'],

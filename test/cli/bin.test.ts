@@ -148,6 +148,6 @@ describe('the process', { timeout: 30_000 }, () => {
     assert.equal(JSON.parse(out).error.code, 'usage');
     assert.deepEqual(await asJson.exited, [2, null]);
     const debug = start('nodes', '--debug', '--nope');
-    assert.match(await debug.stderr, /\n {4}at .*parse-command-line/);
+    assert.match(await debug.stderr, /\n {4}at .*yargs-args/);
   });
 });

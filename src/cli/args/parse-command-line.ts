@@ -8,6 +8,7 @@ import {
   type CommandRegistry,
   GLOBAL_OPTIONS,
   type OptionTable,
+  type Positional,
 } from '../context/command.ts';
 import { type Scan, scanArgs } from './scan-args.ts';
 
@@ -20,7 +21,7 @@ type ParsedCommandLine =
 export async function parseCommandLine(argv: readonly string[], registry: CommandRegistry): Promise<ParsedCommandLine> {
   const { words, before, after, wantsHelp } = findCommandWords(argv, registry);
   if (words === undefined) {
-    const { ROOT_HELP } = await import('./help.ts');
+    const { ROOT_HELP } = await import('./values.ts');
     return { kind: 'help', text: ROOT_HELP, isError: !wantsHelp };
   }
   const load = registry.find(words);
@@ -30,65 +31,14 @@ export async function parseCommandLine(argv: readonly string[], registry: Comman
   const table = { ...GLOBAL_OPTIONS, ...command.options };
   const scan = scanArgs([...before, ...after], table, maxWords);
   if (wantsHelp || scan.options.some(({ name }) => name === 'help')) {
-    const { commandHelp } = await import('./help.ts');
-    return { kind: 'help', text: commandHelp(command, registry), isError: false };
+    const { helpOf } = await import('./yargs-args.ts');
+    return { kind: 'help', text: await helpOf(command, registry.subcommands(words)), isError: false };
   }
-  const options = readOptions(command, table, scan);
-  if (command.positionals.length === 0) refuseWordForSubcommand(command, scan.words, registry);
-  const positionals = readWords(command, scan);
-  return { kind: 'command', command, invocation: { options, positionals, words: scan.rest } };
-}
-
-function usageError(command: Command, message: string, hint = `See: fleet ${command.name} --help`): FleetError {
-  return new FleetError('usage', `${command.name}: ${message}`, { hint });
-}
-
-/** The options by their full names; those not given are false, an empty list, or undefined. */
-function readOptions(command: Command, table: OptionTable, scan: Scan): AnyInvocation['options'] {
-  const options: Record<string, boolean | string | string[] | undefined> = {};
-  for (const [name, { type }] of Object.entries(table)) {
-    options[name] = type === 'boolean' ? false : type === 'list' ? [] : undefined;
-  }
-  for (const { name, typed, value, refused } of scan.options) {
-    const option = name === undefined ? undefined : table[name];
-    if (name === undefined || option === undefined) {
-      const meant = typed.startsWith('--') ? closest(typed.slice(2), Object.keys(table)) : undefined;
-      throw usageError(command, `unknown option ${typed}`, meant && `Did you mean --${meant}?`);
-    }
-    if (option.type === 'boolean') {
-      if (value !== undefined) throw usageError(command, `${typed} takes no value`);
-      options[name] = true;
-      continue;
-    }
-    if (value === undefined) {
-      throw usageError(
-        command,
-        `${typed} needs a value`,
-        refused && `To use ${refused} as the value: --${name}=${refused}`,
-      );
-    }
-    const exact = EXACT_PLACEHOLDERS.has(option.placeholder) || EXACT_NAMES.has(name);
-    const read = readValue(command, typed, value, { choices: option.choices, exact });
-    const present = options[name];
-    if (Array.isArray(present)) present.push(read);
-    else options[name] = read;
-  }
-  return options;
-}
-
-function readWords(command: Command, { words }: Scan): AnyInvocation['positionals'] {
-  const positionals: Record<string, string | string[] | undefined> = {};
-  const left = [...words];
-  for (const { name, optional, many, choices } of command.positionals) {
-    const taken = left.splice(0, many ? left.length : 1);
-    if (taken.length === 0 && !optional) {
-      throw usageError(command, `${name} is missing`, `Usage: fleet ${command.name} ${command.usage}`);
-    }
-    const read = taken.map((word) => readValue(command, name, word, { choices, exact: EXACT_NAMES.has(name) }));
-    positionals[name] = many ? read : read[0];
-  }
-  if (left[0] !== undefined) throw usageError(command, `unexpected argument: ${left[0]}`);
-  return positionals;
+  if (scan.sound) refuseWordForSubcommand(command, scan.words, registry);
+  const plain = quickArgs(scan, table, command.positionals);
+  const parsed = trimValues(table, plain ?? (await (await import('./yargs-args.ts')).yargsArgs(command, scan)));
+  refuseEmpty(command, parsed);
+  return { kind: 'command', command, invocation: { ...parsed, words: scan.rest } };
 }
 
 /** Values that are taken literally, with their whitespace. */
@@ -96,18 +46,32 @@ const EXACT_PLACEHOLDERS: ReadonlySet<string | undefined> = new Set(['DIR', 'FIL
 /** With `--any`, the word in the place of AGENT belongs to the prompt. */
 const EXACT_NAMES: ReadonlySet<string> = new Set(['env', 'AGENT']);
 
-/** Strips what pasting adds to names, codes, addresses, labels and numbers, unless the value is `exact`. */
-function readValue(
-  command: Command,
-  what: string,
-  value: string,
-  { choices, exact }: { choices: readonly string[] | undefined; exact: boolean },
-): string {
-  const read = exact ? value : trimPasted(value);
-  // An empty --home would mean the current folder.
-  if (read === '') throw usageError(command, `${what} is empty`, 'Is a variable unset?');
-  if (choices === undefined || choices.includes(read)) return read;
-  throw usageError(command, `invalid ${what}: ${JSON.stringify(value)}`, `Choose one of: ${choices.join(', ')}`);
+type Value = boolean | string | readonly string[] | undefined;
+
+/** Strips what pasting adds to names, codes, addresses, labels and numbers. */
+function trimValues(table: OptionTable, { options, positionals }: Omit<AnyInvocation, 'words'>) {
+  const trim = <V extends Value>([name, value]: [string, V]): [string, V] => {
+    if (EXACT_NAMES.has(name) || EXACT_PLACEHOLDERS.has(table[name]?.placeholder)) return [name, value];
+    if (typeof value === 'string') return [name, trimPasted(value) as V];
+    return [name, Array.isArray(value) ? (value.map(trimPasted) as readonly string[] as V) : value];
+  };
+  return {
+    options: Object.fromEntries(Object.entries(options).map(trim)),
+    positionals: Object.fromEntries(Object.entries(positionals).map(trim)),
+  };
+}
+
+/** Usually an unset variable in a script; an empty --home would mean the current folder. */
+function refuseEmpty(command: Command, { options, positionals }: Omit<AnyInvocation, 'words'>): void {
+  const given = [
+    ...command.positionals.map(({ name }) => [name, positionals[name]] as const),
+    ...Object.entries(options).map(([name, value]) => [`--${name}`, value] as const),
+  ];
+  const empty = given.find(([, value]) => [value].flat().includes(''));
+  if (empty === undefined) return;
+  throw new FleetError('usage', `${command.name}: ${empty[0]} is empty`, {
+    hint: 'Is a variable unset?',
+  });
 }
 
 interface CommandWords {
@@ -148,8 +112,8 @@ async function groupAnswer(
   registry: CommandRegistry,
 ): Promise<ParsedCommandLine> {
   const scan = scanArgs(args, GLOBAL_OPTIONS);
-  const { groupHelp } = await import('./help.ts');
-  const text = await groupHelp(words, registry);
+  const { groupHelp } = await import('./values.ts');
+  const text = groupHelp(words, registry);
   if (scan.options.some(({ name }) => name === 'help')) return { kind: 'help', text, isError: false };
   const [typed] = scan.words;
   if (typed === undefined) return { kind: 'help', text, isError: true };
@@ -159,7 +123,7 @@ async function groupAnswer(
 /** `fleet nodes shwo x`: the command takes no arguments, so the word must be a mistyped subcommand. */
 function refuseWordForSubcommand(command: Command, words: readonly string[], registry: CommandRegistry): void {
   const [typed] = words;
-  if (typed === undefined || registry.subcommands(command.name).length === 0) return;
+  if (typed === undefined || command.positionals.length > 0 || registry.subcommands(command.name).length === 0) return;
   throw unknownSubcommand(command.name, typed, registry);
 }
 
@@ -195,4 +159,54 @@ function unknownOption(typed: string): FleetError {
     hint:
       meant === undefined ? 'Options of a command come after its name; see fleet --help' : `Did you mean --${meant}?`,
   });
+}
+
+/**
+ * Reads plain command lines without yargs, which takes longer to load than everything else in `fleet run`. yargs decides about
+ * everything else: what is not plain, is wrong, or asks for help. A property test compares the two. Undefined: ask yargs.
+ */
+export function quickArgs(
+  scan: Scan,
+  table: OptionTable,
+  positionals: readonly Positional[],
+): Omit<AnyInvocation, 'words'> | undefined {
+  if (!scan.sound) return undefined;
+  const options: Record<string, boolean | string | string[] | undefined> = {};
+  for (const [name, { type }] of Object.entries(table)) {
+    options[name] = type === 'boolean' ? false : type === 'list' ? [] : undefined;
+  }
+  for (const { name = '', value } of scan.options) {
+    const option = table[name];
+    if (option === undefined || name === 'help') return undefined;
+    if (option.type === 'boolean') {
+      options[name] = true;
+      continue;
+    }
+    if (value === undefined || !isChoice(value, option.choices)) return undefined;
+    const present = options[name];
+    if (Array.isArray(present)) present.push(value);
+    else options[name] = value;
+  }
+  const words = assignWords(scan.words, positionals);
+  return words === undefined ? undefined : { options, positionals: words };
+}
+
+function assignWords(
+  words: readonly string[],
+  positionals: readonly Positional[],
+): Record<string, string | string[] | undefined> | undefined {
+  const values: Record<string, string | string[] | undefined> = {};
+  let used = 0;
+  for (const { name, optional, many, choices } of positionals) {
+    const taken = many ? words.slice(used) : words.slice(used, used + 1);
+    if (taken.length === 0 && !optional) return undefined;
+    if (taken.some((word) => word.startsWith('-') || !isChoice(word, choices))) return undefined;
+    values[name] = many ? taken : taken[0];
+    used += taken.length;
+  }
+  return used === words.length ? values : undefined;
+}
+
+function isChoice(value: string, choices: readonly string[] | undefined): boolean {
+  return choices === undefined || choices.includes(value);
 }
