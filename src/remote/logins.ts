@@ -3,13 +3,14 @@
  * default. A file of its own for each, so that two commands at once cannot lose each other's. Read by every remote command, so
  * checked by hand: loading schemas would take longer than the command.
  */
-import { readFileSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { PERSON_ROLES, type PersonRole } from '../domain/vocabulary.ts';
 import { type Address, formatAddress } from '../shared/address.ts';
-import { FleetError, systemErrorCode } from '../shared/errors.ts';
+import { FleetError } from '../shared/errors.ts';
 import { type PersonPaths, personPaths } from '../shared/home.ts';
 import { ensurePrivateFolder, readPrivateFile } from '../shared/private-file.ts';
+import { readIfExists } from '../shared/read-file.ts';
 import { writePrivateFile } from '../shared/write-file.ts';
 
 export interface Login {
@@ -66,12 +67,7 @@ export class Logins {
 
   /** `host:port`. */
   get default(): string | undefined {
-    try {
-      return readFileSync(this.#paths.defaultGateway, 'utf8').trim() || undefined;
-    } catch (error) {
-      if (systemErrorCode(error) === 'ENOENT') return undefined;
-      throw new FleetError('storage_failed', `cannot read ${this.#paths.defaultGateway}`, { cause: error });
-    }
+    return readIfExists(this.#paths.defaultGateway)?.trim() || undefined;
   }
 
   setDefault(address: Address): void {

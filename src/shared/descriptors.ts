@@ -1,9 +1,10 @@
 /** File descriptors: the limit of this process, and whether any is left. */
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import type { Clock } from './clock.ts';
 import { FleetError, systemErrorCode } from './errors.ts';
 import { FaultWatch } from './fault-watch.ts';
 import type { Logger } from './logger.ts';
+import { readOrEmpty } from './read-file.ts';
 
 /** A gateway or node opens about 30 before it does any work; the rest is for a few peers, commands and helpers. */
 export const LEAST_DESCRIPTORS = 64;
@@ -14,12 +15,8 @@ const USUAL_DESCRIPTORS = 4096;
 
 /** The limit of this process; Infinity if unknown. Node.js has raised the soft limit to the hard one. */
 export function descriptorLimit(): number {
-  try {
-    const [, soft] = /^Max open files +(\d+|unlimited) /m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? [];
-    return soft === undefined || soft === 'unlimited' ? Number.POSITIVE_INFINITY : Number(soft);
-  } catch {
-    return Number.POSITIVE_INFINITY;
-  }
+  const [, soft] = /^Max open files +(\d+|unlimited) /m.exec(readOrEmpty('/proc/self/limits')) ?? [];
+  return soft === undefined || soft === 'unlimited' ? Number.POSITIVE_INFINITY : Number(soft);
 }
 
 /** @throws FleetError `config_invalid` when the limit is too low for `what`. */

@@ -1,10 +1,11 @@
 /** Which machine a folder of a home belongs to: a home that was copied, or is on a shared disk, must not make two machines the same node. */
 import { execFileSync } from 'node:child_process';
 import { createHmac } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import os from 'node:os';
 import { FleetError } from './errors.ts';
 import { readPrivateFile } from './private-file.ts';
+import { readOrEmpty } from './read-file.ts';
 import { writePrivateFile } from './write-file.ts';
 
 /** systemd makes an id at each boot where /etc cannot be written (machine-id(5)); it says nothing about the machine. */
@@ -21,16 +22,9 @@ export function hashedMachineId(): string | undefined {
 
 function readLinuxId(): string | undefined {
   if (existsSync(TRANSIENT_MACHINE_ID)) return undefined;
-  for (const file of ['/etc/machine-id', '/var/lib/dbus/machine-id']) {
-    try {
-      // In an image it may be `uninitialized`, or empty.
-      const [id] = /^[0-9a-f]{32}$/.exec(readFileSync(file, 'utf8').trim()) ?? [];
-      if (id !== undefined && !/^0+$/.test(id)) return id;
-    } catch {
-      // Not every system has one.
-    }
-  }
-  return undefined;
+  // In an image it may be `uninitialized`, or empty.
+  const ids = ['/etc/machine-id', '/var/lib/dbus/machine-id'].map((file) => readOrEmpty(file).trim());
+  return ids.find((id) => /^[0-9a-f]{32}$/.test(id) && !/^0+$/.test(id));
 }
 
 function readMacId(): string | undefined {

@@ -1,7 +1,8 @@
 /** The environment of a login, from the account and /etc: that of this process depends on the terminal, ssh, sudo, cron or systemd that started it. */
-import { accessSync, closeSync, constants, readdirSync, readFileSync, statSync } from 'node:fs';
+import { accessSync, closeSync, constants, statSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { listOrEmpty, readOrEmpty } from './read-file.ts';
 import { REPLACEMENT } from './text.ts';
 
 export interface UserAccount {
@@ -76,20 +77,20 @@ export function loginUmask(etc = '/etc'): number {
  * marked close-on-exec (proc_pid_fdinfo(5)). Does nothing without /proc.
  */
 export function closeInheritedFiles(): void {
-  for (const fd of listIfThere('/proc/self/fd').map(Number)) {
-    const flags = /^flags:\s*([0-7]+)/m.exec(readIfThere(`/proc/self/fdinfo/${fd}`))?.[1];
+  for (const fd of listOrEmpty('/proc/self/fd').map(Number)) {
+    const flags = /^flags:\s*([0-7]+)/m.exec(readOrEmpty(`/proc/self/fdinfo/${fd}`))?.[1];
     if (fd > 2 && flags !== undefined && (Number.parseInt(flags, 8) & CLOSE_ON_EXEC) === 0) closeSync(fd);
   }
 }
 
 function loginDefinition(name: string, etc: string): string | undefined {
-  return new RegExp(`^[ \\t]*${name}[ \\t]+(\\S+)`, 'm').exec(readIfThere(path.join(etc, 'login.defs')))?.[1];
+  return new RegExp(`^[ \\t]*${name}[ \\t]+(\\S+)`, 'm').exec(readOrEmpty(path.join(etc, 'login.defs')))?.[1];
 }
 
 /** `NAME=value` lines as pam_env(8) reads them: with optional `export`, quotes and `#` comments. */
 function readAssignments(file: string): Record<string, string> {
   const result: Record<string, string> = {};
-  for (const line of readIfThere(file).split('\n')) {
+  for (const line of readOrEmpty(file).split('\n')) {
     const [, name, value] = /^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=([^#]*)/.exec(line) ?? [];
     if (name === undefined || value === undefined || value.includes(REPLACEMENT)) continue;
     result[name] = value.trim().replace(/^(["'])(.*)\1$/, '$2');
@@ -101,20 +102,4 @@ function readAssignments(file: string): Record<string, string> {
 function runtimeFolder(uid: number): { XDG_RUNTIME_DIR?: string } {
   const folder = `/run/user/${uid}`;
   return statSync(folder, { throwIfNoEntry: false })?.uid === uid ? { XDG_RUNTIME_DIR: folder } : {};
-}
-
-function listIfThere(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
-  }
-}
-
-function readIfThere(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch {
-    return '';
-  }
 }

@@ -1,7 +1,8 @@
 /** Files and folders that only their owner may read: keys, tokens, databases. Looser ones are refused, never silently fixed. */
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, type Stats, statSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readdirSync, type Stats, statSync } from 'node:fs';
 import path from 'node:path';
 import { FleetError, systemErrorCode, toFleetError } from './errors.ts';
+import { readIfExists, readOrEmpty } from './read-file.ts';
 import { shellQuote } from './text.ts';
 
 const OTHERS_MASK = 0o077;
@@ -82,14 +83,8 @@ export function assertPrivate(target: string, wantedMode: '600' | '700', suggest
 
 /** The text of a private file, or undefined when there is none. @throws FleetError `home_insecure`, `storage_failed`. */
 export function readPrivateFile(file: string): string | undefined {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return undefined;
-    throw new FleetError('storage_failed', `cannot read ${file}: ${systemErrorCode(error) ?? error}`, { cause: error });
-  }
-  assertPrivate(file, '600');
+  const text = readIfExists(file);
+  if (text !== undefined) assertPrivate(file, '600');
   return text;
 }
 
@@ -133,12 +128,8 @@ function userName(uid: number): string {
 
 /** passwd(5) as rows of fields; empty without that file, as in some containers. */
 function users(): string[][] {
-  try {
-    const lines = readFileSync('/etc/passwd', 'utf8').split('\n');
-    return lines.map((line) => line.split(':'));
-  } catch {
-    return [];
-  }
+  const lines = readOrEmpty('/etc/passwd').split('\n');
+  return lines.map((line) => line.split(':'));
 }
 
 /** Explains what the system refused in the home; any other error passes as {@link toFleetError}. */

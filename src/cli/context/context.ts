@@ -1,12 +1,12 @@
 /** What a command can use: the process as bin.ts hands it over, this invocation's options, and the services that it can start. */
-
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { GatewayClient } from '../../client/gateway-client.ts';
 import type { GatewayTransport } from '../../client/transport.ts';
 import type { Clock, Timer } from '../../shared/clock.ts';
-import { FleetError, systemErrorCode } from '../../shared/errors.ts';
+import { FleetError } from '../../shared/errors.ts';
 import { gatewayPaths, personPaths } from '../../shared/home.ts';
+import { readIfExists } from '../../shared/read-file.ts';
 import { trimPasted } from '../../shared/text.ts';
 import type { OutputPort, OutputStream } from '../output/print.ts';
 
@@ -224,13 +224,7 @@ export function chooseRemote({ home, gateway, env }: Pick<CliContext, 'home' | '
   if (named !== undefined) return named;
   // A home with its own gateway uses that one, running or not.
   if (existsSync(gatewayPaths(home).folder)) return undefined;
-  const file = personPaths(home).defaultGateway;
-  try {
-    return readFileSync(file, 'utf8').trim() || undefined;
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return undefined;
-    throw new FleetError('storage_failed', `cannot read ${file}: ${systemErrorCode(error) ?? error}`, { cause: error });
-  }
+  return readIfExists(personPaths(home).defaultGateway)?.trim() || undefined;
 }
 
 /** A client of this home's own gateway, for commands that only make sense there. @throws FleetError `usage` if another one is named. */

@@ -1,6 +1,7 @@
 /** Control groups of version 2, also beside version 1: where this process is, and who is in one. cgroups(7), "Cgroups version 2" */
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
+import { readOrEmpty } from '../../shared/read-file.ts';
 
 /** The beginning of the names of all that are ours. */
 export const CGROUP_PREFIX = 'fleet-';
@@ -47,13 +48,5 @@ export function killCgroup(folder: string): void {
     writeFileSync(join(folder, 'cgroup.kill'), '1', { flag: 'r+' });
   } catch {
     // The group is gone, not ours to change, or the kernel too old.
-  }
-}
-
-function readOrEmpty(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
   }
 }

@@ -1,7 +1,8 @@
 /** What the operating system says about processes: enough to recognise one after a restart, and to see that a whole run is dead. */
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import os from 'node:os';
 import { basename } from 'node:path';
+import { listOrEmpty, readOrEmpty } from '../../shared/read-file.ts';
 import { pidsIn } from './cgroup.ts';
 import type { ToolResult } from './run-tool.ts';
 
@@ -220,22 +221,6 @@ export function parseProcStat(text: string): ProcStat | undefined {
 }
 
 // A process may be gone between the look at the folder and the next one, or be another user's; that is an answer, not an error.
-
-function readOrEmpty(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
-}
-
-function listOrEmpty(path: string): string[] {
-  try {
-    return readdirSync(path);
-  } catch {
-    return [];
-  }
-}
 
 /** The same for every name and every descriptor of one file. */
 function fileId(path: string): string | undefined {

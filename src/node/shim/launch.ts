@@ -1,6 +1,7 @@
 /** Joins a command and its pipes: opens both ends, starts the command, and closes what is not ours to keep. */
-import { closeSync, readFileSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import os from 'node:os';
+import { readOrEmpty } from '../../shared/read-file.ts';
 import type { ToolResult } from '../process/run-tool.ts';
 import { openForInput, openForOutput } from './fifo-ends.ts';
 import { type CommandExit, type CommandLine, type RunPipes, StartFailure } from './messages.ts';
@@ -156,12 +157,12 @@ export function leaveSession(runTool: RunTool): void {
     // Only root may be less nice again.
   }
   const self = String(process.pid);
-  const limits = wantedLimits(readIfThere('/proc/self/limits'), readIfThere('/proc/1/limits'));
+  const limits = wantedLimits(readOrEmpty('/proc/self/limits'), readOrEmpty('/proc/1/limits'));
   if (limits.length > 0) runTool('prlimit', ['--pid', self, ...limits]);
   if (process.platform !== 'linux') return;
   runTool('ionice', ['-c', '0', '-p', self]);
   // proc_pid_stat(5), field 41: 0 is SCHED_OTHER.
-  const stat = readIfThere('/proc/self/stat');
+  const stat = readOrEmpty('/proc/self/stat');
   if (stat.slice(stat.lastIndexOf(')') + 2).split(' ')[38] !== '0') runTool('chrt', ['--other', '-p', '0', self]);
   const processors = allowedProcessors('1');
   if (processors !== undefined && processors !== allowedProcessors('self'))
@@ -170,7 +171,7 @@ export function leaveSession(runTool: RunTool): void {
 
 /** For a node with very many commands at once: this process needs some descriptors for each. */
 export function raiseOpenFiles(runTool: RunTool): void {
-  const hard = parseLimits(readIfThere('/proc/self/limits')).get('Max open files')?.hard;
+  const hard = parseLimits(readOrEmpty('/proc/self/limits')).get('Max open files')?.hard;
   if (hard !== undefined) runTool('prlimit', ['--pid', String(process.pid), `--nofile=${textOf(hard)}:`]);
 }
 
@@ -200,13 +201,5 @@ function parseLimits(text: string): Map<string, { soft: number; hard: number }> 
 
 /** As a list such as `0-3`. */
 function allowedProcessors(pid: string): string | undefined {
-  return /^Cpus_allowed_list:\s*(\S+)/m.exec(readIfThere(`/proc/${pid}/status`))?.[1];
-}
-
-function readIfThere(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch {
-    return '';
-  }
+  return /^Cpus_allowed_list:\s*(\S+)/m.exec(readOrEmpty(`/proc/${pid}/status`))?.[1];
 }

@@ -4,10 +4,11 @@
  * Moving a process takes the kernel about 10 ms (an RCU grace period), which a run shall not wait for. A child is born in the group of its
  * parent; so the shim always sits in the group of the *next* run, and moves on once that has been started.
  */
-import { existsSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { existsSync, rmdirSync, writeFileSync } from 'node:fs';
 import { mkdir, rmdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Logger } from '../../shared/logger.ts';
+import { readOrEmpty } from '../../shared/read-file.ts';
 import { CGROUP_PREFIX, groupsIn } from '../process/cgroup.ts';
 
 /** Another shim beside this one may sweep up a new group before anybody is in it. */
@@ -161,14 +162,6 @@ function memoryGroup(): string {
 function killsIn(file: string): number | undefined {
   const count = /^oom_kill (\d+)$/m.exec(readOrEmpty(file))?.[1];
   return count === undefined ? undefined : Number(count);
-}
-
-function readOrEmpty(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
 }
 
 function write(path: string, value: number): boolean {
