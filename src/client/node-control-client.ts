@@ -1,55 +1,42 @@
-/** Client of the control socket of a node process on this machine. */
+/** Talks to a node process on this machine over its control socket. */
 import http from 'node:http';
-import type { AnswerOf, ControlRoutes } from '../protocol/routes.ts';
+import type { Answer, CONTROL_ROUTES } from '../protocol/routes.ts';
 import { FleetError, isNobodyListening, toFleetError } from '../shared/errors.ts';
-import { openRequest, readJson } from '../shared/http/request.ts';
+import type { RequestOptions } from '../shared/http/request.ts';
+import { requestAnswer } from './transport.ts';
 
 /** All methods throw FleetError `not_running` when no process listens on the socket. */
 export class NodeControlClient {
-  readonly #socketPath: string;
-  readonly #profile: string;
-  // A kept connection would make a node that has exited look alive.
+  readonly #options: { socketPath: string; profile: string };
+  // A pooled connection would make a node that has gone look alive.
   readonly #agent = new http.Agent();
 
-  constructor(options: { socketPath: string; profile: string }) {
-    this.#socketPath = options.socketPath;
-    this.#profile = options.profile;
-  }
-
-  status() {
-    return this.#request('GET /v1/status');
-  }
-
-  /** Begins an orderly shutdown; commands on the node continue. */
-  shutdown() {
-    return this.#request('POST /v1/shutdown');
-  }
-
+  readonly status = this.#call('GET /v1/status');
+  /** Starts a clean shutdown of the process; commands on the node continue. */
+  readonly shutdown = this.#call('POST /v1/shutdown');
   /** Gives the node a new key, now or at its next connect. */
-  rotateKey() {
-    return this.#request('POST /v1/rotate-key');
+  readonly rotateKey = this.#call('POST /v1/rotate-key');
+  /** Removes the node from its gateway and ends the process. @throws FleetError `gateway_unreachable` without a tunnel. */
+  readonly leave = this.#call('POST /v1/leave');
+
+  constructor(options: { socketPath: string; profile: string }) {
+    this.#options = options;
   }
 
-  /** Has the gateway forget the node, and then ends the process. @throws FleetError `gateway_unreachable` without a tunnel. */
-  leave() {
-    return this.#request('POST /v1/leave');
-  }
-
-  async #request<N extends keyof ControlRoutes>(name: N): Promise<AnswerOf<ControlRoutes[N]>> {
-    const [method, path = ''] = name.split(' ') as ['GET' | 'POST', string];
-    const options = { method, path, socketPath: this.#socketPath, agent: this.#agent };
-    try {
-      const response = await openRequest(options);
-      const { CONTROL_ROUTES } = await import('../protocol/routes.ts');
-      const { answer: answerSchema } = CONTROL_ROUTES[name];
-      return (await readJson<unknown>(response, options, answerSchema)) as AnswerOf<ControlRoutes[N]>;
-    } catch (error) {
-      const failure = toFleetError(error);
-      if (!isNobodyListening(failure.cause)) throw failure;
-      throw new FleetError('not_running', `node ${this.#profile} is not running`, {
-        hint: 'Start it: fleet node up',
-        cause: error,
-      });
-    }
+  #call<K extends keyof typeof CONTROL_ROUTES>(route: K): () => Promise<Answer<K>> {
+    return async () => {
+      const { socketPath, profile } = this.#options;
+      const [method, path] = route.split(' ') as [RequestOptions['method'], string];
+      try {
+        return await requestAnswer(route, { method, path, socketPath, agent: this.#agent });
+      } catch (error) {
+        const failure = toFleetError(error);
+        if (!isNobodyListening(failure.cause)) throw failure;
+        throw new FleetError('not_running', `node ${profile} is not running`, {
+          hint: 'Start it: fleet node up',
+          cause: error,
+        });
+      }
+    };
   }
 }

@@ -1,16 +1,16 @@
 /** The way from a client to its gateway: a Unix socket here, or an SSH connection elsewhere. */
 
 import http from 'node:http';
-import type { AnswerOf, Route, RouteName, Routes } from '../protocol/routes.ts';
+import type { Answer, AnsweredRoute } from '../protocol/routes.ts';
 import { FleetError, isNobodyListening, systemErrorCode } from '../shared/errors.ts';
-import { type AnswerSchema, openRequest, type RequestOptions, readJson } from '../shared/http/request.ts';
+import { openRequest, type RequestOptions, readJson } from '../shared/http/request.ts';
 
 /** What a request needs to go one way: where to, proof of who asks, and whose words the answers are. */
-type Way = Pick<RequestOptions, 'agent' | 'socketPath' | 'headers' | 'peer'>;
+type Route = Pick<RequestOptions, 'agent' | 'socketPath' | 'headers' | 'peer'>;
 
 export interface GatewayTransport {
   /** Connects when there is no connection. @throws FleetError when there is no way now. */
-  route(): Way | Promise<Way>;
+  route(): Route | Promise<Route>;
   /** Gets a fresh token, where there are tokens. */
   renew?(): Promise<void>;
   /** In words that fit this way. */
@@ -21,7 +21,7 @@ export interface GatewayTransport {
 
 /** The gateway of this machine: its Unix socket, whose file mode says who may. */
 export class UnixSocketTransport implements GatewayTransport {
-  readonly #route: Way & { agent: http.Agent; socketPath: string };
+  readonly #route: Route & { agent: http.Agent; socketPath: string };
 
   constructor(socketPath: string) {
     // The server name is for TLS only; without it Node compiles a large regular expression to find that out (5 ms of start).
@@ -29,7 +29,7 @@ export class UnixSocketTransport implements GatewayTransport {
     this.#route = { agent, socketPath };
   }
 
-  route(): Way {
+  route(): Route {
     return this.#route;
   }
 
@@ -58,21 +58,14 @@ export class UnixSocketTransport implements GatewayTransport {
   }
 }
 
-/** Largest answer that lists nodes, runs or rows, bytes. */
-const MAX_LIST_BYTES = 64 * 1024 * 1024;
+/** Largest answer of a route that lists nodes, runs or rows; bytes. */
+const MAX_LARGE_ANSWER_BYTES = 64 * 1024 * 1024;
 
-/**
- * Sends a request and checks the answer against its route's schema, which is loaded only now.
- * @throws FleetError what was answered; `protocol_unsupported` if the answer does not fit.
- */
-export async function requestAnswer<N extends RouteName>(
-  name: N,
-  options: RequestOptions,
-): Promise<AnswerOf<Routes[N]>> {
+/** @throws FleetError what was answered; `protocol_unsupported` if that is not an answer of the route. */
+export async function requestAnswer<K extends AnsweredRoute>(route: K, options: RequestOptions): Promise<Answer<K>> {
   const response = await openRequest(options);
-  const { NO_ANSWER, ROUTES } = await import('../protocol/routes.ts');
-  const route: Route = ROUTES[name];
-  const maxAnswerBytes = options.maxAnswerBytes ?? (route.isList ? MAX_LIST_BYTES : undefined);
-  const answerSchema = (route.answer ?? NO_ANSWER) as AnswerSchema<AnswerOf<Routes[N]>>;
-  return await readJson(response, { ...options, maxAnswerBytes }, answerSchema);
+  const { ANSWERS } = await import('../protocol/routes.ts');
+  const { answer: schema, large } = ANSWERS[route];
+  const maxAnswerBytes = options.maxAnswerBytes ?? (large ? MAX_LARGE_ANSWER_BYTES : undefined);
+  return await readJson(response, { ...options, maxAnswerBytes }, schema);
 }

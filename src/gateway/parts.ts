@@ -16,20 +16,11 @@ import { readPrivateFile } from '../shared/private-file.ts';
 import { KeyConnections } from '../shared/ssh/server/peers.ts';
 import { formatFingerprint, parseOpenSshPrivateKey, sshPublicKeyBlob } from '../shared/ssh/ssh-key.ts';
 import { writePrivateFile } from '../shared/write-file.ts';
-import { addAdminRoutes } from './api/admin-routes.ts';
-import { addAlertRoutes } from './api/alert-routes.ts';
-import { createApi, noteTokenRefusals } from './api/api.ts';
-import { addAuditRoutes } from './api/audit-routes.ts';
+import { addAllRoutes, createApi, noteTokenRefusals } from './api/api.ts';
 import { Authenticator, Origins } from './api/authenticate.ts';
 import { describeTarget, resolveTarget } from './api/find.ts';
-import { addHealthRoutes, renderReport } from './api/health-routes.ts';
-import { addInviteRoutes } from './api/invite-routes.ts';
-import { addJobRoutes } from './api/job-routes.ts';
-import { addKeyRoutes } from './api/key-routes.ts';
 import { closeServer, listening, serverFor } from './api/listen.ts';
-import { addMetricsRoutes } from './api/metrics-routes.ts';
-import { addNodeRoutes } from './api/node-routes.ts';
-import { addScheduleRoutes } from './api/schedule-routes.ts';
+import { renderReport } from './api/monitoring-routes.ts';
 import { createAuditRetention, createHeadSigner } from './audit/audit-log.ts';
 import { Refusals } from './audit/refusals.ts';
 import { Bus } from './bus/bus.ts';
@@ -237,7 +228,7 @@ export type GatewayCore = ReturnType<typeof createSchedules>;
 
 /** The API, its sockets and the public SSH port. */
 export function createPorts(core: GatewayCore, reload: () => Promise<ReloadView>, describe: () => GatewayView) {
-  const { config, paths, store, tokens, sessions, people, connections, clock, logger, random, refusals, keys } = core;
+  const { config, paths, store, tokens, sessions, people, connections, clock, logger, random, refusals } = core;
   const origins = new Origins();
   const authenticator = new Authenticator({ store, tokens, apiToken: loadOrCreateApiToken(paths.apiToken) });
   const app = createApi({ authenticator, origins, clock, logger, audit: store.audit, refusals });
@@ -263,31 +254,22 @@ export function createPorts(core: GatewayCore, reload: () => Promise<ReloadView>
       }),
   });
   noteTokenRefusals(app, { store, origins, clock, signals: core.alerts.signals });
-  const { approveCapabilities, heartbeatInterval: heartbeatIntervalMs } = config;
-  addNodeRoutes(app, { ...core, heartbeatIntervalMs, approveCapabilities });
-  addJobRoutes(app, core);
-  addAuditRoutes(app, core);
-  addInviteRoutes(app, core);
-  addKeyRoutes(app, core);
-  addHealthRoutes(app, { ...core, readFaults: core.faults });
-  addAlertRoutes(app, core);
-  addScheduleRoutes(app, core);
-  addAdminRoutes(app, {
+  addAllRoutes(app, {
     ...core,
-    describeGateway: describe,
-    rotateKey: () => keys.rotate(),
+    heartbeatIntervalMs: config.heartbeatInterval,
+    approveCapabilities: config.approveCapabilities,
+    figures: () => ({
+      runs: store.runs.countOpen(),
+      schedules: store.schedules.all().map(({ name }) => name),
+      sessions: sessions.size,
+      ssh: ssh.stats,
+      version: FLEET_VERSION,
+      startedAt: core.startedAt,
+    }),
+    describe,
     reload,
     shutdown: () => core.onShutdownAsked(),
   });
-  const readFigures = () => ({
-    runs: store.runs.countOpen(),
-    schedules: store.schedules.all().map(({ name }) => name),
-    sessions: sessions.size,
-    ssh: ssh.stats,
-    version: FLEET_VERSION,
-    startedAt: core.startedAt,
-  });
-  addMetricsRoutes(app, { ...core, readFigures });
   return { app: { start: () => app.ready(), close: () => app.close() }, ssh, ...createListeners(core, app, origins) };
 }
 

@@ -3,7 +3,6 @@ import { z } from 'zod';
 import { agentNameSchema, type StartedAgent } from '../domain/agent/agent-spec.ts';
 import { boundedRecord, count, figure, positiveMs, shown, told } from '../domain/bounded.ts';
 import { MAX_BODY_BYTES } from '../domain/limits.ts';
-import { labelsSchema } from '../domain/names.ts';
 import { RUN_STATES, type RunState } from '../domain/states.ts';
 import { PRIORITIES } from '../domain/vocabulary.ts';
 import { commandSchema, type RunExited, runExitedSchema, runOptionsSchema } from './run-spec.ts';
@@ -164,14 +163,3 @@ export type JobEvent =
   | ({ type: 'end'; next: number; whole?: boolean } & RunView)
   | { type: 'done'; job: string }
   | { type: 'ping' };
-
-export const invitationRequest = z.strictObject({
-  name: z.string().max(256).optional(),
-  role: z.enum(['node', 'viewer', 'operator', 'admin']),
-  ttlMs: positiveMs,
-  uses: z.number().int().positive().max(10_000),
-  labels: labelsSchema,
-  /** Nodes that join by it are forgotten after a time offline. */
-  ephemeral: z.boolean().optional(),
-});
-export type InvitationRequest = z.infer<typeof invitationRequest>;

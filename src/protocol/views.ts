@@ -1,6 +1,17 @@
 /** What the API shows of nodes, health and the gateway itself; `--json` prints these. Times are ISO 8601 UTC, sizes bytes. */
 import { z } from 'zod';
-import { boundedRecord, figure, MAX_NODES, MAX_WORDS, shown, shownList, told, toldList } from '../domain/bounded.ts';
+import {
+  boundedRecord,
+  figure,
+  MAX_NODES,
+  MAX_WORDS,
+  positiveMs,
+  shown,
+  shownList,
+  told,
+  toldList,
+} from '../domain/bounded.ts';
+import { labelsSchema } from '../domain/names.ts';
 import { NODE_STATUSES } from '../domain/states.ts';
 import { ROLES } from '../domain/vocabulary.ts';
 import { alertViewSchema } from './alerts.ts';
@@ -212,6 +223,16 @@ export const rotatedKeyViewSchema = z.object({
   graceEndsAt: shown,
 });
 export type RotatedKeyView = z.infer<typeof rotatedKeyViewSchema>;
+
+export const invitationRequest = z.strictObject({
+  name: z.string().max(256).optional(),
+  role: z.enum(ROLES),
+  ttlMs: positiveMs,
+  uses: z.number().int().positive().max(10_000),
+  labels: labelsSchema,
+  /** Nodes that join with it are removed after a time offline. */
+  ephemeral: z.boolean().optional(),
+});
 
 export const inviteViewSchema = z.object({ code: shown, expiresAt: shown });
 export type InviteView = z.infer<typeof inviteViewSchema>;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { z } from 'zod';
-import { ROUTES, type Route, type RouteName } from '../../src/protocol/routes.ts';
+import { ANSWERS, ROUTES } from '../../src/protocol/routes.ts';
 import { TestWorld } from '../cli/test-world.ts';
 import { FakeGateway, fail, json, stream } from '../client/fake-gateway.ts';
 import { OBEYED, UNPRINTABLE } from '../support/hostile-answers.ts';
@@ -46,42 +46,42 @@ function hostile(schema: z.core.$ZodType, name = ''): unknown {
   }
 }
 
-const COMMANDS: readonly (readonly [request: string, route: RouteName, ...argv: string[]])[] = [
-  ['GET /v1/nodes', 'GET /v1/nodes', 'nodes'],
-  ['GET /v1/nodes/x', 'GET /v1/nodes/:node', 'nodes', 'show', 'x'],
-  ['POST /v1/nodes/x/revoke', 'POST /v1/nodes/:node/revoke', 'nodes', 'revoke', 'x'],
-  ['GET /v1/pending', 'GET /v1/pending', 'nodes', 'pending'],
-  ['POST /v1/pending/x', 'POST /v1/pending/:which', 'nodes', 'approve', 'x'],
-  ['GET /v1/keys', 'GET /v1/keys', 'keys', 'list'],
-  ['POST /v1/keys/x/revoke', 'POST /v1/keys/:key/revoke', 'keys', 'revoke', 'x'],
-  ['GET /v1/invites', 'GET /v1/invites', 'invites', 'list'],
-  ['GET /v1/jobs', 'GET /v1/jobs', 'jobs'],
-  ['GET /v1/jobs/x', 'GET /v1/jobs/:job', 'jobs', 'show', 'x'],
-  ['POST /v1/jobs/x/cancel', 'POST /v1/jobs/:job/cancel', 'jobs', 'cancel', 'x'],
-  ['GET /v1/health', 'GET /v1/health', 'health'],
-  ['GET /v1/health', 'GET /v1/health', 'health', 'x'],
-  ['GET /v1/nodes/x/processes', 'GET /v1/nodes/:node/processes', 'health', 'x', '--processes'],
-  ['GET /v1/alerts', 'GET /v1/alerts', 'alerts'],
-  ['GET /v1/alerts', 'GET /v1/alerts', 'alerts', '--jsonl'],
-  ['GET /v1/alerts/silences', 'GET /v1/alerts/silences', 'alerts', 'silences'],
-  ['POST /v1/alerts/silences', 'POST /v1/alerts/silences', 'alerts', 'silence', 'x', '--for', '1h'],
-  ['POST /v1/alerts/test', 'POST /v1/alerts/test', 'alerts', 'test'],
-  ['GET /v1/schedules/x/history', 'GET /v1/schedules/:schedule/history', 'schedule', 'history', 'x'],
-  ['POST /v1/schedules/x/run', 'POST /v1/schedules/:schedule/run', 'schedule', 'run', 'x'],
-  ['GET /v1/gateway', 'GET /v1/gateway', 'gateway', 'status'],
-  ['POST /v1/gateway/reload', 'POST /v1/gateway/reload', 'gateway', 'reload'],
-  ['POST /v1/gateway/rotate-key', 'POST /v1/gateway/rotate-key', 'gateway', 'rotate-key'],
+const COMMANDS: readonly (readonly [route: keyof typeof ANSWERS, ...argv: string[]])[] = [
+  ['GET /v1/nodes', 'nodes'],
+  ['GET /v1/nodes/:node', 'nodes', 'show', 'x'],
+  ['POST /v1/nodes/:node/revoke', 'nodes', 'revoke', 'x'],
+  ['GET /v1/pending', 'nodes', 'pending'],
+  ['POST /v1/pending/:which', 'nodes', 'approve', 'x'],
+  ['GET /v1/keys', 'keys', 'list'],
+  ['POST /v1/keys/:key/revoke', 'keys', 'revoke', 'x'],
+  ['GET /v1/invites', 'invites', 'list'],
+  ['GET /v1/jobs', 'jobs'],
+  ['GET /v1/jobs/:job', 'jobs', 'show', 'x'],
+  ['POST /v1/jobs/:job/cancel', 'jobs', 'cancel', 'x'],
+  ['GET /v1/health', 'health'],
+  ['GET /v1/health', 'health', 'x'],
+  ['GET /v1/nodes/:node/processes', 'health', 'x', '--processes'],
+  ['GET /v1/alerts', 'alerts'],
+  ['GET /v1/alerts', 'alerts', '--jsonl'],
+  ['GET /v1/alerts/silences', 'alerts', 'silences'],
+  ['POST /v1/alerts/silences', 'alerts', 'silence', 'x', '--for', '1h'],
+  ['POST /v1/alerts/test', 'alerts', 'test'],
+  ['GET /v1/schedules/:schedule/history', 'schedule', 'history', 'x'],
+  ['POST /v1/schedules/:schedule/run', 'schedule', 'run', 'x'],
+  ['GET /v1/gateway', 'gateway', 'status'],
+  ['POST /v1/gateway/reload', 'gateway', 'reload'],
+  ['POST /v1/gateway/rotate-key', 'gateway', 'rotate-key'],
 ];
 
 test('no command prints what a terminal would obey, whatever a gateway answers', { timeout: 120_000 }, async (t) => {
   const gateway = await new FakeGateway().listen();
   t.after(() => gateway.close());
-  for (const [request, route, ...argv] of COMMANDS) {
-    const { answer }: Route = ROUTES[route];
-    assert.ok(answer, route);
-    const value = hostile(answer);
-    assert.ok(answer.safeParse(value).success, route);
-    gateway.answerWith(request, json(value));
+  for (const [pattern, ...argv] of COMMANDS) {
+    const { answer } = ANSWERS[pattern];
+    const value = hostile(answer as z.ZodType);
+    assert.ok(answer.safeParse(value).success, pattern);
+    const route = pattern.replace(/:\w+/, 'x');
+    gateway.answerWith(route, json(value));
     for (const more of argv.includes('--jsonl') ? [[]] : [[], ['--json']]) {
       const world = new TestWorld(gateway.home);
       const { stdout, stderr } = await world.run(...argv, ...more);
@@ -91,7 +91,7 @@ test('no command prints what a terminal would obey, whatever a gateway answers',
       assert.doesNotMatch(stdout, OBEYED, what);
       assert.doesNotMatch(stderr, OBEYED, what);
     }
-    gateway.answerWith(request, fail(403, 'forbidden', HOSTILE, HOSTILE));
+    gateway.answerWith(route, fail(403, 'forbidden', HOSTILE, HOSTILE));
     for (const more of [[], ['--json']]) {
       const { stdout, stderr } = await new TestWorld(gateway.home).run(...argv.slice(0, 3), ...more);
       assert.doesNotMatch(stdout + stderr, OBEYED, `${argv.join(' ')} refused`);

@@ -1,5 +1,5 @@
 /** `fleet jobs …`: current and past jobs, and their output. */
-import { readJobs } from '../../client/read-jobs.ts';
+import { readJobs } from '../../client/gateway-client.ts';
 import { isTerminal, RUN_STATES } from '../../domain/states.ts';
 import type { JobView, RunView } from '../../protocol/job-messages.ts';
 import { formatDuration, formatRelativeTime } from '../../shared/duration.ts';

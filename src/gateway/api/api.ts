@@ -7,9 +7,17 @@ import { type App, createApp } from '../../shared/http/fastify-app.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { type Action, isAllowed } from '../identity/permissions.ts';
 import type { NodeSignals } from '../monitoring/alerts/node-signals.ts';
+import { fleetRoutes, gatewayRoutes, pendingRoutes } from './admin-routes.ts';
 import { type AuditHookOptions, addAuditHook } from './audit-hook.ts';
+import { auditRoutes } from './audit-routes.ts';
 import type { Authenticator, Caller, Origin, Origins } from './authenticate.ts';
 import type { ApiStore } from './find.ts';
+import { jobRoutes } from './job-routes.ts';
+import { inviteRoutes, keyRoutes } from './key-routes.ts';
+import { alertRoutes, healthRoutes, metricsRoutes } from './monitoring-routes.ts';
+import { nodeRoutes } from './node-routes.ts';
+import { type ApiContext, addRoutes } from './route.ts';
+import { scheduleRoutes } from './schedule-routes.ts';
 
 /** Differences between clocks that need no correction, ms. */
 const NEAR_MS = 2_000;
@@ -162,5 +170,23 @@ export function noteTokenRefusals(app: App, { store, origins, clock, signals }: 
     if (origin?.kind !== 'ssh') return;
     const node = store.nodes.byPublicKey(origin.peer.publicKey);
     if (node !== undefined) signals.tokenRefused(node.id, clock.now());
+  });
+}
+
+/** All routes of the table. */
+export function addAllRoutes(app: App, context: ApiContext): void {
+  addRoutes(app, {
+    ...nodeRoutes(context),
+    ...gatewayRoutes(context),
+    ...fleetRoutes(context),
+    ...pendingRoutes(context),
+    ...inviteRoutes(context),
+    ...keyRoutes(context),
+    ...jobRoutes(context),
+    ...auditRoutes(context),
+    ...healthRoutes(context),
+    ...alertRoutes(context),
+    ...scheduleRoutes(context),
+    ...metricsRoutes(context),
   });
 }

@@ -1,35 +1,33 @@
-/** The audit log, page by page: bounded work for each request, however long the log is. */
-import type { AuditHeadView, AuditPage, AuditRow } from '../../domain/audit.ts';
+/** The audit log in pages, so that each request is bounded work. */
+import type { AuditRow } from '../../domain/audit.ts';
 import { parseRow } from '../../domain/audit-check.ts';
 import { FleetError } from '../../shared/errors.ts';
-import { type App, queryInteger, queryText } from '../../shared/http/fastify-app.ts';
 import type { AuditTable, StoredLine } from '../audit/audit-table.ts';
-import type { ApiStore } from './find.ts';
-import { addRoute } from './route.ts';
+import type { ApiContext, Handlers } from './route.ts';
 
-/** Rows that one request looks at; its page has those of them that were asked for. */
+/** Rows that one request reads; its page has those that match. */
 const PAGE_ROWS = 500;
-/** A page is full once its lines are so long together, and a longer line loses its details; UTF-16 units. */
+/** Most text of a page, and of a line before it loses its details; UTF-16 units. */
 const PAGE_LENGTH = 4 * 1024 * 1024;
 const MAX_LINE_LENGTH = 1024 * 1024;
 
-export function addAuditRoutes(app: App, { store }: { store: ApiStore }): void {
-  addRoute(app, 'GET /v1/audit/head', (): AuditHeadView => store.audit.head());
+export function auditRoutes({ store }: ApiContext) {
+  return {
+    'GET /v1/audit/head': () => store.audit.head(),
 
-  addRoute(app, 'GET /v1/audit', (request): AuditPage => {
-    const before = queryInteger(request, 'before');
-    const since = queryInteger(request, 'since');
-    const wanted = matcher({ since, actor: queryText(request, 'actor'), action: queryText(request, 'action') });
-    const rows =
-      before === undefined
-        ? forward(store.auditRows, queryInteger(request, 'after') ?? 0, since)
-        : store.auditRows.before(before, PAGE_ROWS, PAGE_LENGTH);
-    const isFull = rows.length === PAGE_ROWS || rows.reduce((sum, { line }) => sum + line.length, 0) >= PAGE_LENGTH;
-    const next = isFull ? (rows.at(-1)?.seq ?? null) : null;
-    const lines = rows.map(({ line }) => line).filter(wanted);
-    // A row that is to be checked must be whole; one that is to be looked at must be short.
-    return { lines: queryText(request, 'whole') === '1' ? lines : lines.map(shorten), next };
-  });
+    'GET /v1/audit': ({ query: { after = 0, before, since, actor, action, whole } }) => {
+      const wanted = matcher({ since, actor, action });
+      const rows =
+        before === undefined
+          ? forward(store.auditRows, after, since)
+          : store.auditRows.before(before, PAGE_ROWS, PAGE_LENGTH);
+      const isFull = rows.length === PAGE_ROWS || rows.reduce((sum, { line }) => sum + line.length, 0) >= PAGE_LENGTH;
+      const next = isFull ? (rows.at(-1)?.seq ?? null) : null;
+      const lines = rows.map(({ line }) => line).filter(wanted);
+      // Checking needs whole rows; reading needs short ones.
+      return { lines: whole ? lines : lines.map(shorten), next };
+    },
+  } satisfies Partial<Handlers>;
 }
 
 function forward(rows: AuditTable, after: number, since: number | undefined): StoredLine[] {
@@ -44,7 +42,7 @@ function shorten(line: string): string {
   return row === undefined ? line : JSON.stringify({ ...row, details: { cutFrom: line.length } });
 }
 
-/** Whether a line is one that was asked for. One that cannot be read is shown: it is the last that should be hidden. */
+/** Lines that match. Unreadable ones always do: they are the last that should be hidden. */
 function matcher(asked: {
   since: number | undefined;
   actor: string | undefined;

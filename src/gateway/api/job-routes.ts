@@ -1,112 +1,97 @@
 /** Jobs: submit, follow, list, cancel, feed. */
 import { Readable } from 'node:stream';
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyReply } from 'fastify';
 import { DEFAULT_JOB_LIST } from '../../domain/limits.ts';
 import { isTerminal, RUN_STATES, type RunState } from '../../domain/states.ts';
 import type { JobEvent, JobPage, JobView, SubmitJobRequest } from '../../protocol/job-messages.ts';
-import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
-import { type App, queryInteger, queryText } from '../../shared/http/fastify-app.ts';
 import type { WhenBlocked } from '../../shared/http/send-stream.ts';
-import type { Logger } from '../../shared/logger.ts';
-import type { Bus } from '../bus/bus.ts';
 import type { JobFilter, JobRecord } from '../bus/jobs-table.ts';
 import { isAllowed } from '../identity/permissions.ts';
-import { type ApiStore, describeTarget, findJob, findNode, offlineNotTried, resolveTarget } from './find.ts';
+import { describeTarget, findJob, findNode, offlineNotTried, resolveTarget } from './find.ts';
 import { checkOffsets, followJob, sendEvents } from './job-stream.ts';
-import { addRoute } from './route.ts';
-import { jobView, type ViewSources } from './views.ts';
+import type { ApiContext, Handlers } from './route.ts';
+import { jobView } from './views.ts';
 
 const MAX_LIST_LIMIT = 10_000;
-/** Jobs that are read at once: each may have a megabyte of command and environment. */
+/** Jobs per read: each may have a megabyte of command and environment. */
 const LIST_BATCH = 20;
-/** A page is full from here on, and what one run of it takes; both in bytes, roughly. */
+/** Approximate size of a full page, and of one run in it; bytes. */
 const PAGE_BYTES = 4 * 1024 * 1024;
 const RUN_BYTES = 500;
 
-interface JobRoutesOptions extends ViewSources {
-  bus: Bus;
-  store: ApiStore;
-  clock: Clock;
-  logger: Logger;
-}
+export function jobRoutes(context: ApiContext) {
+  const { bus, store, logger } = context;
 
-export function addJobRoutes(app: App, options: JobRoutesOptions): void {
-  const { bus, store, logger } = options;
+  return {
+    'POST /v1/jobs': async (request, reply) => {
+      const { body: asked, caller } = request;
+      // A repeated submission has its nodes already; the target may match others by now, or none.
+      const known = !('node' in asked.target) && isKnown(asked, caller.name);
+      const nodes = known ? [] : resolveTarget(asked, context);
+      const whole = request.query.whole === true;
+      const { job, runs } = await bus.submit({ ...asked, whole }, nodes, describeTarget(asked), caller.name);
+      // The audit log keeps it; at `info`, a busy hour would push everything else out of the file.
+      logger.debug({ job: job.id, runs: runs.length, by: caller.name }, 'job accepted');
+      if (asked.follow) return await follow(reply, job, { from: {}, whole, notTried: offlineNotTried(asked, context) });
+      return reply.code(201).send(jobView(job, runs));
+    },
 
-  addRoute(app, 'POST /v1/jobs', async (request, reply, input) => {
-    const asked = input();
-    // What is submitted again has its nodes already; by now others may be meant, or none.
-    const known = !('node' in asked.target) && isKnown(asked, request.caller.name);
-    const nodes = known ? [] : resolveTarget(asked, options);
-    const whole = isWhole(request);
-    const { job, runs } = await bus.submit({ ...asked, whole }, nodes, describeTarget(asked), request.caller.name);
-    // The audit log has it for good; at `info`, a busy hour would push everything else out of the file.
-    logger.debug({ job: job.id, runs: runs.length, by: request.caller.name }, 'job accepted');
-    if (asked.follow) return await follow(reply, job, { from: {}, whole, notTried: offlineNotTried(asked, options) });
-    return reply.code(201).send(jobView(job, runs));
-  });
+    'GET /v1/jobs': ({ query: { node, state, since = 0, limit = DEFAULT_JOB_LIST, before } }) => {
+      if (state !== undefined && !RUN_STATES.includes(state as RunState)) {
+        throw new FleetError('usage', `there is no state ${state}`, { hint: `The states: ${RUN_STATES.join(', ')}` });
+      }
+      const nodeId = node === undefined ? undefined : findNode(store, node).id;
+      return page({ since, nodeId, state }, before, Math.min(limit, MAX_LIST_LIMIT));
+    },
 
-  addRoute(app, 'GET /v1/jobs', (request) => {
-    const node = queryText(request, 'node');
-    const state = queryText(request, 'state');
-    if (state !== undefined && !RUN_STATES.includes(state as RunState)) {
-      throw new FleetError('usage', `there is no state ${state}`, { hint: `The states: ${RUN_STATES.join(', ')}` });
-    }
-    const limit = Math.min(queryInteger(request, 'limit') ?? DEFAULT_JOB_LIST, MAX_LIST_LIMIT);
-    const filter = {
-      since: queryInteger(request, 'since') ?? 0,
-      nodeId: node === undefined ? undefined : findNode(store, node).id,
-      state,
-    };
-    return page(filter, queryInteger(request, 'before'), limit);
-  });
+    'GET /v1/jobs/:job': ({ params }) => view(findJob(store, params.job)),
 
-  addRoute(app, 'GET /v1/jobs/:job', (request) => view(findJob(store, request.params.job)));
+    'POST /v1/jobs/:job/follow': async (request, reply) => {
+      const { from } = request.body;
+      const job = findJob(store, request.params.job);
+      // Once the stream has begun, a wrong offset could only break it, which the follower would take for a lost connection.
+      if (from !== undefined) checkOffsets(store, store.runs.ofJob(job.id), from);
+      const whole = request.query.whole === true;
+      const { role } = request.caller;
+      if (whole && !isAllowed(role, 'jobs.run')) {
+        throw new FleetError('forbidden', `role ${role} may not take the whole output of a job`);
+      }
+      return await follow(reply, job, { from: from ?? {}, whole });
+    },
 
-  addRoute(app, 'POST /v1/jobs/:job/follow', async (request, reply, input) => {
-    const { from } = input();
-    const job = findJob(store, request.params.job);
-    // Once the stream has begun, a wrong offset could only break it off, and whoever follows would take that for a lost connection.
-    if (from !== undefined) checkOffsets(store, store.runs.ofJob(job.id), from);
-    const whole = isWhole(request);
-    if (whole && !isAllowed(request.caller.role, 'jobs.run')) {
-      throw new FleetError('forbidden', `role ${request.caller.role} may not take the output of a job whole`);
-    }
-    return await follow(reply, job, { from: from ?? {}, whole });
-  });
+    'GET /v1/jobs/:job/live': async (request, reply) => {
+      const job = findJob(store, request.params.job);
+      const [only] = store.runs.ofJob(job.id);
+      if (only === undefined || !job.options.whole) {
+        throw new FleetError('conflict', `job ${job.id} was not submitted with whole output`);
+      }
+      const { from = 0 } = request.query;
+      return await stream(reply, job, true, (signal) => bus.carriers.live.follow(only, from, signal));
+    },
 
-  // Whoever reads here slows the command, so reading alone is not enough.
-  addRoute(app, 'GET /v1/jobs/:job/live', async (request, reply) => {
-    const job = findJob(store, request.params.job);
-    const [only] = store.runs.ofJob(job.id);
-    if (only === undefined || !job.options.whole)
-      throw new FleetError('conflict', `job ${job.id} is not passed on whole`);
-    const from = queryInteger(request, 'from') ?? 0;
-    return await stream(reply, job, true, (signal) => bus.carriers.live.follow(only, from, signal));
-  });
+    'POST /v1/jobs/:job/cancel': async ({ params, act, caller }) => {
+      const job = findJob(store, params.job);
+      act?.note({ job: job.id });
+      const open = store.runs.ofJob(job.id).filter(({ state }) => !isTerminal(state));
+      await bus.cancel(open, `canceled by ${caller.name}`);
+      logger.info({ job: job.id, runs: open.length, by: caller.name }, 'job cancel requested');
+      return view(job);
+    },
 
-  addRoute(app, 'POST /v1/jobs/:job/cancel', async (request) => {
-    const job = findJob(store, request.params.job);
-    request.act?.note({ job: job.id });
-    const open = store.runs.ofJob(job.id).filter(({ state }) => !isTerminal(state));
-    await bus.cancel(open, `canceled by ${request.caller.name}`);
-    logger.info({ job: job.id, runs: open.length, by: request.caller.name }, 'job cancel asked');
-    return view(job);
-  });
-
-  addRoute(app, 'POST /v1/jobs/:job/stdin', async (request, reply) => {
-    const job = findJob(store, request.params.job);
-    const [target] = store.runs.ofJob(job.id);
-    if (target === undefined || !job.options.stdin) throw new FleetError('conflict', `job ${job.id} takes no stdin`);
-    if (!(request.body instanceof Readable)) {
-      throw new FleetError('bad_request', 'stdin is sent as application/octet-stream');
-    }
-    request.act?.begins({ job: job.id });
-    await request.act?.record();
-    request.act?.conclude(await bus.forwardStdin(target, request.body));
-    return reply.code(204).send();
-  });
+    'POST /v1/jobs/:job/stdin': async ({ params, act, raw: { body } }, reply) => {
+      const job = findJob(store, params.job);
+      const [target] = store.runs.ofJob(job.id);
+      if (target === undefined || !job.options.stdin) throw new FleetError('conflict', `job ${job.id} takes no stdin`);
+      if (!(body instanceof Readable)) {
+        throw new FleetError('bad_request', 'stdin must be sent as application/octet-stream');
+      }
+      act?.begins({ job: job.id });
+      await act?.record();
+      act?.conclude(await bus.forwardStdin(target, body));
+      return reply.code(204).send();
+    },
+  } satisfies Partial<Handlers>;
 
   function isKnown({ idempotencyKey }: SubmitJobRequest, submitter: string): boolean {
     return idempotencyKey !== undefined && store.jobs.byIdempotencyKey(submitter, idempotencyKey) !== undefined;
@@ -135,7 +120,7 @@ export function addJobRoutes(app: App, options: JobRoutesOptions): void {
     return jobView(job, store.runs.ofJob(job.id));
   }
 
-  /** The stored events. Of a job that is passed on whole, the node hears for as long that somebody is there. */
+  /** The stored events. For a job with whole output, the node knows meanwhile that it has a reader. */
   async function follow(
     reply: FastifyReply,
     job: JobRecord,
@@ -155,7 +140,7 @@ export function addJobRoutes(app: App, options: JobRoutesOptions): void {
     try {
       await sendEvents(reply, open);
     } catch (error) {
-      // Once the answer has begun, nobody else tells it.
+      // Once the answer has begun, nothing else reports it.
       if (!reply.sent) throw error;
       logger.warn({ err: error, job: job.id }, 'following a job failed');
     } finally {
@@ -163,9 +148,4 @@ export function addJobRoutes(app: App, options: JobRoutesOptions): void {
     }
     return reply;
   }
-}
-
-/** The caller takes all of the output. In the query, since an older gateway refuses a body with an unknown field. */
-function isWhole(request: FastifyRequest): boolean {
-  return queryText(request, 'whole') === 'true';
 }

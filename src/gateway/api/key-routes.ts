@@ -1,59 +1,71 @@
-/** The keys of people and nodes: who may come in, and who no longer. */
+/** Who may join and who may connect: invites, and the keys of people and nodes. */
 import type { FastifyReply } from 'fastify';
+import { nodeNameSchema } from '../../domain/names.ts';
 import { MIN_ID_PREFIX } from '../../domain/selector.ts';
 import type { KeyView } from '../../protocol/views.ts';
-import type { Clock } from '../../shared/clock.ts';
 import { isoTime } from '../../shared/duration.ts';
 import { FleetError } from '../../shared/errors.ts';
-import type { App } from '../../shared/http/fastify-app.ts';
-import type { Logger } from '../../shared/logger.ts';
-import type { KeyConnections } from '../../shared/ssh/server/peers.ts';
+import { parseInput } from '../../shared/http/fastify-app.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
-import type { PeopleConnections } from '../identity/people-connections.ts';
 import type { PersonRecord } from '../identity/tables.ts';
-import type { NodeRemoval } from '../nodes/node-removal.ts';
 import type { NodeRecord } from '../nodes/nodes-table.ts';
-import type { Sessions } from '../nodes/sessions.ts';
 import { didYouMean } from '../store/look-up.ts';
 import type { Caller } from './authenticate.ts';
-import type { ApiStore } from './find.ts';
-import { addRoute } from './route.ts';
+import type { ApiContext, Handlers } from './route.ts';
 
-interface KeyRoutesOptions extends CutKeyOptions {
-  removal: Pick<NodeRemoval, 'revoke'>;
-  store: ApiStore;
-  sessions: Sessions;
-  people: PeopleConnections;
-  clock: Clock;
-  logger: Logger;
+const MAX_INVITE_TTL_MS = 365 * 24 * 3_600_000;
+
+export function inviteRoutes({ invites, logger }: ApiContext) {
+  return {
+    'POST /v1/invites': async ({ body, act, caller }) => {
+      if (body.ttlMs > MAX_INVITE_TTL_MS) throw new FleetError('usage', 'an invite is valid for at most 365 days');
+      const name = body.name === undefined ? undefined : parseInput(nodeNameSchema, body.name, 'the name');
+      const { role, labels, uses, ttlMs, ephemeral } = body;
+      act?.note({ name, role, labels, uses, ttlMs, ephemeral });
+      const { code, expiresAt } = await invites.create({ ...body, name, createdBy: caller.name });
+      return { code, expiresAt: isoTime(expiresAt) };
+    },
+
+    'GET /v1/invites': () => ({
+      invites: invites.open().map((invite) => {
+        const { id, role, name, labels, ephemeral, usesLeft, failures, createdBy } = invite;
+        const times = { createdAt: isoTime(invite.createdAt), expiresAt: isoTime(invite.expiresAt) };
+        return { id, role, name, labels, ephemeral, usesLeft, failures, createdBy, ...times };
+      }),
+    }),
+
+    'DELETE /v1/invites/:invite': async ({ params, caller }, reply) => {
+      const { id } = await invites.revoke(params.invite);
+      logger.warn({ invite: id, by: caller.name }, 'invite revoked');
+      return reply.code(204).send();
+    },
+  } satisfies Partial<Handlers>;
 }
 
 type Key = { view: KeyView } & ({ node: NodeRecord } | { person: PersonRecord });
 
-export function addKeyRoutes(app: App, options: KeyRoutesOptions): void {
-  const { store, clock, logger } = options;
+export function keyRoutes(context: ApiContext) {
+  const { store, removal, clock, logger } = context;
+  return {
+    'GET /v1/keys': () => ({ keys: allKeys(context).map(({ view }) => view) }),
 
-  addRoute(app, 'GET /v1/keys', () => ({ keys: allKeys(options).map(({ view }) => view) }));
-
-  addRoute(app, 'POST /v1/keys/:key/revoke', async (request, reply): Promise<KeyView> => {
-    const key = findKeyByText(allKeys(options), request.params.key);
-    const { kind, id: keyId, name: keyName, role, fingerprint } = key.view;
-    request.act?.note({ kind, id: keyId, name: keyName, role, fingerprint });
-    if ('node' in key) {
-      await options.removal.revoke(key.node, request.caller.name);
-    } else {
-      const { id, name, publicKey } = key.person;
-      await store.write(() => store.people.revoke({ id, at: clock.now() }));
-      cutKey(publicKey, 'revoked', { caller: request.caller, reply }, options);
-      logger.warn({ person: name, by: request.caller.name }, 'person revoked');
-    }
-    const { id } = key.view;
-    return allKeys(options).find(({ view }) => view.id === id)?.view ?? key.view;
-  });
+    'POST /v1/keys/:key/revoke': async ({ params, act, caller }, reply) => {
+      const key = findKeyByText(allKeys(context), params.key);
+      const { kind, id, name, role, fingerprint } = key.view;
+      act?.note({ kind, id, name, role, fingerprint });
+      if ('node' in key) await removal.revoke(key.node, caller.name);
+      else {
+        await store.write(() => store.people.revoke({ id, at: clock.now() }));
+        cutKey(key.person.publicKey, 'revoked', caller, reply, context);
+        logger.warn({ person: name, by: caller.name }, 'person revoked');
+      }
+      return allKeys(context).find(({ view }) => view.id === id)?.view ?? key.view;
+    },
+  } satisfies Partial<Handlers>;
 }
 
 /** People first; each kind by name. */
-function allKeys({ store, sessions, people, clock }: KeyRoutesOptions): Key[] {
+function allKeys({ store, sessions, people, clock }: ApiContext): Key[] {
   const now = clock.now();
   const persons = store.people.all().map((person): Key => {
     return { person, view: keyView('person', person, person.role, people.has(person.id), now) };
@@ -85,7 +97,7 @@ function keyView(
 }
 
 /**
- * By fingerprint, id, the name of one that is not revoked, or the beginning of an id; as {@link lookUp} does it, over people and nodes.
+ * By fingerprint, id, name (unless revoked) or the beginning of an id: `lookUp` over people and nodes.
  * @throws FleetError `not_found`, `ambiguous`.
  */
 function findKeyByText(keys: readonly Key[], which: string): Key {
@@ -103,33 +115,30 @@ function findKeyByText(keys: readonly Key[], which: string): Key {
   }
   if (matching.length > 1) {
     const who = matching.map(({ view }) => `${view.kind} ${view.name} (${view.id})`).slice(0, 5);
-    throw new FleetError('ambiguous', `${which} fits more than one key: ${who.join(', ')}`, {
+    throw new FleetError('ambiguous', `${which} matches more than one key: ${who.join(', ')}`, {
       hint: 'Use the id or the fingerprint.',
     });
   }
   return key;
 }
 
-/** Longest wait for somebody to take the answer that tells of the own end, ms. */
+/** Longest wait until a caller has received the answer to the request that ends its own connection, ms. */
 const ANSWER_GRACE_MS = 2_000;
 
-export interface CutKeyOptions {
-  connections: Pick<KeyConnections, 'cut'>;
-  clock: Clock;
-}
-
+/** Cuts all connections of a key; the caller's own only after its answer. */
 export function cutKey(
   publicKey: Buffer,
   reason: string,
-  { caller, reply }: { caller: Caller; reply: FastifyReply },
-  { connections, clock }: CutKeyOptions,
+  { peer }: Caller,
+  reply: FastifyReply,
+  { connections, clock }: Pick<ApiContext, 'connections' | 'clock'>,
 ): void {
-  const asker = caller.peer?.publicKey.equals(publicKey) ? caller.peer : undefined;
-  connections.cut(publicKey, reason, asker);
-  if (asker === undefined) return;
-  const timer = clock.after(ANSWER_GRACE_MS, () => asker.cut(reason), { unref: true });
+  const own = peer?.publicKey.equals(publicKey) ? peer : undefined;
+  connections.cut(publicKey, reason, own);
+  if (own === undefined) return;
+  const timer = clock.after(ANSWER_GRACE_MS, () => own.cut(reason), { unref: true });
   reply.raw.once('close', () => {
     timer.cancel();
-    asker.cut(reason);
+    own.cut(reason);
   });
 }

@@ -1,89 +1,73 @@
-/** Schedules: add, list, show, pause, resume, remove, look back, do now. */
+/** Schedules: add, list, show, pause, resume, remove, history, run now. */
 import { sanitizeName } from '../../protocol/sanitize-name.ts';
 import type { FiringView, ScheduledAction, ScheduledActionView, ScheduleView } from '../../protocol/schedule.ts';
-import type { Clock } from '../../shared/clock.ts';
 import { isoTime } from '../../shared/duration.ts';
-import { type App, queryInteger } from '../../shared/http/fastify-app.ts';
-import type { Logger } from '../../shared/logger.ts';
 import { newId } from '../identity/names.ts';
-import { type ReportPlaces, resolveReportPath } from '../schedule/report-file.ts';
-import type { Scheduler } from '../schedule/scheduler.ts';
+import { resolveReportPath } from '../schedule/report-file.ts';
 import { type FiringRecord, MAX_HISTORY, type ScheduleRecord } from '../schedule/schedules-table.ts';
 import { lookUp } from '../store/look-up.ts';
-import { type ApiStore, findSchedule } from './find.ts';
-import { addRoute } from './route.ts';
+import { findSchedule } from './find.ts';
+import type { ApiContext, Handlers } from './route.ts';
 
 const DEFAULT_HISTORY = 20;
 
-interface ScheduleRoutesOptions {
-  store: ApiStore;
-  scheduler: Scheduler;
-  clock: Clock;
-  logger: Logger;
-  places: ReportPlaces;
-  /** For schedules that name no time zone; IANA name. */
-  localTimeZone: string;
-}
+export function scheduleRoutes(context: ApiContext) {
+  const { store, scheduler, clock, logger } = context;
 
-export function addScheduleRoutes(app: App, options: ScheduleRoutesOptions): void {
-  const { store, scheduler, clock, logger } = options;
+  return {
+    'GET /v1/schedules': () => ({ schedules: store.schedules.all().map(view) }),
 
-  addRoute(app, 'GET /v1/schedules', () => ({ schedules: store.schedules.all().map(view) }));
+    'POST /v1/schedules': async ({ body, caller }, reply) => {
+      const { name, timeZone, ...asked } = body;
+      if (asked.action.kind === 'report') resolveReportPath(asked.action.out, context.places);
+      const now = clock.now();
+      const schedule: ScheduleRecord = {
+        ...asked,
+        id: newId([store.schedules]),
+        name: name ?? freeName(asked.action),
+        timeZone: timeZone ?? context.localTimeZone,
+        pausedAt: null,
+        createdAt: now,
+        createdBy: caller.name,
+        cursor: now,
+      };
+      await scheduler.add(schedule);
+      logger.info({ schedule: schedule.name, cron: schedule.cron, by: caller.name }, 'schedule added');
+      return reply.code(201).send(view(schedule));
+    },
 
-  addRoute(app, 'POST /v1/schedules', async (request, reply, input) => {
-    const { name, timeZone, ...asked } = input();
-    if (asked.action.kind === 'report') resolveReportPath(asked.action.out, options.places);
-    const now = clock.now();
-    const schedule: ScheduleRecord = {
-      ...asked,
-      id: newId([store.schedules]),
-      name: name ?? freeName(asked.action),
-      timeZone: timeZone ?? options.localTimeZone,
-      pausedAt: null,
-      createdAt: now,
-      createdBy: request.caller.name,
-      cursor: now,
-    };
-    await scheduler.add(schedule);
-    logger.info({ schedule: schedule.name, cron: schedule.cron, by: request.caller.name }, 'schedule added');
-    return reply.code(201).send(view(schedule));
-  });
+    'GET /v1/schedules/:schedule': ({ params }) => view(findSchedule(store, params.schedule)),
 
-  addRoute(app, 'GET /v1/schedules/:schedule', (request) => view(named(request.params)));
+    'PATCH /v1/schedules/:schedule': async (request) => {
+      const schedule = findSchedule(store, request.params.schedule);
+      const { paused } = request.body;
+      await scheduler.setPaused(schedule, paused);
+      logger.info({ schedule: schedule.name, paused, by: request.caller.name }, 'schedule paused or resumed');
+      return view(store.schedules.byId(schedule.id) ?? schedule);
+    },
 
-  addRoute(app, 'PATCH /v1/schedules/:schedule', async (request, _reply, input) => {
-    const schedule = named(request.params);
-    const { paused } = input();
-    await scheduler.setPaused(schedule, paused);
-    logger.info({ schedule: schedule.name, paused, by: request.caller.name }, 'schedule paused or resumed');
-    return view(store.schedules.byId(schedule.id) ?? schedule);
-  });
+    'DELETE /v1/schedules/:schedule': async ({ params, caller }, reply) => {
+      const schedule = findSchedule(store, params.schedule);
+      await scheduler.remove(schedule);
+      logger.info({ schedule: schedule.name, by: caller.name }, 'schedule removed');
+      return reply.code(204).send();
+    },
 
-  addRoute(app, 'DELETE /v1/schedules/:schedule', async (request, reply) => {
-    const schedule = named(request.params);
-    await scheduler.remove(schedule);
-    logger.info({ schedule: schedule.name, by: request.caller.name }, 'schedule removed');
-    return reply.code(204).send();
-  });
+    'GET /v1/schedules/:schedule/history': ({ params, query: { limit = DEFAULT_HISTORY } }) => {
+      const { id } = findSchedule(store, params.schedule);
+      return { firings: store.schedules.history(id, Math.min(limit, MAX_HISTORY)).map(firingView) };
+    },
 
-  addRoute(app, 'GET /v1/schedules/:schedule/history', (request) => {
-    const limit = Math.min(queryInteger(request, 'limit') ?? DEFAULT_HISTORY, MAX_HISTORY);
-    return { firings: store.schedules.history(named(request.params).id, limit).map(firingView) };
-  });
-
-  addRoute(app, 'POST /v1/schedules/:schedule/run', async (request, reply) => {
-    const schedule = named(request.params);
-    logger.info({ schedule: schedule.name, by: request.caller.name }, 'schedule begun by hand');
-    request.act?.begins({});
-    const firing = await scheduler.runNow(schedule);
-    const isDone = firing.state !== 'skipped' && firing.state !== 'failed';
-    request.act?.conclude(isDone ? 'ok' : 'failed', { job: firing.jobId, reason: firing.reason });
-    return reply.code(202).send(firingView(firing));
-  });
-
-  function named(params: unknown): ScheduleRecord {
-    return findSchedule(store, (params as { schedule: string }).schedule);
-  }
+    'POST /v1/schedules/:schedule/run': async ({ params, act, caller }, reply) => {
+      const schedule = findSchedule(store, params.schedule);
+      logger.info({ schedule: schedule.name, by: caller.name }, 'schedule started by hand');
+      act?.begins({});
+      const firing = await scheduler.runNow(schedule);
+      const isDone = firing.state !== 'skipped' && firing.state !== 'failed';
+      act?.conclude(isDone ? 'ok' : 'failed', { job: firing.jobId, reason: firing.reason });
+      return reply.code(202).send(firingView(firing));
+    },
+  } satisfies Partial<Handlers>;
 
   function freeName(action: ScheduledAction): string {
     const base = action.kind === 'report' ? 'report' : sanitizeName(firstWord(action.request.command)).slice(0, 50);
@@ -108,7 +92,7 @@ export function addScheduleRoutes(app: App, options: ScheduleRoutesOptions): voi
   }
 }
 
-/** Field by field: what is stored holds values of environment variables. */
+/** Field by field: the stored request has values of environment variables. */
 function actionView(action: ScheduledAction): ScheduledActionView {
   if (action.kind === 'report') {
     const { kind, format, sinceMs, out } = action;

@@ -4,19 +4,10 @@ import type http from 'node:http';
 import path from 'node:path';
 import type { Duplex } from 'node:stream';
 import type { TestContext } from 'node:test';
-import { addAdminRoutes } from '../../../src/gateway/api/admin-routes.ts';
-import { addAlertRoutes } from '../../../src/gateway/api/alert-routes.ts';
-import { createApi, noteTokenRefusals } from '../../../src/gateway/api/api.ts';
-import { addAuditRoutes } from '../../../src/gateway/api/audit-routes.ts';
+import { addAllRoutes, createApi, noteTokenRefusals } from '../../../src/gateway/api/api.ts';
 import { type ApiPeer, Authenticator, type Origin, Origins } from '../../../src/gateway/api/authenticate.ts';
 import { describeTarget, resolveTarget } from '../../../src/gateway/api/find.ts';
-import { addHealthRoutes, renderReport } from '../../../src/gateway/api/health-routes.ts';
-import { addInviteRoutes } from '../../../src/gateway/api/invite-routes.ts';
-import { addJobRoutes } from '../../../src/gateway/api/job-routes.ts';
-import { addKeyRoutes } from '../../../src/gateway/api/key-routes.ts';
-import { addMetricsRoutes } from '../../../src/gateway/api/metrics-routes.ts';
-import { addNodeRoutes } from '../../../src/gateway/api/node-routes.ts';
-import { addScheduleRoutes } from '../../../src/gateway/api/schedule-routes.ts';
+import { renderReport } from '../../../src/gateway/api/monitoring-routes.ts';
 import { Refusals } from '../../../src/gateway/audit/refusals.ts';
 import { Bus } from '../../../src/gateway/bus/bus.ts';
 import { resolveGatewayConfig } from '../../../src/gateway/config.ts';
@@ -140,11 +131,6 @@ export async function testApi(
   });
   const sources = { store, sessions, connections, removal, monitor, epochs, clock, logger };
   let shutdowns = 0;
-  addNodeRoutes(app, { ...sources, pairing, hostKey, keys, heartbeatIntervalMs: 30_000, approveCapabilities });
-  addJobRoutes(app, { ...sources, bus });
-  addAuditRoutes(app, { store });
-  addInviteRoutes(app, { invites, logger });
-  addKeyRoutes(app, { ...sources, people });
   const config = resolveGatewayConfig({ alerts: options.alerts ?? {} }, {}, '');
   const alerts = new Alerts({
     ages: agesOf(clock),
@@ -159,9 +145,7 @@ export async function testApi(
     settlingMs: 0,
     env: {},
   });
-  addAlertRoutes(app, { alerts });
   const health = { ...sources, limits: config.thresholds };
-  addHealthRoutes(app, { ...health, alerts });
   const home = tempFolder(t);
   const places = { home, reports: path.join(home, 'reports') };
   const metrics = new GatewayMetrics();
@@ -177,21 +161,22 @@ export async function testApi(
   const scheduler = new Scheduler(schedulerOptions);
   store.runs.onEnd = (run) => metrics.runEnded(run);
   const ssh = { connections: 3, unauthenticated: 1, refused: 2, killed: { grace: 1 } };
-  const readFigures = () => ({
-    runs: store.runs.countOpen(),
-    schedules: store.schedules.all().map(({ name }) => name),
-    sessions: sessions.size,
-    ssh,
-    version: '0',
-    startedAt: clock.now(),
-  });
-  addMetricsRoutes(app, { ...sources, metrics, alerts, readFigures });
-  addScheduleRoutes(app, { ...sources, scheduler, places, localTimeZone: 'UTC' });
-  addAdminRoutes(app, {
-    ...sources,
-    pending,
-    describeGateway: () => ({ nodes: { paired: store.nodes.all().length } }) as never,
-    rotateKey: () => keys.rotate(),
+  addAllRoutes(app, {
+    ...health,
+    ...{ people, pending, pairing, invites, keys, hostKey, bus, alerts, metrics, scheduler, places },
+    localTimeZone: 'UTC',
+    heartbeatIntervalMs: 30_000,
+    approveCapabilities,
+    faults: () => [],
+    figures: () => ({
+      runs: store.runs.countOpen(),
+      schedules: store.schedules.all().map(({ name }) => name),
+      sessions: sessions.size,
+      ssh,
+      version: '0',
+      startedAt: clock.now(),
+    }),
+    describe: () => ({ nodes: { paired: store.nodes.all().length } }) as never,
     reload: async () => {
       if (options.failingReload) throw new FleetError('config_invalid', 'the file is wrong');
       return { changed: ['alerts.rules'], restartNeeded: [] };

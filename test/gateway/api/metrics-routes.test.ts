@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { test } from 'node:test';
-import { negotiateFormat } from '../../../src/gateway/api/metrics-routes.ts';
+import { negotiateFormat } from '../../../src/gateway/api/monitoring-routes.ts';
 import { MAX_DISKS_PER_NODE } from '../../../src/gateway/monitoring/metrics/node-metrics.ts';
 import type { DiskUsage, Heartbeat } from '../../../src/protocol/heartbeat.ts';
 import { until } from '../../support/deadline.ts';
