@@ -87,7 +87,7 @@ test('the built-in rules stay at the limits at which nodes are called limited, w
   world.file.section = { thresholds: { diskUsedPct: 50 } };
   assert.deepEqual(await world.reloading.reload(), { changed: [], restartNeeded: ['thresholds.diskUsedPct'] });
   const disk = world.used[0]?.rules.find(({ name }) => name === 'disk');
-  assert.deepEqual(disk?.when, { kind: 'metric', value: 'diskUsedPct', above: 90, below: undefined });
+  assert.deepEqual(disk?.when, { metric: 'diskUsedPct', above: 90 });
 });
 
 test('a file that is wrong changes nothing, is shown until it is right, and no value of it is told', async () => {

@@ -4,16 +4,15 @@ import { isoTime } from '../../../shared/duration.ts';
 import { FleetError } from '../../../shared/errors.ts';
 import { closeAll } from '../../../shared/lifecycle.ts';
 import type { Attempt } from './attempt.ts';
-import { runAlertCommand } from './command.ts';
 import type { AlertSettings } from './config.ts';
 import { Deliveries, type DeliveriesOptions } from './deliveries.ts';
 import { AlertEngine, type AlertEngineOptions } from './engine.ts';
 import type { AlertNotice } from './message.ts';
 import { NodeSignals, type NodeSignalsOptions } from './node-signals.ts';
 import { requestFor } from './receivers.ts';
+import { postWebhook, runAlertCommand } from './send.ts';
 import { Silences, silencedUntil } from './silences.ts';
 import type { AlertRow, AlertsStore, DeliveryRow, SilenceRow } from './tables.ts';
-import { postWebhook } from './webhook.ts';
 
 /** Minimum and maximum interval between evaluations of all nodes, ms; in between, half a heartbeat's interval. */
 const MIN_INTERVAL_MS = 100;

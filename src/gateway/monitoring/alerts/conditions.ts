@@ -107,53 +107,52 @@ const CONDITIONS = {
   })),
 };
 
-type ConditionKind = keyof typeof CONDITIONS;
-
-/** Of a metric: at or above, or at or below. */
-interface Limits {
-  above?: number | undefined;
-  below?: number | undefined;
-}
-
 interface Condition<T> {
   option: z.ZodType<T>;
   clearForMs: number;
-  judge(value: T, facts: NodeFacts, now: number, limits: Limits): Judgement;
+  judge(
+    value: T,
+    facts: NodeFacts,
+    now: number,
+    limits: { above?: number | undefined; below?: number | undefined },
+  ): Judgement;
 }
 
-export type AlertCondition = Limits & { kind: ConditionKind; value: unknown };
-
-const options = Object.entries(CONDITIONS).map(([kind, { option }]) => [kind, (option as z.ZodType).optional()]);
+const entries = Object.entries(CONDITIONS) as [keyof typeof CONDITIONS, Condition<unknown>][];
+const options = entries.map(([kind, { option }]) => [kind, option.optional()]);
 const limit = z.number().optional();
 
+/** As in the configuration: one option that names the condition; a metric has a limit besides. */
 export const alertConditionSchema = z
   .strictObject({
-    ...(Object.fromEntries(options) as Record<ConditionKind, z.ZodOptional<z.ZodType>>),
+    ...(Object.fromEntries(options) as Record<keyof typeof CONDITIONS, z.ZodOptional<z.ZodType>>),
     above: limit,
     below: limit,
   })
-  .transform(({ above, below, ...given }, context): AlertCondition => {
-    const fault = (message: string): never => {
-      context.addIssue({ code: 'custom', message });
-      return z.NEVER;
-    };
-    const [named, ...others] = Object.entries(given).filter(([, value]) => value !== undefined);
-    if (named === undefined || others.length > 0)
-      return fault(`give exactly one of ${Object.keys(CONDITIONS).join(', ')}`);
-    const [kind, value] = named as [ConditionKind, unknown];
-    const limits = Number(above !== undefined) + Number(below !== undefined);
-    if (kind === 'metric' && limits !== 1) return fault('a metric needs either above or below');
-    if (kind !== 'metric' && limits > 0) return fault('above and below belong to a metric');
-    return kind === 'metric' ? { kind, value, above, below } : { kind, value };
+  .superRefine(({ above, below, ...conditions }, context) => {
+    const fault = (message: string): void => context.addIssue({ code: 'custom', message });
+    const named = Object.values(conditions).filter((value) => value !== undefined);
+    const limits = [above, below].filter((value) => value !== undefined);
+    if (named.length !== 1) fault(`give exactly one of ${Object.keys(CONDITIONS).join(', ')}`);
+    else if (conditions.metric === undefined && limits.length > 0) fault('above and below belong to a metric');
+    else if (conditions.metric !== undefined && limits.length !== 1) fault('a metric needs either above or below');
   });
-
-export function defaultClearForMs({ kind }: AlertCondition): number {
-  return CONDITIONS[kind].clearForMs;
-}
+export type AlertCondition = Readonly<z.output<typeof alertConditionSchema>>;
 
 /** Evaluates a condition for one node. Pure. */
-export function judgeCondition({ kind, value, ...limits }: AlertCondition, facts: NodeFacts, now: number): Judgement {
-  return (CONDITIONS[kind] as Condition<unknown>).judge(value, facts, now, limits);
+export function judgeCondition(when: AlertCondition, facts: NodeFacts, now: number): Judgement {
+  const [kind, { judge }] = conditionOf(when);
+  return judge(when[kind], facts, now, when);
+}
+
+export function defaultClearForMs(when: AlertCondition): number {
+  return conditionOf(when)[1].clearForMs;
+}
+
+function conditionOf(when: AlertCondition): [keyof typeof CONDITIONS, Condition<unknown>] {
+  const found = entries.find(([kind]) => when[kind] !== undefined);
+  if (found === undefined) throw new TypeError('not a condition');
+  return found;
 }
 
 function metric(name: string, unit: string, read: Metric['read']): Metric {

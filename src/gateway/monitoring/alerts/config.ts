@@ -101,8 +101,8 @@ export function builtInRules({ memUsedPct, diskUsedPct, skew }: BuiltInLimits): 
     { name: 'clone', severity: 'critical', when: { clone: true } },
     { name: 'token', for: '2m', when: { tokenProblem: true } },
   ];
-  const isOff = { disk: diskUsedPct, memory: memUsedPct, clock: skew } as Record<string, number>;
-  return rules.filter(({ name }) => Number.isFinite(isOff[name] ?? 0)).map((rule) => alertRuleSchema.parse(rule));
+  const limits = { disk: diskUsedPct, memory: memUsedPct, clock: skew } as Record<string, number>;
+  return rules.filter(({ name }) => Number.isFinite(limits[name] ?? 0)).map((rule) => alertRuleSchema.parse(rule));
 }
 
 function selectorOfLabels(labels: Readonly<Record<string, string>>): string {

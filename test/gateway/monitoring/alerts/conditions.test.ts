@@ -22,13 +22,13 @@ function beat(change: Partial<typeof HEALTHY>, skewMs = 0): Partial<NodeHealth> 
 }
 
 test('each condition: holds, does not hold, unknown', () => {
-  const disks: AlertCondition = { kind: 'metric', value: 'diskUsedPct', above: 90 };
-  const battery: AlertCondition = { kind: 'metric', value: 'batteryPct', below: 20 };
-  const skew: AlertCondition = { kind: 'skew', value: 60_000 };
+  const disks: AlertCondition = { metric: 'diskUsedPct', above: 90 };
+  const battery: AlertCondition = { metric: 'batteryPct', below: 20 };
+  const skew: AlertCondition = { skew: 60_000 };
   const cases: [AlertCondition, NodeFacts, boolean | null, RegExp][] = [
-    [{ kind: 'status', value: 'offline' }, facts(OFFLINE), true, /^offline: no session$/],
-    [{ kind: 'status', value: 'offline' }, facts(), false, /offline/],
-    [{ kind: 'status', value: 'limited' }, facts(OFFLINE), false, /limited/],
+    [{ status: 'offline' }, facts(OFFLINE), true, /^offline: no session$/],
+    [{ status: 'offline' }, facts(), false, /offline/],
+    [{ status: 'limited' }, facts(OFFLINE), false, /limited/],
     [disks, facts(beat({ disks: [disk('/', 10), disk('/data', 90)] })), true, /^fullest disk 90% \(limit 90%\)$/],
     [disks, facts(beat({ disks: [disk('/', 89.9)] })), false, /89\.9%/],
     [disks, facts(beat({ disks: null })), null, /unknown/],
@@ -40,24 +40,19 @@ test('each condition: holds, does not hold, unknown', () => {
     [skew, facts(beat({}, 59_999)), false, /ahead/],
     [skew, facts(OFFLINE), null, /unknown/],
     [
-      { kind: 'diskFullWithin', value: 3_600_000 },
+      { diskFullWithin: 3_600_000 },
       facts({}, { diskFull: { mount: '/a', fullAt: NOW + 1_800_000 } }),
       true,
       /^disk \/a will be full in 30m/,
     ],
-    [
-      { kind: 'diskFullWithin', value: 3_600_000 },
-      facts({}, { diskFull: { mount: '/a', fullAt: NOW + 3_600_001 } }),
-      false,
-      /full/,
-    ],
-    [{ kind: 'diskFullWithin', value: 3_600_000 }, facts(), false, /no disk/],
-    [{ kind: 'flapping', value: 6 }, facts({ link: { ...LINK, reconnectsPerHour: 6 } }), true, /^6 reconnects/],
-    [{ kind: 'flapping', value: 6 }, facts({ link: { ...LINK, reconnectsPerHour: 5 } }), false, /5 reconnects/],
-    [{ kind: 'clone', value: true }, facts({}, { hasClone: true }), true, /key/],
-    [{ kind: 'clone', value: true }, facts(), false, /key/],
-    [{ kind: 'tokenProblem', value: true }, facts({}, { hasTokenProblem: true }), true, /token/],
-    [{ kind: 'tokenProblem', value: true }, facts(), false, /token/],
+    [{ diskFullWithin: 3_600_000 }, facts({}, { diskFull: { mount: '/a', fullAt: NOW + 3_600_001 } }), false, /full/],
+    [{ diskFullWithin: 3_600_000 }, facts(), false, /no disk/],
+    [{ flapping: 6 }, facts({ link: { ...LINK, reconnectsPerHour: 6 } }), true, /^6 reconnects/],
+    [{ flapping: 6 }, facts({ link: { ...LINK, reconnectsPerHour: 5 } }), false, /5 reconnects/],
+    [{ clone: true }, facts({}, { hasClone: true }), true, /key/],
+    [{ clone: true }, facts(), false, /key/],
+    [{ tokenProblem: true }, facts({}, { hasTokenProblem: true }), true, /token/],
+    [{ tokenProblem: true }, facts(), false, /token/],
   ];
   for (const [when, given, holds, summary] of cases) {
     const judged = judgeCondition(when, given, NOW);

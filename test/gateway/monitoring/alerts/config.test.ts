@@ -7,20 +7,20 @@ const resolve = (alerts: unknown) => resolveGatewayConfig({ alerts }, {}, 'file'
 
 test('each kind of condition, and the defaults of a rule', () => {
   const conditions: [object, object][] = [
-    [{ status: 'offline' }, { kind: 'status', value: 'offline' }],
+    [{ status: 'offline' }, { status: 'offline' }],
     [
       { metric: 'cpuPct', above: 90 },
-      { kind: 'metric', value: 'cpuPct', above: 90, below: undefined },
+      { metric: 'cpuPct', above: 90 },
     ],
     [
       { metric: 'batteryPct', below: 0 },
-      { kind: 'metric', value: 'batteryPct', above: undefined, below: 0 },
+      { metric: 'batteryPct', below: 0 },
     ],
-    [{ diskFullWithin: '24h' }, { kind: 'diskFullWithin', value: 86_400_000 }],
-    [{ skew: '30s' }, { kind: 'skew', value: 30_000 }],
-    [{ flapping: 6 }, { kind: 'flapping', value: 6 }],
-    [{ clone: true }, { kind: 'clone', value: true }],
-    [{ tokenProblem: true }, { kind: 'tokenProblem', value: true }],
+    [{ diskFullWithin: '24h' }, { diskFullWithin: 86_400_000 }],
+    [{ skew: '30s' }, { skew: 30_000 }],
+    [{ flapping: 6 }, { flapping: 6 }],
+    [{ clone: true }, { clone: true }],
+    [{ tokenProblem: true }, { tokenProblem: true }],
   ];
   const { rules = [] } = resolve({ rules: conditions.map(([when], index) => ({ name: `r${index}`, when })) });
   assert.deepEqual(
@@ -29,7 +29,7 @@ test('each kind of condition, and the defaults of a rule', () => {
   );
   assert.deepEqual(rules[0], {
     name: 'r0',
-    when: { kind: 'status', value: 'offline' },
+    when: { status: 'offline' },
     forMs: 0,
     clearForMs: 0,
     severity: 'warning',
@@ -119,5 +119,5 @@ test('without rules the built-in ones apply, with the limits of the status; none
     builtInRules({ memUsedPct: 90, diskUsedPct: 80, skew: 60_000, ...limits }).map(({ name }) => name);
   assert.deepEqual(names({}).length - names({ diskUsedPct: Number.POSITIVE_INFINITY }).length, 1);
   const disk = builtInRules({ memUsedPct: 90, diskUsedPct: 80, skew: 1 }).find(({ name }) => name === 'disk');
-  assert.deepEqual(disk?.when, { kind: 'metric', value: 'diskUsedPct', above: 80, below: undefined });
+  assert.deepEqual(disk?.when, { metric: 'diskUsedPct', above: 80 });
 });

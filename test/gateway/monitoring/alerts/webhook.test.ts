@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import http from 'node:http';
 import net, { type AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
-import { postWebhook } from '../../../../src/gateway/monitoring/alerts/webhook.ts';
+import { postWebhook } from '../../../../src/gateway/monitoring/alerts/send.ts';
 import { systemClock } from '../../../../src/shared/clock.ts';
 import { within } from '../../../support/deadline.ts';
 import { cleanUp } from '../../../support/temp-folder.ts';
