@@ -2,15 +2,13 @@
 import type { Labels } from '../../domain/names.ts';
 import type { PersonRole } from '../../domain/vocabulary.ts';
 import type { NodeFacts, PairVerifyAnswer, PairVerifyRequest } from '../../protocol/node-messages.ts';
-import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
-import type { Logger } from '../../shared/logger.ts';
 import { actorOfKey } from '../audit/act.ts';
 import type { PendingNodes } from '../nodes/pending-nodes.ts';
 import { inviteInvalid } from './invites.ts';
 import { type KnownKey, ownerOf } from './keys.ts';
 import { chooseName, newId } from './names.ts';
-import type { IdentityStore, InviteRecord } from './tables.ts';
+import type { IdentityContext, InviteRecord } from './tables.ts';
 
 /** Time after which a pending node asks again, ms; it adds its own back-off. */
 const PENDING_RETRY_MS = 2_000;
@@ -22,11 +20,8 @@ export interface PairingPeer {
   address: string;
 }
 
-export interface AdmissionOptions {
-  store: IdentityStore;
+export interface AdmissionOptions extends IdentityContext {
   pending: PendingNodes;
-  clock: Clock;
-  logger: Logger;
 }
 
 /** @throws FleetError `forbidden` if the invite is for the other kind; `name_taken`, `invite_invalid`, `conflict`. */

@@ -5,21 +5,13 @@
  */
 import { randomBytes } from 'node:crypto';
 import { randomBase32 } from '../../shared/base32.ts';
-import type { Clock } from '../../shared/clock.ts';
-import type { Logger } from '../../shared/logger.ts';
 import { RateByKey } from '../nodes/rate-by-key.ts';
-import type { CloneSuspicion, EpochRecord, IdentityStore, Sighting } from './tables.ts';
+import type { CloneSuspicion, EpochRecord, IdentityContext, Sighting } from './tables.ts';
 
 /** 80 bits. */
 const RANDOM_LENGTH = 16;
 /** Warnings about one node: burst, and ms per further one. */
 const WARNING_RATE = { burst: 5, refillMs: 60_000 } as const;
-
-interface ConnectEpochsOptions {
-  store: IdentityStore;
-  clock: Clock;
-  logger: Logger;
-}
 
 interface NextEpoch {
   /** For the node to store, and to present next time. */
@@ -31,13 +23,13 @@ interface NextEpoch {
 }
 
 export class ConnectEpochs {
-  readonly #options: ConnectEpochsOptions;
+  readonly #options: IdentityContext;
   /** By node id; health reads it all the time. */
   readonly #suspicions: Map<string, CloneSuspicion>;
   /** A node that keeps presenting a lost epoch must not fill the log. */
   readonly #warnings: RateByKey;
 
-  constructor(options: ConnectEpochsOptions) {
+  constructor(options: IdentityContext) {
     this.#options = options;
     this.#warnings = new RateByKey({ clock: options.clock, ...WARNING_RATE });
     const rows = options.store.epochs.suspected();

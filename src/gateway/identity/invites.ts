@@ -8,8 +8,7 @@ import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { Ages } from '../store/durable-store.ts';
 import { assertNameFree } from './names.ts';
-import type { IdentityStore } from './tables.ts';
-import { type InviteRecord, MAX_INVITE_FAILURES } from './tables.ts';
+import { type IdentityStore, type InviteRecord, MAX_INVITE_FAILURES } from './tables.ts';
 
 /** Time after an invite's end in which a key that it paired may repeat the code, ms. */
 const REPEATABLE_MS = 30 * 86_400_000;

@@ -2,14 +2,12 @@
 import { createPublicKey, type KeyObject, verify } from 'node:crypto';
 import type { Role } from '../../domain/vocabulary.ts';
 import { encodeKeyRotation, type RotateKeyRequest } from '../../protocol/node-messages.ts';
-import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
-import type { Logger } from '../../shared/logger.ts';
 import { formatFingerprint, sshPublicKeyBlob } from '../../shared/ssh/ssh-key.ts';
 import { actorOfKey, type KeyHolder } from '../audit/act.ts';
 import type { FormerKey } from '../nodes/nodes-table.ts';
 import type { ConnectEpochs } from './connect-epochs.ts';
-import type { IdentityStore } from './tables.ts';
+import type { IdentityContext, IdentityStore } from './tables.ts';
 
 /** The owner of a known key, possibly revoked. */
 export interface KnownKey {
@@ -87,13 +85,10 @@ export function verifyEd25519(publicKey: Uint8Array, message: Buffer, signature:
   return verify(null, message, toPublicKey(publicKey), signature) === true;
 }
 
-export interface KeyRotationOptions {
-  store: IdentityStore;
+interface KeyRotationOptions extends IdentityContext {
   epochs: Pick<ConnectEpochs, 'suspicionOf'>;
   /** SSH host key, wire format. */
   hostKey: Buffer;
-  clock: Clock;
-  logger: Logger;
 }
 
 /**

@@ -7,12 +7,10 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Labels } from '../../domain/names.ts';
 import type { NodeFacts } from '../../protocol/node-messages.ts';
 import { eightDigits } from '../../protocol/pairing.ts';
-import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
-import type { Logger } from '../../shared/logger.ts';
 import { actorOfKey, type KeyHolder } from '../audit/act.ts';
 import { type LabelOverrides, type NodeClaim, type NodeRecord, withoutNulls } from '../nodes/nodes-table.ts';
-import type { IdentityStore } from './tables.ts';
+import type { IdentityContext, IdentityStore } from './tables.ts';
 import { WindowLimit } from './window-limit.ts';
 
 /** Changes per node and window, ms: each leaves a row in the audit log, which no node may fill. */
@@ -31,10 +29,7 @@ export interface PendingChange {
   since: number;
 }
 
-interface NodeClaimsOptions {
-  store: IdentityStore;
-  clock: Clock;
-  logger: Logger;
+interface NodeClaimsOptions extends IdentityContext {
   /** Whether new capabilities wait for an admin as well. */
   approveCapabilities: boolean;
 }

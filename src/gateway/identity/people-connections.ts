@@ -1,16 +1,14 @@
 /** The live connections of people, and when they were last seen. */
-import type { Clock } from '../../shared/clock.ts';
-import type { Logger } from '../../shared/logger.ts';
 import type { SessionPeer } from '../nodes/sessions.ts';
-import type { IdentityStore } from './tables.ts';
+import type { IdentityContext } from './tables.ts';
 
 type PersonPeer = Pick<SessionPeer, 'id' | 'remoteAddress' | 'closed'>;
 
 export class PeopleConnections {
-  readonly #options: { store: IdentityStore; clock: Clock; logger: Logger };
+  readonly #options: IdentityContext;
   readonly #peers = new Map<string, Set<PersonPeer>>();
 
-  constructor(options: { store: IdentityStore; clock: Clock; logger: Logger }) {
+  constructor(options: IdentityContext) {
     this.#options = options;
   }
 

@@ -1,6 +1,8 @@
 /** The tables of people, of invites, and of epochs. Times are ms. */
 import type { Labels } from '../../domain/names.ts';
 import type { PersonRole, Role } from '../../domain/vocabulary.ts';
+import type { Clock } from '../../shared/clock.ts';
+import type { Logger } from '../../shared/logger.ts';
 import type { NodesStore } from '../nodes/nodes-table.ts';
 import type { Sqlite } from '../store/database.ts';
 import { MAX_MEANT, prefixBounds } from '../store/look-up.ts';
@@ -11,6 +13,12 @@ export interface IdentityStore extends NodesStore {
   readonly epochs: EpochsTable;
   readonly people: PeopleTable;
   readonly invites: InvitesTable;
+}
+
+export interface IdentityContext {
+  store: IdentityStore;
+  clock: Clock;
+  logger: Logger;
 }
 
 /** Revoked people stay, so that their keys stay refused. */
