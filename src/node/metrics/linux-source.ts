@@ -4,6 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import type { Battery } from '../../protocol/heartbeat.ts';
 import { systemErrorCode } from '../../shared/errors.ts';
+import { parseCpuTimes } from '../process/proc-files.ts';
 import { type LinuxRoots, readAttribute, readCgroupCpu, readCgroupMemory, wholeNumber } from './linux-cgroup.ts';
 import { createLinuxDisks } from './linux-disks.ts';
 import type { CpuTimes, InterfaceCounters, MemoryUsage, MetricsSource, NetworkCounters } from './source.ts';
@@ -28,18 +29,6 @@ async function readCpuTimes(roots: LinuxRoots): Promise<CpuTimes> {
   }
   const { limitCores, usedMs } = cgroup;
   return { busy: usedMs, total: performance.now() * limitCores, basis: `cgroup ${limitCores}` };
-}
-
-/**
- * First line of /proc/stat (proc_stat(5)): user nice system idle iowait irq softirq steal; guest time is part of user.
- * @throws RangeError when it is missing.
- */
-export function parseCpuTimes(stat: string): CpuTimes {
-  const fields = /^cpu +(.+)$/m.exec(stat)?.[1]?.trim().split(/ +/).slice(0, 8).map(Number);
-  if (fields === undefined || fields.length < 4 || fields.some(Number.isNaN)) throw new RangeError('no cpu line');
-  const total = fields.reduce((sum, ticks) => sum + ticks, 0);
-  const [, , , idle = 0, iowait = 0] = fields;
-  return { busy: total - idle - iowait, total };
 }
 
 /** /proc/meminfo (proc_meminfo(5)), without ZFS's cache, which Linux counts as used; relative to a control group's limit, if there is one. */

@@ -13,7 +13,7 @@ import { type Clock, sleep } from '../../shared/clock.ts';
 import { FleetError, systemErrorCode } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { escapeBytes } from '../../shared/text.ts';
-import { parseCpuTimes } from './linux-source.ts';
+import { parseCpuTimes, parseProcessStat } from '../process/proc-files.ts';
 import { Probe } from './probe.ts';
 import { readSystemProcesses } from './systeminformation-source.ts';
 
@@ -76,14 +76,7 @@ interface LinuxProcessOptions {
   passwd?: string;
 }
 
-/** From one line of proc_pid_stat(5). */
-interface ProcessStat {
-  pid: number;
-  /** Distinguishes it from an earlier process with the same pid. */
-  startTicks: number;
-  cpuTicks: number;
-  command: string;
-}
+type ProcessStat = NonNullable<ReturnType<typeof parseProcessStat>>;
 
 /** The top {@link MOST_PROCESSES} by CPU and by memory, without arguments and without starting `ps`. */
 export async function readLinuxProcesses(options: LinuxProcessOptions): Promise<ProcessFigures[]> {
@@ -105,7 +98,7 @@ export async function readLinuxProcesses(options: LinuxProcessOptions): Promise<
       cpuPct: totalTicks > 0 ? Math.min(100, (spent / totalTicks) * 100) : 0,
       memPct: Math.min(100, (status.rssBytes / memTotalBytes) * 100),
       rssBytes: status.rssBytes,
-      command: shown(stat.command === UNNAMED ? await programOf(proc, stat) : stat.command),
+      command: shown(stat.name === UNNAMED ? await programOf(proc, stat) : stat.name),
     };
   });
   return [...new Set((['cpu', 'mem'] as const).flatMap((sort) => mostUsing(figures, sort, MOST_PROCESSES)))];
@@ -115,22 +108,9 @@ async function scan(proc: string): Promise<{ stats: ProcessStat[]; totalTicks: n
   const totalTicks = parseCpuTimes(await readFile(path.join(proc, 'stat'), 'utf8')).total;
   const pids = (await readdir(proc)).filter((name) => /^\d+$/.test(name));
   const stats = await forEachInTurn(pids, async (pid) =>
-    parseStat(await readFile(path.join(proc, pid, 'stat'), 'latin1').catch(goneAs(''))),
+    parseProcessStat(await readFile(path.join(proc, pid, 'stat'), 'latin1').catch(goneAs(''))),
   );
   return { stats, totalTicks };
-}
-
-/** Undefined for invalid text. The name is in parentheses and may itself contain spaces and parentheses. */
-export function parseStat(text: string): ProcessStat | undefined {
-  const match = /^(\d+) \((.*)\) [A-Za-z] (.+)$/s.exec(text.trimEnd());
-  if (match === null) return undefined;
-  const [, pid, command = '', rest = ''] = match;
-  // From field 4 on.
-  const fields = rest.split(' ').map(Number);
-  const [userTicks, systemTicks, startTicks] = [fields[10], fields[11], fields[18]];
-  if (userTicks === undefined || systemTicks === undefined || startTicks === undefined) return undefined;
-  if (![userTicks, systemTicks, startTicks].every(Number.isFinite)) return undefined;
-  return { pid: Number(pid), startTicks, cpuTicks: userTicks + systemTicks, command };
 }
 
 /** Kernel threads have no memory of their own. Undefined for invalid text. proc_pid_status(5) */
@@ -151,10 +131,10 @@ function userNames(passwd: string): Map<string, string> {
 }
 
 /** The executable's name where this user may see it, else the process's. */
-async function programOf(proc: string, { pid, command }: ProcessStat): Promise<string> {
+async function programOf(proc: string, { pid, name }: ProcessStat): Promise<string> {
   const file = await readlink(path.join(proc, String(pid), 'exe'), 'latin1').catch(goneAs(''));
   // The kernel marks an executable that was replaced since, proc_pid_exe(5).
-  return path.basename(file).replace(/ \(deleted\)$/, '') || command;
+  return path.basename(file).replace(/ \(deleted\)$/, '') || name;
 }
 
 /** Names are bytes, read as one character each. */

@@ -1,12 +1,12 @@
-/** Control groups of version 2, also beside version 1: where this process is, and who is in one. cgroups(7), "Cgroups version 2" */
+/** Control groups of version 2, also beside version 1: a process's own group, and the members of one. cgroups(7), "Cgroups version 2" */
 import { readdirSync, writeFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { readOrEmpty } from '../../shared/read-file.ts';
 
-/** The beginning of the names of all that are ours. */
+/** Prefix of the names of fleet's own groups. */
 export const CGROUP_PREFIX = 'fleet-';
 
-/** The folder of a process's own group; undefined where there is none, or none that this account can see. */
+/** The folder of a process's own group; undefined where there is none, or none visible to this account. */
 export function cgroupOf(pid: number | 'self'): string | undefined {
   const path = /^0::(\/.*)$/m.exec(readOrEmpty(`/proc/${pid}/cgroup`))?.[1];
   const mount = readOrEmpty('/proc/self/mountinfo')
@@ -15,7 +15,7 @@ export function cgroupOf(pid: number | 'self'): string | undefined {
     .find((fields) => fields[fields.indexOf('-') + 1] === 'cgroup2');
   const [root, point] = [mount?.[3], mount?.[4]];
   if (path === undefined || root === undefined || point === undefined) return undefined;
-  // In a container without a namespace of its own, only what is below the mount's root can be seen.
+  // In a container without its own cgroup namespace, only groups below the mount's root are visible.
   if (root === '/') return resolve(point, `.${path}`);
   return path === root || path.startsWith(`${root}/`) ? resolve(point, `.${path.slice(root.length)}`) : undefined;
 }
@@ -26,10 +26,10 @@ export function runCgroupOf(pid: number): string | undefined {
   return folder !== undefined && basename(folder).startsWith(CGROUP_PREFIX) ? folder : undefined;
 }
 
-/** Everything in the group and below it. */
+/** Pids in the group and below it. */
 export function pidsIn(folder: string): number[] {
   const own = readOrEmpty(join(folder, 'cgroup.procs')).split('\n').map(Number);
-  // 0 is the empty line, and a process of another pid namespace.
+  // 0 stands for the empty line, and for a process of another pid namespace.
   return [...own.filter((pid) => pid > 0), ...groupsIn(folder).flatMap(pidsIn)];
 }
 
@@ -42,11 +42,11 @@ export function groupsIn(folder: string): string[] {
   }
 }
 
-/** SIGKILL to all at once, whoever they belong to; needs Linux 5.14. What this does not reach is killed one by one. */
+/** SIGKILL to every member at once, whatever its account; needs Linux 5.14. The rest is killed one by one. */
 export function killCgroup(folder: string): void {
   try {
     writeFileSync(join(folder, 'cgroup.kill'), '1', { flag: 'r+' });
   } catch {
-    // The group is gone, not ours to change, or the kernel too old.
+    // The group is gone, not ours, or the kernel is too old.
   }
 }

@@ -1,50 +1,52 @@
-/** Runs the few helper tools that the runner needs. */
+/** Runs the few system tools that a node needs. */
 
 import { readFile } from 'node:fs/promises';
 import { execa, execaSync } from 'execa';
 import { DEFAULT_PATH, exactHome, type UserAccount } from '../../shared/login-environment.ts';
 
 export interface ToolResult {
-  /** Undefined when the tool could not be started or was killed. */
+  /** Undefined if the tool could not be started or was killed. */
   exitCode: number | undefined;
   stdout: string;
   stderr: string;
-  /** Why it could not be started; undefined if it was. */
+  /** Why it could not be started. */
   cause?: unknown;
 }
 
-/** Whatever PATH this process was started with; dates are compared, so they are not translated. */
+export type RunTool = (file: string, args: readonly string[]) => Promise<ToolResult>;
+
+/** Finds the tools whatever PATH this process has. LC_ALL because `ps` prints dates, which are compared. */
 const env = { LC_ALL: 'C', PATH: process.env.PATH ? `${DEFAULT_PATH}:${process.env.PATH}` : DEFAULT_PATH };
-/** `getent` may have to ask a directory server, so the deadline is long. */
+/** `getent` may query a directory server, so the deadline is long. */
 const TOOL_OPTIONS = { reject: false, stdin: 'ignore', timeout: 10_000, env } as const;
 
-/** Runs a helper tool to its end. Never rejects: look at `exitCode`. */
+/** Runs a tool to its end. Never rejects: check `exitCode`. */
 export async function runTool(file: string, args: readonly string[]): Promise<ToolResult> {
   const { exitCode, stdout, stderr, cause } = await execa(file, args, TOOL_OPTIONS);
   return { exitCode, stdout, stderr, cause };
 }
 
-/** As {@link runTool}, but holds the process up; for systems without /proc. */
+/** Like {@link runTool}, but blocks; for systems without /proc. */
 export function runToolSync(file: string, args: readonly string[]): ToolResult {
   const { exitCode, stdout, stderr } = execaSync(file, args, TOOL_OPTIONS);
   return { exitCode, stdout, stderr };
 }
 
-/** The account from /etc/passwd, else from whatever the system asks besides (LDAP, SSSD). Undefined if there is none. */
+/** The account from /etc/passwd, or from the system's other sources (LDAP, SSSD). Undefined if there is none. */
 export async function findUser(
   name: string,
-  runTool: (file: string, args: readonly string[]) => Promise<ToolResult>,
+  runTool: RunTool,
   passwdPath = '/etc/passwd',
 ): Promise<UserAccount | undefined> {
   const local = parsePasswd(await readFile(passwdPath, 'utf8'), name);
   if (local !== undefined) return local;
-  // macOS has no getent, but an `id` that prints the same line with three fields more.
+  // macOS has no getent, but its `id -P` prints the same line with three more fields.
   const asked = await runTool('getent', ['passwd', name]);
   const { exitCode, stdout } = asked.exitCode === undefined ? await runTool('id', ['-P', name]) : asked;
   return exitCode === 0 ? parsePasswd(stdout, name) : undefined;
 }
 
-/** The line of passwd(5) or master.passwd(5) that bears the name. */
+/** Finds an account in passwd(5) or master.passwd(5). */
 export function parsePasswd(text: string, name: string): UserAccount | undefined {
   const fields = text
     .split('\n')

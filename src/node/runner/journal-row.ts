@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { type RunOutcome, type RunSpec, runOutcomeSchema } from '../../protocol/run-spec.ts';
 import type { CommandExit, OutputCounters, RunPipes } from '../shim/messages.ts';
-import type { KillCause } from '../shim/outcome.ts';
+import type { KillCause } from './outcome.ts';
 
 /** accepted: surely not spawned. starting: perhaps spawned. started: spawned, `pid` is known. ended: `outcome` is known. */
 export type RunPhase = 'accepted' | 'starting' | 'started' | 'ended';

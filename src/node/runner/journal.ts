@@ -10,8 +10,8 @@ import { type RunOutcome, type RunSpec, runSpecSchema } from '../../protocol/run
 import { FleetError } from '../../shared/errors.ts';
 import { sqliteFailure } from '../../shared/sqlite.ts';
 import type { CommandExit, OutputCounters, StartedCommand } from '../shim/messages.ts';
-import type { KillCause } from '../shim/outcome.ts';
 import { type JournalRow, parseRow, type RunPlace, type SqlRow, type SqlValue } from './journal-row.ts';
+import type { KillCause } from './outcome.ts';
 
 const SCHEMA_VERSION = 1;
 const SCHEMA = `

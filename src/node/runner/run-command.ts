@@ -2,7 +2,7 @@
 import type { RunSpec } from '../../protocol/run-spec.ts';
 import { type Clock, sleep } from '../../shared/clock.ts';
 import { runCgroupOf } from '../process/cgroup.ts';
-import { ProcessGroup, signalThrough, terminateGroup } from '../process/process-group.ts';
+import { ProcessGroup, terminateGroup } from '../process/process-group.ts';
 import type { ProcessFacts, ProcessTable } from '../process/process-table.ts';
 import type {
   CommandEnd,
@@ -148,8 +148,7 @@ export class RunCommand {
   ): Promise<ProcessFacts[] | undefined> {
     const { clock, killGraceMs, shim } = this.#context;
     if (this.#group === undefined) return [];
-    const signalAs = signalWith && signalThrough(signalWith);
-    const left = await terminateGroup(this.#group, { clock, killGraceMs, signal, signalAs });
+    const left = await terminateGroup(this.#group, { clock, killGraceMs, signal, signalWith });
     if (left === undefined) return undefined;
     onDead();
     // What is left in the pipes is read at once, however slow the one is who takes it.

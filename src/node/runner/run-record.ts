@@ -10,8 +10,8 @@ import type { RunOutcome, RunSpec } from '../../protocol/run-spec.ts';
 import { backoffMs, type Clock, sleep } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { CommandEnd, StartedCommand } from '../shim/messages.ts';
-import { composeOutcome, type RunEnding } from '../shim/outcome.ts';
 import type { Journal } from './journal.ts';
+import { composeOutcome, type RunEnding } from './outcome.ts';
 import type { RunLog } from './run-log.ts';
 
 interface RunRecordOptions {

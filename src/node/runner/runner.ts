@@ -9,7 +9,7 @@ import { FleetError, toFleetError } from '../../shared/errors.ts';
 import { closeAll } from '../../shared/lifecycle.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { openProcessTable } from '../process/process-table.ts';
-import { runTool, runToolSync } from '../process/run-tool.ts';
+import { runTool } from '../process/run-tool.ts';
 import { ActiveRuns } from './active-runs.ts';
 import type { AgentsConfig } from './agents.ts';
 import { Agents } from './agents.ts';
@@ -88,7 +88,7 @@ export class Runner {
       ...options,
       journal: this.#journal,
       fifos: this.#fifos,
-      processes: openProcessTable(runToolSync),
+      processes: openProcessTable(),
       agents: this.#agents,
       plan: (spec) => planCommand(spec, this.#planHost),
       logPath: (run) => this.#logPath(run),

@@ -34,7 +34,7 @@ const shim = randomUUID();
 const cgroups = new RunCgroups(shim, logger, cgroupOf('self'));
 const supervisor = new Supervisor(
   {
-    processes: openProcessTable(runToolSync),
+    processes: openProcessTable(),
     cgroups,
     clock: systemClock,
     logger,

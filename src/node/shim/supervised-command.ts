@@ -5,7 +5,7 @@ import { encodeFrame, FRAME_TYPE } from '../../protocol/frames.ts';
 import type { Clock, Timer } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { leaderGone, ProcessGroup } from '../process/process-group.ts';
-import type { ProcessTable } from '../process/process-table.ts';
+import { type ProcessTable, printableName } from '../process/process-table.ts';
 import { launch, openPipes, reopenPipes } from './launch.ts';
 import type { LiveWindow } from './live-window.ts';
 import type {
@@ -20,7 +20,6 @@ import type {
   StartedCommand,
   StartOrder,
 } from './messages.ts';
-import { printable } from './outcome.ts';
 import type { RunCgroups } from './run-cgroups.ts';
 import { countOomKills, spawnAsFirstVictim, wasOomKilled } from './run-cgroups.ts';
 import { RunOutput } from './run-output.ts';
@@ -194,7 +193,7 @@ export class SupervisedCommand {
       .holders([pipePath(stdout), pipePath(stderr)])
       .filter(({ pid }) => pid !== process.pid)
       .slice(0, MAX_HOLDERS)
-      .map(({ pid, name }) => ({ pid, name: printable(name) || '?' }));
+      .map((facts) => ({ pid: facts.pid, name: printableName(facts) || '?' }));
     const facts = { startedAt: this.#startedAt, pid: this.#process?.pid, exited: { ...exit, holders } };
     this.#output.log.append(encodeFrame(FRAME_TYPE.started, Buffer.from(JSON.stringify(facts))), () => {});
   }

@@ -3,7 +3,8 @@ import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'nod
 import path from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { parseStat, readLinuxProcesses } from '../../../src/node/metrics/processes.ts';
+import { readLinuxProcesses } from '../../../src/node/metrics/processes.ts';
+import { parseProcessStat } from '../../../src/node/process/proc-files.ts';
 import { type Clock, systemClock } from '../../../src/shared/clock.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
 
@@ -72,9 +73,9 @@ test('shares of the processor are those of the window; names, users and memory c
 });
 
 test('what cannot be read as a line of stat is none', () => {
-  fc.assert(fc.property(fc.string(), (text) => void parseStat(text)));
+  fc.assert(fc.property(fc.string(), (text) => void parseProcessStat(text)));
   for (const text of ['', '1', '1 (a', '1 (a) S 1 2', '1 (a) S 1 1 1 0 -1 0 0 0 0 0 x 0 0 0 20 0 1 0 5 0']) {
-    assert.equal(parseStat(text), undefined, text);
+    assert.equal(parseProcessStat(text), undefined, text);
   }
 });
 

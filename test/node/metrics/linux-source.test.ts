@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createLinuxSource, parseCpuTimes, parseNetDev } from '../../../src/node/metrics/linux-source.ts';
+import { createLinuxSource, parseNetDev } from '../../../src/node/metrics/linux-source.ts';
 import { createSysteminformationSource } from '../../../src/node/metrics/systeminformation-source.ts';
+import { parseCpuTimes } from '../../../src/node/process/proc-files.ts';
 import { tempTree } from './temp-tree.ts';
 
 test('cpu times: iowait is idle, guest is not counted twice', () => {

@@ -5,23 +5,23 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { parseProcessStat } from '../../../src/node/process/proc-files.ts';
 import { ProcessGroup } from '../../../src/node/process/process-group.ts';
-import { type ProcessTable, ProcTable, PsTable, parseProcStat } from '../../../src/node/process/process-table.ts';
-import { runToolSync } from '../../../src/node/process/run-tool.ts';
+import { type ProcessTable, ProcTable, PsTable } from '../../../src/node/process/process-table.ts';
 import { cleanUp, processState, temporaryFolder, until } from '../runner/support/harness.ts';
 
 test('a stat line is read whatever the program is called', () => {
   fc.assert(
     fc.property(fc.string(), fc.nat(), fc.nat(), fc.nat(), (name, group, session, ticks) => {
-      const rest = Array.from({ length: 15 }, (_, i) => i).join(' ');
+      const rest = Array.from({ length: 15 }, (_, i) => i + 3).join(' ');
       const line = `12 (${name}) S 1 ${group} ${session} ${rest} ${ticks} 0 0\n`;
-      const expected = { name, parent: 1, group, session, state: 'S', startTicks: String(ticks) };
-      assert.deepEqual(parseProcStat(line), expected);
+      const expected = { pid: 12, name, parent: 1, group, session, state: 'S', cpuTicks: 10 + 11, startTicks: ticks };
+      assert.deepEqual(parseProcessStat(line), expected);
     }),
     { examples: [['a) R 5 6 (b', 7, 8, 9]] },
   );
-  fc.assert(fc.property(fc.string(), (text) => void parseProcStat(text)));
-  for (const text of ['', '12 sh S 1 2', '1 (x) S 1']) assert.equal(parseProcStat(text), undefined);
+  fc.assert(fc.property(fc.string(), (text) => void parseProcessStat(text)));
+  for (const text of ['', '12 sh S 1 2', '1 (x) S 1']) assert.equal(parseProcessStat(text), undefined);
 });
 
 test('a group whose members the table hides counts as alive', async (t) => {
@@ -45,7 +45,7 @@ test('a group whose members the table hides counts as alive', async (t) => {
 test('what kill(2) takes for the own group, or for all processes, is no group of a command', () => {
   const table = new ProcTable();
   for (const leader of [0, 1, -1, 1.5, Number.NaN]) {
-    assert.throws(() => new ProcessGroup(leader, undefined, table), /is no process group of a command/);
+    assert.throws(() => new ProcessGroup(leader, undefined, table), /is not the process group of a command/);
   }
 });
 
@@ -67,7 +67,7 @@ test('/proc finds the oldest leader that holds a file', async (t) => {
 
 const tables: [string, ProcessTable][] = [
   ['/proc', new ProcTable()],
-  ['ps', new PsTable(runToolSync)],
+  ['ps', new PsTable()],
 ];
 
 for (const [name, table] of tables) {

@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openProcessTable } from '../../../src/node/process/process-table.ts';
-import { runTool, runToolSync } from '../../../src/node/process/run-tool.ts';
+import { runTool } from '../../../src/node/process/run-tool.ts';
 import { ActiveRuns } from '../../../src/node/runner/active-runs.ts';
 import { Agents } from '../../../src/node/runner/agents.ts';
 import { FifoPool } from '../../../src/node/runner/fifo-pool.ts';
@@ -37,7 +37,7 @@ test('a shim that is gone as soon as it is found is replaced, too, and the close
   const runs = new ActiveRuns({
     journal,
     fifos: new FifoPool({ folder: join(folder, 'pipes'), runTool, logger }),
-    processes: openProcessTable(runToolSync),
+    processes: openProcessTable(),
     agents: new Agents({}),
     clock: systemClock,
     logger,

@@ -5,7 +5,6 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { openProcessTable } from '../../../src/node/process/process-table.ts';
-import { runToolSync } from '../../../src/node/process/run-tool.ts';
 import { RunCgroups } from '../../../src/node/shim/run-cgroups.ts';
 import { ShimServer } from '../../../src/node/shim/shim-server.ts';
 import { Supervisor } from '../../../src/node/shim/supervisor.ts';
@@ -25,7 +24,7 @@ async function startServer(t: TestContext) {
   const clock = new FakeClock();
   const supervisor = new Supervisor(
     {
-      processes: openProcessTable(runToolSync),
+      processes: openProcessTable(),
       cgroups: new RunCgroups('none', silentLogger, undefined),
       clock: systemClock,
       logger: silentLogger,

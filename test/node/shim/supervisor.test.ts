@@ -3,7 +3,6 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { openProcessTable } from '../../../src/node/process/process-table.ts';
-import { runToolSync } from '../../../src/node/process/run-tool.ts';
 import type { ShimEvent, StartOrder } from '../../../src/node/shim/messages.ts';
 import { RunCgroups } from '../../../src/node/shim/run-cgroups.ts';
 import { Supervisor } from '../../../src/node/shim/supervisor.ts';
@@ -18,7 +17,7 @@ async function setUp(t: TestContext) {
   const events: ShimEvent[] = [];
   const supervisor = new Supervisor(
     {
-      processes: openProcessTable(runToolSync),
+      processes: openProcessTable(),
       cgroups: new RunCgroups('none', silentLogger, undefined),
       clock: systemClock,
       logger: silentLogger,

@@ -1,7 +1,7 @@
-/** Puts the end of a run into the words that the gateway stores. */
+/** Turns the end of a run into the outcome that the gateway stores. */
 import type { RunOutcome } from '../../protocol/run-spec.ts';
-import type { ProcessFacts } from '../process/process-table.ts';
-import type { CommandExit, OutputCounters } from './messages.ts';
+import { type ProcessFacts, printableName } from '../process/process-table.ts';
+import type { CommandExit, OutputCounters } from '../shim/messages.ts';
 
 /** Processes that are named in a reason. */
 const MOST_NAMED = 5;
@@ -74,14 +74,9 @@ function verdict(ending: RunEnding, facts: OutcomeFacts): Verdict {
 
 function describeLeft(left: readonly Pick<ProcessFacts, 'pid' | 'name'>[]): string[] {
   if (left.length === 0) return [];
-  const named = left.slice(0, MOST_NAMED).map(({ pid, name }) => `pid ${pid} ${printable(name)}`);
+  const named = left.slice(0, MOST_NAMED).map((facts) => `pid ${facts.pid} ${printableName(facts)}`);
   const more = left.length - named.length;
   return [`left_behind: ${[...named, ...(more > 0 ? [`and ${more} more`] : [])].join(', ')}`];
-}
-
-/** The name of a program, which may call itself whatever it likes. */
-export function printable(name: string): string {
-  return name.replace(/[^\x20-\x7e]|[;,]/g, '?');
 }
 
 function exitVerdict({ exitCode, signal, oomKilled }: CommandExit): Verdict {
