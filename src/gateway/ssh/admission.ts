@@ -29,6 +29,7 @@ export interface Admission {
 }
 
 interface Stranger {
+  address: string;
   since: number;
   evict: () => void;
 }
@@ -37,10 +38,9 @@ export class AdmissionControl {
   readonly #limits: AdmissionLimits;
   /** Monotonic ms. */
   readonly #now: () => number;
-  /** By address; for each address the oldest first. */
-  readonly #strangers = new Map<string, Set<Stranger>>();
+  /** The oldest first. */
+  readonly #strangers = new Set<Stranger>();
   #connections = 0;
-  #unauthenticated = 0;
 
   constructor(limits: AdmissionLimits, now: () => number) {
     this.#limits = limits;
@@ -53,7 +53,7 @@ export class AdmissionControl {
 
   /** Connections of strangers. */
   get unauthenticated(): number {
-    return this.#unauthenticated;
+    return this.#strangers.size;
   }
 
   /**
@@ -62,54 +62,41 @@ export class AdmissionControl {
    * other address, and no honest machine behind the same one.
    */
   enter(remoteAddress: string, evict: () => void): Admission | undefined {
-    const key = addressKey(remoteAddress);
+    const address = addressKey(remoteAddress);
     const { maxConnections, maxUnauthenticated, maxUnauthenticatedPerAddress } = this.#limits;
-    const ofAddress = this.#strangers.get(key);
-    if (ofAddress !== undefined && ofAddress.size >= maxUnauthenticatedPerAddress) {
-      if (!this.#makeRoom(key, ofAddress)) return undefined;
-    } else if (this.#unauthenticated >= maxUnauthenticated || this.#connections >= maxConnections) {
-      if (!this.#makeRoom(...this.#mostCrowded())) return undefined;
+    const ofAddress = [...this.#strangers].filter((stranger) => stranger.address === address);
+    if (ofAddress.length >= maxUnauthenticatedPerAddress) {
+      if (!this.#makeRoom(ofAddress[0])) return undefined;
+    } else if (this.#strangers.size >= maxUnauthenticated || this.#connections >= maxConnections) {
+      if (!this.#makeRoom(this.#oldestInLargestGroup())) return undefined;
     }
-    return this.#admit(key, { since: this.#now(), evict });
-  }
-
-  #admit(key: string, stranger: Stranger): Admission {
+    const stranger = { address, since: this.#now(), evict };
+    this.#strangers.add(stranger);
     this.#connections += 1;
-    this.#unauthenticated += 1;
-    const present = this.#strangers.get(key);
-    if (present === undefined) this.#strangers.set(key, new Set([stranger]));
-    else present.add(stranger);
     let hasLeft = false;
     return {
-      known: () => this.#forget(key, stranger),
+      known: () => void this.#strangers.delete(stranger),
       left: () => {
         if (hasLeft) return;
         hasLeft = true;
-        this.#forget(key, stranger);
+        this.#strangers.delete(stranger);
         this.#connections -= 1;
       },
     };
   }
 
-  /** Evicts the oldest of these strangers, if it has had its time. Its socket closes a moment later; its place is free at once. */
-  #makeRoom(key: string, strangers: ReadonlySet<Stranger>): boolean {
-    const [oldest] = strangers;
-    if (oldest === undefined || this.#now() - oldest.since < this.#limits.crowdedGraceMs) return false;
-    this.#forget(key, oldest);
-    oldest.evict();
+  /** Evicts this stranger, if it has had its time. Its socket closes a moment later; its place is free at once. */
+  #makeRoom(stranger: Stranger | undefined): boolean {
+    if (stranger === undefined || this.#now() - stranger.since < this.#limits.crowdedGraceMs) return false;
+    this.#strangers.delete(stranger);
+    stranger.evict();
     return true;
   }
 
-  #mostCrowded(): [key: string, strangers: ReadonlySet<Stranger>] {
-    let most: [string, ReadonlySet<Stranger>] = ['', new Set()];
-    for (const entry of this.#strangers) if (entry[1].size > most[1].size) most = entry;
-    return most;
-  }
-
-  #forget(key: string, stranger: Stranger): void {
-    const strangers = this.#strangers.get(key);
-    if (strangers?.delete(stranger) !== true) return;
-    this.#unauthenticated -= 1;
-    if (strangers.size === 0) this.#strangers.delete(key);
+  #oldestInLargestGroup(): Stranger | undefined {
+    let largest: Stranger[] = [];
+    const groups = Map.groupBy(this.#strangers, ({ address }) => address);
+    for (const group of groups.values()) if (group.length > largest.length) largest = group;
+    return largest[0];
   }
 }
