@@ -1,33 +1,24 @@
 /** Invites: created by an admin, proven by a newcomer, used up by pairing. */
 import { randomBytes } from 'node:crypto';
-import type { Labels } from '../../domain/names.ts';
-import type { Role } from '../../domain/vocabulary.ts';
 import { formatInviteCode, INVITE_LENGTHS, LONG_INVITE_FROM_MS } from '../../protocol/pairing.ts';
 import { randomBase32 } from '../../shared/base32.ts';
-import type { Clock } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import type { Ages } from '../store/durable-store.ts';
 import { assertNameFree } from './names.ts';
-import { type IdentityStore, type InviteRecord, MAX_INVITE_FAILURES } from './tables.ts';
+import { type IdentityContext, type InviteRecord, MAX_INVITE_FAILURES } from './tables.ts';
 
 /** Time after an invite's end in which a key that it paired may repeat the code, ms. */
 const REPEATABLE_MS = 30 * 86_400_000;
 
-interface NewInvite {
+interface NewInvite extends Pick<InviteRecord, 'role' | 'labels' | 'createdBy'> {
   name?: string | undefined;
-  role: Role;
-  labels: Labels;
   ephemeral?: boolean | undefined;
   ttlMs: number;
   uses: number;
-  /** Name of the caller. */
-  createdBy: string;
 }
 
-interface InvitesOptions {
-  store: IdentityStore;
+interface InvitesOptions extends Pick<IdentityContext, 'store' | 'clock'> {
   ages: Ages;
-  clock: Clock;
 }
 
 export class Invites {
@@ -56,18 +47,8 @@ export class Invites {
       while (store.invites.byId(id) !== undefined) id = randomBase32(INVITE_LENGTHS.id, randomBytes);
       const length = ttlMs > LONG_INVITE_FROM_MS ? INVITE_LENGTHS.longSecret : INVITE_LENGTHS.secret;
       const secret = randomBase32(length, randomBytes);
-      store.invites.insert({
-        id,
-        secret,
-        name,
-        role,
-        labels,
-        ephemeral,
-        usesLeft: uses,
-        createdAt,
-        createdBy,
-        expiresAt,
-      });
+      const record = { id, secret, name, role, labels, ephemeral, usesLeft: uses, createdAt, createdBy, expiresAt };
+      store.invites.insert(record);
       store.audit.describe('invite.create', { invite: id });
       return { code: formatInviteCode({ id, secret }), expiresAt };
     });

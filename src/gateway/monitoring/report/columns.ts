@@ -1,12 +1,13 @@
 /** The columns of the table of nodes: one list for CSV, text and Markdown, each of which shows those it has a title for. */
 import type { HealthReport, NodeReport } from './build.ts';
-
 import { millisecondsWords, NO_FIGURE, percentWords, uptimeWords } from './words.ts';
 
 export type Cell = string | number | null;
 
 interface Titles {
-  text?: { title: string; width: number };
+  text?: string;
+  /** In text. */
+  width?: number;
   markdown?: string;
 }
 
@@ -19,44 +20,39 @@ export interface Column extends Titles {
 }
 
 export const COLUMNS: readonly Column[] = [
-  column('node', ({ name }) => name, { text: { title: 'NODE', width: 20 }, markdown: 'Node' }),
-  column('status', ({ status }) => status, { text: { title: 'STATUS', width: 7 }, markdown: 'Status' }),
+  column('node', ({ name }) => name, { text: 'NODE', width: 20, markdown: 'Node' }),
+  column('status', ({ status }) => status, { text: 'STATUS', width: 7, markdown: 'Status' }),
   column('reasons', ({ reasons }) => reasons.join('; ')),
   column('period_from', (_, { period }) => period.from),
   column('period_to', (_, { period }) => period.to),
   column('joined_at', ({ joinedAt }) => joinedAt),
-  column(
-    'uptime_pct',
-    ({ uptimePct }) => uptimePct,
-    { text: { title: 'UPTIME', width: 6 }, markdown: 'Uptime' },
-    uptimeWords,
-  ),
+  column('uptime_pct', ({ uptimePct }) => uptimePct, { text: 'UPTIME', width: 6, markdown: 'Uptime' }, uptimeWords),
   column('outages', ({ outages }) => outages),
   column('incidents', ({ incidents }) => incidents.length),
   column('offline_s', ({ offlineMs }) => offlineMs / 1000),
   ...statistics('cpu_pct', 'cpuPct', percentWords, {
-    avg: { text: { title: 'CPU', width: 4 }, markdown: 'CPU mean' },
-    max: { text: { title: 'PEAK', width: 4 } },
+    avg: { text: 'CPU', width: 4, markdown: 'CPU mean' },
+    max: { text: 'PEAK', width: 4 },
     p95: { markdown: 'CPU p95' },
   }),
   ...statistics('mem_used_pct', 'memUsedPct', percentWords, {
-    max: { text: { title: 'MEM', width: 4 } },
+    max: { text: 'MEM', width: 4 },
     p95: { markdown: 'Memory p95' },
   }),
   ...statistics('disk_used_pct', 'diskUsedPct', percentWords, {
-    max: { text: { title: 'DISK', width: 4 }, markdown: 'Disk max' },
+    max: { text: 'DISK', width: 4, markdown: 'Disk max' },
   }),
   ...statistics('rtt_ms', 'rttMs', millisecondsWords, {
-    p95: { text: { title: 'RTT P95', width: 7 }, markdown: 'RTT p95' },
+    p95: { text: 'RTT P95', width: 7, markdown: 'RTT p95' },
   }),
   column('link_score', ({ linkScore }) => linkScore),
   column('machine_score', ({ machineScore }) => machineScore),
   column('disk_full_at', ({ forecasts }) => forecasts[0]?.fullAt ?? null),
   column('alerts', ({ alerts }) => alerts.fired),
   column('alerts_firing', ({ alerts }) => alerts.firing),
-  column('runs', ({ runs }) => runs.total, { text: { title: 'RUNS', width: 6 }, markdown: 'Runs' }),
+  column('runs', ({ runs }) => runs.total, { text: 'RUNS', width: 6, markdown: 'Runs' }),
   column('runs_succeeded', ({ runs }) => runs.succeeded),
-  column('runs_failed', ({ runs }) => runs.failed, { text: { title: 'FAILED', width: 6 }, markdown: 'Failed' }),
+  column('runs_failed', ({ runs }) => runs.failed, { text: 'FAILED', width: 6, markdown: 'Failed' }),
   column('runs_canceled', ({ runs }) => runs.canceled),
   column('runs_active', ({ runs }) => runs.active),
 ];

@@ -3,7 +3,6 @@ import { setImmediate } from 'node:timers/promises';
 import { harmlessJson, stripControl } from '../../../shared/text.ts';
 import type { HealthReport } from './build.ts';
 import { type Cell, COLUMNS } from './columns.ts';
-
 import { htmlPieces } from './page.ts';
 import { markdownPieces, textPieces } from './text.ts';
 

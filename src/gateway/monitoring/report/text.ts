@@ -1,10 +1,8 @@
 /** The health report as plain text of at most 80 columns, for a terminal or a mail, and as GitHub-flavoured Markdown. */
 import { stripControl } from '../../../shared/text.ts';
 import { cutToWidth, fitText, textWidth } from '../../../shared/text-width.ts';
-import type { HealthReport } from './build.ts';
-import { needsAttention } from './build.ts';
+import { type HealthReport, needsAttention } from './build.ts';
 import { COLUMNS } from './columns.ts';
-
 import { alertLines, nodeFacts, periodWords, summaryWords } from './words.ts';
 
 /** How a format writes the parts of the report, in lines. */
@@ -26,9 +24,9 @@ const TEXT_COLUMNS = COLUMNS.filter(({ text }) => text !== undefined);
 const MARKDOWN_COLUMNS = COLUMNS.filter(({ markdown }) => markdown !== undefined);
 
 const textRow = (cells: readonly string[]): string =>
-  TEXT_COLUMNS.map(({ text, name }, index) => {
+  TEXT_COLUMNS.map(({ name, width = 0 }, index) => {
     const align = name === 'node' || name === 'status' ? 'left' : 'right';
-    return fitText(stripControl(cells[index] ?? ''), text?.width ?? 0, '…', align);
+    return fitText(stripControl(cells[index] ?? ''), width, '…', align);
   })
     .join(' ')
     .trimEnd();
@@ -44,7 +42,7 @@ const TEXT: Layout = {
   ],
   heading: (_, title) => wrap(stripControl(title), WIDTH),
   list: (items) => items.flatMap((item) => wrap(stripControl(item), WIDTH, { first: '  - ', rest: '    ' })),
-  tableHead: [textRow(TEXT_COLUMNS.map(({ text }) => text?.title ?? ''))],
+  tableHead: [textRow(TEXT_COLUMNS.map(({ text }) => text ?? ''))],
   tableRow: textRow,
   tableNote: ['', 'CPU is the mean, PEAK its highest value; MEM and DISK are the highest values.'],
   columns: TEXT_COLUMNS,
