@@ -60,7 +60,7 @@ const REQUIRED = ['ssh2', 'tweetnacl', 'jose', 'better-sqlite3', 'p-queue', 'sys
 const WRAPPED: Record<string, readonly string[]> = {
   ssh2: ['shared/ssh/'],
   'better-sqlite3': ['gateway/store/', 'node/runner/journal.ts', 'shared/sqlite.ts'],
-  execa: ['node/process/', 'node/runner/', 'node/shim/spawn.ts'],
+  execa: ['node/process/', 'node/runner/', 'node/shim/launch.ts'],
   systeminformation: ['node/metrics/'],
   'p-queue': ['gateway/bus/'],
   tweetnacl: ['shared/ssh/identity.ts'],

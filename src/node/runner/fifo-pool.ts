@@ -9,7 +9,7 @@ import { FleetError, systemErrorCode } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { ToolResult } from '../process/run-tool.ts';
 import type { RunPipes } from '../shim/messages.ts';
-import { removePrompts } from '../shim/prompt-file.ts';
+import { removePrompts } from '../shim/pipes.ts';
 
 /** Made at once, and kept free at most. Three are the most that one run takes. */
 const BATCH = 16;

@@ -6,6 +6,7 @@ import {
   type AdoptOrder,
   type CommandState,
   type LivePiece,
+  readLines,
   SHIM_PROTOCOL,
   type ShimEvent,
   type ShimMessage,
@@ -14,8 +15,8 @@ import {
   type StartedCommand,
   StartFailure,
   type StartOrder,
+  writeLines,
 } from '../shim/messages.ts';
-import { readLines, writeLines } from '../shim/shim-server.ts';
 import { connectToShim, type ShimOptions, startShim, tooLate } from './start-shim.ts';
 
 type ShimOrder = ShimRequest extends infer Request ? (Request extends unknown ? Omit<Request, 'id'> : never) : never;

@@ -1,42 +1,34 @@
 /**
- * What a follower that takes the whole output of a run has still to read: it lies in memory, behind the head of the log, and slows the
- * command while it is full, as a pipe does. Positions count the output bytes of both streams from the run's beginning.
+ * Output beyond the head of the log for a follower that takes all of a run's output. It is kept in memory, and slows the command while it
+ * is full, as a pipe does. Positions count the output bytes of both streams since the run's start.
  */
 import { encodeFrame, MAX_FRAME_PAYLOAD_BYTES } from '../../protocol/frames.ts';
 import type { Clock, Timer } from '../../shared/clock.ts';
-import type { OutputType } from './block-store.ts';
-import type { LivePiece } from './messages.ts';
+import type { LivePiece, OutputType } from './messages.ts';
 
-/** A command that is so far ahead of its follower waits, bytes; it goes on at half of that. */
+/** A command this far ahead of its follower is paused, bytes; it resumes at half of that. */
 const AHEAD_BYTES = 2 * 1024 * 1024;
-/** What was given out already and may be asked for again: more than can be under way to the follower when a connection breaks, bytes. */
+/** Delivered output that may be requested again: more than can be in flight when a connection breaks, bytes. */
 const KEPT_BYTES = 8 * 1024 * 1024;
-/** Changes between the streams that are remembered; a command that alternates byte by byte is slowed by them, too. */
+/** Changes of stream that are remembered; they also pause a command that alternates byte by byte. */
 const MAX_SEGMENTS = 64 * 1024;
-/** Longest piece that is given out at once, bytes of output. */
-const PIECE_BYTES = MAX_FRAME_PAYLOAD_BYTES;
-/** Until somebody says otherwise, a follower may still come for so long, ms. */
+/** How long a follower may take to come, unless told otherwise, ms. */
 export const FIRST_LEASE_MS = 90_000;
-
-interface Segment {
-  type: OutputType;
-  /** Where it ends. */
-  end: number;
-}
 
 interface LiveWindowOptions {
   clock: Clock;
-  /** Called when the command need not wait any more. */
+  /** Called when the command may resume. */
   onRoom(): void;
 }
 
 export class LiveWindow {
   readonly #options: LiveWindowOptions;
   #ring: Buffer | undefined;
-  #segments: Segment[] = [];
+  /** Output of one stream up to `end`. */
+  #segments: { type: OutputType; end: number }[] = [];
   #start = 0;
   #end = 0;
-  /** Everything before it was given out. */
+  /** Everything before it was delivered. */
   #taken = 0;
   #complete = false;
   #released = false;
@@ -49,7 +41,7 @@ export class LiveWindow {
     this.#lease = this.#arm(FIRST_LEASE_MS);
   }
 
-  /** Takes all output from that position on. False when the follower has gone by then. */
+  /** Accepts output from `position` on. False if the follower is already gone. */
   open(position: number): boolean {
     if (this.#released) return false;
     this.#ring = Buffer.allocUnsafeSlow(AHEAD_BYTES + KEPT_BYTES);
@@ -59,17 +51,17 @@ export class LiveWindow {
     return true;
   }
 
-  /** What the follower has not been given, bytes. */
+  /** Not yet delivered, bytes. */
   get unreadBytes(): number {
     return this.#end - this.#taken;
   }
 
-  /** Whether the command shall wait. */
+  /** Whether the command must pause. */
   get isFull(): boolean {
     return this.unreadBytes >= AHEAD_BYTES || (this.unreadBytes > 0 && this.#segments.length >= MAX_SEGMENTS);
   }
 
-  /** Whether it may go on, having waited. */
+  /** Whether a paused command may resume. */
   get hasRoom(): boolean {
     return this.unreadBytes <= AHEAD_BYTES / 2 && (this.unreadBytes === 0 || this.#segments.length < MAX_SEGMENTS);
   }
@@ -78,8 +70,7 @@ export class LiveWindow {
     const ring = this.#ring;
     if (ring === undefined || chunk.length === 0) return;
     for (let offset = 0; offset < chunk.length; ) {
-      const at = this.#end % ring.length;
-      const copied = chunk.copy(ring, at, offset, offset + Math.min(chunk.length - offset, ring.length - at));
+      const copied = chunk.copy(ring, this.#end % ring.length, offset);
       this.#end += copied;
       offset += copied;
     }
@@ -87,27 +78,24 @@ export class LiveWindow {
     if (last?.type === type) last.end = this.#end;
     else this.#segments.push({ type, end: this.#end });
     this.#start = Math.max(this.#start, this.#end - ring.length);
-    this.#forgetSegments();
+    this.#dropSegments();
     this.#answer();
   }
 
-  /**
-   * Resolves with output from a position on, once there is some; null when it is not here (any more). A newer reader ends the wait of an
-   * older one.
-   */
+  /** Resolves with output from `from` on, once there is some; with null if it isn't here. A newer reader ends the wait of an older one. */
   read(from: number): Promise<LivePiece> {
     this.#waiting?.answer(null);
     this.#waiting = undefined;
     if (this.#ring === undefined || from < this.#start || from > this.#end) return Promise.resolve(null);
     this.#taken = from;
     this.#onTaken();
-    return new Promise((answer) => {
-      this.#waiting = { from, answer };
-      this.#answer();
-    });
+    const { promise, resolve } = Promise.withResolvers<LivePiece>();
+    this.#waiting = { from, answer: resolve };
+    this.#answer();
+    return promise;
   }
 
-  /** The follower is there, and counts as such for that long; with 0 it has gone for good. */
+  /** Extends the follower's lease; 0 means that it is gone for good. */
   attend(forMs: number): void {
     if (this.#released) return;
     this.#lease.cancel();
@@ -115,13 +103,13 @@ export class LiveWindow {
     else this.#lease = this.#arm(forMs);
   }
 
-  /** Nothing will be added. */
+  /** No more output follows. */
   complete(): void {
     this.#complete = true;
     this.#answer();
   }
 
-  /** Nobody takes this output any more: the command is not slowed. */
+  /** Without a follower, the command isn't slowed. */
   release(): void {
     this.#released = true;
     this.#lease.cancel();
@@ -133,12 +121,12 @@ export class LiveWindow {
     this.#onTaken();
   }
 
-  /** Resolves when no more than that is unread. */
+  /** Resolves when at most `mostUnread` bytes are undelivered. */
   settled(mostUnread: number): Promise<void> {
-    return new Promise((resolve) => {
-      this.#settling = { mostUnread, settled: resolve };
-      this.#onTaken();
-    });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#settling = { mostUnread, settled: resolve };
+    this.#onTaken();
+    return promise;
   }
 
   #onTaken(): void {
@@ -152,21 +140,21 @@ export class LiveWindow {
 
   #answer(): void {
     const waiting = this.#waiting;
-    if (waiting === undefined) return;
-    if (waiting.from === this.#end && !this.#complete) return;
+    if (waiting === undefined || (waiting.from === this.#end && !this.#complete)) return;
     this.#waiting = undefined;
     waiting.answer(waiting.from === this.#end ? { complete: true } : this.#pieceFrom(waiting.from));
   }
 
   #pieceFrom(from: number): LivePiece {
+    const limit = from + MAX_FRAME_PAYLOAD_BYTES;
     const frames: Buffer[] = [];
     let at = from;
     for (const { type, end } of this.#segments) {
       if (end <= at) continue;
-      const stop = Math.min(end, from + PIECE_BYTES);
+      const stop = Math.min(end, limit);
       frames.push(encodeFrame(type, this.#bytes(at, stop)));
       at = stop;
-      if (at === from + PIECE_BYTES) break;
+      if (at === limit) break;
     }
     return { frames: Buffer.concat(frames).toString('base64'), next: at };
   }
@@ -178,10 +166,9 @@ export class LiveWindow {
     return first.length === to - from ? first : Buffer.concat([first, ring.subarray(0, to - from - first.length)]);
   }
 
-  /** Of what is overwritten; and the older half, when there are too many and it was given out. */
-  #forgetSegments(): void {
-    const excess = this.#segments.length - MAX_SEGMENTS;
-    if (excess <= 0) return;
+  /** When there are too many: overwritten ones, and the older half if it was delivered. */
+  #dropSegments(): void {
+    if (this.#segments.length <= MAX_SEGMENTS) return;
     const half = this.#segments[MAX_SEGMENTS / 2]?.end ?? 0;
     this.#start = Math.max(this.#start, Math.min(half, this.#taken));
     this.#segments = this.#segments.filter(({ end }) => end > this.#start);

@@ -1,12 +1,12 @@
-/** Appends to the log of one run, through one queue, so that the command's output never waits for more than this queue's room. */
-
+/** Appends to the log of one run through a bounded queue. */
 import { closeSync, constants, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { requireDisk } from './disk-reserve.ts';
 
-/** Written with one system call at most, bytes. */
+/** Most bytes per system call. */
 const BATCH_BYTES = 1024 * 1024;
+const CREATE = constants.O_RDWR | constants.O_CREAT;
 
 interface Entry {
   bytes: Buffer;
@@ -16,9 +16,9 @@ interface Entry {
 
 interface LogWriterOptions {
   path: string;
-  /** Length of what the file already holds in whole frames; the next frame goes there. */
+  /** Length of the whole frames that the file already holds; the next frame goes there. */
   bytes: number;
-  /** Called after each write, for the one who paused because of `pendingBytes`. */
+  /** Called after each write, for a reader that paused because of `pendingBytes`. */
   onWritten: () => void;
 }
 
@@ -47,12 +47,11 @@ export class LogWriter {
     return this.#pendingBytes;
   }
 
-  /** Why output was lost. The log is then a prefix of the output: nothing more of it is taken after a gap. */
+  /** Why output was lost. The log is then a prefix of the output: nothing is appended after a gap. */
   get error(): Error | undefined {
     return this.#error;
   }
 
-  /** Queues a frame of output. */
   append(bytes: Buffer, lost: () => void): void {
     if (this.#error !== undefined || this.#closed) {
       lost();
@@ -68,7 +67,7 @@ export class LogWriter {
     while (this.#pumping !== undefined) await this.#pumping;
   }
 
-  /** Brings what was written onto the disk. @throws the system's error. */
+  /** Makes what was written durable. @throws the system's error. */
   async sync(): Promise<void> {
     await this.#file?.datasync();
   }
@@ -85,17 +84,16 @@ export class LogWriter {
   async #pump(): Promise<void> {
     while (this.#queue.length > 0) {
       const batch = this.#takeBatch();
+      const chunks = batch.map(({ bytes }) => bytes);
       try {
-        const [first, ...rest] = batch.map((entry) => entry.bytes);
-        await this.#write(
-          rest.length === 0 && first !== undefined ? first : Buffer.concat(batch.map((entry) => entry.bytes)),
-        );
+        const [first] = chunks;
+        await this.#write(chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks));
+        for (const { length } of chunks) this.#pendingBytes -= length;
       } catch (error) {
         this.#error = error instanceof Error ? error : new Error(String(error));
-        for (const entry of [...batch, ...this.#queue.splice(0)]) entry.lost();
+        for (const { lost } of [...batch, ...this.#queue.splice(0)]) lost();
         this.#pendingBytes = 0;
       }
-      for (const entry of this.#error === undefined ? batch : []) this.#pendingBytes -= entry.bytes.length;
       this.#options.onWritten();
     }
     this.#pumping = undefined;
@@ -111,51 +109,42 @@ export class LogWriter {
   }
 
   async #write(data: Buffer): Promise<void> {
-    this.#file ??= await openLog(this.#options.path);
-    requireDisk(dirname(this.#options.path), data.length);
-    await writeWhole(this.#file, data, this.#bytes);
+    const { path } = this.#options;
+    this.#file ??= await open(path, CREATE, 0o600);
+    requireDisk(dirname(path), data.length);
+    try {
+      await writeAt(this.#file, data, this.#bytes);
+    } catch (error) {
+      // Frees the space of a partial write; if this fails, the next write or start overwrites it anyway.
+      await this.#file.truncate(this.#bytes).catch(() => {});
+      throw error;
+    }
     this.#bytes += data.length;
   }
 }
 
-/** Creates the file if it is missing. @throws the system's error. */
-async function openLog(path: string): Promise<FileHandle> {
-  return await open(path, constants.O_RDWR | constants.O_CREAT, 0o600);
-}
-
-/** All of `data` at the end of the file, which is at `end`, or none of it. @throws the system's error; may be called again. */
-async function writeWhole(file: FileHandle, data: Buffer, end: number): Promise<void> {
-  let written = 0;
-  try {
-    while (written < data.length) {
-      written += (await file.write(data, written, data.length - written, end + written)).bytesWritten;
-    }
-  } catch (error) {
-    // Gives the part's space back; should that fail, the next write or the next start overwrites it all the same.
-    await file.truncate(end).catch(() => {});
-    throw error;
+/** @throws the system's error; some of `data` may have been written. */
+export async function writeAt(file: FileHandle, data: Buffer, at: number): Promise<void> {
+  for (let written = 0; written < data.length; ) {
+    written += (await file.write(data, written, data.length - written, at + written)).bytesWritten;
   }
 }
 
-/** {@link writeWhole} for little, into a file that is not open. */
+/** Appends `data`, a small amount, to a file of `end` bytes, or none of it. @throws the system's error; may be called again. */
 export function writeWholeSync(path: string, data: Buffer, end: number): void {
-  const file = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
+  const file = openSync(path, CREATE, 0o600);
   try {
     for (let written = 0; written < data.length; ) {
       written += writeSync(file, data, written, data.length - written, end + written);
     }
   } catch (error) {
-    giveBack(file, end);
+    try {
+      ftruncateSync(file, end);
+    } catch {
+      // As above.
+    }
     throw error;
   } finally {
     closeSync(file);
-  }
-}
-
-function giveBack(file: number, end: number): void {
-  try {
-    ftruncateSync(file, end);
-  } catch {
-    // As above.
   }
 }

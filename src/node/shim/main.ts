@@ -1,29 +1,28 @@
 /**
- * The shim: a small process that starts the commands of a node and outlives the node's own process, as containerd's and conmon's
- * do for containers. So neither an exit code nor a byte of output is lost when the node is killed or replaced by a newer version, and
- * a fork copies the page tables of a small process. Its arguments: the spool's folder, and the path of its socket.
+ * The shim: a small process that starts a node's commands and outlives the node's own process, so that neither an exit code nor output is
+ * lost when that is killed or updated, and a fork copies few page tables (docs/adr/0011). Arguments: the spool's folder, the socket's path.
  */
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { systemClock } from '../../shared/clock.ts';
+import { boundLogLine, type Logger } from '../../shared/logger.ts';
 import { closeInheritedFiles, loginUmask } from '../../shared/login-environment.ts';
 import { cgroupOf } from '../process/cgroup.ts';
 import { openProcessTable } from '../process/process-table.ts';
 import { runToolSync } from '../process/run-tool.ts';
-import { leaveSession, raiseOpenFiles } from './launch.ts';
+import { leaveSession, raiseOpenFiles } from './resources.ts';
 import { RunCgroups } from './run-cgroups.ts';
-import { createLineLogger, ShimServer } from './shim-server.ts';
+import { ShimServer } from './shim-server.ts';
 import { Supervisor } from './supervisor.ts';
 
 const [folder = '', socket = ''] = process.argv.slice(2);
 const logger = createLineLogger((line) => process.stderr.write(line));
 
-// Whoever ends the node's commands does so by their process groups. A signal that is meant for the node, or for all that belongs to it
-// (a service manager's stop, Ctrl-C), must not take from the commands the one who follows them.
+// Commands are ended by process group. A signal for the node, or for everything in its service or terminal, must not end their supervisor.
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
   process.on(signal, () => server.retire());
 }
-// Its default is to end the process; with a listener the write itself fails, as on a full disk.
+// Ends the process by default; with a listener, the write fails instead, as on a full disk.
 process.on('SIGXFSZ', () => {});
 
 closeInheritedFiles();
@@ -41,11 +40,32 @@ const supervisor = new Supervisor(
     logPath: (run) => join(folder, 'logs', `${run}.log`),
     pipePath: (name) => join(folder, 'pipes', name),
   },
-  (event) => server.tell(event),
+  (event) => server.report(event),
   () => raiseOpenFiles(runToolSync),
 );
 const server = new ShimServer({ shim, supervisor, clock: systemClock, logger });
 void server.closed.then(() => cgroups.close());
 await server.listen(socket);
-// Tells the one who started this process that it may connect.
+// The parent may connect now.
 process.stdout.write('ready\n');
+
+/** One JSON object per line, warnings and errors only: this process must stay small. */
+function createLineLogger(write: (line: string) => void, bindings: object = {}): Logger {
+  const log =
+    (level: string) =>
+    (facts: object, message: string): void => {
+      const plain = Object.entries({ ...bindings, ...facts }).map(([name, value]) => [
+        name,
+        value instanceof Error ? `${value.name}: ${value.message}` : value,
+      ]);
+      const record = { time: new Date().toISOString(), level, ...Object.fromEntries(plain), msg: message };
+      write(boundLogLine(`${JSON.stringify(record)}\n`));
+    };
+  return {
+    debug: () => {},
+    info: () => {},
+    warn: log('warn'),
+    error: log('error'),
+    child: (facts) => createLineLogger(write, { ...bindings, ...facts }),
+  };
+}

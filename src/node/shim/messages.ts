@@ -1,43 +1,50 @@
 /**
- * What the node's process and its shim tell each other: one JSON object a line, over a Unix socket that only this account can open.
- * Both come from the same installation, or from two neighbouring versions of it: fields may be added, and none may change its meaning.
+ * What the node's process and its shim exchange: one JSON object per line, over a Unix socket that only this account can open. Both come
+ * from the same installation or from adjacent versions: fields may be added, and none may change its meaning.
  */
+import type { Socket } from 'node:net';
+import { StringDecoder } from 'node:string_decoder';
 import type { StartedAgent } from '../../domain/agent/agent-spec.ts';
+import type { FRAME_TYPE } from '../../protocol/frames.ts';
 
-/** What is known once a command is gone: one of the two is set. */
+export type OutputType = typeof FRAME_TYPE.stdout | typeof FRAME_TYPE.stderr;
+
+export interface StreamBytes {
+  stdoutBytes: number;
+  stderrBytes: number;
+}
+
+/** One of the first two is set. */
 export interface CommandExit {
   /** 0–255. */
   exitCode: number | null;
   /** `SIGKILL`, … */
   signal: string | null;
-  /** Set if the kernel ended it for want of memory. */
+  /** The kernel killed it because memory ran out. */
   oomKilled?: true;
 }
 
-/** Names of the FIFOs of a run, in the spool's folder `pipes`. */
+/** Names of a run's FIFOs in the spool's folder `pipes`. */
 export interface RunPipes {
   stdout: string;
   stderr: string;
   stdin: string | null;
 }
 
-export interface OutputCounters {
-  /** All that was read from the command, kept or not. */
-  stdoutBytes: number;
-  stderrBytes: number;
-  /** Of both, what was not kept. */
+/** Everything that was read from the command, kept or not; `droppedBytes` of it were not kept. */
+export interface OutputCounters extends StreamBytes {
   droppedBytes: number;
 }
 
-/** What a former shim left of a run's output. */
+/** What a previous shim left of a run's output. */
 export interface OutputPast {
   /** Length of the log, bytes. */
   logBytes: number;
-  /** All that was read from the command, kept or not, as far as anybody knows. */
+  /** Everything known to have been read from the command, kept or not. */
   written: StreamBytes;
   /** Output in the log. */
   kept: StreamBytes;
-  /** What the log says about output that is not in it. */
+  /** Gaps recorded in the log. */
   told: StreamBytes;
 }
 
@@ -47,64 +54,62 @@ export interface CommandLine {
   cwd: string;
   /** The whole environment; nothing is inherited. */
   env: Record<string, string | undefined>;
-  /** What the command finds on its stdin, when nobody sends that. */
+  /** What the command finds on stdin if no client sends stdin. */
   input?: string | undefined;
 }
 
 export interface Order {
   run: string;
   pipes: RunPipes;
-  /** stdout and stderr together that are kept, bytes. */
+  /** Most output that is kept, both streams together, bytes. */
   maxOutputBytes: number;
-  /** For the log's first frame: gateway's time, ms, and the agent, if the run is one of an agent. */
+  /** For the log's first frame: gateway's time, ms, and the agent of an agent's run. */
   startedAt: number;
   agent?: StartedAgent | undefined;
 }
 
-/** Starts a command. */
 export interface StartOrder extends Order {
   command: CommandLine;
-  /** Somebody takes all of the output, and slows the command as a pipe does: see live-window.ts. */
+  /** A follower takes all of the output and slows the command as a pipe does: see live-window.ts. */
   whole?: boolean | undefined;
 }
 
-/** Follows a command that a shim has started which is no more. */
+/** Follows a command started by a shim that no longer exists. */
 export interface AdoptOrder extends Order {
   pid: number;
   identity: string | undefined;
   cgroup?: string | undefined;
   past: OutputPast;
-  /** Known if the command's first process was gone before that shim was. */
+  /** Known if the command's first process exited before that shim did. */
   exit: CommandExit | null;
 }
 
-/** All that can be said of a command whose pipes are closed and whose log is complete but for its end frame. */
+/** A command whose pipes are closed and whose log is complete except for its end frame. */
 export interface CommandEnd {
-  /** Null if it could not be observed, because the command was adopted or lives on. */
+  /** Null if it could not be observed, because the command was adopted or is still alive. */
   exit: CommandExit | null;
-  /** Whether the pipes came to their own end: nobody holds them any more. */
+  /** Whether the pipes were drained: no process holds them any more. */
   drained: boolean;
   logBytes: number;
   counters: OutputCounters;
-  /** Why output was lost that was within the limits. */
+  /** Why output within the limits was lost. */
   error: string | null;
 }
 
 export interface StartedCommand {
   pid: number;
-  /** From the process table; absent if the process was gone before anybody could look. */
+  /** From the process table; missing if the process had already gone. */
   identity?: string | undefined;
-  /** Folder of the control group that is the command's alone; absent where there can be none. */
+  /** Folder of the command's own control group; missing where there can be none. */
   cgroup?: string | undefined;
 }
 
-/** A command as the shim knows it. */
 export interface CommandState extends StartedCommand {
   run: string;
   /** Gateway's time, ms. */
   startedAt: number;
   logBytes: number;
-  /** What the output takes of the spool's room, bytes. */
+  /** Spool space that the output occupies, bytes. */
   spaceBytes: number;
   exit: CommandExit | null;
   end: CommandEnd | null;
@@ -112,41 +117,44 @@ export interface CommandState extends StartedCommand {
 
 export interface ShimState {
   protocol: number;
-  /** Random; another one is another process. */
+  /** Random; identifies the process. */
   shim: string;
   pid: number;
   commands: CommandState[];
 }
 
-/** Output as frames (base64), and the position behind it; `complete` when there will be no more; null when it is not to be had. */
+/** Output as frames (base64), and the position after it; `complete` when no more follows; null when it isn't available. */
 export type LivePiece = { frames: string; next: number } | { complete: true } | null;
+
+/** A request about one run; one for an unknown run does nothing. */
+export type RunRequest = { run: string } /** Stops reading, and completes the log. */ & (
+  | { do: 'finish' }
+  | { do: 'close-stdin' }
+  /** The follower that takes all output is there, and may be away for this long, ms; 0: it is gone for good. */
+  | { do: 'attend'; forMs: number }
+  /** Everything about an ended run is recorded elsewhere. */
+  | { do: 'forget' }
+);
 
 export type ShimRequest = { id: number } & (
   | { do: 'hello' }
   | { do: 'start'; order: StartOrder }
   | { do: 'adopt'; order: AdoptOrder }
-  /** Reads no further, and completes the log. */
-  | { do: 'finish'; run: string }
-  | { do: 'close-stdin'; run: string }
-  /** Answered with a {@link LivePiece} of a run whose output somebody takes whole, once there is one. */
+  /** Answered with a {@link LivePiece}, once there is one. */
   | { do: 'live'; run: string; from: number }
-  /** Whoever takes the output is there, and may be away for so long, ms; 0: has gone for good. */
-  | { do: 'attend'; run: string; forMs: number }
-  /** What is known of an ended run is recorded elsewhere. */
-  | { do: 'forget'; run: string }
-  /** The node's process goes in order; without commands nobody needs the shim any more. */
+  /** The node's process is shutting down; without commands the shim isn't needed any more. */
   | { do: 'leave' }
+  | RunRequest
 );
 
 /** The answer to a request. */
 export type ShimReply = { re: number } & ({ value: unknown } | { failure: string });
 
-/** What happens to a command. */
 export type ShimEvent = { run: string } & (
   | { event: 'output'; logBytes: number; spaceBytes: number }
-  /** Its first process is gone, but something still holds its pipes. */
+  /** The first process has exited, but something still holds the pipes. */
   | { event: 'exit'; exit: CommandExit }
-  /** So much was written so far, of which not all is on the disk. */
+  /** Output so far, not all of which is on disk. */
   | { event: 'unsafe'; counters: OutputCounters }
   | { event: 'end'; end: CommandEnd }
 );
@@ -160,12 +168,6 @@ export class StartFailure extends Error {
   override readonly name = 'StartFailure';
 }
 
-/** Amounts of output, each stream for itself. */
-export interface StreamBytes {
-  stdoutBytes: number;
-  stderrBytes: number;
-}
-
 export function add(a: StreamBytes, b: StreamBytes): StreamBytes {
   return { stdoutBytes: a.stdoutBytes + b.stdoutBytes, stderrBytes: a.stderrBytes + b.stderrBytes };
 }
@@ -174,7 +176,32 @@ export function subtract(a: StreamBytes, b: StreamBytes): StreamBytes {
   return { stdoutBytes: a.stdoutBytes - b.stdoutBytes, stderrBytes: a.stderrBytes - b.stderrBytes };
 }
 
-/** Of both streams. */
 export function total({ stdoutBytes, stderrBytes }: StreamBytes): number {
   return stdoutBytes + stderrBytes;
+}
+
+/** Calls `take` with each line's value, in order. Invalid JSON ends the connection: the peer is not what it should be. */
+export function readLines(socket: Socket, take: (value: unknown) => void): void {
+  const decoder = new StringDecoder('utf8');
+  let rest = '';
+  socket.on('data', (chunk: Buffer) => {
+    const lines = (rest + decoder.write(chunk)).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) {
+      let value: unknown;
+      try {
+        value = JSON.parse(line);
+      } catch (error) {
+        socket.destroy(error instanceof Error ? error : undefined);
+        return;
+      }
+      take(value);
+      if (socket.destroyed) return;
+    }
+  });
+}
+
+/** Writes all values with one system call. */
+export function writeLines(socket: Socket, values: readonly object[]): void {
+  if (!socket.destroyed) socket.write(values.map((value) => `${JSON.stringify(value)}\n`).join(''));
 }

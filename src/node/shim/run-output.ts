@@ -1,37 +1,33 @@
-/**
- * Turns what a command writes into frames of its log, as fast as the log takes them: the beginning as it comes, the end once it is
- * the end, and between them a frame that says how much was not kept.
- */
+/** Turns a command's output into frames of its log: the beginning as it comes, the end once it has ended, and a gap between them. */
 import { Socket } from 'node:net';
 import { encodeFrame, FRAME_TYPE, MAX_FRAME_PAYLOAD_BYTES } from '../../protocol/frames.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
-import type { OutputType } from './block-store.ts';
 import { LiveWindow } from './live-window.ts';
 import { LogWriter } from './log-writer.ts';
-import type { OutputCounters, OutputPast } from './messages.ts';
-import { add, type StreamBytes, subtract, total } from './messages.ts';
+import type { OutputCounters, OutputPast, OutputType, StreamBytes } from './messages.ts';
+import { add, subtract, total } from './messages.ts';
 import { OutputTail } from './output-tail.ts';
 
-/** Reading pauses when more than this waits for the disk, bytes, and goes on at a quarter of it. */
+/** Reading pauses when more than this waits for the disk, bytes, and resumes at a quarter of it. */
 const MOST_PENDING_BYTES = 1024 * 1024;
 const RESUME_BYTES = MOST_PENDING_BYTES / 4;
-/** Room in the head for headers and for frames without output, on top of as much as there is output, bytes. */
+/** Room in the head for headers and frames without output, beyond as many bytes as there are of output. */
 const HEAD_SLACK_BYTES = 16 * 1024;
-/** While only the tail grows, the journal learns so often how much was written, bytes. */
+/** While only the tail grows, the counters are reported at this interval, bytes. */
 const NOTE_EVERY_BYTES = 8 * 1024 * 1024;
 
 interface RunOutputOptions {
   logPath: string;
   past: OutputPast;
-  /** stdout and stderr together that are kept: half of it from the beginning, the rest from the end. */
+  /** Most that is kept, both streams together: half of it from the beginning, the rest from the end. */
   maxOutputBytes: number;
-  /** Somebody takes all of the output, also what is not kept. */
+  /** A follower takes all of the output, including what is not kept. */
   whole: boolean;
   clock: Clock;
   /** Called after each write. */
   onWritten: () => void;
-  /** Called now and then while what is written can be lost with this process: the counters shall not be. */
+  /** Called now and then while output can be lost with this process, so that the counters aren't. */
   onUnsafe: (counters: OutputCounters) => void;
   logger: Logger;
 }
@@ -44,12 +40,12 @@ export class RunOutput {
   readonly #options: RunOutputOptions;
   readonly #headBytes: number;
   readonly #tail: OutputTail;
-  /** Undefined unless somebody takes all of the output. */
+  /** Undefined without a follower that takes all output. */
   readonly live: LiveWindow | undefined;
   readonly #written: StreamBytes;
   readonly #kept: StreamBytes;
-  readonly #told: StreamBytes;
-  /** The head is complete: all that follows goes into the tail. */
+  readonly #recorded: StreamBytes;
+  /** The head is complete: everything else goes into the tail. */
   #inTail = false;
   #notedBytes = 0;
   #tailError: Error | undefined;
@@ -63,7 +59,7 @@ export class RunOutput {
     this.#headBytes = Math.ceil(maxOutputBytes / 2);
     this.#written = { ...past.written };
     this.#kept = { ...past.kept };
-    this.#told = { ...past.told };
+    this.#recorded = { ...past.told };
     const onWritten = (): void => {
       this.#resume();
       options.onWritten();
@@ -78,43 +74,40 @@ export class RunOutput {
     return { ...this.#written, droppedBytes };
   }
 
-  /** Why output was lost that was within the limits. */
+  /** Why output within the limits was lost. */
   get error(): Error | undefined {
     return this.log.error ?? this.#tail.error ?? this.#tailError;
   }
 
-  /** What it takes of the spool's room, bytes. */
+  /** Spool space in use, bytes. */
   get spaceBytes(): number {
     return this.log.bytes + this.log.pendingBytes + this.#tail.spaceBytes;
   }
 
-  /**
-   * Resolves when the pipes attached so far have come to their end: nobody can write into them any more. What somebody still has to take
-   * can be had from the log afterwards: it is no more than the tail.
-   */
+  /** Resolves when no process can write into the attached pipes any more, and undelivered live output is no more than the tail keeps. */
   async drained(): Promise<void> {
     await Promise.all(this.#closings);
     await this.live?.settled(this.#options.maxOutputBytes - this.#headBytes);
   }
 
-  /** Whether that is so now. */
+  /** Whether the pipes have reached end of file. */
   get isDrained(): boolean {
     return this.#sockets.size === 0;
   }
 
-  /** Reads both pipes from now on. The descriptors are this object's to close. */
+  /** Starts reading; takes over the descriptors. */
   attach(stdoutFd: number, stderrFd: number): void {
-    // What the end of a former shim has lost, was lost here.
-    this.#tellGap(NOTHING, true);
+    // What was lost with a previous shim was lost here.
+    this.#recordGap(NOTHING, true);
     this.#follow(stdoutFd, FRAME_TYPE.stdout);
     this.#follow(stderrFd, FRAME_TYPE.stderr);
   }
 
-  /** Keeps what was read already, and closes the pipes whether they are drained or not. Resolves when they are closed. */
+  /** Closes the pipes, drained or not; keeps what was already read. */
   async stop(): Promise<void> {
     for (const socket of this.#sockets) {
       socket.pause();
-      // What lies in the stream's own buffer is no longer in the pipe: nobody could read it later. `read` emits 'data'.
+      // What is in the stream's buffer is no longer in the pipe. `read` emits 'data'.
       while (socket.read() !== null);
       socket.destroy();
     }
@@ -122,12 +115,12 @@ export class RunOutput {
     this.live?.complete();
   }
 
-  /** The pipes are closed: completes the log but for its end frame. Never rejects: what cannot be kept is counted, see `error`. */
+  /** Completes the log except for its end frame, after {@link stop}. Never rejects: what cannot be kept is counted, see `error`. */
   async finish(): Promise<void> {
     await this.log.flush();
     try {
       for await (const { frames, ...bytes } of this.#tail.drain()) {
-        this.#tellGap(add(this.#tail.counts, bytes));
+        this.#recordGap(add(this.#tail.counts, bytes));
         this.#append(frames, bytes);
         if (this.log.pendingBytes > MOST_PENDING_BYTES) await this.log.flush();
       }
@@ -135,7 +128,7 @@ export class RunOutput {
     } catch (error) {
       this.#tailError = error instanceof Error ? error : new Error(String(error));
     }
-    this.#tellGap(NOTHING);
+    this.#recordGap(NOTHING);
     await this.log.flush();
   }
 
@@ -143,20 +136,18 @@ export class RunOutput {
     const socket = new Socket({ fd, readable: true, writable: false });
     this.#sockets.add(socket);
     socket.on('data', (chunk: Buffer) => this.#take(type, chunk));
-    socket.on('error', (error) => this.#options.logger.warn({ err: error }, 'cannot read on from a pipe'));
-    this.#closings.push(
-      new Promise((resolve) => {
-        socket.on('close', () => {
-          this.#sockets.delete(socket);
-          resolve();
-        });
-      }),
-    );
+    socket.on('error', (error) => this.#options.logger.warn({ err: error }, 'cannot read a pipe any more'));
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#closings.push(promise);
+    socket.on('close', () => {
+      this.#sockets.delete(socket);
+      resolve();
+    });
   }
 
   #take(type: OutputType, chunk: Buffer): void {
     this.#written[NAME[type]] += chunk.length;
-    // A log that could not be written is a beginning without gaps: after the first loss nothing more is kept.
+    // A log that could not be written is a prefix without gaps: nothing is kept after the first loss.
     const rest = this.log.error === undefined ? this.#keep(type, chunk) : chunk;
     if (this.#inTail) this.live?.push(type, rest);
     if ((this.#pendingBytes > MOST_PENDING_BYTES || this.live?.isFull) && !this.#paused) {
@@ -165,7 +156,7 @@ export class RunOutput {
     }
   }
 
-  /** Returns what does not belong to the head. */
+  /** Returns what is beyond the head. */
   #keep(type: OutputType, chunk: Buffer): Buffer {
     const head = this.#inTail ? chunk.subarray(0, 0) : chunk.subarray(0, this.#headRoom);
     for (let offset = 0; offset < head.length; offset += MAX_FRAME_PAYLOAD_BYTES) {
@@ -187,7 +178,7 @@ export class RunOutput {
     return rest;
   }
 
-  /** Output that still goes to the beginning, bytes: both it and its headers are limited. */
+  /** Output that still fits into the head, bytes; its headers are limited, too. */
   get #headRoom(): number {
     const logRoom = 2 * this.#headBytes + HEAD_SLACK_BYTES - this.log.bytes - this.log.pendingBytes;
     return Math.max(0, Math.min(this.#headBytes - total(this.#kept), logRoom));
@@ -198,11 +189,11 @@ export class RunOutput {
     this.log.append(frames, () => Object.assign(this.#kept, subtract(this.#kept, bytes)));
   }
 
-  /** Says in the log what is neither in it nor among the bytes `toCome`, unless it says so already. */
-  #tellGap(toCome: StreamBytes, atLeast?: true): void {
-    const gap = subtract(subtract(subtract(this.#written, this.#kept), this.#told), toCome);
+  /** Appends a gap for what is neither in the log nor among the bytes `toCome`, and not recorded yet. */
+  #recordGap(toCome: StreamBytes, atLeast?: true): void {
+    const gap = subtract(subtract(subtract(this.#written, this.#kept), this.#recorded), toCome);
     if (total(gap) <= 0 || this.log.error !== undefined) return;
-    Object.assign(this.#told, add(this.#told, gap));
+    Object.assign(this.#recorded, add(this.#recorded, gap));
     this.log.append(encodeFrame(FRAME_TYPE.gap, Buffer.from(JSON.stringify({ ...gap, atLeast }))), () => {});
   }
 

@@ -1,32 +1,33 @@
 /**
- * The shim's side of the socket: one node's process at a time, and none for as long as that takes to come back.
+ * The shim's socket: serves one process of the node at a time, and waits for the next one while there is none.
  *
- * A newer connection ends the older one before anything else happens, so that an order which its sender did not live to see answered
- * is either carried out already, and told by `hello`, or never will be.
+ * A new connection ends the previous one before anything else happens, so an order whose sender didn't live to see the answer either has
+ * been carried out, and is part of the state that `hello` returns, or never will be.
  */
 import { chmodSync, statSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
-import { StringDecoder } from 'node:string_decoder';
 import { type Clock, Periodic, type Timer } from '../../shared/clock.ts';
-import { boundLogLine, type Logger } from '../../shared/logger.ts';
+import { systemErrorCode } from '../../shared/errors.ts';
+import type { Logger } from '../../shared/logger.ts';
 import {
+  readLines,
   SHIM_PROTOCOL,
   type ShimEvent,
   type ShimReply,
   type ShimRequest,
   type ShimState,
   StartFailure,
+  writeLines,
 } from './messages.ts';
 import type { Supervisor } from './supervisor.ts';
 
-/** A node's process that was killed is given so long to be started again before an idle shim goes, ms. */
+/** How long an idle shim waits for a killed node to restart, ms. */
 const LINGER_MS = 10_000;
-/** The same when there are ends that nobody has recorded yet: they are kept for a node that is repaired or restarted by hand. */
+/** The same while it keeps ends that aren't recorded yet, for a node that is repaired or restarted by hand, ms. */
 const LINGER_WITH_ENDS_MS = 24 * 3_600_000;
-
-/** Interval between checks whether the socket can still be found, while no node is connected, ms. */
+/** Interval between checks that the socket can be found, ms. */
 const REACH_INTERVAL_MS = 5_000;
-/** So many of them in a row must fail: somebody may be renaming a folder. */
+/** Failed checks in a row that count: somebody may be renaming a folder. */
 const MISSES = 2;
 
 interface ShimServerOptions {
@@ -41,7 +42,7 @@ export class ShimServer {
   readonly #options: ShimServerOptions;
   readonly #server: Server;
   readonly #closed = Promise.withResolvers<void>();
-  #agent: Socket | undefined;
+  #node: Socket | undefined;
   #leaving = false;
   #retiring = false;
   #linger: Timer | undefined;
@@ -51,16 +52,16 @@ export class ShimServer {
   #misses = 0;
 
   constructor(options: ShimServerOptions) {
+    const { clock, logger } = options;
     this.#options = options;
     this.#server = createServer((socket) => this.#accept(socket));
     this.#server.on('close', () => this.#closed.resolve());
-    const { clock, logger } = options;
     this.#reach = new Periodic({
       step: async () => {
         await this.#checkReach();
         return REACH_INTERVAL_MS;
       },
-      onFailure: (error) => logger.error({ err: error }, 'commands that nobody can reach could not be let go'),
+      onFailure: (error) => logger.error({ err: error }, 'cannot abandon unreachable commands'),
       retryMs: REACH_INTERVAL_MS,
       clock,
     });
@@ -71,52 +72,53 @@ export class ShimServer {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject);
       this.#server.listen(path, () => {
-        // Its folder is private, too; the socket itself need not rely on that.
+        // Its folder is private, too; the socket doesn't rely on that.
         chmodSync(path, 0o600);
         this.#server.on('error', (error) => this.#options.logger.error({ err: error }, 'the shim failed to accept'));
         this.#path = path;
         this.#inode = inodeOf(path);
         this.#reach.start(REACH_INTERVAL_MS);
-        this.#waitForAgent();
+        this.#waitForNode();
         resolve();
       });
     });
   }
 
-  /** Resolves when nobody needs the shim any more. */
+  /** Resolves when the shim is no longer needed. */
   get closed(): Promise<void> {
     return this.#closed.promise;
   }
 
-  /** Somebody ends all that belongs to the node: stays only while a command lives or the node's process is there to record ends. */
+  /** After a signal: stay only while a command is alive or the node's process is there to record ends. */
   retire(): void {
     this.#retiring = true;
-    if (this.#agent === undefined) this.#waitForAgent();
+    if (this.#node === undefined) this.#waitForNode();
   }
 
-  tell(event: ShimEvent): void {
-    if (this.#agent !== undefined) writeLine(this.#agent, event);
-    else if (event.event === 'end') this.#waitForAgent();
+  report(event: ShimEvent): void {
+    if (this.#node !== undefined) writeLines(this.#node, [event]);
+    else if (event.event === 'end') this.#waitForNode();
   }
 
   #accept(socket: Socket): void {
-    this.#agent?.destroy();
-    this.#agent = socket;
+    this.#node?.destroy();
+    this.#node = socket;
     this.#linger?.cancel();
     this.#leaving = false;
     socket.on('error', (error) => this.#options.logger.warn({ err: error }, 'the connection of the node broke'));
     socket.on('close', () => {
-      if (this.#agent !== socket) return;
-      this.#agent = undefined;
-      this.#waitForAgent();
+      if (this.#node !== socket) return;
+      this.#node = undefined;
+      this.#waitForNode();
     });
     readLines(socket, (request) => {
       if (!isRequest(request)) return void socket.destroy();
-      // Nobody waits for the answer, which would only wake the node.
+      // An answer that nobody waits for would only wake the node.
       if (request.do === 'forget') return this.#options.supervisor.handle(request);
+      const reply = (answer: ShimReply): void => writeLines(socket, [answer]);
       this.#answer(request).then(
-        (result) => writeLine(socket, { re: request.id, value: result ?? null } satisfies ShimReply),
-        (error: unknown) => writeLine(socket, { re: request.id, failure: failureOf(error) } satisfies ShimReply),
+        (result) => reply({ re: request.id, value: result ?? null }),
+        (error: unknown) => reply({ re: request.id, failure: failureOf(error) }),
       );
     });
   }
@@ -124,31 +126,26 @@ export class ShimServer {
   async #answer(request: ShimRequest): Promise<unknown> {
     const { supervisor, shim } = this.#options;
     switch (request.do) {
-      case 'hello':
-        return {
-          protocol: SHIM_PROTOCOL,
-          shim,
-          pid: process.pid,
-          commands: await supervisor.states(),
-        } satisfies ShimState;
+      case 'hello': {
+        const commands = await supervisor.states();
+        return { protocol: SHIM_PROTOCOL, shim, pid: process.pid, commands } satisfies ShimState;
+      }
       case 'start':
         return await supervisor.start(request.order);
       case 'adopt':
-        supervisor.adopt(request.order);
-        return undefined;
+        return supervisor.adopt(request.order);
       case 'live':
         return await supervisor.live(request.run, request.from);
       case 'leave':
         this.#leaving = true;
         return undefined;
       default:
-        supervisor.handle(request);
-        return undefined;
+        return supervisor.handle(request);
     }
   }
 
-  /** Nobody is connected: goes at once if the node went in order, else when nobody has come for long enough. */
-  #waitForAgent(): void {
+  /** Without a connection: closes at once after an orderly shutdown of the node, else when none has come for long enough. */
+  #waitForNode(): void {
     const { supervisor, clock } = this.#options;
     this.#linger?.cancel();
     if (!supervisor.idle) return;
@@ -157,21 +154,22 @@ export class ShimServer {
       return;
     }
     this.#linger = clock.after(supervisor.isEmpty ? LINGER_MS : LINGER_WITH_ENDS_MS, () => {
-      if (this.#agent === undefined && supervisor.idle) this.#close();
+      if (this.#node === undefined && supervisor.idle) this.#close();
     });
   }
 
   /**
-   * The folder of the node may be deleted. Then no node can come back and no end can be recorded, so the shim stays for the sake of the
-   * commands that run, to read their pipes, and goes with the last one.
+   * If the node's folder was deleted, no node can return and no end can be recorded: the shim stays only to read the pipes of running
+   * commands, and exits with the last of them.
    */
   async #checkReach(): Promise<void> {
-    const isReachable = this.#agent !== undefined || inodeOf(this.#path) === this.#inode;
+    const { supervisor, logger } = this.#options;
+    const isReachable = this.#node !== undefined || inodeOf(this.#path) === this.#inode;
     this.#misses = isReachable ? 0 : this.#misses + 1;
     if (this.#misses < MISSES) return;
-    if (this.#misses === MISSES) this.#options.logger.warn({}, 'the folder of the node is gone; nobody can come back');
-    await this.#options.supervisor.abandon();
-    if (this.#agent === undefined && this.#options.supervisor.isEmpty) this.#close();
+    if (this.#misses === MISSES) logger.warn({}, "the node's folder is gone; no node can return");
+    await supervisor.abandon();
+    if (this.#node === undefined && supervisor.isEmpty) this.#close();
   }
 
   #close(): void {
@@ -179,7 +177,7 @@ export class ShimServer {
     void this.#reach.close();
     if (inodeOf(this.#path) === this.#inode) this.#server.close();
     else {
-      // A close would unlink what bears the path now: the socket of another shim, perhaps.
+      // Closing would unlink what is at the path now, possibly another shim's socket.
       this.#server.unref();
       this.#closed.resolve();
     }
@@ -195,64 +193,11 @@ function inodeOf(path: string): bigint | undefined {
   }
 }
 
-/** Whether it is one in its form; whoever can open the socket may do anything that the node may, so no more is checked. */
+/** Checks only the form: a process that can open the socket may do anything that the node may. */
 function isRequest(value: unknown): value is ShimRequest {
   return typeof value === 'object' && value !== null && 'id' in value && typeof value.id === 'number' && 'do' in value;
 }
 
 function failureOf(error: unknown): string {
-  if (error instanceof StartFailure) return error.message;
-  const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;
-  return `spawn_failed: ${code ?? String(error)}`;
-}
-
-/** Calls `take` with each line's value, in order. A line that is no JSON ends the connection: the other side is not who it should be. */
-export function readLines(socket: Socket, take: (value: unknown) => void): void {
-  const decoder = new StringDecoder('utf8');
-  let rest = '';
-  socket.on('data', (chunk: Buffer) => {
-    const lines = (rest + decoder.write(chunk)).split('\n');
-    rest = lines.pop() ?? '';
-    for (const line of lines) {
-      let value: unknown;
-      try {
-        value = JSON.parse(line);
-      } catch (error) {
-        socket.destroy(error instanceof Error ? error : undefined);
-        return;
-      }
-      take(value);
-      if (socket.destroyed) return;
-    }
-  });
-}
-
-function writeLine(socket: Socket, value: object): void {
-  writeLines(socket, [value]);
-}
-
-/** With one system call. */
-export function writeLines(socket: Socket, values: readonly object[]): void {
-  if (!socket.destroyed) socket.write(values.map((value) => `${JSON.stringify(value)}\n`).join(''));
-}
-
-/** A log for a process that must stay small: one JSON object a line, warnings and errors only. */
-export function createLineLogger(write: (line: string) => void, bindings: object = {}): Logger {
-  const log =
-    (level: string) =>
-    (facts: object, message: string): void => {
-      const plain = Object.entries({ ...bindings, ...facts }).map(([name, value]) => [
-        name,
-        value instanceof Error ? `${value.name}: ${value.message}` : value,
-      ]);
-      const record = { time: new Date().toISOString(), level, ...Object.fromEntries(plain), msg: message };
-      write(boundLogLine(`${JSON.stringify(record)}\n`));
-    };
-  return {
-    debug: () => {},
-    info: () => {},
-    warn: log('warn'),
-    error: log('error'),
-    child: (facts) => createLineLogger(write, { ...bindings, ...facts }),
-  };
+  return error instanceof StartFailure ? error.message : `spawn_failed: ${systemErrorCode(error) ?? String(error)}`;
 }

@@ -1,4 +1,4 @@
-/** One command under the shim: started or adopted, its output taken into its log, its exit seen. */
+/** One command under the shim: started or adopted, its output written to its log, its exit observed. */
 import { closeSync } from 'node:fs';
 import { MAX_HOLDERS } from '../../domain/limits.ts';
 import { encodeFrame, FRAME_TYPE } from '../../protocol/frames.ts';
@@ -6,28 +6,26 @@ import type { Clock, Timer } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { leaderGone, ProcessGroup } from '../process/process-group.ts';
 import { type ProcessTable, printableName } from '../process/process-table.ts';
-import { launch, openPipes, reopenPipes } from './launch.ts';
+import { launch } from './launch.ts';
 import type { LiveWindow } from './live-window.ts';
 import type {
   AdoptOrder,
   CommandEnd,
   CommandExit,
   CommandState,
-  Order,
   OutputPast,
-  RunPipes,
   ShimEvent,
   StartedCommand,
   StartOrder,
 } from './messages.ts';
+import { openPipes, reopenPipes } from './pipes.ts';
+import { countOomKills, spawnAsFirstVictim, wasOomKilled } from './resources.ts';
 import type { RunCgroups } from './run-cgroups.ts';
-import { countOomKills, spawnAsFirstVictim, wasOomKilled } from './run-cgroups.ts';
 import { RunOutput } from './run-output.ts';
 
-/** That it was started is told so late, ms, unless there is more to tell: its output, or its end. */
-const TELL_START_AFTER_MS = 5;
-
-/** Output that is open this long after the command's exit is held by something else, ms: what was in the pipes has been read. */
+/** Delay before a start is reported on its own, ms; output or the end report it earlier. */
+const REPORT_START_AFTER_MS = 5;
+/** Output that is open this long after the exit is held by another process, ms: what was in the pipes has been read. */
 const HELD_AFTER_MS = 1_000;
 
 const NO_BYTES = { stdoutBytes: 0, stderrBytes: 0 };
@@ -39,14 +37,13 @@ export interface SupervisedCommandContext {
   clock: Clock;
   logger: Logger;
   logPath(run: string): string;
-  /** Path of a FIFO, or of another file in the same folder. */
+  /** Path of a FIFO, or of another file in its folder. */
   pipePath(name: string): string;
   emit(event: ShimEvent): void;
 }
 
 export class SupervisedCommand {
-  readonly #run: string;
-  readonly #startedAt: number;
+  readonly #order: StartOrder | AdoptOrder;
   readonly #context: SupervisedCommandContext;
   readonly #logger: Logger;
   readonly #output: RunOutput;
@@ -54,148 +51,142 @@ export class SupervisedCommand {
   #exit: CommandExit | null = null;
   #end: CommandEnd | null = null;
   #finishing: Promise<void> | undefined;
-  /** The writing end of the command's stdin, held so that the death of the one who sends it does not look like its end. */
+  /** Write end of the command's stdin, held so that the death of the sender doesn't look like the end of input. */
   #stdinFd: number | null = null;
   readonly #finished = new AbortController();
   readonly #abandoned = Promise.withResolvers<void>();
-  #telling = false;
+  #reporting = false;
   #startTimer: Timer | undefined;
   #heldTimer: Timer | undefined;
 
   constructor(order: StartOrder | AdoptOrder, context: SupervisedCommandContext) {
-    this.#run = order.run;
-    this.#startedAt = order.startedAt;
+    const { run } = order;
+    this.#order = order;
     this.#context = context;
-    this.#logger = context.logger.child({ run: order.run });
+    this.#logger = context.logger.child({ run });
     this.#output = new RunOutput({
-      logPath: context.logPath(order.run),
+      logPath: context.logPath(run),
       past: 'past' in order ? order.past : NO_PAST,
       maxOutputBytes: order.maxOutputBytes,
       whole: 'whole' in order && order.whole === true,
       clock: context.clock,
-      onWritten: () => this.#tellOutput(),
-      onUnsafe: (counters) => context.emit({ run: this.#run, event: 'unsafe', counters }),
+      onWritten: () => this.#reportOutput(),
+      onUnsafe: (counters) => context.emit({ run, event: 'unsafe', counters }),
       logger: this.#logger,
     });
   }
 
-  /** Whether its log is complete but for the end frame. */
+  /** Whether its log is complete except for the end frame. */
   get ended(): boolean {
     return this.#end !== null;
   }
 
-  /** For whoever takes all of the output; undefined if nobody does. */
+  /** For a follower that takes all output, if there is one. */
   get live(): LiveWindow | undefined {
     return this.#output.live;
   }
 
-  /** @throws Error before it is started: nobody may take it for a process. */
+  /** @throws Error before it is started. */
   get state(): CommandState {
-    if (this.#process === undefined) throw new Error(`${this.#run} is not started yet`);
-    const { pid, identity, cgroup } = this.#process;
+    const { run, startedAt } = this.#order;
+    if (this.#process === undefined) throw new Error(`${run} is not started yet`);
     const { log, spaceBytes } = this.#output;
-    const [run, exit, end] = [this.#run, this.#exit, this.#end];
-    return { run, pid, identity, cgroup, startedAt: this.#startedAt, logBytes: log.bytes, spaceBytes, exit, end };
+    return { ...this.#process, run, startedAt, logBytes: log.bytes, spaceBytes, exit: this.#exit, end: this.#end };
   }
 
   /** @throws StartFailure, or the system's error: then there is no command. */
-  async start(order: StartOrder): Promise<StartedCommand> {
+  async start({ command, pipes }: StartOrder): Promise<StartedCommand> {
     const { processes, cgroups, pipePath } = this.#context;
-    const open = openPipes(order.pipes, pipePath, order.command.input);
-    const { result: launching, cgroup } = await cgroups.around(() =>
-      spawnAsFirstVictim(() => launch(order.command, open)),
-    );
+    const open = openPipes(pipes, pipePath, command.input);
+    const { result: launching, cgroup } = await cgroups.around(() => spawnAsFirstVictim(() => launch(command, open)));
     const { pid, exited, stdoutFd, stderrFd, stdinFd } = await launching.catch(async (error: unknown) => {
       if (cgroup !== undefined) await cgroups.release(cgroup);
       throw error;
     });
     const oomKills = countOomKills(cgroup);
-    // The process cannot have been collected yet, so it is in the table even if it is done already.
+    // Not reaped yet, so it is in the table even if it has exited.
     this.#process = { pid, identity: processes.find(pid)?.identity, cgroup };
     this.#stdinFd = stdinFd;
-    this.#writeStarted(order, pid);
+    this.#appendFacts({ agent: this.#order.agent });
     this.#output.attach(stdoutFd, stderrFd);
     this.#follow(
       exited.then((exit) =>
         wasOomKilled(exit, oomKills, countOomKills(cgroup)) ? { ...exit, oomKilled: true } : exit,
       ),
-      order,
     );
     return this.#process;
   }
 
   /** Follows what another shim has started. */
-  adopt(order: AdoptOrder): void {
-    const { pid, identity, cgroup, pipes, exit } = order;
+  adopt({ pid, identity, cgroup, pipes, past, exit, agent }: AdoptOrder): void {
     const { processes, clock, pipePath } = this.#context;
     this.#process = { pid, identity, cgroup };
-    if (order.past.logBytes === 0) this.#writeStarted(order, pid);
+    if (past.logBytes === 0) this.#appendFacts({ agent });
     try {
       const { stdoutFd, stderrFd } = reopenPipes(pipes, pipePath);
       this.#output.attach(stdoutFd, stderrFd);
     } catch (error) {
-      this.#logger.warn({ err: error }, 'the pipes of an inherited run are gone');
+      this.#logger.warn({ err: error }, 'the pipes of an adopted run are gone');
     }
     const group = new ProcessGroup(pid, identity, processes);
     const gone = leaderGone(group, clock, this.#finished.signal).then(() => null);
-    this.#follow(exit === null ? gone : Promise.resolve(exit), order);
+    this.#follow(exit === null ? gone : Promise.resolve(exit));
   }
 
-  /** The sender of stdin is done: the command sees its end. Idempotent. */
+  /** The sender of stdin is done: the command gets end of file. Idempotent. */
   closeStdin(): void {
     if (this.#stdinFd !== null) closeSync(this.#stdinFd);
     this.#stdinFd = null;
   }
 
-  /**
-   * Reads no further, whether the pipes are drained or not, and completes the log but for its end frame; an event tells when, again if
-   * it was told before: whoever asks has not heard it.
-   */
+  /** Stops reading, drained or not, and completes the log except for its end frame. An event reports it, again if it already was. */
   async finish(): Promise<void> {
-    if (this.#end !== null) this.#tellEnd(this.#end);
+    if (this.#end !== null) this.#context.emit({ run: this.#order.run, event: 'end', end: this.#end });
     else await this.#finishOnce();
   }
 
-  /** Nobody can read its log any more: what still holds its pipes after its own end is not waited for. Idempotent. */
+  /** The log can no longer be read: don't wait for processes that hold the pipes after the command's exit. Idempotent. */
   abandon(): void {
     this.#abandoned.resolve();
   }
 
   /** Everything about it is recorded. */
   async forget(): Promise<void> {
+    this.live?.release();
     const cgroup = this.#process?.cgroup;
     if (cgroup !== undefined) await this.#context.cgroups.release(cgroup);
   }
 
-  #writeStarted({ startedAt, agent }: Order, pid: number): void {
-    const facts = Buffer.from(JSON.stringify({ startedAt, pid, agent }));
-    this.#output.log.append(encodeFrame(FRAME_TYPE.started, facts), () => {});
+  /** A frame without output: that the command was started, and later who holds its output. */
+  #appendFacts(more: object): void {
+    const facts = { startedAt: this.#order.startedAt, pid: this.#process?.pid, ...more };
+    this.#output.log.append(encodeFrame(FRAME_TYPE.started, Buffer.from(JSON.stringify(facts))), () => {});
   }
 
-  #follow(exited: Promise<CommandExit | null>, { pipes }: Order): void {
+  #follow(exited: Promise<CommandExit | null>): void {
+    const { clock, emit } = this.#context;
     const seen = exited.then((exit) => {
       this.#exit = exit;
-      // Something in the background may hold the pipes long after the command's own end.
+      // A background process may hold the pipes long after the command's exit.
       if (exit === null || this.#output.isDrained) return;
-      this.#context.emit({ run: this.#run, event: 'exit', exit });
-      this.#heldTimer = this.#context.clock.after(HELD_AFTER_MS, () => this.#writeExited(exit, pipes));
+      emit({ run: this.#order.run, event: 'exit', exit });
+      this.#heldTimer = clock.after(HELD_AFTER_MS, () => this.#noteHolders(exit));
     });
     Promise.all([seen, Promise.race([this.#output.drained(), this.#abandoned.promise])])
       .then(() => this.#finishOnce())
-      .catch((error: unknown) => this.#logger.error({ err: error }, 'a command cannot be followed any more'));
+      .catch((error: unknown) => this.#logger.error({ err: error }, 'cannot follow a command any more'));
   }
 
-  /** Says in the log that the command is over, and who still holds its output. */
-  #writeExited(exit: CommandExit, { stdout, stderr }: RunPipes): void {
+  #noteHolders(exit: CommandExit): void {
     if (this.#finishing !== undefined || this.#output.isDrained) return;
     const { processes, pipePath } = this.#context;
+    const { stdout, stderr } = this.#order.pipes;
     const holders = processes
       .holders([pipePath(stdout), pipePath(stderr)])
       .filter(({ pid }) => pid !== process.pid)
       .slice(0, MAX_HOLDERS)
       .map((facts) => ({ pid: facts.pid, name: printableName(facts) || '?' }));
-    const facts = { startedAt: this.#startedAt, pid: this.#process?.pid, exited: { ...exit, holders } };
-    this.#output.log.append(encodeFrame(FRAME_TYPE.started, Buffer.from(JSON.stringify(facts))), () => {});
+    this.#appendFacts({ exited: { ...exit, holders } });
   }
 
   #finishOnce(): Promise<void> {
@@ -204,51 +195,43 @@ export class SupervisedCommand {
   }
 
   async #finish(): Promise<void> {
+    const output = this.#output;
     this.#finished.abort();
     this.#heldTimer?.cancel();
-    const output = this.#output;
     const drained = output.isDrained;
     await output.stop();
     this.closeStdin();
     await output.finish();
     const { counters } = output;
-    // The outcome will count these bytes, so they must not be less durable than it.
+    // The outcome counts these bytes, so they must be as durable as it is.
     if (counters.stdoutBytes + counters.stderrBytes > 0) await this.#attempt('sync', () => output.log.sync());
     await this.#attempt('close', () => output.log.close());
     const error = output.error === undefined ? null : output.error.message;
     this.#end = { exit: this.#exit, drained, logBytes: output.log.bytes, counters, error };
-    this.#tellEnd(this.#end);
-  }
-
-  #tellEnd(end: CommandEnd): void {
-    this.#context.emit({ run: this.#run, event: 'end', end });
+    await this.finish();
   }
 
   async #attempt(what: string, action: () => Promise<void>): Promise<void> {
-    try {
-      await action();
-    } catch (error) {
-      this.#logger.warn({ err: error, what }, 'a fault of the log of a run');
-    }
+    await action().catch((error: unknown) => this.#logger.warn({ err: error, what }, "a run's log failed"));
   }
 
-  /** Once for all that is written in one turn of the event loop. */
-  #tellOutput(): void {
+  /** Once for everything written in one turn of the event loop. */
+  #reportOutput(): void {
     const { stdoutBytes, stderrBytes } = this.#output.counters;
     if (stdoutBytes + stderrBytes === 0) {
-      this.#startTimer ??= this.#context.clock.after(TELL_START_AFTER_MS, () => this.#tell());
-    } else if (!this.#telling) {
-      this.#telling = true;
-      setImmediate(() => this.#tell());
+      this.#startTimer ??= this.#context.clock.after(REPORT_START_AFTER_MS, () => this.#report());
+    } else if (!this.#reporting) {
+      this.#reporting = true;
+      setImmediate(() => this.#report());
     }
   }
 
-  #tell(): void {
-    this.#telling = false;
+  #report(): void {
+    this.#reporting = false;
     this.#startTimer?.cancel();
     this.#startTimer = undefined;
     if (this.#end !== null) return;
     const { log, spaceBytes } = this.#output;
-    this.#context.emit({ run: this.#run, event: 'output', logBytes: log.bytes, spaceBytes });
+    this.#context.emit({ run: this.#order.run, event: 'output', logBytes: log.bytes, spaceBytes });
   }
 }

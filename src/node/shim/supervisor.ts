@@ -1,16 +1,16 @@
-/** All commands of a node: carries out what the node's process orders, and remembers each command until that has recorded its end. */
+/** All commands of a node: carries out orders, and remembers each command until the node's process has recorded its end. */
 import type {
   AdoptOrder,
   CommandState,
   LivePiece,
+  RunRequest,
   ShimEvent,
-  ShimRequest,
   StartedCommand,
   StartOrder,
 } from './messages.ts';
 import { SupervisedCommand, type SupervisedCommandContext } from './supervised-command.ts';
 
-/** With so many commands at once, a login's limit of open files becomes too low for this process. */
+/** Number of commands at which a login's limit on open files becomes too low for this process. */
 const MANY_COMMANDS = 150;
 
 export class Supervisor {
@@ -19,22 +19,18 @@ export class Supervisor {
   readonly #onMany: (() => void) | undefined;
   readonly #starting = new Set<Promise<unknown>>();
 
-  constructor(
-    context: Omit<SupervisedCommandContext, 'emit'>,
-    onEvent: (event: ShimEvent) => void,
-    onMany?: () => void,
-  ) {
-    this.#context = { ...context, emit: onEvent };
+  constructor(context: Omit<SupervisedCommandContext, 'emit'>, emit: (event: ShimEvent) => void, onMany?: () => void) {
+    this.#context = { ...context, emit };
     this.#onMany = onMany;
   }
 
-  /** Of all commands, as soon as those that are being started have been, or could not be. */
+  /** Waits for commands that are being started. */
   async states(): Promise<CommandState[]> {
     while (this.#starting.size > 0) await Promise.allSettled(this.#starting);
     return [...this.#commands.values()].map((command) => command.state);
   }
 
-  /** Whether none is left: none lives, and the end of each is recorded. */
+  /** Whether every command has ended and its end was recorded. */
   get isEmpty(): boolean {
     return this.#commands.size === 0;
   }
@@ -46,8 +42,7 @@ export class Supervisor {
 
   /** @throws Error when the run is known, and what starting throws. */
   async start(order: StartOrder): Promise<StartedCommand> {
-    const command = this.#add(order);
-    const starting = command.start(order);
+    const starting = this.#add(order).start(order);
     this.#starting.add(starting);
     try {
       return await starting;
@@ -63,13 +58,12 @@ export class Supervisor {
     this.#add(order).adopt(order);
   }
 
-  /** The next output of a run that somebody takes whole; null when it is not to be had. */
+  /** The next output of a run whose output a follower takes whole; null when it isn't available. */
   async live(run: string, from: number): Promise<LivePiece> {
     return (await this.#commands.get(run)?.live?.read(from)) ?? null;
   }
 
-  /** For the requests that name a run; one that is not known needs nothing. */
-  handle(request: Extract<ShimRequest, { do: 'finish' | 'close-stdin' | 'attend' | 'forget' }>): void {
+  handle(request: RunRequest): void {
     const command = this.#commands.get(request.run);
     switch (request.do) {
       case 'finish':
@@ -82,13 +76,12 @@ export class Supervisor {
         command?.live?.attend(request.forMs);
         return;
       case 'forget':
-        command?.live?.release();
         this.#commands.delete(request.run);
         void command?.forget();
     }
   }
 
-  /** Nobody can ask for the ends of commands any more: forgets those that have ended, and waits for no more than the others' own ends. */
+  /** Ends can no longer be recorded: forgets ended commands, and for the others waits only for their own exits. */
   async abandon(): Promise<void> {
     for (const [run, command] of this.#commands) {
       command.abandon();
@@ -99,7 +92,7 @@ export class Supervisor {
   }
 
   #add(order: StartOrder | AdoptOrder): SupervisedCommand {
-    // The journal sees to it that this never happens; were it otherwise, a command must not run twice.
+    // The journal prevents this; otherwise a command would run twice.
     if (this.#commands.has(order.run)) throw new Error(`${order.run} is known already`);
     const command = new SupervisedCommand(order, this.#context);
     this.#commands.set(order.run, command);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { maxLogBytes } from '../../../src/domain/limits.ts';
-import type { OutputType } from '../../../src/node/shim/block-store.ts';
+import type { OutputType } from '../../../src/node/shim/messages.ts';
 import { OutputTail } from '../../../src/node/shim/output-tail.ts';
 import { FRAME_TYPE, FrameDecoder } from '../../../src/protocol/frames.ts';
 import { temporaryFolder } from './support/harness.ts';

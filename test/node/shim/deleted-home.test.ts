@@ -31,7 +31,7 @@ async function startServer(t: TestContext) {
       logPath: (run) => join(home, `${run}.log`),
       pipePath: (name) => join(home, name),
     },
-    (event) => server.tell(event),
+    (event) => server.report(event),
   );
   const server = new ShimServer({ shim: 'x', supervisor, clock, logger: silentLogger });
   const socket = join(home, 's.sock');

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { wasOomKilled } from '../../../src/node/shim/run-cgroups.ts';
+import { wasOomKilled } from '../../../src/node/shim/resources.ts';
 import {
   cleanUp,
   DEADLINE_MS,

@@ -58,10 +58,10 @@ test('an end is told again to who asks, and only then', timeout, async (t) => {
   const { supervisor, order, ends } = await setUp(t);
   await supervisor.start(order('true.0', '/bin/true'));
   await until(() => supervisor.idle && ends().length === 1, 'its end');
-  supervisor.handle({ id: 1, do: 'finish', run: 'true.0' });
+  supervisor.handle({ do: 'finish', run: 'true.0' });
   await until(() => ends().length > 1, 'its end once more');
   assert.deepEqual(ends()[1], ends()[0]);
   assert.equal(supervisor.isEmpty, false);
-  supervisor.handle({ id: 2, do: 'forget', run: 'true.0' });
+  supervisor.handle({ do: 'forget', run: 'true.0' });
   assert.deepEqual([supervisor.isEmpty, await supervisor.states(), ends().length], [true, [], 2]);
 });
