@@ -201,7 +201,7 @@ function insertHour(store: Store, ids: readonly string[], hour: number): void {
         rxBytesPerS: 20_000 * Math.random(),
         txBytesPerS: 9_000 * Math.random(),
         eventLoopLagMs: 2 * Math.random(),
-        agentRssMib: 60 + Math.random(),
+        processRssMib: 60 + Math.random(),
       });
     }
     insertDisk(store, id, index, hour);

@@ -51,7 +51,7 @@ export const FIGURES = [
     read: ({ beat }) => beat.agent.eventLoopLagMs,
   },
   {
-    name: 'agentRssMib',
+    name: 'processRssMib',
     scale: 10,
     hasSketch: false,
     isShown: false,

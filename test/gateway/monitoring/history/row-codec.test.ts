@@ -113,7 +113,7 @@ test('rows are short: a usual hour takes some 100 bytes, a heartbeat some 30', (
     rxBytesPerS: 12_345,
     txBytesPerS: 2_345,
     eventLoopLagMs: 0.4,
-    agentRssMib: 61.2,
+    processRssMib: 61.2,
     jitterMs: 1.2,
   };
   assert.ok(encodeFigures(busy).length <= 32);
