@@ -146,8 +146,9 @@ describe('documented commands', () => {
   };
 
   const logsIn: Way = async (words) => {
-    const code = await newCode('--role', 'operator', '--name', `person-${++count}`);
-    return await run(words, { ...placeholders(), CODE: code, '7k3f-9m2q-x0zt-4hcv': code }, file(`person-${count}`));
+    const name = `person-${++count}`;
+    const code = await newCode('--role', 'operator', '--name', name);
+    return await run(words, { ...placeholders(), CODE: code, '7k3f-9m2q-x0zt-4hcv': code }, file(name));
   };
 
   /** With the key and the head that this gateway has. */
@@ -157,7 +158,8 @@ describe('documented commands', () => {
       'verify',
       '--json',
     ]);
-    const [log, signed] = [file(`audit-${++count}.jsonl`), file(`audit-${count}.head`)];
+    const log = file(`audit-${++count}.jsonl`);
+    const signed = `${log}.head`;
     assert.equal((await world.fleet(['audit', 'export', '--out', log, '--head', signed])).code, 0);
     const values = { 'audit.jsonl': log, 'audit.head': signed, $KEY: head.key };
     return await run(words, { ...values, '$(cat audit-head.txt)': `${head.seq}:${head.hash}` });

@@ -43,7 +43,7 @@ export async function conductAgent<O extends JobOutput>(
   /** Why the previous attempt failed, to be shown once there is another. */
   let before: string | undefined;
   const noteFailover = (): void => {
-    if (before !== undefined) context.err.write(formatError({ message: before, hint: undefined }));
+    if (before !== undefined) context.err.write(formatError({ message: before }));
     before = undefined;
   };
   for (const agent of agents) {

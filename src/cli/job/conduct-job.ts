@@ -122,9 +122,7 @@ class JobFollower {
     } catch (error) {
       if (this.#stop.signal.aborted) return;
       const { message } = toFleetError(error);
-      this.#context.err.write(
-        formatError({ message: `stdin was not delivered to the command: ${message}`, hint: undefined }),
-      );
+      this.#context.err.write(formatError({ message: `stdin was not delivered to the command: ${message}` }));
       // The gateway cancels a job whose stdin breaks, but does not notice one that broke before the request was sent.
       if (stdin.errored) this.#cancel();
     }
@@ -210,7 +208,7 @@ class JobFollower {
   /** Progress, for a person only. */
   #note(text: string): void {
     const { err } = this.#context;
-    if (err.isTerminal) err.write(formatError({ message: text, hint: undefined }));
+    if (err.isTerminal) err.write(formatError({ message: text }));
   }
 }
 

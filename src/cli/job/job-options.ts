@@ -102,7 +102,7 @@ function parseEnvironment(pairs: readonly string[], own: Pick<CliContext, 'env' 
 export function noteUnsentStdin({ stdinKind, err }: CliContext, advice: string): void {
   const kind = stdinKind?.();
   if (kind === 'file' || (kind === 'pipe' && err.isTerminal)) {
-    err.write(formatError({ message: `stdin was not sent; ${advice}`, hint: undefined }));
+    err.write(formatError({ message: `stdin was not sent; ${advice}` }));
   }
 }
 

@@ -13,35 +13,28 @@ export interface SummarizedRun extends EndedRun {
   node: string;
 }
 
-/** `counts` of `fleet broadcast --json`. Every run is counted once. */
-interface OutcomeCounts {
-  exited0: number;
-  exitedNonZero: number;
-  signaled: number;
-  timedOut: number;
-  canceled: number;
-  failedToStart: number;
-  rejected: number;
-  expired: number;
-  unknown: number;
-  /** Still queued, delivered or running. */
-  unfinished: number;
-}
+/** For each state, its name in `counts` of `fleet broadcast --json`, and its words; `exited` with a code has others. */
+const STATES = {
+  exited: ['exitedNonZero', 'exited without a code'],
+  signaled: ['signaled', 'killed by a signal'],
+  timed_out: ['timedOut', 'timed out'],
+  canceled: ['canceled', 'canceled'],
+  failed_to_start: ['failedToStart', 'failed to start'],
+  rejected: ['rejected', 'rejected by the node'],
+  expired: ['expired', 'never delivered'],
+  unknown: ['unknown', 'outcome unknown'],
+  queued: ['unfinished', 'still queued'],
+  delivered: ['unfinished', 'still waiting to start'],
+  running: ['unfinished', 'still running'],
+} as const satisfies Readonly<Record<RunState, readonly [counted: string, words: string]>>;
 
-export function countOutcomes(runs: Iterable<EndedRun>): OutcomeCounts {
-  const counts: OutcomeCounts = {
-    exited0: 0,
-    exitedNonZero: 0,
-    signaled: 0,
-    timedOut: 0,
-    canceled: 0,
-    failedToStart: 0,
-    rejected: 0,
-    expired: 0,
-    unknown: 0,
-    unfinished: 0,
-  };
-  for (const run of runs) counts[countedAs(run)] += 1;
+type Outcome = 'exited0' | (typeof STATES)[RunState][0];
+
+/** `counts` of `fleet broadcast --json`. Every run is counted once. */
+export function countOutcomes(runs: Iterable<EndedRun>): Record<Outcome, number> {
+  const outcomes: Outcome[] = ['exited0', ...Object.values(STATES).map(([counted]) => counted)];
+  const counts = Object.fromEntries(outcomes.map((outcome) => [outcome, 0])) as Record<Outcome, number>;
+  for (const run of runs) counts[succeeded(run) ? 'exited0' : STATES[run.state][0]] += 1;
   return counts;
 }
 
@@ -85,63 +78,27 @@ function addition({ reason }: Pick<SummarizedRun, 'reason'>): string {
   return more === undefined ? '' : ` (${stripControl(more)})`;
 }
 
-const STATE_WORDS: Readonly<Record<RunState, string>> = {
-  queued: 'still queued',
-  delivered: 'still waiting to start',
-  running: 'still running',
-  exited: 'exited without a code',
-  signaled: 'killed by a signal',
-  timed_out: 'timed out',
-  canceled: 'canceled',
-  failed_to_start: 'failed to start',
-  rejected: 'rejected by the node',
-  expired: 'never delivered',
-  unknown: 'outcome unknown',
-};
-
 function describeBriefly(run: EndedRun): string {
   if (run.state === 'exited' && run.exitCode !== null) return `exited with ${run.exitCode}`;
   if (run.state === 'signaled' && run.signal !== null) return `killed by ${stripControl(run.signal)}`;
-  return STATE_WORDS[run.state];
+  return STATES[run.state][1];
 }
 
 function succeeded(run: EndedRun): boolean {
   return run.state === 'exited' && run.exitCode === 0;
 }
 
-const COUNTED_AS = {
-  signaled: 'signaled',
-  timed_out: 'timedOut',
-  canceled: 'canceled',
-  failed_to_start: 'failedToStart',
-  rejected: 'rejected',
-  expired: 'expired',
-  unknown: 'unknown',
-} as const;
-
-function countedAs(run: EndedRun): keyof OutcomeCounts {
-  if (run.state === 'exited') return run.exitCode === 0 ? 'exited0' : 'exitedNonZero';
-  if (run.state === 'queued' || run.state === 'delivered' || run.state === 'running') return 'unfinished';
-  return COUNTED_AS[run.state];
-}
-
 /** Largest groups first, then by key. */
 function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): [string, T[]][] {
-  const groups = new Map<string, T[]>();
-  for (const item of items) {
-    const key = keyOf(item);
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [item]);
-    else group.push(item);
-  }
-  return [...groups].sort(([a, left], [b, right]) => right.length - left.length || compareNatural(a, b));
+  const groups = [...Map.groupBy(items, keyOf)];
+  return groups.sort(([a, left], [b, right]) => right.length - left.length || compareNatural(a, b));
 }
 
 /** `exited 0`, `running`, `killed by SIGKILL`, `exited with 0; sleep (4711) still holds its output`. */
 export function describeRun(run: RunView): string {
   if (run.exited !== undefined) return describeHeld(run.exited);
   if (run.state === 'exited' && run.exitCode !== null) return `exited ${run.exitCode}`;
-  if (run.state === 'queued' || run.state === 'delivered' || run.state === 'running') return run.state;
+  if (STATES[run.state][0] === 'unfinished') return run.state;
   return describeFailure(run);
 }
 
@@ -156,29 +113,21 @@ export function describeHeld({ exitCode, signal, holders }: RunExited): string {
 export function describeJob(job: JobView): string {
   const [only, second] = job.runs;
   if (only !== undefined && second === undefined) return describeRun(only);
-  const kinds = RUN_STATES.flatMap((state) => (state === 'exited' ? [EXITED_0, EXITED_NON_ZERO] : wordsOf(state)));
-  const counts = kinds.flatMap((kind) => {
-    const count = job.runs.filter((run) => kindOf(run) === kind).length;
-    return count === 0 ? [] : [`${count} ${kind}`];
-  });
+  const kinds = Map.groupBy(job.runs, kindOf);
+  const order = RUN_STATES.flatMap((state) => [0, 1].map((exitCode) => kindOf({ state, exitCode })));
+  const counts = [...new Set(order)].flatMap((kind) => (kinds.has(kind) ? [`${kinds.get(kind)?.length} ${kind}`] : []));
   return counts.join(', ') || 'no runs';
 }
 
-const EXITED_0 = 'exited 0';
-const EXITED_NON_ZERO = 'exited non-zero';
-
-function kindOf({ state, exitCode }: RunView): string {
-  if (state === 'exited') return exitCode === 0 ? EXITED_0 : EXITED_NON_ZERO;
-  return wordsOf(state);
-}
-
-function wordsOf(state: RunState): string {
+function kindOf({ state, exitCode }: Pick<RunView, 'state' | 'exitCode'>): string {
+  if (state === 'exited') return exitCode === 0 ? 'exited 0' : 'exited non-zero';
   return state.replaceAll('_', ' ');
 }
 
+/** For {@link formatError}. */
 interface Explanation {
   message: string;
-  hint: string | undefined;
+  hint?: string | undefined;
 }
 
 /**
@@ -189,33 +138,25 @@ export function explainEnd(run: RunView, timeoutMs?: number, isGapReported = fal
   const explanations: Explanation[] = [];
   if (run.truncated && !isGapReported) {
     const written = formatBytes(run.stdoutBytes + run.stderrBytes);
-    explanations.push({ message: `${run.node}: its output was truncated; it wrote ${written}`, hint: undefined });
+    explanations.push({ message: `${run.node}: its output was truncated; it wrote ${written}` });
   }
   if (run.state !== 'exited' || run.exitCode === null) explanations.push(explainState(run, timeoutMs));
   else if (run.reason !== null && !run.truncated) {
-    explanations.push({ message: `${run.node}: ${stripControl(run.reason)}`, hint: undefined });
+    explanations.push({ message: `${run.node}: ${stripControl(run.reason)}` });
   }
   return explanations;
 }
 
 function explainState(run: RunView, timeoutMs: number | undefined): Explanation {
-  if (run.state === 'timed_out' && timeoutMs !== undefined) {
-    return { message: `${run.node}: timed out after ${formatDuration(timeoutMs)}${addition(run)}`, hint: undefined };
+  const { node, state } = run;
+  if (state === 'timed_out' && timeoutMs !== undefined) {
+    return { message: `${node}: timed out after ${formatDuration(timeoutMs)}${addition(run)}` };
   }
-  if (run.state === 'expired' && run.reason === 'node_offline') {
-    return {
-      message: `${run.node} is offline; the command was not delivered`,
-      hint: 'To wait for the node: --expires 1h',
-    };
+  if (state === 'expired' && run.reason === 'node_offline') {
+    return { message: `${node} is offline; the command was not delivered`, hint: 'To wait for the node: --expires 1h' };
   }
-  if (run.state === 'expired') {
-    return { message: `${run.node}: the command was not delivered in time and has been dropped`, hint: undefined };
-  }
-  if (run.state === 'unknown') {
-    return {
-      message: `${run.node}: ${describeFailure(run)}`,
-      hint: 'It may have run completely or partially. Check the node before you repeat it.',
-    };
-  }
-  return { message: `${run.node}: ${describeFailure(run)}`, hint: undefined };
+  if (state === 'expired') return { message: `${node}: the command was not delivered in time and has been dropped` };
+  const message = `${node}: ${describeFailure(run)}`;
+  if (state !== 'unknown') return { message };
+  return { message, hint: 'It may have run completely or partially. Check the node before you repeat it.' };
 }

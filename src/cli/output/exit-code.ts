@@ -59,8 +59,6 @@ export function isNotStarted({ state, reason }: Pick<EndedRun, 'state' | 'reason
 
 /** The fleet failed, rather than the command. */
 export const EXIT_FLEET_FAILED = 255;
-const EXIT_TIMED_OUT = 124;
-const EXIT_REJECTED = 126;
 export const EXIT_CANCELED = 130;
 const EXIT_SIGNAL_BASE = 128;
 
@@ -70,28 +68,18 @@ const SIGNALS = (
   'SIGSTKFLT SIGCHLD SIGCONT SIGSTOP SIGTSTP SIGTTIN SIGTTOU SIGURG SIGXCPU SIGXFSZ SIGVTALRM SIGPROF SIGWINCH SIGIO SIGPWR SIGSYS'
 ).split(' ');
 
+/** The other states are not the command's doing: a shell that cannot find it exits with 127 itself. */
+const EXIT_OF_STATE: Partial<Record<RunState, number>> = {
+  timed_out: 124,
+  canceled: EXIT_CANCELED,
+  rejected: 126,
+};
+
 /** Exit code of `fleet run`, 0–255. Only a run that is known to have exited with 0 gives 0. */
-export function exitCodeOfRun(run: EndedRun): number {
-  switch (run.state) {
-    case 'exited':
-      return exitCodeOfCommand(run.exitCode);
-    case 'signaled':
-      return exitCodeOfSignal(run.signal);
-    case 'timed_out':
-      return EXIT_TIMED_OUT;
-    case 'canceled':
-      return EXIT_CANCELED;
-    case 'rejected':
-      return EXIT_REJECTED;
-    // Not caused by the command: a shell that cannot find it exits with 127 itself.
-    case 'failed_to_start':
-    case 'expired':
-    case 'unknown':
-    case 'queued':
-    case 'delivered':
-    case 'running':
-      return EXIT_FLEET_FAILED;
-  }
+export function exitCodeOfRun({ state, exitCode, signal }: EndedRun): number {
+  if (state === 'exited') return exitCodeOfCommand(exitCode);
+  if (state === 'signaled') return exitCodeOfSignal(signal);
+  return EXIT_OF_STATE[state] ?? EXIT_FLEET_FAILED;
 }
 
 /** Exit code of `fleet broadcast`: the largest of its runs, 0 without runs. Runs held back by `--max-errors` do not count. */

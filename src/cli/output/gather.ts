@@ -11,8 +11,6 @@ import { plainStyle, type TerminalStyle } from './print.ts';
 
 const RULE = '---------------';
 const LINE_FEED = 10;
-const FNV_OFFSET_BASIS = 0x811c9dc5;
-const FNV_PRIME = 0x01000193;
 
 /** Nodes with the same bytes in one stream. */
 export interface OutputGroup {
@@ -21,28 +19,13 @@ export interface OutputGroup {
   content: Buffer;
 }
 
-/** What a stream of a running node has written so far. */
-class Collected {
-  readonly chunks: Buffer[] = [];
-  bytes = 0;
-  hash = FNV_OFFSET_BASIS;
-
-  add(bytes: Uint8Array): void {
-    this.chunks.push(Buffer.from(bytes));
-    this.bytes += bytes.length;
-    this.hash = hashBytes(bytes, this.hash);
-  }
-}
-
-type CollectedStreams = Record<StreamName, Collected>;
+type Chunks = Record<StreamName, Uint8Array[]>;
 
 /** Collects both streams of every node. Of finished nodes, equal content is kept once. */
 export class GatheredOutput implements JobOutput {
-  readonly #open = new Map<string, CollectedStreams>();
-  readonly #finished: Record<StreamName, DistinctContents> = {
-    stdout: new DistinctContents(),
-    stderr: new DistinctContents(),
-  };
+  readonly #open = new Map<string, Chunks>();
+  /** The nodes of each content, which is kept as Latin-1: one character a byte. */
+  readonly #finished: Record<StreamName, Map<string, string[]>> = { stdout: new Map(), stderr: new Map() };
 
   handle(event: JobEvent): void {
     if (event.type === 'stdout' || event.type === 'stderr') this.write(event.node, event.type, decodeData(event));
@@ -51,17 +34,21 @@ export class GatheredOutput implements JobOutput {
   }
 
   write(node: string, stream: StreamName, bytes: Uint8Array): void {
-    const streams = this.#open.get(node) ?? { stdout: new Collected(), stderr: new Collected() };
-    streams[stream].add(bytes);
+    const streams = this.#open.get(node) ?? { stdout: [], stderr: [] };
+    streams[stream].push(Buffer.from(bytes));
     this.#open.set(node, streams);
   }
 
   /** The node has finished. Also needed for a node without output, to count it in {@link groups}. */
   finish(node: string): void {
-    const streams = this.#open.get(node) ?? { stdout: new Collected(), stderr: new Collected() };
+    const streams = this.#open.get(node) ?? { stdout: [], stderr: [] };
     this.#open.delete(node);
-    this.#finished.stdout.add(node, streams.stdout);
-    this.#finished.stderr.add(node, streams.stderr);
+    for (const stream of ['stdout', 'stderr'] as const) {
+      const content = Buffer.concat(streams[stream]).toString('latin1');
+      const nodes = this.#finished[stream].get(content);
+      if (nodes === undefined) this.#finished[stream].set(content, [node]);
+      else nodes.push(node);
+    }
   }
 
   /** Takes what unfinished runs have written so far as their whole output. */
@@ -71,7 +58,9 @@ export class GatheredOutput implements JobOutput {
 
   /** Groups of the finished nodes, largest first, then by name. Nodes that wrote nothing form a group with empty content. */
   groups(stream: StreamName): OutputGroup[] {
-    return this.#finished[stream].groups();
+    return [...this.#finished[stream]]
+      .map(([content, nodes]) => ({ nodes: nodes.toSorted(compareNatural), content: Buffer.from(content, 'latin1') }))
+      .sort((a, b) => b.nodes.length - a.nodes.length || compareNatural(a.nodes[0] ?? '', b.nodes[0] ?? ''));
   }
 }
 
@@ -105,47 +94,9 @@ function describeBinary(content: Buffer): Buffer {
 }
 
 /** `node-[1-3,7] (4)`, `node-1`, `node-1: stderr`. */
-function describeGroup(group: OutputGroup, stream: StreamName = 'stdout'): string {
+function describeGroup(group: OutputGroup, stream: StreamName): string {
   const count = group.nodes.length > 1 ? ` (${group.nodes.length})` : '';
-  return `${stripControl(foldNodeNames(group.nodes))}${count}${stream === 'stderr' ? ': stderr' : ''}`;
-}
-
-/** Finds equal contents by length and hash, then compares them. */
-class DistinctContents {
-  readonly #byKey = new Map<string, OutputGroup[]>();
-
-  add(node: string, { chunks, bytes, hash }: Collected): void {
-    const key = `${bytes}:${hash}`;
-    const alike = this.#byKey.get(key) ?? [];
-    const group = alike.find((candidate) => equalsChunks(candidate.content, chunks));
-    if (group === undefined) alike.push({ nodes: [node], content: Buffer.concat(chunks, bytes) });
-    else group.nodes.push(node);
-    this.#byKey.set(key, alike);
-  }
-
-  groups(): OutputGroup[] {
-    return [...this.#byKey.values()]
-      .flat()
-      .map(({ nodes, content }) => ({ nodes: nodes.toSorted(compareNatural), content }))
-      .sort((a, b) => b.nodes.length - a.nodes.length || compareNatural(a.nodes[0] ?? '', b.nodes[0] ?? ''));
-  }
-}
-
-/** Both have the same length. */
-function equalsChunks(content: Buffer, chunks: readonly Buffer[]): boolean {
-  let offset = 0;
-  return chunks.every((chunk) => {
-    const start = offset;
-    offset += chunk.length;
-    return content.subarray(start, offset).equals(chunk);
-  });
-}
-
-/** 32-bit FNV-1a, continued from `hash`: enough to tell groups apart without loading node:crypto. */
-function hashBytes(bytes: Uint8Array, hash: number): number {
-  let result = hash;
-  for (let index = 0; index < bytes.length; index += 1) result = Math.imul(result ^ (bytes[index] ?? 0), FNV_PRIME);
-  return result;
+  return `${labelOf(group)}${count}${stream === 'stderr' ? ': stderr' : ''}`;
 }
 
 /** Maximum number of differing lines; the search takes time quadratic in it. */

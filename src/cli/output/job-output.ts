@@ -30,16 +30,11 @@ export class RawOutput implements JobOutput {
 
 type DataEvent = Extract<JobEvent, { type: 'stdout' | 'stderr' }>;
 
-/** The state of one stream of one run. */
-interface Carried {
-  carry: Utf8Carry;
-  last: DataEvent;
-}
-
 /** `--jsonl`: one event a line, text kept whole across chunks. `next` is the offset for `fleet jobs logs --from`. */
 export class JsonlOutput implements JobOutput {
   readonly #sink: ByteSink;
-  readonly #carried = new Map<string, Carried>();
+  /** By run and stream. */
+  readonly #carried = new Map<string, { carry: Utf8Carry; last: DataEvent }>();
 
   constructor(sink: ByteSink) {
     this.#sink = sink;
@@ -159,7 +154,7 @@ export class MissingOutput implements JobOutput {
     this.#reported.add(event.run);
     if (machine) return;
     const amounts = `${formatBytes(event.stdoutBytes)} of stdout and ${formatBytes(event.stderrBytes)} of stderr`;
-    err.write(formatError({ message: `${event.node}: ${amounts} were not kept`, hint: undefined }));
+    err.write(formatError({ message: `${event.node}: ${amounts} were not kept` }));
   }
 
   /** Whether the run's gaps have already been reported. */
@@ -264,18 +259,12 @@ export class FolderOutput implements JobOutput {
 
 /** The node's name, with %XX for every unusual byte: it cannot leave the folder or collide with another name. */
 export function safeFileName(node: string): string {
-  const name = [...Buffer.from(node)]
-    .map((byte) => {
-      const character = String.fromCharCode(byte);
-      return /[A-Za-z0-9._-]/.test(character) ? character : escapeByte(byte);
-    })
-    .join('');
-  // No hidden files, no `..`, nothing that looks like an option, no empty name.
-  return name === '' ? '%' : name.replace(/^[.-]/, (first) => escapeByte(first.charCodeAt(0)));
+  // Also no hidden file, no `..`, nothing that looks like an option, no empty name.
+  return encodeURIComponent(node.toWellFormed()).replace(/[!~*'()]|^[.-]/g, escapeCharacter) || '%';
 }
 
-function escapeByte(byte: number): string {
-  return `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
+function escapeCharacter(character: string): string {
+  return `%${character.charCodeAt(0).toString(16).toUpperCase()}`;
 }
 
 function attempt(path: string, act: () => void): void {

@@ -22,7 +22,7 @@ export function printError(error: FleetError, { out, err, json, debug }: PrintEr
 }
 
 /** The message after `fleet: `, and the hint on its own line. Text from other machines cannot break out of its line. */
-export function formatError({ message, hint }: Pick<FleetError, 'message' | 'hint'>): string {
+export function formatError({ message, hint }: { message: string; hint?: string | undefined }): string {
   const lines = [`fleet: ${message}`, ...(hint === undefined ? [] : [hint])];
   return lines.map((line) => `${stripControl(line.replace(/\s*\n\s*/g, ' '))}\n`).join('');
 }
@@ -84,15 +84,10 @@ export async function printJsonList(
   out.write(isEmpty ? '[]\n' : close);
 }
 
+type Paint = (text: string) => string;
+
 /** Colour for people, plain text for programs. no-color.org, bixense.com/clicolors. */
-export interface TerminalStyle {
-  bold(text: string): string;
-  dim(text: string): string;
-  red(text: string): string;
-  green(text: string): string;
-  yellow(text: string): string;
-  cyan(text: string): string;
-}
+export type TerminalStyle = Readonly<Record<'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan', Paint>>;
 
 interface TerminalFacts {
   isTTY: boolean;
@@ -109,42 +104,32 @@ export function wantsColor({ isTTY, env }: TerminalFacts): boolean {
 
 /** The style of one stream; without colour, every function returns its text unchanged. */
 export function createTerminalStyle(facts: TerminalFacts): TerminalStyle {
-  if (!wantsColor(facts)) return plainStyle;
-  return {
-    bold: paint('bold'),
-    dim: paint('dim'),
-    red: paint('red'),
-    green: paint('green'),
-    yellow: paint('yellow'),
-    cyan: paint('cyan'),
-  };
+  return wantsColor(facts) ? styleOf(paint) : plainStyle;
 }
 
-const same = (text: string): string => text;
-
-export const plainStyle: TerminalStyle = { bold: same, dim: same, red: same, green: same, yellow: same, cyan: same };
+function styleOf(create: (format: keyof TerminalStyle) => Paint): TerminalStyle {
+  const formats = ['bold', 'dim', 'red', 'green', 'yellow', 'cyan'] as const;
+  return Object.fromEntries(formats.map((format) => [format, create(format)])) as TerminalStyle;
+}
 
 /** Painting nothing gives nothing. */
-function paint(format: keyof TerminalStyle): (text: string) => string {
+function paint(format: keyof TerminalStyle): Paint {
   return (text) => (text === '' ? '' : styleText(format, text, { validateStream: false }));
 }
 
-export function paintStatus(
-  status: NodeStatus | 'revoked',
-  style: TerminalStyle,
-): { text: string; paint: (text: string) => string } {
-  return { text: status, paint: paintOfStatus(status, style) };
+export const plainStyle: TerminalStyle = styleOf(() => (text) => text);
+
+export function paintStatus(status: NodeStatus | 'revoked', style: TerminalStyle): { text: string; paint: Paint } {
+  return { text: status, paint: style[STATUS_COLORS[status]] };
 }
 
-export function paintOfStatus(status: NodeStatus | 'revoked', style: TerminalStyle): (text: string) => string {
-  return {
-    online: style.green,
-    limited: style.yellow,
-    error: style.red,
-    offline: style.red,
-    revoked: style.dim,
-  }[status];
-}
+export const STATUS_COLORS = {
+  online: 'green',
+  limited: 'yellow',
+  error: 'red',
+  offline: 'red',
+  revoked: 'dim',
+} as const satisfies Record<NodeStatus | 'revoked', keyof TerminalStyle>;
 
 /** Numbers as people read them: sizes, milliseconds, percentages, and series of them as a small chart. */
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB'];

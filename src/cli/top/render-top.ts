@@ -4,7 +4,7 @@ import type { HealthNodeView } from '../../protocol/views.ts';
 import { formatDuration } from '../../shared/duration.ts';
 import { stripControl } from '../../shared/text.ts';
 import { cutToWidth, fitText, textWidth } from '../../shared/text-width.ts';
-import { paintOfStatus, type TerminalStyle } from '../output/print.ts';
+import { STATUS_COLORS, type TerminalStyle } from '../output/print.ts';
 import { SORT_LETTERS, type SortKey, type TopState, visibleNodes } from './top-state.ts';
 
 export interface TopFrame {
@@ -126,7 +126,7 @@ function rowLine(
 ): string {
   const cells = columns.map((column) => {
     const text = painter.cell(column.text(node), column);
-    if (column.header === 'STATUS') return paintOfStatus(node.status, painter.style)(text);
+    if (column.header === 'STATUS') return painter.style[STATUS_COLORS[node.status]](text);
     return isSelected && column.header === 'NAME' ? painter.style.bold(text) : text;
   });
   const margin = fitText(isSelected ? '>' : '', Math.min(MARGIN, frame.columns - 1), '');

@@ -28,7 +28,7 @@ test('a run that exited and kept all needs no words', () => {
 
 test('output that may be missing is told, although the exit code is known', () => {
   const [told, ...others] = explainEnd({ ...run, reason: 'output_gap: some output may be missing' });
-  assert.deepEqual(told, { message: 'node-1: output_gap: some output may be missing', hint: undefined });
+  assert.deepEqual(told, { message: 'node-1: output_gap: some output may be missing' });
   assert.deepEqual(others, []);
 });
 
