@@ -11,8 +11,8 @@ import { buildRequest, JOB_OPTIONS, noteUnsentStdin, refuseTwoFormats } from '..
 import { explainEnd } from '../output/describe-run.ts';
 import { exitCodeOfRun } from '../output/exit-code.ts';
 import { type JobOutput, MissingOutput, ResultCollector } from '../output/job-output.ts';
-import { formatError, paintStatus, printJson, printList } from '../output/print.ts';
-import { formatTable } from '../output/table.ts';
+import { formatError, paintStatus, printJson } from '../output/print.ts';
+import { printTable } from '../output/table.ts';
 import { exitCodeOfLeaving, submitOnly } from './run.ts';
 
 const list = defineCommand({
@@ -31,15 +31,11 @@ const list = defineCommand({
       .flatMap(({ name, status, capabilities }) =>
         agentsOf(capabilities).map((agent) => ({ node: name, status, agent })),
       );
-    return printList(
-      context,
-      agents,
-      'There are no agents. Configure them on a node: node.agents in config.yaml',
-      () => {
-        const rows = agents.map(({ node, status, agent }) => [node, paintStatus(status, context.out.style), agent]);
-        return formatTable(['NODE', 'STATUS', 'AGENT'], rows, context.out);
-      },
-    );
+    return printTable(context, agents, 'There are no agents. Configure them on a node: node.agents in config.yaml', {
+      NODE: ({ node }) => node,
+      STATUS: ({ status }) => paintStatus(status, context.out.style),
+      AGENT: ({ agent }) => agent,
+    });
   },
 });
 

@@ -9,8 +9,8 @@ import { openGateway } from '../context/context.ts';
 import { refuseTwoFormats } from '../job/job-options.ts';
 import { EXIT_FLEET_FAILED, EXIT_OK } from '../output/exit-code.ts';
 import type { OutputPort } from '../output/print.ts';
-import { printList, printResult } from '../output/print.ts';
-import { formatTable, type TableCell } from '../output/table.ts';
+import { printResult } from '../output/print.ts';
+import { printTable, type TableCell } from '../output/table.ts';
 
 const list = defineCommand({
   name: 'alerts',
@@ -35,25 +35,21 @@ const list = defineCommand({
       context.out.write(alerts.map((alert) => `${harmlessJson(alert)}\n`).join(''));
       return EXIT_OK;
     }
-    return printList(context, alerts, options.active ? 'Nothing is wrong.' : 'There are no alerts.', () =>
-      formatAlerts(alerts, context.clock.now(), context.out),
-    );
+    const emptyNote = options.active ? 'Nothing is wrong.' : 'There are no alerts.';
+    return printTable(context, alerts, emptyNote, alertColumns(context.out));
   },
 });
 
-export function formatAlerts(alerts: readonly AlertView[], now: number, out: OutputPort): string {
-  const rows = alerts.map((alert): TableCell[] => [
-    alert.id,
-    paintState(alert, out.style),
-    alert.severity,
-    alert.rule,
-    alert.node,
-    formatRelativeTime(alert.since, now),
-    alert.deliveries.map(describeDelivery).join(', '),
-    describeAlert(alert, now),
-  ]);
-  return formatTable(['ID', 'STATE', 'SEVERITY', 'RULE', 'NODE', 'SINCE', 'NOTIFIED', 'WHAT'], rows, out);
-}
+export const alertColumns = ({ style }: OutputPort) => ({
+  ID: ({ id }: AlertView) => id,
+  STATE: (alert: AlertView) => paintState(alert, style),
+  SEVERITY: ({ severity }: AlertView) => severity,
+  RULE: ({ rule }: AlertView) => rule,
+  NODE: ({ node }: AlertView) => node,
+  SINCE: ({ since }: AlertView, now: number) => formatRelativeTime(since, now),
+  NOTIFIED: ({ deliveries }: AlertView) => deliveries.map(describeDelivery).join(', '),
+  WHAT: describeAlert,
+});
 
 function paintState({ state, severity, silencedUntil }: AlertView, style: OutputPort['style']): TableCell {
   if (state !== 'firing' || silencedUntil !== null) return { text: state, paint: style.dim };
@@ -134,17 +130,13 @@ const silences = defineCommand({
     ["fleet alerts silences --json | jq -r '.[].what'", 'for scripts'],
   ],
   async execute(context) {
-    return printList(context, await openGateway(context).silences(), 'Nothing is silenced.', (all) => {
-      const now = context.clock.now();
-      const rows = all.map(({ id, kind, what, until, by, reason }) => [
-        id,
-        kind,
-        what,
-        formatRelativeTime(until, now),
-        by,
-        reason ?? '',
-      ]);
-      return formatTable(['ID', 'KIND', 'WHAT', 'ENDS', 'BY', 'WHY'], rows, context.out);
+    return printTable(context, await openGateway(context).silences(), 'Nothing is silenced.', {
+      ID: ({ id }) => id,
+      KIND: ({ kind }) => kind,
+      WHAT: ({ what }) => what,
+      ENDS: ({ until }, now) => formatRelativeTime(until, now),
+      BY: ({ by }) => by,
+      WHY: ({ reason }) => reason ?? '',
     });
   },
 });

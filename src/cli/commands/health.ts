@@ -12,10 +12,17 @@ import { defineCommand } from '../context/command.ts';
 import type { CliContext } from '../context/context.ts';
 import { openGateway } from '../context/context.ts';
 import { EXIT_FLEET_FAILED, EXIT_OK, exitCodeOfError } from '../output/exit-code.ts';
-import type { OutputPort } from '../output/print.ts';
-import { formatMs, formatPercent, paintStatus, printError, printJson, printResult } from '../output/print.ts';
-import { formatTable, right } from '../output/table.ts';
-import { formatAlerts } from './alerts.ts';
+import {
+  formatMs,
+  formatPercent,
+  type OutputPort,
+  paintStatus,
+  printError,
+  printJson,
+  printResult,
+} from '../output/print.ts';
+import { tableOf } from '../output/table.ts';
+import { alertColumns } from './alerts.ts';
 import { formatHealthDay, formatProcesses, processQuery } from './node-health.ts';
 import { NO_NODES } from './nodes.ts';
 
@@ -63,36 +70,27 @@ function printHealth({ out, err, clock }: CliContext, { nodes, alerts, day, faul
     return;
   }
   const now = clock.now();
-  out.write(formatHealth(nodes, now, out));
-  if (alerts.length > 0) out.write(`\n${formatAlerts(alerts, now, out)}`);
+  out.write(tableOf(nodes, healthColumns(out), now, out));
+  if (alerts.length > 0) out.write(`\n${tableOf(alerts, alertColumns(out), now, out)}`);
   if (day !== undefined) out.write(`\n${formatHealthDay(day, now, out.size()?.columns)}`);
 }
 
-const COLUMNS = [
-  'NAME',
-  'STATUS',
-  ...['CPU', 'LOAD', 'MEM', 'DISK', 'RTT', 'LINK', 'MACHINE', 'UP'].map(right),
-  'LAST SEEN',
-  'WHY',
-];
+type HealthNode = HealthView['nodes'][number];
 
-function formatHealth(nodes: HealthView['nodes'], now: number, out: OutputPort): string {
-  const rows = nodes.map((node) => [
-    node.name,
-    paintStatus(node.status, out.style),
-    formatPercent(node.cpuPct),
-    node.load1?.toFixed(2) ?? '',
-    formatPercent(node.memUsedPct),
-    formatPercent(node.diskUsedPct),
-    formatMs(node.rttMs),
-    String(node.linkScore ?? ''),
-    String(node.machineScore ?? ''),
-    node.uptimeS === null ? '' : formatDuration(node.uptimeS * 1000),
-    formatRelativeTime(node.lastSeenAt, now),
-    node.reasons.join(', '),
-  ]);
-  return formatTable(COLUMNS, rows, out);
-}
+const healthColumns = ({ style }: OutputPort) => ({
+  NAME: ({ name }: HealthNode) => name,
+  STATUS: ({ status }: HealthNode) => paintStatus(status, style),
+  CPU: { right: ({ cpuPct }: HealthNode) => formatPercent(cpuPct) },
+  LOAD: { right: ({ load1 }: HealthNode) => load1?.toFixed(2) ?? '' },
+  MEM: { right: ({ memUsedPct }: HealthNode) => formatPercent(memUsedPct) },
+  DISK: { right: ({ diskUsedPct }: HealthNode) => formatPercent(diskUsedPct) },
+  RTT: { right: ({ rttMs }: HealthNode) => formatMs(rttMs) },
+  LINK: { right: ({ linkScore }: HealthNode) => String(linkScore ?? '') },
+  MACHINE: { right: ({ machineScore }: HealthNode) => String(machineScore ?? '') },
+  UP: { right: ({ uptimeS }: HealthNode) => (uptimeS === null ? '' : formatDuration(uptimeS * 1000)) },
+  'LAST SEEN': ({ lastSeenAt }: HealthNode, now: number) => formatRelativeTime(lastSeenAt, now),
+  WHY: ({ reasons }: HealthNode) => reasons.join(', '),
+});
 
 const report = defineCommand({
   name: 'health report',
@@ -158,17 +156,7 @@ export function exitCodeOfHealthAndAlerts(
 
 /** CLI.md, "Exit codes". 3 for anything else: no nodes, no gateway, a status of a later version. */
 export function exitCodeOfHealth(status: string): number {
-  switch (status) {
-    case 'online':
-      return 0;
-    case 'limited':
-      return 1;
-    case 'error':
-    case 'offline':
-      return 2;
-    default:
-      return EXIT_HEALTH_UNKNOWN;
-  }
+  return { online: 0, limited: 1, error: 2, offline: 2 }[status] ?? EXIT_HEALTH_UNKNOWN;
 }
 
 export const commands = [health, report];

@@ -12,8 +12,8 @@ import { given, parseCount, parsePairs, parsePositiveDuration } from '../args/va
 import { defineCommand } from '../context/command.ts';
 import { chooseRemote, openGateway } from '../context/context.ts';
 import { EXIT_OK } from '../output/exit-code.ts';
-import { formatError, printJson, printList, printResult } from '../output/print.ts';
-import { formatTable } from '../output/table.ts';
+import { formatError, printJson, printResult } from '../output/print.ts';
+import { printTable } from '../output/table.ts';
 import { formatLabels } from './nodes.ts';
 
 const invite = defineCommand({
@@ -99,8 +99,6 @@ export function gatewayAddress(
   return address.port === DEFAULT_GATEWAY_PORT && !address.host.includes(':') ? address.host : formatAddress(address);
 }
 
-const COLUMNS = ['ID', 'ROLE', 'NAME', 'USES LEFT', 'FAILED ATTEMPTS', 'LABELS', 'CREATED BY', 'CREATED', 'EXPIRES'];
-
 const list = defineCommand({
   name: 'invites list',
   describe: 'Lists the invites that can still be used, each by the first four characters of its code.',
@@ -110,20 +108,16 @@ const list = defineCommand({
   ],
   async execute(context) {
     const invites = await openGateway(context).invites();
-    return printList(context, invites, 'There are no open invites. Create one: fleet invite', () => {
-      const now = context.clock.now();
-      const rows = invites.map((one) => [
-        one.id,
-        one.ephemeral ? `${one.role} (ephemeral)` : one.role,
-        one.name ?? '',
-        String(one.usesLeft),
-        String(one.failures),
-        formatLabels(one.labels),
-        one.createdBy,
-        formatRelativeTime(one.createdAt, now),
-        one.expiresAt.slice(0, 16).replace('T', ' '),
-      ]);
-      return formatTable(COLUMNS, rows, context.out);
+    return printTable(context, invites, 'There are no open invites. Create one: fleet invite', {
+      ID: ({ id }) => id,
+      ROLE: ({ role, ephemeral }) => (ephemeral ? `${role} (ephemeral)` : role),
+      NAME: ({ name }) => name ?? '',
+      'USES LEFT': ({ usesLeft }) => String(usesLeft),
+      'FAILED ATTEMPTS': ({ failures }) => String(failures),
+      LABELS: ({ labels }) => formatLabels(labels),
+      'CREATED BY': ({ createdBy }) => createdBy,
+      CREATED: ({ createdAt }, now) => formatRelativeTime(createdAt, now),
+      EXPIRES: ({ expiresAt }) => expiresAt.slice(0, 16).replace('T', ' '),
     });
   },
 });

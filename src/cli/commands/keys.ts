@@ -2,8 +2,8 @@
 import { formatRelativeTime } from '../../shared/duration.ts';
 import { defineCommand } from '../context/command.ts';
 import { openGateway } from '../context/context.ts';
-import { printList, printResult } from '../output/print.ts';
-import { formatTable } from '../output/table.ts';
+import { printResult } from '../output/print.ts';
+import { printTable } from '../output/table.ts';
 
 const list = defineCommand({
   name: 'keys list',
@@ -23,17 +23,13 @@ const list = defineCommand({
       ({ kind, revokedAt }) =>
         (options.kind === undefined || kind === options.kind) && (options.all || revokedAt === null),
     );
-    return printList(context, keys, 'No keys match. Invite a node or person: fleet invite', () => {
-      const now = context.clock.now();
-      const rows = keys.map((key) => [
-        key.name,
-        key.revokedAt === null ? key.role : `${key.role} (revoked)`,
-        key.fingerprint,
-        formatRelativeTime(key.createdAt, now),
-        key.connected ? 'connected' : formatRelativeTime(key.lastSeenAt, now),
-        key.id,
-      ]);
-      return formatTable(['NAME', 'ROLE', 'FINGERPRINT', 'CREATED', 'LAST SEEN', 'ID'], rows, context.out);
+    return printTable(context, keys, 'No keys match. Invite a node or person: fleet invite', {
+      NAME: ({ name }) => name,
+      ROLE: ({ role, revokedAt }) => (revokedAt === null ? role : `${role} (revoked)`),
+      FINGERPRINT: ({ fingerprint }) => fingerprint,
+      CREATED: ({ createdAt }, now) => formatRelativeTime(createdAt, now),
+      'LAST SEEN': ({ connected, lastSeenAt }, now) => (connected ? 'connected' : formatRelativeTime(lastSeenAt, now)),
+      ID: ({ id }) => id,
     });
   },
 });

@@ -78,13 +78,12 @@ export function processQuery(
 }
 
 export function formatProcesses({ processes }: ProcessesView, out: OutputPort): string {
-  const rows = processes.map(({ pid, user, cpuPct, memPct, rssBytes, command }) => [
-    String(pid),
-    user ?? '',
-    `${cpuPct.toFixed(1)} %`,
-    `${memPct.toFixed(1)} %`,
-    formatBytes(rssBytes),
-    command,
-  ]);
-  return formatTable([right('PID'), 'USER', right('CPU'), right('MEM'), right('RSS'), 'COMMAND'], rows, out);
+  return formatTable(
+    [right('PID'), 'USER', right('CPU'), right('MEM'), right('RSS'), 'COMMAND'],
+    processes.map(({ pid, user, cpuPct, memPct, rssBytes, command }) => [
+      ...[String(pid), user ?? '', `${cpuPct.toFixed(1)} %`, `${memPct.toFixed(1)} %`],
+      ...[formatBytes(rssBytes), command],
+    ]),
+    out,
+  );
 }

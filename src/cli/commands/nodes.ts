@@ -8,8 +8,8 @@ import { parsePairs } from '../args/values.ts';
 import { defineCommand, NODE } from '../context/command.ts';
 import type { CliContext } from '../context/context.ts';
 import { openGateway } from '../context/context.ts';
-import { formatMs, paintStatus, printList, printResult } from '../output/print.ts';
-import { formatFacts, formatTable, right } from '../output/table.ts';
+import { formatMs, paintStatus, printResult } from '../output/print.ts';
+import { formatFacts, printTable } from '../output/table.ts';
 
 /** Exit code of a command whose question was answered with no. */
 const EXIT_DECLINED = 1;
@@ -36,17 +36,13 @@ const list = defineCommand({
         (options.status === undefined || node.status === options.status) &&
         labels.every(([key, value]) => node.labels[key] === value),
     );
-    const now = context.clock.now();
-    return printList(context, nodes, all.length === 0 ? NO_NODES : 'No nodes match.', () => {
-      const rows = nodes.map((node) => [
-        node.name,
-        paintStatus(node.status, context.out.style),
-        formatRelativeTime(node.lastSeenAt, now),
-        formatMs(node.rttMs),
-        formatLabels(node.labels),
-        node.agentVersion ?? '',
-      ]);
-      return formatTable(['NAME', 'STATUS', 'LAST SEEN', right('RTT'), 'LABELS', 'VERSION'], rows, context.out);
+    return printTable(context, nodes, all.length === 0 ? NO_NODES : 'No nodes match.', {
+      NAME: ({ name }) => name,
+      STATUS: ({ status }) => paintStatus(status, context.out.style),
+      'LAST SEEN': ({ lastSeenAt }, now) => formatRelativeTime(lastSeenAt, now),
+      RTT: { right: ({ rttMs }) => formatMs(rttMs) },
+      LABELS: ({ labels }) => formatLabels(labels),
+      VERSION: ({ agentVersion }) => agentVersion ?? '',
     });
   },
 });
@@ -237,17 +233,13 @@ const pending = defineCommand({
     ["fleet nodes pending --json | jq -r '.[].code'", 'for scripts'],
   ],
   async execute(context) {
-    return printList(context, await openGateway(context).pending(), 'Nothing is waiting for approval.', (waiting) => {
-      const now = context.clock.now();
-      const rows = waiting.map((one) => [
-        one.code,
-        one.name,
-        one.address,
-        `${one.os} ${one.arch}`,
-        formatRelativeTime(one.since, now),
-        describeWish(one),
-      ]);
-      return formatTable(['CODE', 'NAME', 'ADDRESS', 'SYSTEM', 'ASKED', 'WANTS'], rows, context.out);
+    return printTable(context, await openGateway(context).pending(), 'Nothing is waiting for approval.', {
+      CODE: ({ code }) => code,
+      NAME: ({ name }) => name,
+      ADDRESS: ({ address }) => address,
+      SYSTEM: ({ os, arch }) => `${os} ${arch}`,
+      ASKED: ({ since }, now) => formatRelativeTime(since, now),
+      WANTS: describeWish,
     });
   },
 });

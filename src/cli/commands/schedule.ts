@@ -10,8 +10,8 @@ import type { CliContext } from '../context/context.ts';
 import { openGateway } from '../context/context.ts';
 import { EXIT_FLEET_FAILED, EXIT_OK } from '../output/exit-code.ts';
 import type { TerminalStyle } from '../output/print.ts';
-import { printJson, printList, printResult } from '../output/print.ts';
-import { formatFacts, formatTable, right, type TableCell } from '../output/table.ts';
+import { printJson, printResult } from '../output/print.ts';
+import { formatFacts, printTable, type TableCell } from '../output/table.ts';
 import { parseAction } from './schedule-action.ts';
 
 const SCHEDULE = { name: 'SCHEDULE', describe: 'Its name' } as const;
@@ -72,17 +72,13 @@ const list = defineCommand({
   async execute(context) {
     const schedules = await openGateway(context).schedules();
     const note = "There are no schedules. For example: fleet schedule add '0 7 * * *' -- broadcast uptime";
-    const now = context.clock.now();
-    return printList(context, schedules, note, () => {
-      const rows = schedules.map((schedule) => [
-        schedule.name,
-        schedule.cron,
-        schedule.timeZone,
-        describeNext(schedule, now),
-        describeLast(schedule, now, context.out.style),
-        describeAction(schedule.action),
-      ]);
-      return formatTable(['NAME', 'CRON', 'ZONE', 'NEXT', 'LAST', 'WHAT'], rows, context.out);
+    return printTable(context, schedules, note, {
+      NAME: ({ name }) => name,
+      CRON: ({ cron }) => cron,
+      ZONE: ({ timeZone }) => timeZone,
+      NEXT: describeNext,
+      LAST: (schedule, now) => describeLast(schedule, now, context.out.style),
+      WHAT: ({ action }) => describeAction(action),
     });
   },
 });
@@ -115,8 +111,6 @@ const show = defineCommand({
   },
 });
 
-const HISTORY_COLUMNS = ['PLANNED FOR', 'CAUSE', 'STATE', right('TOOK'), 'JOB', 'WHY'];
-
 const history = defineCommand({
   name: 'schedule history',
   describe: [
@@ -135,16 +129,13 @@ const history = defineCommand({
   async execute(context, { options, positionals }) {
     const limit = parseCount(options.limit, '--limit');
     const firings = await openGateway(context).scheduleHistory(positionals.SCHEDULE, limit);
-    const exitCode = printList(context, firings, 'It has not been due yet.', () => {
-      const rows = firings.map((firing) => [
-        firing.plannedAt,
-        firing.cause,
-        { text: firing.state, paint: paintOf(firing, context.out.style) },
-        describeDuration(firing),
-        firing.job ?? '',
-        describeReason(firing),
-      ]);
-      return formatTable(HISTORY_COLUMNS, rows, context.out);
+    const exitCode = printTable(context, firings, 'It has not been due yet.', {
+      'PLANNED FOR': ({ plannedAt }) => plannedAt,
+      CAUSE: ({ cause }) => cause,
+      STATE: (firing) => ({ text: firing.state, paint: paintOf(firing, context.out.style) }),
+      TOOK: { right: describeDuration },
+      JOB: ({ job }) => job ?? '',
+      WHY: describeReason,
     });
     if (!context.json && firings.length > 0) context.err.write(`${describeOutcomes(firings)}\n`);
     return exitCode;
@@ -245,15 +236,17 @@ function describeLast({ last }: ScheduleView, now: number, style: TerminalStyle)
   return { text, paint: paintOf(last, style) };
 }
 
+const COLORS = {
+  waiting: 'dim',
+  started: 'cyan',
+  succeeded: 'green',
+  failed: 'red',
+  skipped: 'yellow',
+  missed: 'yellow',
+} as const;
+
 function paintOf({ state }: FiringView, style: TerminalStyle): (text: string) => string {
-  return {
-    waiting: style.dim,
-    started: style.cyan,
-    succeeded: style.green,
-    failed: style.red,
-    skipped: style.yellow,
-    missed: style.yellow,
-  }[state];
+  return style[COLORS[state]];
 }
 
 /** How long it took; empty while it is in progress, and if it never started. */
@@ -270,10 +263,10 @@ function describeReason({ count, reason }: FiringView): string {
 /** `12 succeeded, 1 failed, 40 missed`. One entry can stand for many times. */
 function describeOutcomes(firings: readonly FiringView[]): string {
   const counts = FIRING_STATES.map((state) => {
-    const count = firings.reduce((sum, firing) => sum + (firing.state === state ? firing.count : 0), 0);
-    return { state, count };
+    const alike = firings.filter((firing) => firing.state === state);
+    return [alike.reduce((sum, { count }) => sum + count, 0), state] as const;
   });
-  return counts.flatMap(({ state, count }) => (count === 0 ? [] : [`${count} ${state}`])).join(', ');
+  return counts.flatMap(([count, state]) => (count === 0 ? [] : [`${count} ${state}`])).join(', ');
 }
 
 export const commands = [add, list, show, history, run, pause, resume, rm];

@@ -1,7 +1,7 @@
 /** Tables and lists of facts for people: aligned, safe to print, and no wider than the terminal. */
 import { stripControl } from '../../shared/text.ts';
 import { cutToWidth, textWidth } from '../../shared/text-width.ts';
-import type { OutputPort } from './print.ts';
+import { type OutputPort, type Printer, printList } from './print.ts';
 
 const GAP = '  ';
 const CUT_MARK = '…';
@@ -16,6 +16,27 @@ export type TableCell = string | { text: string; paint: (text: string) => string
 
 export function right(header: string): TableColumn {
   return { header, align: 'right' };
+}
+
+/** A column: its cell of an item, or with `right` that of a number. Times are relative to `now`. */
+type Cell<T> = (item: T, now: number) => TableCell;
+type Columns<T> = Readonly<Record<string, Cell<T> | { right: Cell<T> }>>;
+
+/** A list: one JSON document, or a table of these columns; an empty one is a note on stderr. */
+export function printTable<T>(
+  printer: Printer & { clock: { now(): number } },
+  items: readonly T[],
+  emptyNote: string,
+  columns: Columns<T>,
+): number {
+  return printList(printer, items, emptyNote, () => tableOf(items, columns, printer.clock.now(), printer.out));
+}
+
+export function tableOf<T>(items: readonly T[], columns: Columns<T>, now: number, out: OutputPort): string {
+  const cells = Object.values(columns).map((column) => (typeof column === 'object' ? column.right : column));
+  const headers = Object.entries(columns).map(([name, column]) => (typeof column === 'object' ? right(name) : name));
+  const rows = items.map((item) => cells.map((cell) => cell(item, now)));
+  return formatTable(headers, rows, out);
 }
 
 /** A header line and one line a row, with newlines and without trailing spaces. An empty cell reads `-`. Fits the terminal of `out`. */
