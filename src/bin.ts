@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /** The composition root: the only place that touches the process, its environment, its signals and its end. */
 import { existsSync, fstatSync, readFileSync } from 'node:fs';
 import os from 'node:os';

@@ -9,8 +9,7 @@ import { scanArgs } from './args/scan-args.ts';
 import { requireExactText } from './args/values.ts';
 import { COMMANDS } from './commands.ts';
 import { GLOBAL_OPTIONS } from './context/command.ts';
-import type { CliContext, World } from './context/context.ts';
-import { GatewayTime } from './context/context.ts';
+import { type CliContext, GatewayTime, type World } from './context/context.ts';
 import { EXIT_OK, EXIT_STDOUT_CLOSED, EXIT_USAGE, exitCodeOfError } from './output/exit-code.ts';
 import { openOutputPort, printError } from './output/print.ts';
 

@@ -1,5 +1,4 @@
 /** From argv to a command and its arguments. Loads only that command. */
-
 import { FleetError } from '../../shared/errors.ts';
 import { closest, trimPasted } from '../../shared/text.ts';
 import {

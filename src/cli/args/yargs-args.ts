@@ -1,5 +1,7 @@
 /** yargs explains what is wrong with a command line, and writes the help. Loaded only for that (parse-command-line.ts). */
-import yargs, { type Argv, type Options } from 'yargs';
+
+import type { Argv, Options } from 'yargs';
+import yargs from 'yargs';
 import { FleetError } from '../../shared/errors.ts';
 import { closest } from '../../shared/text.ts';
 import {

@@ -8,10 +8,10 @@ import { AgentJsonlOutput, AgentTextOutput } from '../job/agent-output.ts';
 import { type AgentRequest, addressAgent, conductAgent } from '../job/conduct-agent.ts';
 import { onlyRun } from '../job/conduct-job.ts';
 import { buildRequest, JOB_OPTIONS, noteUnsentStdin, refuseTwoFormats } from '../job/job-options.ts';
-import { explainEnd } from '../output/describe-run.ts';
+import { printEnd } from '../output/describe-run.ts';
 import { exitCodeOfRun } from '../output/exit-code.ts';
 import { type JobOutput, MissingOutput, ResultCollector } from '../output/job-output.ts';
-import { formatError, paintStatus, printJson } from '../output/print.ts';
+import { paintStatus, printJson } from '../output/print.ts';
 import { printTable } from '../output/table.ts';
 import { exitCodeOfLeaving, submitOnly } from './run.ts';
 
@@ -65,77 +65,37 @@ const run = defineCommand({
   ],
   async execute(context, { options, positionals, words }) {
     refuseTwoFormats(context, options.jsonl);
-    const { agent, target, prompt } = addressAgent(positionals, words, options);
-    const request: AgentRequest = { ...buildRequest(context, options, prompt), kind: 'agent', agent, target };
+    const { prompt, ...address } = addressAgent(positionals, words, options);
+    const request: AgentRequest = { ...buildRequest(context, options, prompt), kind: 'agent', ...address };
     noteUnsentStdin(context, 'only fleet run --stdin sends it');
     if (options.async) return await submitOnly(context, request);
     const { json, out, err } = context;
-    const {
-      job,
-      agent: taken,
-      output,
-    } = await conductAgent(context, {
+    const { job, agent, output } = await conductAgent(context, {
       client: openGateway(context),
       request,
       fallback: options.fallback,
       createOutput: (name) => {
-        const missing = new MissingOutput({
-          ...context,
-          allowed: options['allow-truncation'],
-          machine: json || options.jsonl,
-        });
-        if (json) return new AgentResultOutput(name, missing);
-        return new WatchedOutput(
-          options.jsonl ? new AgentJsonlOutput(name, out) : new AgentTextOutput(name, context),
-          missing,
-        );
+        const [missing, collector, reader] = [
+          new MissingOutput(context, options),
+          new ResultCollector(),
+          new AgentReader(name),
+        ];
+        const shown = options.jsonl ? new AgentJsonlOutput(name, out) : new AgentTextOutput(name, context);
+        const outputs: JobOutput[] = json ? [collector, reader, missing] : [shown, missing];
+        const handle = (event: JobEvent): void => {
+          for (const one of outputs) one.handle(event);
+        };
+        return { missing, collector, reader, handle };
       },
     });
     const left = exitCodeOfLeaving(job);
     if (left !== undefined && job.leave !== 'interrupted') return left;
     const ended = onlyRun(job);
-    if (output instanceof AgentResultOutput) {
-      printJson(context, { ...output.collector.resultOf(ended), agent: taken, result: output.reader.result });
-    } else if (!options.jsonl) {
-      const explanations = explainEnd(ended, request.timeoutMs, output.missing.isReported(ended.run));
-      for (const explanation of explanations) err.write(formatError(explanation));
-    }
-    return left ?? output.missing.exitCode(exitCodeOfRun(ended));
+    const { collector, reader, missing } = output;
+    if (json) printJson(context, { ...collector.resultOf(ended), agent, result: reader.result });
+    else if (!options.jsonl) printEnd(err, ended, request.timeoutMs, missing.isReported(ended.run));
+    return left ?? missing.exitCode(exitCodeOfRun(ended));
   },
 });
-
-/** An output, and whether any of it is missing. */
-class WatchedOutput implements JobOutput {
-  readonly #output: JobOutput;
-  readonly missing: MissingOutput;
-
-  constructor(output: JobOutput, missing: MissingOutput) {
-    this.#output = output;
-    this.missing = missing;
-  }
-
-  handle(event: JobEvent): void {
-    this.#output.handle(event);
-    this.missing.handle(event);
-  }
-}
-
-/** `--json`: the whole output, and the result that the agent reported. */
-class AgentResultOutput extends WatchedOutput {
-  readonly collector: ResultCollector;
-  readonly reader: AgentReader;
-
-  constructor(agent: string, missing: MissingOutput) {
-    const collector = new ResultCollector();
-    super(collector, missing);
-    this.collector = collector;
-    this.reader = new AgentReader(agent);
-  }
-
-  override handle(event: JobEvent): void {
-    super.handle(event);
-    this.reader.handle(event);
-  }
-}
 
 export const commands = [list, run];

@@ -8,8 +8,7 @@ import { defineCommand } from '../context/command.ts';
 import { openGateway } from '../context/context.ts';
 import { refuseTwoFormats } from '../job/job-options.ts';
 import { EXIT_FLEET_FAILED, EXIT_OK } from '../output/exit-code.ts';
-import type { OutputPort } from '../output/print.ts';
-import { printResult } from '../output/print.ts';
+import { type OutputPort, printResult } from '../output/print.ts';
 import { printTable, type TableCell } from '../output/table.ts';
 
 const list = defineCommand({

@@ -1,21 +1,19 @@
 /** `fleet broadcast`: one command on many nodes at once. */
-
 import { foldNodeNames } from '../../domain/node-set.ts';
 import { ALL, ALL_CONNECTED } from '../../domain/selector.ts';
 import type { Flow, SubmitJobRequest } from '../../protocol/job-messages.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { given, parseCount } from '../args/values.ts';
 import { defineCommand, type OptionValues } from '../context/command.ts';
-import type { CliContext } from '../context/context.ts';
-import { openGateway } from '../context/context.ts';
+import { type CliContext, openGateway } from '../context/context.ts';
 import { type ConductedJob, conductJob } from '../job/conduct-job.ts';
 import { buildRequest, JOB_OPTIONS, noteUnsentStdin, refuseTwoFormats } from '../job/job-options.ts';
-import { countOutcomes, explainEnd, summarizeRuns } from '../output/describe-run.ts';
+import { countOutcomes, printEnd, summarizeRuns } from '../output/describe-run.ts';
 import { EXIT_OK, exitCodeOfBroadcast } from '../output/exit-code.ts';
 import { GatheredOutput, printDiff, printGroups } from '../output/gather.ts';
 import { FolderOutput, type JobOutput, JsonlOutput, MissingOutput, ResultCollector } from '../output/job-output.ts';
 import { LiveOutput } from '../output/live-output.ts';
-import { formatError, printJson } from '../output/print.ts';
+import { printJson } from '../output/print.ts';
 import { exitCodeOfLeaving, submitOnly } from './run.ts';
 
 const OPTIONS = {
@@ -79,13 +77,7 @@ async function conduct(
   const collector = new ResultCollector();
   const gathered = new GatheredOutput();
   const live = new LiveOutput({ ports, unlabeled: options['no-label'], clock: context.clock });
-  const missing = new MissingOutput({
-    out,
-    err,
-    allowed: options['allow-truncation'],
-    machine: !isForPeople,
-    files: options.outdir !== undefined,
-  });
+  const missing = new MissingOutput(context, options);
   const outputs: JobOutput[] = [
     context.json ? collector : options.jsonl ? new JsonlOutput(out) : isGathered ? gathered : live,
     missing,
@@ -118,7 +110,7 @@ function summarize(
   timeoutMs: number | undefined,
 ): void {
   const truncated = runs.filter((run) => run.truncated && run.state === 'exited' && !missing.isReported(run.run));
-  for (const explanation of truncated.flatMap((run) => explainEnd(run, timeoutMs))) err.write(formatError(explanation));
+  for (const run of truncated) printEnd(err, run, timeoutMs);
   const allWell = exitCodeOfBroadcast(runs) === 0;
   if (runs.length === 0 || (allWell && notTried.length === 0 && !err.isTerminal)) return;
   for (const line of summarizeRuns(runs, notTried)) err.write(`${line}\n`);

@@ -9,8 +9,7 @@ import { stripControl, stripControlInLines } from '../../shared/text.ts';
 import { writeAtomically } from '../../shared/write-file.ts';
 import { parsePositiveDuration } from '../args/values.ts';
 import { defineCommand } from '../context/command.ts';
-import type { CliContext } from '../context/context.ts';
-import { openGateway } from '../context/context.ts';
+import { type CliContext, openGateway } from '../context/context.ts';
 import { EXIT_FLEET_FAILED, EXIT_OK, exitCodeOfError } from '../output/exit-code.ts';
 import {
   formatMs,

@@ -10,12 +10,12 @@ import { defineCommand } from '../context/command.ts';
 import { openGateway } from '../context/context.ts';
 import { refuseTwoFormats, TRUNCATION_OPTION } from '../job/job-options.ts';
 import { readJob } from '../job/read-job.ts';
-import { describeJob, describeRun, explainEnd, summarizeRuns } from '../output/describe-run.ts';
+import { describeJob, describeRun, printEnd, summarizeRuns } from '../output/describe-run.ts';
 import { EXIT_OK, exitCodeOfBroadcast } from '../output/exit-code.ts';
 import { GatheredOutput, printGroups } from '../output/gather.ts';
 import { JsonlOutput, MissingOutput, RawOutput, ResultCollector } from '../output/job-output.ts';
 import { LiveOutput } from '../output/live-output.ts';
-import { formatBytes, formatError, printJson, printJsonList, printList, printResult } from '../output/print.ts';
+import { formatBytes, printJson, printJsonList, printList, printResult } from '../output/print.ts';
 import { formatFacts, formatTable, right } from '../output/table.ts';
 
 /** A longer command is shortened in the table, characters. */
@@ -101,7 +101,7 @@ const show = defineCommand({
     });
     if (context.json || !options.gather) return exitCode;
     const gathered = new GatheredOutput();
-    const missing = new MissingOutput({ ...context, allowed: options['allow-truncation'], machine: false });
+    const missing = new MissingOutput(context, options);
     await readJob(context, { client, job, runs: job.runs, follow: false, outputs: [gathered, missing] });
     gathered.close();
     printGroups(gathered, { stdout: out, stderr: err }, out.style.cyan);
@@ -144,12 +144,7 @@ const logs = defineCommand({
     const collector = new ResultCollector();
     const live = new LiveOutput({ ports, unlabeled: false, clock });
     const readable = runs.length === 1 ? new RawOutput(ports) : live;
-    const missing = new MissingOutput({
-      out,
-      err,
-      allowed: options['allow-truncation'],
-      machine: json || options.jsonl,
-    });
+    const missing = new MissingOutput(context, options);
     const output = json ? collector : options.jsonl ? new JsonlOutput(out) : readable;
     const ended = await readJob(context, {
       client,
@@ -207,11 +202,13 @@ const wait = defineCommand({
     if (context.json) printJson(context, await client.job(job.job));
     else {
       const [only, second] = runs;
-      const lines =
-        only !== undefined && second === undefined
-          ? explainEnd(only).map(formatError)
-          : summarizeRuns(runs).map((line) => `${line}\n`);
-      for (const line of lines) context.err.write(line);
+      if (only !== undefined && second === undefined) printEnd(context.err, only);
+      else
+        context.err.write(
+          summarizeRuns(runs)
+            .map((line) => `${line}\n`)
+            .join(''),
+        );
     }
     return exitCodeOfBroadcast(runs);
   },

@@ -4,8 +4,7 @@ import type { HealthDayView } from '../../protocol/views.ts';
 import { formatDuration, formatRelativeTime } from '../../shared/duration.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { given, parseCount } from '../args/values.ts';
-import type { OutputPort } from '../output/print.ts';
-import { formatBytes, formatMs, sparkline } from '../output/print.ts';
+import { formatBytes, formatMs, type OutputPort, sparkline } from '../output/print.ts';
 import { formatFacts, formatTable, right } from '../output/table.ts';
 
 /** The latest are enough for a node that connects and disconnects all day. */

@@ -2,14 +2,13 @@
 import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { defineCommand, NODE } from '../context/command.ts';
-import type { CliContext } from '../context/context.ts';
-import { openGateway } from '../context/context.ts';
+import { type CliContext, openGateway } from '../context/context.ts';
 import { type ConductedJob, conductJob, onlyRun } from '../job/conduct-job.ts';
 import { buildRequest, JOB_OPTIONS, noteUnsentStdin, refuseTwoFormats } from '../job/job-options.ts';
-import { explainEnd } from '../output/describe-run.ts';
+import { printEnd } from '../output/describe-run.ts';
 import { EXIT_CANCELED, EXIT_OF_SIGNAL, EXIT_STDOUT_CLOSED, exitCodeOfRun } from '../output/exit-code.ts';
 import { JsonlOutput, MissingOutput, RawOutput, ResultCollector } from '../output/job-output.ts';
-import { formatError, printJson, printResult } from '../output/print.ts';
+import { printJson, printResult } from '../output/print.ts';
 
 const run = defineCommand({
   name: 'run',
@@ -45,16 +44,9 @@ const run = defineCommand({
     if (options.async) return await submitOnly(context, request);
     const { out, err, json } = context;
     const collector = new ResultCollector();
-    const output = json
-      ? collector
-      : options.jsonl
-        ? new JsonlOutput(out)
-        : new RawOutput({ stdout: out, stderr: err });
-    const missing = new MissingOutput({
-      ...context,
-      allowed: options['allow-truncation'],
-      machine: json || options.jsonl,
-    });
+    const ports = { stdout: out, stderr: err };
+    const output = json ? collector : options.jsonl ? new JsonlOutput(out) : new RawOutput(ports);
+    const missing = new MissingOutput(context, options);
     const job = await conductJob(context, {
       client: openGateway(context),
       request,
@@ -67,10 +59,7 @@ const run = defineCommand({
     if (left !== undefined && job.leave !== 'interrupted') return left;
     const ended = onlyRun(job);
     if (json) printJson(context, collector.resultOf(ended));
-    else if (!options.jsonl) {
-      const explanations = explainEnd(ended, request.timeoutMs, missing.isReported(ended.run));
-      for (const explanation of explanations) err.write(formatError(explanation));
-    }
+    else if (!options.jsonl) printEnd(err, ended, request.timeoutMs, missing.isReported(ended.run));
     return left ?? missing.exitCode(exitCodeOfRun(ended));
   },
 });

@@ -1,5 +1,4 @@
 /** The command of `fleet schedule add`, read by the same parser as if it ran now, as a typed action instead of a shell line. */
-
 import type { REPORT_FORMATS } from '../../domain/vocabulary.ts';
 import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
 import type { ScheduledAction } from '../../protocol/schedule.ts';

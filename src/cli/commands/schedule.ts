@@ -1,16 +1,13 @@
 /** `fleet schedule …`: what the gateway does at certain times. */
-
 import { CATCH_UPS, type CatchUp, FIRING_STATES, OVERLAPS, type Overlap } from '../../domain/vocabulary.ts';
 import type { FiringView, ScheduledActionView, ScheduleView } from '../../protocol/schedule.ts';
 import { formatDuration, formatRelativeTime } from '../../shared/duration.ts';
 import { stripControl } from '../../shared/text.ts';
 import { given, parseCount } from '../args/values.ts';
 import { defineCommand } from '../context/command.ts';
-import type { CliContext } from '../context/context.ts';
-import { openGateway } from '../context/context.ts';
+import { type CliContext, openGateway } from '../context/context.ts';
 import { EXIT_FLEET_FAILED, EXIT_OK } from '../output/exit-code.ts';
-import type { TerminalStyle } from '../output/print.ts';
-import { printJson, printResult } from '../output/print.ts';
+import { printJson, printResult, type TerminalStyle } from '../output/print.ts';
 import { formatFacts, printTable, type TableCell } from '../output/table.ts';
 import { parseAction } from './schedule-action.ts';
 

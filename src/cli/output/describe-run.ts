@@ -1,5 +1,4 @@
 /** Runs and jobs in words: their state, why one did not simply exit, and the summary of a broadcast. */
-
 import { compareNatural, foldNodeNames } from '../../domain/node-set.ts';
 import { RUN_STATES, type RunState } from '../../domain/states.ts';
 import type { JobView, RunView } from '../../protocol/job-messages.ts';
@@ -7,7 +6,7 @@ import type { RunExited } from '../../protocol/run-spec.ts';
 import { formatDuration } from '../../shared/duration.ts';
 import { stripControl } from '../../shared/text.ts';
 import { type EndedRun, isNotStarted } from './exit-code.ts';
-import { formatBytes } from './print.ts';
+import { formatBytes, formatError, type Printer } from './print.ts';
 
 export interface SummarizedRun extends EndedRun {
   node: string;
@@ -122,6 +121,11 @@ export function describeJob(job: JobView): string {
 function kindOf({ state, exitCode }: Pick<RunView, 'state' | 'exitCode'>): string {
   if (state === 'exited') return exitCode === 0 ? 'exited 0' : 'exited non-zero';
   return state.replaceAll('_', ' ');
+}
+
+/** Writes the explanations of {@link explainEnd}. */
+export function printEnd(err: Printer['err'], ...end: Parameters<typeof explainEnd>): void {
+  for (const explanation of explainEnd(...end)) err.write(formatError(explanation));
 }
 
 /** For {@link formatError}. */

@@ -1,5 +1,4 @@
 /** Exit codes of errors, of runs and of signals. CLI.md: "Exit codes". */
-
 import type { RunState } from '../../domain/states.ts';
 import type { ErrorCode } from '../../shared/errors.ts';
 

@@ -1,13 +1,11 @@
 /** `-b` and `--diff`: identical output of many nodes is shown once at the end, as clush(1) does, or compared. */
-
 import { isUtf8 } from 'node:buffer';
 import { compareNatural, foldNodeNames } from '../../domain/node-set.ts';
 import { decodeData } from '../../protocol/frames.ts';
 import type { JobEvent } from '../../protocol/job-messages.ts';
 import { stripControl } from '../../shared/text.ts';
 import type { JobOutput } from './job-output.ts';
-import type { OutputSinks, Printer, StreamName } from './print.ts';
-import { plainStyle, type TerminalStyle } from './print.ts';
+import { type OutputSinks, type Printer, plainStyle, type StreamName, type TerminalStyle } from './print.ts';
 
 const RULE = '---------------';
 const LINE_FEED = 10;

@@ -1,5 +1,4 @@
 /** The outputs of jobs that `run`, `broadcast`, `agent run` and `jobs` share: raw bytes, JSON lines, one JSON document; and what is missing. */
-
 import { appendFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { decodeData, encodeData } from '../../protocol/frames.ts';
@@ -7,8 +6,7 @@ import type { JobEvent, RunView } from '../../protocol/job-messages.ts';
 import { FleetError, systemErrorCode } from '../../shared/errors.ts';
 import { harmlessJson } from '../../shared/text.ts';
 import { EXIT_FLEET_FAILED } from './exit-code.ts';
-import type { ByteSink, OutputPort, OutputSinks, StreamName } from './print.ts';
-import { formatBytes, formatError } from './print.ts';
+import { type ByteSink, formatBytes, formatError, type OutputSinks, type Printer, type StreamName } from './print.ts';
 
 export interface JobOutput {
   /** Called with each event in turn; the caller then waits for the ports, so that a slow reader slows the stream. */
@@ -121,29 +119,30 @@ export class ResultCollector implements JobOutput {
 }
 
 interface MissingOutputOptions {
-  out: Pick<OutputPort, 'isTerminal'>;
-  err: Pick<OutputPort, 'write'>;
-  /** --allow-truncation: incomplete output is not a failure. */
-  allowed: boolean;
-  /** --json, --jsonl: the output itself shows what is missing. */
-  machine: boolean;
-  /** --outdir: output also goes to files, where a person at the terminal does not see what is missing. */
-  files?: boolean;
+  /** Incomplete output is not a failure. */
+  'allow-truncation': boolean;
+  jsonl?: boolean;
+  /** Output also goes to files, where a person at the terminal does not see what is missing. */
+  outdir?: string | undefined;
 }
 
 /** Notices output that the command wrote but that does not arrive: reports each gap, and fails unless a person watches. */
 export class MissingOutput implements JobOutput {
+  readonly #printer: Printer;
   readonly #options: MissingOutputOptions;
+  /** --json and --jsonl show themselves what is missing. */
+  readonly #forPeople: boolean;
   /** Runs whose gaps have all been reported. */
   readonly #reported = new Set<string>();
   #isMissing = false;
 
-  constructor(options: MissingOutputOptions) {
+  constructor(printer: Printer, options: MissingOutputOptions) {
+    this.#printer = printer;
     this.#options = options;
+    this.#forPeople = !printer.json && !options.jsonl;
   }
 
   handle(event: JobEvent): void {
-    const { err, machine } = this.#options;
     if (event.type === 'end') {
       const isInDoubt = event.reason !== null && /\boutput_gap\b/.test(event.reason);
       this.#isMissing ||= isInDoubt || (event.truncated && !event.whole);
@@ -152,9 +151,9 @@ export class MissingOutput implements JobOutput {
     if (event.type !== 'gap') return;
     this.#isMissing = true;
     this.#reported.add(event.run);
-    if (machine) return;
+    if (!this.#forPeople) return;
     const amounts = `${formatBytes(event.stdoutBytes)} of stdout and ${formatBytes(event.stderrBytes)} of stderr`;
-    err.write(formatError({ message: `${event.node}: ${amounts} were not kept` }));
+    this.#printer.err.write(formatError({ message: `${event.node}: ${amounts} were not kept` }));
   }
 
   /** Whether the run's gaps have already been reported. */
@@ -164,11 +163,12 @@ export class MissingOutput implements JobOutput {
 
   /** `exitCode`; or 255, with a note, if output is missing and no person watches. */
   exitCode(exitCode: number): number {
-    const { out, err, allowed, machine, files = false } = this.#options;
-    if (!this.#isMissing || allowed || (out.isTerminal && !files)) return exitCode;
+    const { out, err } = this.#printer;
+    const { 'allow-truncation': allowed, outdir } = this.#options;
+    if (!this.#isMissing || allowed || (out.isTerminal && outdir === undefined)) return exitCode;
     const instead = exitCode === EXIT_FLEET_FAILED ? '' : ` instead of ${exitCode}`;
     const message = `output is missing; the exit code is ${EXIT_FLEET_FAILED}${instead}`;
-    if (!machine) err.write(formatError({ message, hint: 'To accept incomplete output: --allow-truncation' }));
+    if (this.#forPeople) err.write(formatError({ message, hint: 'To accept incomplete output: --allow-truncation' }));
     return EXIT_FLEET_FAILED;
   }
 }

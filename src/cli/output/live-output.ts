@@ -1,5 +1,4 @@
 /** The default output of a job on many nodes: whole lines as they arrive, each after the name of its node. */
-
 import { decodeData } from '../../protocol/frames.ts';
 import type { JobEvent } from '../../protocol/job-messages.ts';
 import type { Clock, Timer } from '../../shared/clock.ts';

@@ -1,5 +1,4 @@
 /** Prints results and errors: JSON for programs, text for people, and nothing that a terminal would obey. */
-
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import { styleText } from 'node:util';

@@ -1,5 +1,4 @@
 /** Processes of this machine: whether one is alive, stopping one, and what process 1 of a container has to do. */
-
 import { readFileSync } from 'node:fs';
 import { sleep } from '../../shared/clock.ts';
 import { FleetError, systemErrorCode } from '../../shared/errors.ts';

@@ -1,5 +1,4 @@
 /** Runs the gateway or a node: in the foreground until it is asked to stop, or in the background with --detach. */
-
 import { type ChildProcess, spawn } from 'node:child_process';
 import { sleep } from '../../shared/clock.ts';
 import { type ErrorCode, FleetError } from '../../shared/errors.ts';
