@@ -1,5 +1,5 @@
 /** The table of all commands: names and one line each, and which file has the rest. A command is loaded only when it is needed. */
-import type { Command, CommandGroup, CommandRegistry } from './context/command.ts';
+import type { Command, CommandRegistry } from './context/command.ts';
 
 type Summaries = Readonly<Record<string, string>>;
 type Load = () => Promise<{ commands: readonly Command[] }>;
@@ -110,50 +110,14 @@ const FILES: readonly (readonly [Load, Summaries])[] = [
   ],
 ];
 
-/** Words that only have subcommands, with two examples for their help. */
-const GROUPS: Readonly<Record<string, CommandGroup>> = {
-  agent: {
-    describe: 'Agents: programs on nodes that take prompts, such as coding assistants. docs/agents.md',
-    examples: [
-      ["fleet agent run node-1 coder 'fix the failing test'", 'send a prompt'],
-      ['fleet agents', 'list agents and their nodes'],
-    ],
-  },
-  gateway: {
-    describe: 'The gateway of this home: the machine that nodes connect to.',
-    examples: [
-      ['fleet gateway up --detach', 'start it in the background'],
-      ['fleet gateway status', 'see whether it is running'],
-    ],
-  },
-  invites: {
-    describe: 'Open invites; fleet invite creates them.',
-    examples: [
-      ['fleet invites list', 'list open invites'],
-      ['fleet invites revoke 7k3f', 'invalidate one'],
-    ],
-  },
-  keys: {
-    describe: 'The keys of people and nodes that the gateway knows.',
-    examples: [
-      ['fleet keys list', 'who has access, and when each was last seen'],
-      ['fleet keys revoke anna', 'revoke one'],
-    ],
-  },
-  node: {
-    describe: 'The node on this machine: runs the jobs that its gateway sends.',
-    examples: [
-      ['fleet node up --gateway gw.example.org --code 7k3f-9m2q-x0zt-4hcv', 'join a fleet'],
-      ['fleet node status', 'see whether it is connected'],
-    ],
-  },
-  schedule: {
-    describe: 'Jobs and reports that the gateway runs at certain times. docs/schedule.md',
-    examples: [
-      ["fleet schedule add '0 3 * * *' -- broadcast --expires 6h /usr/local/bin/backup", 'every night'],
-      ['fleet schedule list', 'list the schedules'],
-    ],
-  },
+/** What the help says about words that only have subcommands. */
+const GROUPS: Readonly<Record<string, string>> = {
+  agent: 'Agents: programs on nodes that take prompts, such as coding assistants. docs/agents.md',
+  gateway: 'The gateway of this home: the machine that nodes connect to.',
+  invites: 'Open invites; fleet invite creates them.',
+  keys: 'The keys of people and nodes that the gateway knows.',
+  node: 'The node on this machine: runs the jobs that its gateway sends.',
+  schedule: 'Jobs and reports that the gateway runs at certain times. docs/schedule.md',
 };
 
 const LOADERS = new Map(FILES.flatMap(([load, summaries]) => Object.keys(summaries).map((name) => [name, load])));

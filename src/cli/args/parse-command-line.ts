@@ -112,7 +112,7 @@ async function groupAnswer(
 ): Promise<ParsedCommandLine> {
   const scan = scanArgs(args, GLOBAL_OPTIONS);
   const { groupHelp } = await import('./values.ts');
-  const text = groupHelp(words, registry);
+  const text = await groupHelp(words, registry);
   if (scan.options.some(({ name }) => name === 'help')) return { kind: 'help', text, isError: false };
   const [typed] = scan.words;
   if (typed === undefined) return { kind: 'help', text, isError: true };

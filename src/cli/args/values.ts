@@ -122,13 +122,14 @@ Set up:
 Everywhere: --home DIR, --gateway HOST, --config FILE, --json, --debug, --help
 `;
 
-/** The help of a word that has subcommands only. */
-export function groupHelp(word: string, registry: CommandRegistry): string {
+/** The help of a word that has subcommands only, with the examples of the first. */
+export async function groupHelp(word: string, registry: CommandRegistry): Promise<string> {
   const commands = registry.subcommands(word);
   const pairs = commands.map(([name, what]) => [`fleet ${name}`, what] as const);
   const usage = `Usage: fleet ${word} ${commands.map(([name]) => name.slice(word.length + 1)).join('|')}`;
-  const { describe = '', examples = [] } = registry.groups[word] ?? {};
-  return `${usage}\n\n${describe}\n\nCommands:\n${alignPairs(pairs)}\n${formatExamples(examples)}`;
+  const first = await registry.find(commands[0]?.[0] ?? '')?.();
+  const examples = formatExamples(first?.examples ?? []);
+  return `${usage}\n\n${registry.groups[word]}\n\nCommands:\n${alignPairs(pairs)}\n${examples}`;
 }
 
 /** Each below its purpose, ready to copy. */

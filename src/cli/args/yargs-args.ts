@@ -18,7 +18,8 @@ const HELP_WIDTH = 100;
 
 /** @throws FleetError `usage` with the mistake and a suggestion. */
 export async function yargsArgs(command: Command, scan: Scan): Promise<Omit<AnyInvocation, 'words'>> {
-  refuseFaultyOption(command, scan);
+  const table: OptionTable = { ...GLOBAL_OPTIONS, ...command.options };
+  refuseFaultyOption(command, table, scan);
   refuseMissingWord(command, scan);
   for (const [index, { name, choices }] of command.positionals.entries()) {
     refuseOtherChoice(command, name, scan.words[index], choices);
@@ -33,20 +34,17 @@ export async function yargsArgs(command: Command, scan: Scan): Promise<Omit<AnyI
       hint: `See: fleet ${command.name} --help`,
     });
   }
-  const table: OptionTable = { ...GLOBAL_OPTIONS, ...command.options };
-  const options: Record<string, boolean | string | string[] | undefined> = {};
-  for (const [name, { type }] of Object.entries(table)) {
-    const given = [values[name]].flat().filter((value) => value !== undefined);
-    if (type === 'boolean') options[name] = given.at(-1) === true;
-    else if (type === 'list') options[name] = given.map(String);
-    else options[name] = given.length === 0 ? undefined : String(given.at(-1));
-  }
-  const positionals: Record<string, string | string[] | undefined> = {};
-  for (const { name, many } of command.positionals) {
-    const given = [values[name]].flat().filter((value) => value !== undefined);
-    positionals[name] = many ? given.map(String) : given.length === 0 ? undefined : String(given[0]);
-  }
-  return { options, positionals };
+  const all = (name: string): unknown[] => [values[name]].flat().filter((value) => value !== undefined);
+  const text = (value: unknown): string | undefined => (value === undefined ? undefined : String(value));
+  const options = Object.entries(table).map(([name, { type }]) => {
+    const given = all(name);
+    if (type === 'list') return [name, given.map(String)];
+    return [name, type === 'boolean' ? given.at(-1) === true : text(given.at(-1))];
+  });
+  const positionals = command.positionals.map(({ name, many }) => {
+    return [name, many ? all(name).map(String) : text(all(name)[0])];
+  });
+  return { options: Object.fromEntries(options), positionals: Object.fromEntries(positionals) };
 }
 
 /** The text of `fleet COMMAND --help`. */
@@ -108,22 +106,19 @@ function toYargsPositional({ describe, choices, many }: Positional) {
 }
 
 function toYargsOptions(table: OptionTable, group: string): Record<string, Options> {
-  const entries = Object.entries(table).map(([name, option]): [string, Options] => {
-    const { type, alias, describe, choices } = option;
-    return [
-      name,
-      {
-        type: type === 'boolean' ? 'boolean' : 'string',
-        describe: option.placeholder === undefined ? describe : `${option.placeholder}: ${describe}`,
-        group,
-        ...(type === 'boolean' ? {} : { nargs: 1, requiresArg: true }),
-        ...(type === 'list' ? { array: true } : {}),
-        ...(alias === undefined ? {} : { alias }),
-        ...(choices === undefined ? {} : { choices }),
-      },
-    ];
-  });
-  return Object.fromEntries(entries);
+  const options = Object.entries(table).map(([name, { type, alias, describe, choices, placeholder }]) => [
+    name,
+    {
+      type: type === 'boolean' ? 'boolean' : 'string',
+      describe: placeholder === undefined ? describe : `${placeholder}: ${describe}`,
+      group,
+      ...(type === 'boolean' ? {} : { nargs: 1, requiresArg: true }),
+      ...(type === 'list' ? { array: true } : {}),
+      ...(alias === undefined ? {} : { alias }),
+      ...(choices === undefined ? {} : { choices }),
+    } satisfies Options,
+  ]);
+  return Object.fromEntries(options);
 }
 
 /** The same arguments in the one form that yargs-parser does not reinterpret. */
@@ -137,8 +132,7 @@ function toTokens(scan: Scan): string[] {
 }
 
 /** Names the option as typed, with a suggestion. */
-function refuseFaultyOption(command: Command, scan: Scan): void {
-  const table: OptionTable = { ...GLOBAL_OPTIONS, ...command.options };
+function refuseFaultyOption(command: Command, table: OptionTable, scan: Scan): void {
   for (const { name, typed, value, refused } of scan.options) {
     if (name === undefined) {
       const meant = typed.startsWith('--') ? closest(typed.slice(2), Object.keys(table)) : undefined;

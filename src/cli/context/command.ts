@@ -89,15 +89,10 @@ export interface CommandRegistry {
   names(): string[];
   /** Names and summaries of the commands below `word`. */
   subcommands(word: string): (readonly [name: string, summary: string])[];
-  /** Words that only have subcommands, with two examples for their help. */
-  readonly groups: Readonly<Record<string, CommandGroup>>;
+  /** Words that only have subcommands, and what their help says. */
+  readonly groups: Readonly<Record<string, string>>;
   /** Loads a command; undefined when there is none of that name. */
   find(name: string): (() => Promise<Command>) | undefined;
-}
-
-export interface CommandGroup {
-  readonly describe: string;
-  readonly examples: Command['examples'];
 }
 
 /** Checks the types of options and positionals inside the command, and hides them outside. */
