@@ -28,6 +28,14 @@ export function boundedRecord<K extends z.ZodType<string>, V extends z.ZodType>(
   return z.record(key, value).refine(isSmall, { error: `more than ${maxKeys} entries`, params: { maxKeys } });
 }
 
+/** For `z.preprocess`: accepts the field `name` under the name that earlier versions use. */
+export function renamed(former: string, name: string) {
+  return (value: unknown): unknown =>
+    typeof value === 'object' && value !== null && former in value && !(name in value)
+      ? { ...value, [name]: (value as Record<string, unknown>)[former] }
+      : value;
+}
+
 /** A point in time, ms since the epoch. */
 export const timeMs = z.number().min(0).max(MAX_TIME_MS);
 /** A duration that may be a fraction, ms. */

@@ -21,6 +21,7 @@ export function readMachineFacts(
     os: process.platform,
     osRelease: os.release().slice(0, 255),
     arch: process.arch,
+    version: FLEET_VERSION,
     agentVersion: FLEET_VERSION,
     ...(machineId !== undefined && { machineId }),
     capabilities: kinds.flatMap((kind) => (kind === 'shell' ? ['shell'] : Object.keys(agents).map(agentCapability))),

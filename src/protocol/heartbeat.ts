@@ -3,10 +3,10 @@
  *
  * A figure that the node could not read is null, never 0. A figure that makes no sense (a driver that reports 255 %) is
  * read as null too: one odd sensor must not make a live node look offline. What decides about status and work
- * (`at`, `agent.version`, `runsActive`, `faults`, `accepting`) has to be right, or the heartbeat is refused.
+ * (`at`, `node.version`, `runsActive`, `faults`, `accepting`) has to be right, or the heartbeat is refused.
  */
 import { z } from 'zod';
-import { amount, milliseconds, timeMs, word } from '../domain/bounded.ts';
+import { amount, milliseconds, renamed, timeMs, word } from '../domain/bounded.ts';
 import { cutText, stripControl } from '../shared/text.ts';
 
 /** Most filesystems in one heartbeat; a node with more sends the fullest. */
@@ -66,7 +66,7 @@ const tunnelSchema = z.object({
 });
 
 /** Of the node's own process. */
-const agentSchema = z.object({
+const nodeProcessSchema = z.object({
   version: z.string().min(1).max(64).transform(stripControl),
   rssBytes: amountOrNull,
   /** 99th percentile of how late the event loop was since the heartbeat before. */
@@ -75,7 +75,7 @@ const agentSchema = z.object({
 });
 
 /** One heartbeat. Keys that this version does not know are dropped, so that a newer node can talk to an older gateway. */
-export const heartbeatSchema = z.object({
+const heartbeat = z.object({
   /** When the figures were read, ms since the epoch on the node's clock, which may be wrong. */
   at: timeMs,
   /** When the machine started, on the same clock. */
@@ -98,19 +98,22 @@ export const heartbeatSchema = z.object({
   /** Of the CPU. */
   temperatureC: z.number().min(-100).max(250).nullable().catch(null),
   battery: batterySchema.nullable().catch(null),
-  agent: agentSchema,
+  node: nodeProcessSchema,
   runsActive: z.number().int().nonnegative(),
   /** Round trip to the gateway through the tunnel, as the node measured it. */
   rttMs: millisecondsOrNull,
   /** Left out by older nodes. */
   tunnel: tunnelSchema.nullable().catch(null).optional(),
-  /** What the agent itself finds wrong (spool not writable, …). Not empty means status `error`. */
+  /** What the node itself finds wrong (spool not writable, …). Not empty means status `error`. */
   faults: z.array(z.string().min(1).max(MAX_FAULT_LENGTH).transform(stripControl)).max(MAX_HEARTBEAT_FAULTS),
   /** Whether the node takes new runs. */
   accepting: z.boolean(),
   /** Whether a policy of the node's own restricts what it does. */
   policy: z.boolean().optional(),
 });
+
+/** Earlier nodes and stored samples have `agent` in place of `node`. */
+export const heartbeatSchema = z.preprocess(renamed('agent', 'node'), heartbeat);
 
 export type Heartbeat = z.infer<typeof heartbeatSchema>;
 

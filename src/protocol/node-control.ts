@@ -47,7 +47,7 @@ export const nodeStatusViewSchema = z.object({
   runsActive: figure,
   /** Null without one. */
   policy: nodePolicyViewSchema.nullable(),
-  /** What the agent itself finds wrong. */
+  /** What the node itself finds wrong. */
   faults: toldList,
   pid: figure,
   version: shown,

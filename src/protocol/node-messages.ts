@@ -1,6 +1,6 @@
 /** What a node says to the gateway's API, and what it hears: pairing (people, too), hello, heartbeat. Binary fields are base64url. */
 import { z } from 'zod';
-import { amount, boundedRecord, milliseconds, timeMs, word } from '../domain/bounded.ts';
+import { amount, boundedRecord, milliseconds, renamed, timeMs, word } from '../domain/bounded.ts';
 import { labelsSchema, nodeNameSchema } from '../domain/names.ts';
 import { ROLES } from '../domain/vocabulary.ts';
 import { stripControl } from '../shared/text.ts';
@@ -49,18 +49,23 @@ const MAX_NAME_LENGTH = 255;
 const MAX_TOKEN_LENGTH = 4096;
 
 /** Facts about the machine that do not change while it is up. */
-export const nodeFactsSchema = z.object({
+const nodeFacts = z.object({
   hostname: word(255),
   os: word(64),
   osRelease: word(255),
   arch: word(64),
-  agentVersion: word(64),
+  version: word(64),
+  /** The same, for gateways before 1.0, which require it. */
+  agentVersion: word(64).optional(),
   capabilities: z.array(word(64)).max(MAX_CAPABILITIES),
   /** Prompts that it works on at once, by agent; the others have no limit of their own. */
   agentLimits: boundedRecord(word(64), z.number().int().positive(), MAX_CAPABILITIES).optional(),
   /** Hash of the id that the system has given this machine (machine-id(5)); only to tell people which machine it is. */
   machineId: word(64).optional(),
 });
+
+/** Earlier nodes have only `agentVersion`. */
+export const nodeFactsSchema = z.preprocess(renamed('agentVersion', 'version'), nodeFacts);
 export type NodeFacts = z.infer<typeof nodeFactsSchema>;
 
 export const pairVerifyRequest = z.object({

@@ -29,6 +29,9 @@ export const nodeViewSchema = z.object({
   lastSeenAt: shown.nullable(),
   connectedSince: shown.nullable(),
   rttMs: figure.nullable(),
+  /** Of the node's fleet; absent in answers of earlier gateways. */
+  version: shown.nullable().optional(),
+  /** The same, until 1.0. */
   agentVersion: shown.nullable(),
   os: shown.nullable(),
   arch: shown.nullable(),

@@ -29,7 +29,7 @@ const HEARTBEAT: Heartbeat = {
   network: { rxBytesPerS: 10, txBytesPerS: 20 },
   temperatureC: -3,
   battery: { percent: 80, charging: false },
-  agent: { version: '0.1.0', rssBytes: 50_000_000, eventLoopLagMs: 0.2, uptimeS: 60 },
+  node: { version: '0.1.0', rssBytes: 50_000_000, eventLoopLagMs: 0.2, uptimeS: 60 },
   runsActive: 0,
   rttMs: 12,
   faults: [],
@@ -41,16 +41,21 @@ test('a full heartbeat comes through JSON unchanged', () => {
 });
 
 test('keys of a newer node are dropped, at the top and inside', () => {
-  const newer = { ...HEARTBEAT, gpuPct: 3, agent: { ...HEARTBEAT.agent, pid: 7 }, disks: [{ ...DISK, inodesPct: 4 }] };
+  const newer = { ...HEARTBEAT, gpuPct: 3, node: { ...HEARTBEAT.node, pid: 7 }, disks: [{ ...DISK, inodesPct: 4 }] };
   assert.deepEqual(heartbeatSchema.parse(newer), HEARTBEAT);
 });
 
+test('the heartbeat of an earlier node, which calls its own process an agent, is read alike', () => {
+  const { node: agent, ...rest } = HEARTBEAT;
+  assert.deepEqual(heartbeatSchema.parse({ ...rest, agent }), HEARTBEAT);
+});
+
 test('figures that are missing are null, not 0', () => {
-  const { at, agent, runsActive, faults, accepting } = HEARTBEAT;
-  const parsed = heartbeatSchema.parse({ at, agent: { version: agent.version }, runsActive, faults, accepting });
-  const { at: _at, agent: parsedAgent, runsActive: _runs, faults: _faults, accepting: _accepting, ...figures } = parsed;
+  const { at, node, runsActive, faults, accepting } = HEARTBEAT;
+  const parsed = heartbeatSchema.parse({ at, node: { version: node.version }, runsActive, faults, accepting });
+  const { at: _at, node: parsedNode, runsActive: _runs, faults: _faults, accepting: _accepting, ...figures } = parsed;
   assert.deepEqual([...new Set(Object.values(figures))], [null]);
-  assert.deepEqual(parsedAgent, { version: agent.version, rssBytes: null, eventLoopLagMs: null, uptimeS: null });
+  assert.deepEqual(parsedNode, { version: node.version, rssBytes: null, eventLoopLagMs: null, uptimeS: null });
 });
 
 test('a figure that makes no sense is null and does not cost the heartbeat', () => {
@@ -77,7 +82,7 @@ test('what decides about status and work must be right', () => {
     { runsActive: -1 },
     { runsActive: 1.5 },
     { at: 'now' },
-    { agent: {} },
+    { node: {} },
   ]) {
     assert.equal(heartbeatSchema.safeParse({ ...HEARTBEAT, ...wrong }).success, false, JSON.stringify(wrong));
   }

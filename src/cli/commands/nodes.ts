@@ -41,7 +41,7 @@ const list = defineCommand({
       'LAST SEEN': ({ lastSeenAt }, now) => formatRelativeTime(lastSeenAt, now),
       RTT: { right: ({ rttMs }) => formatMs(rttMs) },
       LABELS: ({ labels }) => formatLabels(labels),
-      VERSION: ({ agentVersion }) => agentVersion ?? '',
+      VERSION: ({ version, agentVersion }) => version ?? agentVersion ?? '',
     });
   },
 });
@@ -73,7 +73,7 @@ function describeNode(node: NodeDetailView, now: number): [string, string][] {
     ['address', node.address ?? ''],
     ['hostname', node.hostname ?? ''],
     ['system', [node.os, node.osRelease, node.arch].filter(Boolean).join(' ')],
-    ['version', node.agentVersion ?? ''],
+    ['version', node.version ?? node.agentVersion ?? ''],
     ['capabilities', node.capabilities.join(', ')],
     ['labels', formatLabels(node.labels)],
     ...describeClaims(node),

@@ -84,7 +84,7 @@ export function createMetrics({ clock, logger, source = defaultMetricsSource() }
         network: rates,
         temperatureC,
         battery: charge,
-        agent: {
+        node: {
           version: FLEET_VERSION,
           rssBytes: process.memoryUsage.rss(),
           eventLoopLagMs: takeLagMs(),

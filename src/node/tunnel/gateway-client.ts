@@ -60,7 +60,9 @@ export class GatewayClient {
   /** `rttMs` excludes the gateway's own work. */
   async heartbeat(beat: Heartbeat): Promise<NodeHeartbeatAnswer & { rttMs: number }> {
     const sentAt = this.#clock.monotonic();
-    const answer = await this.#post('/v1/node/heartbeat', beat, nodeHeartbeatAnswer);
+    // Gateways before 1.0 read `agent`.
+    const message = { ...beat, agent: beat.node };
+    const answer = await this.#post('/v1/node/heartbeat', message, nodeHeartbeatAnswer);
     return { ...answer, rttMs: Math.max(0, this.#clock.monotonic() - sentAt - answer.tookMs) };
   }
 

@@ -104,7 +104,7 @@ describe('fleet nodes', { timeout: 20_000 }, () => {
   });
 
   test('names and labels from other machines cannot steer the terminal', async () => {
-    gateway.on('GET /v1/nodes', json({ nodes: [{ ...NODE, agentVersion: '\u001b[2J' }] }));
+    gateway.on('GET /v1/nodes', json({ nodes: [{ ...NODE, version: '\u001b[2J' }] }));
     gateway.on('GET /v1/nodes/node-1', json({ ...DETAIL, hostname: 'a\u001b]0;x\u0007' }));
     assert.ok(!(await world.run('nodes')).stdout.includes('\u001b'));
     assert.ok(!(await world.run('nodes', 'show', 'node-1')).stdout.includes('\u001b'));

@@ -39,7 +39,7 @@ function beatOf(now: number, changes: Partial<Heartbeat> = {}): Heartbeat {
     network: null,
     temperatureC: null,
     battery: null,
-    agent: { version: '1', rssBytes: 5e7, eventLoopLagMs: 1, uptimeS: 1 },
+    node: { version: '1', rssBytes: 5e7, eventLoopLagMs: 1, uptimeS: 1 },
     runsActive: 2,
     rttMs: 40,
     faults: [],

@@ -24,7 +24,7 @@ function beat(at: number) {
     network: { rxBytesPerS: null, txBytesPerS: null },
     temperatureC: null,
     battery: null,
-    agent: { version: '0.1.0', rssBytes: null, eventLoopLagMs: null, uptimeS: null },
+    node: { version: '0.1.0', rssBytes: null, eventLoopLagMs: null, uptimeS: null },
     runsActive: 0,
     rttMs: null,
     faults: [],

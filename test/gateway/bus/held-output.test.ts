@@ -4,7 +4,7 @@ import { settle } from '../../support/deadline.ts';
 import { exitedFrame, startedFrame, stdoutFrame } from './fake-node.ts';
 import { TestBus } from './harness.ts';
 
-const FACTS = { hostname: 'h', os: 'linux', osRelease: '1', arch: 'x64', agentVersion: '1', capabilities: [] };
+const FACTS = { hostname: 'h', os: 'linux', osRelease: '1', arch: 'x64', version: '1', capabilities: [] };
 
 test('held output takes no place of the node, of the agent or of the gateway, but keeps its lane', async (t) => {
   const fleet = new TestBus(t, { concurrency: 2, maxRunsInFlight: 2 });

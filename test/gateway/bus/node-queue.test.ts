@@ -120,7 +120,7 @@ test('no more runs at once on a node than allowed, in the order of acceptance', 
   );
 });
 
-const FACTS = { hostname: 'h', os: 'linux', osRelease: '1', arch: 'x64', agentVersion: '1', capabilities: [] };
+const FACTS = { hostname: 'h', os: 'linux', osRelease: '1', arch: 'x64', version: '1', capabilities: [] };
 
 test('prompts that wait for their agent take no place from others, and its limit may change', async (t) => {
   const fleet = new TestBus(t, { concurrency: 2 });

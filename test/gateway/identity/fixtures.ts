@@ -26,7 +26,7 @@ import { loadOrCreateIdentity, type OwnIdentity } from '../../../src/shared/ssh/
 import { agesOf, FakeClock } from '../../support/fake-clock.ts';
 import { cleanUp, tempFolder } from '../../support/temp-folder.ts';
 
-export const FACTS = { hostname: 'h', os: 'linux', osRelease: '1', arch: 'x64', agentVersion: '0', capabilities: [] };
+export const FACTS = { hostname: 'h', os: 'linux', osRelease: '1', arch: 'x64', version: '0', capabilities: [] };
 
 export function testGateway(t: TestContext) {
   const folder = tempFolder(t);

@@ -154,7 +154,7 @@ test('jobs are found by prefix and by key, and listed newest first by node, stat
   assert.deepEqual(store.runs.countEnded(31, 99), []);
 });
 
-const facts = { hostname: 'h', os: 'linux', osRelease: '1', arch: 'x64', agentVersion: '0', capabilities: [] };
+const facts = { hostname: 'h', os: 'linux', osRelease: '1', arch: 'x64', version: '0', capabilities: [] };
 
 function insertNode(store: Store, id: string, publicKey = randomBytes(32)) {
   store.nodes.insert({

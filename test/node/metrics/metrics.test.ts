@@ -37,7 +37,7 @@ test('two real samples of this machine are sane and fit the protocol', async (t)
   const sample = await metrics.sample();
   assert.deepEqual(heartbeatSchema.parse({ ...sample, ...REST }), { ...sample, ...REST });
 
-  const { cpuPct, memTotalBytes, memUsedBytes, bootedAt, uptimeS, cores, disks, network, agent } = sample;
+  const { cpuPct, memTotalBytes, memUsedBytes, bootedAt, uptimeS, cores, disks, network, node } = sample;
   // This process kept one core busy.
   assert.ok(cpuPct !== null && cpuPct > 0 && cpuPct <= 100, `cpu ${cpuPct}`);
   assert.ok(memTotalBytes !== null && memUsedBytes !== null && memUsedBytes > 0 && memUsedBytes < memTotalBytes);
@@ -49,8 +49,8 @@ test('two real samples of this machine are sane and fit the protocol', async (t)
     assert.ok(!['tmpfs', 'proc', 'squashfs', 'devtmpfs'].includes(disk.fsType));
   }
   assert.ok(network === null || (network.rxBytesPerS !== null && network.rxBytesPerS >= 0));
-  assert.ok(agent.rssBytes !== null && agent.rssBytes > 1_000_000);
-  assert.ok(agent.eventLoopLagMs !== null && agent.eventLoopLagMs >= 0);
+  assert.ok(node.rssBytes !== null && node.rssBytes > 1_000_000);
+  assert.ok(node.eventLoopLagMs !== null && node.eventLoopLagMs >= 0);
 });
 
 test('Linux reads files, other systems ask systeminformation', () => {

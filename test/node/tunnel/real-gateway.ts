@@ -207,7 +207,7 @@ export function beat() {
     network: null,
     temperatureC: null,
     battery: null,
-    agent: { version: '0', rssBytes: null, eventLoopLagMs: null, uptimeS: null },
+    node: { version: '0', rssBytes: null, eventLoopLagMs: null, uptimeS: null },
     runsActive: 0,
     rttMs: null,
     faults: [],

@@ -48,7 +48,7 @@ const METRICS = {
   temperatureC: metric('temperature', ' °C', (beat) => beat.temperatureC),
   // A low battery that charges is no news.
   batteryPct: metric('battery', '%', ({ battery }) => (battery?.charging ? 100 : (battery?.percent ?? null))),
-  agentLagMs: metric('event loop lag', ' ms', (beat) => beat.agent.eventLoopLagMs),
+  agentLagMs: metric('event loop lag', ' ms', (beat) => beat.node.eventLoopLagMs),
   runsActive: metric('runs in progress', '', (beat) => beat.runsActive),
 };
 

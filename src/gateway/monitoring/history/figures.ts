@@ -48,14 +48,14 @@ export const FIGURES = [
     scale: 10,
     hasSketch: false,
     isShown: false,
-    read: ({ beat }) => beat.agent.eventLoopLagMs,
+    read: ({ beat }) => beat.node.eventLoopLagMs,
   },
   {
     name: 'processRssMib',
     scale: 10,
     hasSketch: false,
     isShown: false,
-    read: ({ beat }) => mebibytes(beat.agent.rssBytes),
+    read: ({ beat }) => mebibytes(beat.node.rssBytes),
   },
 ] as const satisfies readonly Figure[];
 

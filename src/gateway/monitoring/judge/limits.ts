@@ -74,7 +74,7 @@ export function limitedFigures({ beat, skewMs }: HeartbeatFacts): LimitedFigure[
     ...disks.map(({ mount, usedPct }) => ['diskUsedPct', `disk ${mount}`, usedPct] as const),
     ...disks.map(({ mount, inodesUsedPct }) => ['diskUsedPct', `inodes of ${mount}`, inodesUsedPct ?? null] as const),
     ['temperatureC', 'temperature', beat.temperatureC],
-    ['eventLoopLagMs', 'event loop lag', beat.agent.eventLoopLagMs],
+    ['eventLoopLagMs', 'event loop lag', beat.node.eventLoopLagMs],
     ['batteryPct', 'battery', battery === null || battery.charging ? null : 100 - battery.percent],
     ['skewMs', 'clock', skewMs && Math.abs(skewMs), (skewMs ?? 0) > 0 ? ' ahead' : ' behind'],
   ];

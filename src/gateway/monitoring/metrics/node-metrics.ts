@@ -51,7 +51,7 @@ const BEAT_GAUGES: [name: string, help: string, read: (beat: Heartbeat) => numbe
   ['uptime_seconds', 'Time since the machine booted.', ({ uptimeS }) => uptimeS],
   ['rtt_seconds', 'Round-trip time through the tunnel.', ({ rttMs }) => seconds(rttMs)],
   ['runs_active', 'Runs in progress on the node.', ({ runsActive }) => runsActive],
-  ['agent_resident_memory_bytes', "Resident memory of the node's fleet process.", ({ agent }) => agent.rssBytes],
+  ['agent_resident_memory_bytes', "Resident memory of the node's fleet process.", ({ node }) => node.rssBytes],
 ];
 
 const DISK_GAUGES: [name: string, help: string, read: (disk: DiskUsage) => number][] = [
@@ -82,7 +82,7 @@ const NODE_FAMILIES: readonly GaugeFamily<NodeReading>[] = [
     name: 'fleet_node_info',
     help: 'Version, operating system and architecture of the node, as labels.',
     samples: ({ node: { facts } }) =>
-      facts && [[formatLabels({ version: facts.agentVersion, os: facts.os, arch: facts.arch }), 1]],
+      facts && [[formatLabels({ version: facts.version, os: facts.os, arch: facts.arch }), 1]],
   },
   {
     name: 'fleet_node_clock_skew_seconds',

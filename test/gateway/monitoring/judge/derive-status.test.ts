@@ -68,8 +68,8 @@ test('each threshold limits at its value, and not just below', () => {
     ],
     [
       'event loop lag',
-      facts({ agent: { ...HEALTHY.agent, eventLoopLagMs: 999 } }),
-      facts({ agent: { ...HEALTHY.agent, eventLoopLagMs: 1000 } }),
+      facts({ node: { ...HEALTHY.node, eventLoopLagMs: 999 } }),
+      facts({ node: { ...HEALTHY.node, eventLoopLagMs: 1000 } }),
     ],
     ['clock', facts({}, { skewMs: 60_000 }), facts({}, { skewMs: 60_001 })],
     ['clock', facts({}, { skewMs: -60_000 }), facts({}, { skewMs: -60_001 })],

@@ -18,7 +18,7 @@ export const HEALTHY: Heartbeat = {
   network: null,
   temperatureC: null,
   battery: null,
-  agent: { version: '0.1.0', rssBytes: null, eventLoopLagMs: 1, uptimeS: null },
+  node: { version: '0.1.0', rssBytes: null, eventLoopLagMs: 1, uptimeS: null },
   runsActive: 0,
   rttMs: null,
   faults: [],
