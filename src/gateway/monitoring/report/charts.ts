@@ -19,20 +19,17 @@ const MARGIN = 15;
 /** A line over time with the area under it, from 0 to `max`, with gaps where nothing is known. `label` says the same in words. */
 export function sparkline(values: Values, max: number, label: string): Html {
   const stretches = knownStretches(values, { ...SPARK, max });
-  return svg('spark', SPARK, label, [
-    html`<path class="area" d="${stretches.map(areaPath).join('')}"/>`,
-    html`<path class="line" d="${stretches.map(linePath).join('')}"/>`,
-  ]);
+  const [area, line] = [stretches.map(areaPath).join(''), stretches.map(linePath).join('')];
+  return svg('spark', SPARK, label, html`<path class="area" d="${area}"/><path class="line" d="${line}"/>`);
 }
 
 /** A bar from 0 to 100; `limit` draws a mark, null none. */
 export function levelBar(percent: number | null, limit: number | null, label: string): Html {
   const level = percent !== null && limit !== null && percent >= limit ? 'high' : 'normal';
-  return svg(`bar ${level}`, { width: 100, height: 8 }, label, [
-    html`<rect class="track" width="100" height="8" rx="2"/>`,
-    html`<rect class="fill" width="${short(Math.min(100, percent ?? 0))}" height="8" rx="2"/>`,
-    limit === null ? null : html`<path class="mark" d="M${limit} 0V8"/>`,
-  ]);
+  const width = short(Math.min(100, percent ?? 0));
+  const mark = limit === null ? null : html`<path class="mark" d="M${limit} 0V8"/>`;
+  const bar = html`<rect class="track" width="100" height="8" rx="2"/><rect class="fill" width="${width}" height="8" rx="2"/>${mark}`;
+  return svg(`bar ${level}`, { width: 100, height: 8 }, label, bar);
 }
 
 /** Availability over time: each part is as high as the share of it that the node was online; the rest stands out. */
@@ -96,15 +93,16 @@ interface Stretch {
 function knownStretches(values: Values, scale: Scale): Stretch[] {
   const stretches: Stretch[] = [];
   const stepX = values.length < 2 ? 0 : scale.width / (values.length - 1);
+  let current: Stretch | undefined;
   values.forEach((value, index) => {
-    if (value === null) return;
     const x = Math.round(index * stepX);
-    const point = `${x} ${yOf(value, scale)}`;
-    const last = stretches.at(-1);
-    if (last === undefined || (values[index - 1] ?? null) === null) stretches.push({ from: x, to: x, points: point });
-    else {
-      last.to = x;
-      last.points += ` ${point}`;
+    if (value === null) current = undefined;
+    else if (current === undefined) {
+      current = { from: x, to: x, points: `${x} ${yOf(value, scale)}` };
+      stretches.push(current);
+    } else {
+      current.to = x;
+      current.points += ` ${x} ${yOf(value, scale)}`;
     }
   });
   return stretches;

@@ -31,9 +31,16 @@ export function trusted(constant: string): Html {
   return new Html(constant);
 }
 
+/** Printable ASCII without what has a meaning in HTML. */
+const HARMLESS = /^[ !#-%(-;=?-~]*$/;
+
 function render(value: HtmlValue): string {
   if (value === null) return '';
   if (value instanceof Html) return value.toString();
   if (typeof value === 'object') return value.map(render).join('');
-  return stripControl(String(value)).replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+  const text = String(value);
+  // Most texts are harmless, and long ones are paths of charts.
+  return HARMLESS.test(text)
+    ? text
+    : stripControl(text).replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }
