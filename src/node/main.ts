@@ -1,5 +1,4 @@
-/** Starts a node in a home: profile, lock, log, config, then the node itself. */
-import { readFile } from 'node:fs/promises';
+/** Starts a node in a home: config, profile, lock, log, then the node itself. */
 import os from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseInviteCode } from '../protocol/pairing.ts';
@@ -14,16 +13,15 @@ import { configPath, nodePaths, nodesFolder } from '../shared/home.ts';
 import { claimForMachine } from '../shared/home-machine.ts';
 import { closeAll, startUnlessAborted } from '../shared/lifecycle.ts';
 import { openLog } from '../shared/log.ts';
-import type { Logger } from '../shared/logger.ts';
 import { ownAccount } from '../shared/login-environment.ts';
 import { assertOwnHome, assertPrivateContents, ensurePrivateFolder } from '../shared/private-file.ts';
+import { readOrEmpty } from '../shared/read-file.ts';
 import { acquireProcessLock } from '../shared/sqlite.ts';
 import { type NodeConfig, resolveNodeConfig } from './config.ts';
 import { FleetNode } from './node.ts';
 import { PolicyFile, requirePolicy } from './policy/policy.ts';
-import { runTool } from './process/run-tool.ts';
+import { type RunTool, runTool } from './process/run-tool.ts';
 import { chooseProfile } from './profiles.ts';
-import { warnOfKillMode } from './service-unit.ts';
 import { NodeStateFile } from './tunnel/node-state.ts';
 
 export interface StartNodeOptions {
@@ -33,31 +31,31 @@ export interface StartNodeOptions {
   console: { write(text: string): unknown } | undefined;
   /** Take over a home that another machine has used. */
   adoptHome?: boolean;
-  /** Registers a listener for the error that is about to end this process, so that the log tells it. */
+  /** Registers a listener that logs the error which is about to end this process. */
   onCrash(listener: (error: unknown) => void): void;
-  /** The gateway waits for an operator's approval; the person should compare the code. */
+  /** The node waits for an operator's approval; the person should compare the code. */
   onPending(info: { code: string; gateway: string; name: string }): void;
-  /** Called at the beginning of the start, with what can be asked of the node already. */
+  /** Called before the start, which may take long. */
   onBegun(node: Pick<FleetNode, 'reconnect' | 'trouble'>): void;
-  /** Ends the start when it aborts: it may wait for the gateway for ever. */
+  /** Aborts the start. */
   signal: AbortSignal;
 }
 
 export interface RunningNode {
-  /** What a person should know about it. */
+  /** A warning for the person who starts it. */
   notice: string | undefined;
   readyLine: string;
   info: object;
-  /** Resolves when somebody asked for the end (undefined), or the gateway refused the node for good (the reason). */
+  /** Resolves with the reason when the gateway has refused the node permanently, without one after a shutdown request. */
   readonly ended: Promise<FleetError | undefined>;
   reconnect(): void;
   close(): Promise<void>;
 }
 
 const UNLIMITED_ROOT =
-  'this node runs as root and has no policy: operators of its gateway can run any command as root here. Run it as another user, or give it a policy (docs/policy.md)';
+  'this node runs as root without a policy: operators of its gateway can run any command as root here. Run it as another user, or give it a policy (docs/policy.md)';
 
-/** Resolves when the first heartbeat was accepted. @throws FleetError for whatever keeps it from that for good. */
+/** Resolves when the first heartbeat was accepted. @throws FleetError for whatever prevents that permanently. */
 export async function startNode(options: StartNodeOptions): Promise<RunningNode> {
   const { home, configFile, flags, signal, adoptHome = false } = options;
   const file = configFile ?? configPath(home);
@@ -76,7 +74,7 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
     file: paths.machine,
     what: `the node ${profile} in ${home}`,
     adopt: adoptHome,
-    instead: 'To make this machine a node of its own: fleet node up --name NAME --gateway HOST --code CODE',
+    instead: 'To make this machine a separate node: fleet node up --name NAME --gateway HOST --code CODE',
   });
   const lock = acquireProcessLock(
     paths.lock,
@@ -86,11 +84,11 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
   const address = config.gateway ?? new NodeStateFile(paths.state).current?.gateway;
   if (address === undefined) {
     lock.release();
-    throw new FleetError('usage', 'no gateway is given', { hint: 'Say which: fleet node up --gateway HOST' });
+    throw new FleetError('usage', 'no gateway given', { hint: 'Name it: fleet node up --gateway HOST' });
   }
   const log = openLog({ file: paths.log, level: config.logLevel, console: options.console });
   options.onCrash((error) => log.logger.error({ err: error }, 'the process crashed'));
-  const asked = Promise.withResolvers<undefined>();
+  const shutdown = Promise.withResolvers<undefined>();
   const name = config.name ?? sanitizeName(os.hostname());
   const account = ownAccount();
   const node = new FleetNode({
@@ -112,13 +110,14 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
     random: Math.random,
     shimEntry: shimEntry(),
     onPending: (pendingCode) => options.onPending({ code: pendingCode, gateway: formatAddress(address), name }),
-    onShutdownAsked: () => asked.resolve(undefined),
+    onShutdownAsked: () => shutdown.resolve(undefined),
   });
   options.onBegun(node);
   const isUnlimitedRoot = process.geteuid?.() === 0 && config.policy === undefined;
   if (isUnlimitedRoot) log.logger.warn({}, UNLIMITED_ROOT);
-  // Nobody waits for a service manager that does not answer, but the log stays open for it.
-  const warned = warnOfSurroundings(log.logger);
+  // Not awaited by the start, because the service manager may not answer; only the log stays open for it.
+  const cgroups = readOrEmpty('/proc/self/cgroup');
+  const warned = warnOfKillMode(cgroups, runTool).then((warning) => warning && log.logger.warn({}, warning));
   const close = (): Promise<void> =>
     closeAll(
       () => node.close(),
@@ -127,14 +126,14 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
       () => log.close(),
       () => lock.release(),
     );
-  const stopped = asked.promise.then(() => {
-    throw new FleetError('not_running', 'the node was stopped before it was online');
-  });
-  stopped.catch(() => undefined);
   try {
-    await Promise.race([startUnlessAborted(node, signal), stopped]);
+    const started = startUnlessAborted(node, signal).then(() => true);
+    if (!(await Promise.race([started, shutdown.promise]))) {
+      started.catch(() => {});
+      throw new FleetError('not_running', 'the node was stopped before it was online');
+    }
   } catch (error) {
-    // The node has taken itself down, and logged what that failed at.
+    // The node has closed what it had opened, and logged failures.
     await close().catch(() => {});
     throw error;
   }
@@ -143,19 +142,34 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
     notice: isUnlimitedRoot ? UNLIMITED_ROOT : undefined,
     readyLine: `${status.name} is online: gateway ${status.gateway}, tunnel up in ${formatDuration(node.connectMs)}`,
     info: status,
-    ended: Promise.race([asked.promise, node.ended]),
+    ended: Promise.race([shutdown.promise, node.ended]),
     reconnect: () => node.reconnect(),
     close,
   };
 }
 
-async function warnOfSurroundings(logger: Logger): Promise<void> {
-  const cgroups = await readFile('/proc/self/cgroup', 'utf8').catch(() => '');
-  const warning = await warnOfKillMode(cgroups, runTool);
-  if (warning !== undefined) logger.warn({}, warning);
-}
-
-/** Next to this file: a bundle next to a bundle, or a source next to a source. */
+/** Beside this file, as a bundle or as source. */
 function shimEntry(): string {
   return fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? './shim/main.ts' : './shim.mjs', import.meta.url));
+}
+
+/** `mixed` sends SIGTERM to the node only, but then SIGKILL to everything. */
+const ENDS_COMMANDS = /^(control-group|mixed)$/;
+
+/**
+ * Warns if stopping this process's systemd unit would end running commands, which should outlive the node. systemd.kill(5)
+ * @param cgroups Content of /proc/self/cgroup.
+ */
+export async function warnOfKillMode(cgroups: string, tool: RunTool): Promise<string | undefined> {
+  // Beside version 1 hierarchies, systemd's own counts.
+  const lines = cgroups.split('\n');
+  const line = lines.find((each) => each.includes(':name=systemd:')) ?? lines.find((each) => each.startsWith('0::'));
+  const path = line?.split(':').slice(2).join(':') ?? '';
+  const unit = path.split('/').findLast((name) => name.endsWith('.service'));
+  if (unit === undefined || /^user@\d+\.service$/.test(unit)) return undefined;
+  const manager = /\/user@\d+\.service\//.test(path) ? ['--user'] : [];
+  const { exitCode, stdout } = await tool('systemctl', [...manager, 'show', '--property=KillMode', '--value', unit]);
+  const mode = stdout.trim();
+  if (exitCode !== 0 || !ENDS_COMMANDS.test(mode)) return undefined;
+  return `stopping or restarting ${unit} would end all running commands (KillMode=${mode}); set KillMode=process in its [Service] section`;
 }

@@ -1,20 +1,26 @@
 /** The node's parts, each put together from those before it; `node.ts` says in which order they start. */
+import os from 'node:os';
+import { agentCapability } from '../domain/agent/agent-capability.ts';
 import { boundFaults, type Heartbeat } from '../protocol/heartbeat.ts';
+import type { NodeFacts } from '../protocol/node-messages.ts';
 import type { InviteCode } from '../protocol/pairing.ts';
+import type { RunSpec } from '../protocol/run-spec.ts';
+import { FLEET_VERSION } from '../protocol/version.ts';
 import type { Address } from '../shared/address.ts';
 import type { Clock } from '../shared/clock.ts';
 import { watchDescriptors } from '../shared/descriptors.ts';
 import { FleetError } from '../shared/errors.ts';
 import type { NodePaths } from '../shared/home.ts';
+import { hashedMachineId } from '../shared/home-machine.ts';
 import { StreamAcceptor } from '../shared/http/streams.ts';
 import type { Logger } from '../shared/logger.ts';
 import { loginEnvironment, loginShell, ownAccount } from '../shared/login-environment.ts';
 import { createNodeApi } from './api/node-api.ts';
 import type { NodeConfig } from './config.ts';
-import { readMachineFacts } from './machine-facts.ts';
 import { createMetrics } from './metrics/metrics.ts';
 import { createReadProcesses } from './metrics/processes.ts';
 import { POLICY_KINDS, type PolicyFile } from './policy/policy.ts';
+import type { AgentConfig } from './runner/agents.ts';
 import { Runner } from './runner/runner.ts';
 import { Attempts } from './tunnel/attempt.ts';
 import type { GatewayClock } from './tunnel/gateway-client.ts';
@@ -139,4 +145,26 @@ export async function leave({ tunnel, state }: NodeParts, logger: Logger): Promi
   void tunnel.close();
   logger.warn({ name: state.current?.pairing?.name }, 'this node has left its gateway');
   state.forgetPairing();
+}
+
+/** Facts about this machine for the gateway. `kinds` are those that the policy allows. */
+export function readMachineFacts(
+  agents: Readonly<Record<string, Pick<AgentConfig, 'maxParallel'>>>,
+  kinds: readonly RunSpec['kind'][],
+): NodeFacts {
+  const agentLimits: Record<string, number> = {};
+  for (const [name, { maxParallel }] of Object.entries(agents)) if (maxParallel) agentLimits[name] = maxParallel;
+  const machineId = hashedMachineId();
+  return {
+    hostname: os.hostname().slice(0, 255),
+    os: process.platform,
+    osRelease: os.release().slice(0, 255),
+    arch: process.arch,
+    version: FLEET_VERSION,
+    // Until 1.0, for older gateways.
+    agentVersion: FLEET_VERSION,
+    ...(machineId !== undefined && { machineId }),
+    capabilities: kinds.flatMap((kind) => (kind === 'shell' ? ['shell'] : Object.keys(agents).map(agentCapability))),
+    ...(Object.keys(agentLimits).length > 0 && { agentLimits }),
+  };
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { warnOfKillMode } from '../../src/node/service-unit.ts';
+import { warnOfKillMode } from '../../src/node/main.ts';
 
 interface Case {
   name: string;

@@ -4,23 +4,7 @@ import type { z } from 'zod';
 import { GATEWAY_API } from '../../domain/limits.ts';
 import { GATEWAY_PEER } from '../../protocol/gateway-peer.ts';
 import type { Heartbeat } from '../../protocol/heartbeat.ts';
-import {
-  type NodeHeartbeatAnswer,
-  type NodeHelloAnswer,
-  type NodeHelloRequest,
-  nodeHeartbeatAnswer,
-  nodeHelloAnswer,
-  nodeLeaveAnswer,
-  type PairChallengeAnswer,
-  type PairChallengeRequest,
-  type PairVerifyAnswer,
-  type PairVerifyRequest,
-  pairChallengeAnswer,
-  pairVerifyAnswer,
-  type RotateKeyAnswer,
-  type RotateKeyRequest,
-  rotateKeyAnswer,
-} from '../../protocol/node-messages.ts';
+import * as messages from '../../protocol/node-messages.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { requestJson } from '../../shared/http/request.ts';
 import { createStreamAgent } from '../../shared/http/streams.ts';
@@ -41,34 +25,34 @@ export class GatewayClient {
     this.#gatewayClock = gatewayClock;
   }
 
-  pairChallenge(request: PairChallengeRequest): Promise<PairChallengeAnswer> {
-    return this.#post('/v1/pair/challenge', request, pairChallengeAnswer);
+  pairChallenge(request: messages.PairChallengeRequest): Promise<messages.PairChallengeAnswer> {
+    return this.#post('/v1/pair/challenge', request, messages.pairChallengeAnswer);
   }
 
-  pairVerify(request: PairVerifyRequest): Promise<PairVerifyAnswer> {
-    return this.#post('/v1/pair/verify', request, pairVerifyAnswer);
+  pairVerify(request: messages.PairVerifyRequest): Promise<messages.PairVerifyAnswer> {
+    return this.#post('/v1/pair/verify', request, messages.pairVerifyAnswer);
   }
 
-  rotateKey(request: RotateKeyRequest): Promise<RotateKeyAnswer> {
-    return this.#post('/v1/node/rotate-key', request, rotateKeyAnswer);
+  rotateKey(request: messages.RotateKeyRequest): Promise<messages.RotateKeyAnswer> {
+    return this.#post('/v1/node/rotate-key', request, messages.rotateKeyAnswer);
   }
 
-  hello(request: NodeHelloRequest): Promise<NodeHelloAnswer> {
-    return this.#post('/v1/node/hello', request, nodeHelloAnswer);
+  hello(request: messages.NodeHelloRequest): Promise<messages.NodeHelloAnswer> {
+    return this.#post('/v1/node/hello', request, messages.nodeHelloAnswer);
   }
 
   /** `rttMs` excludes the gateway's own work. */
-  async heartbeat(beat: Heartbeat): Promise<NodeHeartbeatAnswer & { rttMs: number }> {
+  async heartbeat(beat: Heartbeat): Promise<messages.NodeHeartbeatAnswer & { rttMs: number }> {
     const sentAt = this.#clock.monotonic();
     // Gateways before 1.0 read `agent`.
     const message = { ...beat, agent: beat.node };
-    const answer = await this.#post('/v1/node/heartbeat', message, nodeHeartbeatAnswer);
+    const answer = await this.#post('/v1/node/heartbeat', message, messages.nodeHeartbeatAnswer);
     return { ...answer, rttMs: Math.max(0, this.#clock.monotonic() - sentAt - answer.tookMs) };
   }
 
   /** Makes the gateway forget this node and cut the tunnel. */
   async leave(): Promise<void> {
-    await this.#post('/v1/node/leave', {}, nodeLeaveAnswer);
+    await this.#post('/v1/node/leave', {}, messages.nodeLeaveAnswer);
   }
 
   /** Ends the connection, too. */
@@ -91,7 +75,8 @@ export class GatewayClient {
 /** The gateway's time: set by each of its answers, continued by the monotonic clock. */
 export class GatewayClock {
   readonly #clock: Clock;
-  #reference: { gatewayMs: number; monotonicMs: number } | undefined;
+  /** Gateway's time minus the monotonic clock, ms. */
+  #offset: number | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -99,17 +84,16 @@ export class GatewayClock {
 
   /** An answer that took `elapsedMs` said `gatewayMs`: presumably half of that ago. */
   set(gatewayMs: number, elapsedMs: number): void {
-    this.#reference = { gatewayMs: gatewayMs + elapsedMs / 2, monotonicMs: this.#clock.monotonic() };
+    this.#offset = gatewayMs + elapsedMs / 2 - this.#clock.monotonic();
   }
 
   /** Estimate, whole ms; the machine's own clock before the first answer. */
   now(): number {
-    if (this.#reference === undefined) return this.#clock.now();
-    return Math.round(this.#reference.gatewayMs + this.#clock.monotonic() - this.#reference.monotonicMs);
+    return this.#offset === undefined ? this.#clock.now() : Math.round(this.#offset + this.#clock.monotonic());
   }
 
   /** Own clock minus gateway's, ms; null before the first answer. */
   skewMs(): number | null {
-    return this.#reference === undefined ? null : this.#clock.now() - this.now();
+    return this.#offset === undefined ? null : this.#clock.now() - this.now();
   }
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { agentsOf } from '../../../src/domain/agent/agent-capability.ts';
 import { resolveNodeConfig } from '../../../src/node/config.ts';
-import { readMachineFacts } from '../../../src/node/machine-facts.ts';
+import { readMachineFacts } from '../../../src/node/parts.ts';
 import { nodeFactsSchema } from '../../../src/protocol/node-messages.ts';
 
 const resolve = (agents: unknown) => resolveNodeConfig({ agents }, {}, 'file').agents;
