@@ -4,7 +4,7 @@ import type { HealthNodeView } from '../../protocol/views.ts';
 import { formatDuration } from '../../shared/duration.ts';
 import { stripControl } from '../../shared/text.ts';
 import { cutToWidth, fitText, textWidth } from '../../shared/text-width.ts';
-import { STATUS_COLORS, type TerminalStyle } from '../output/print.ts';
+import { formatMs, STATUS_COLORS, type TerminalStyle } from '../output/print.ts';
 import { SORT_LETTERS, type SortKey, type TopState, visibleNodes } from './top-state.ts';
 
 export interface TopFrame {
@@ -28,8 +28,7 @@ export function pageRows({ rows }: Pick<TopFrame, 'rows'>): number {
 
 /** At most `rows` lines, each at most `columns` wide. */
 export function renderTop(state: TopState, frame: TopFrame): string[] {
-  const painter = new Painter(frame);
-  const lines = state.help ? helpLines(painter) : tableLines(state, frame, painter);
+  const lines = state.help ? helpLines(frame) : tableLines(state, frame);
   return lines.slice(0, frame.rows);
 }
 
@@ -38,51 +37,41 @@ export function renderFrame(state: TopState, frame: Omit<TopFrame, 'rows'>): str
   return renderTop(state, { ...frame, rows: Number.POSITIVE_INFINITY }).slice(0, -1);
 }
 
-/** Makes text safe for this terminal, and as wide as its place. */
-class Painter {
-  readonly #frame: TopFrame;
-  readonly mark: string;
-
-  constructor(frame: TopFrame) {
-    this.#frame = frame;
-    this.mark = frame.unicode ? '…' : '~';
-  }
-
-  get style(): TerminalStyle {
-    return this.#frame.style;
-  }
-
-  clean(text: string): string {
-    const clean = stripControl(text);
-    return this.#frame.unicode ? clean : clean.replace(/[^ -~]/gu, '?');
-  }
-
-  /** One line, cut at the width of the terminal. */
-  line(text: string): string {
-    return cutToWidth(this.clean(text), this.#frame.columns, this.mark);
-  }
-
-  cell(text: string, { width, align }: Pick<TopColumn, 'width' | 'align'>): string {
-    return fitText(this.clean(text), width, this.mark, align);
-  }
+/** Text that is safe for this terminal. */
+function clean(text: string, { unicode }: Pick<TopFrame, 'unicode'>): string {
+  const safe = stripControl(text);
+  return unicode ? safe : safe.replace(/[^ -~]/gu, '?');
 }
 
-function tableLines(state: TopState, frame: TopFrame, painter: Painter): string[] {
-  const { style } = painter;
+function markOf({ unicode }: TopFrame): string {
+  return unicode ? '…' : '~';
+}
+
+/** One line, cut at the width of the terminal. */
+function fitLine(text: string, frame: TopFrame): string {
+  return cutToWidth(clean(text, frame), frame.columns, markOf(frame));
+}
+
+function fitCell(text: string, { width, align }: Pick<TopColumn, 'width' | 'align'>, frame: TopFrame): string {
+  return fitText(clean(text, frame), width, markOf(frame), align);
+}
+
+function tableLines(state: TopState, frame: TopFrame): string[] {
+  const { style } = frame;
   const nodes = visibleNodes(state);
   const columns = chooseColumns(state.nodes ?? [], frame.columns);
-  const details = state.details ? detailLines(nodes, state, painter) : [];
+  const details = state.details ? detailLines(nodes, state, frame) : [];
   const room = Math.max(0, frame.rows - FIXED_ROWS - details.length);
   const from = firstShown(nodes, state.selected, room);
   const shown = nodes.slice(from, from + room);
   return [
     state.lost === undefined
-      ? style.bold(painter.line(titleOf(state, frame)))
-      : style.red(painter.line(lostOf(state, frame))),
-    style.bold(headerLine(columns, state, painter, frame)),
-    ...shown.map((node) => rowLine(node, columns, node.name === state.selected, painter, frame)),
+      ? style.bold(fitLine(titleOf(state, frame), frame))
+      : style.red(fitLine(lostOf(state, frame), frame)),
+    style.bold(headerLine(columns, state, frame)),
+    ...shown.map((node) => rowLine(node, columns, node.name === state.selected, frame)),
     ...details,
-    style.dim(painter.line(footerOf(state, nodes.length, from, shown.length))),
+    style.dim(fitLine(footerOf(state, nodes.length, from, shown.length), frame)),
   ];
 }
 
@@ -109,38 +98,32 @@ function ageOf(receivedAt: number, now: number): string {
   return `${formatDuration(Math.floor(Math.max(0, now - receivedAt) / 1_000) * 1_000)} ago`;
 }
 
-function headerLine(columns: readonly TopColumn[], state: TopState, painter: Painter, frame: TopFrame): string {
+function headerLine(columns: readonly TopColumn[], state: TopState, frame: TopFrame): string {
   const arrow = frame.unicode ? (state.reversed ? '▲' : '▼') : state.reversed ? '^' : 'v';
   const cells = columns.map((column) =>
-    painter.cell(column.header + (column.sort === state.sort ? arrow : ''), column),
+    fitCell(column.header + (column.sort === state.sort ? arrow : ''), column, frame),
   );
   return cutToWidth(' '.repeat(MARGIN) + cells.join(' '.repeat(GAP)), frame.columns, '').trimEnd();
 }
 
-function rowLine(
-  node: HealthNodeView,
-  columns: readonly TopColumn[],
-  isSelected: boolean,
-  painter: Painter,
-  frame: TopFrame,
-): string {
+function rowLine(node: HealthNodeView, columns: readonly TopColumn[], isSelected: boolean, frame: TopFrame): string {
   const cells = columns.map((column) => {
-    const text = painter.cell(column.text(node), column);
-    if (column.header === 'STATUS') return painter.style[STATUS_COLORS[node.status]](text);
-    return isSelected && column.header === 'NAME' ? painter.style.bold(text) : text;
+    const text = fitCell(column.text(node), column, frame);
+    if (column.header === 'STATUS') return frame.style[STATUS_COLORS[node.status]](text);
+    return isSelected && column.header === 'NAME' ? frame.style.bold(text) : text;
   });
   const margin = fitText(isSelected ? '>' : '', Math.min(MARGIN, frame.columns - 1), '');
   return (margin + cells.join(' '.repeat(GAP))).trimEnd();
 }
 
-function detailLines(nodes: readonly HealthNodeView[], { selected }: TopState, painter: Painter): string[] {
+function detailLines(nodes: readonly HealthNodeView[], { selected }: TopState, frame: TopFrame): string[] {
   const node = nodes.find(({ name }) => name === selected);
-  if (node === undefined) return [painter.line('  no node selected: use the arrow keys')];
+  if (node === undefined) return [fitLine('  no node selected: use the arrow keys', frame)];
   const up = node.uptimeS === null ? '' : `, up ${formatDuration(node.uptimeS * 1_000)}`;
   const skew = node.skewMs === null ? '' : `, clock ${node.skewMs} ms off`;
   return [
-    painter.line(`  ${node.name}: ${node.status}${up}${skew}, seen ${node.lastSeenAt ?? 'never'}`),
-    ...node.reasons.map((reason) => painter.line(`    ${reason}`)),
+    fitLine(`  ${node.name}: ${node.status}${up}${skew}, seen ${node.lastSeenAt ?? 'never'}`, frame),
+    ...node.reasons.map((reason) => fitLine(`    ${reason}`, frame)),
   ];
 }
 
@@ -151,7 +134,7 @@ function footerOf({ filter, typing }: TopState, total: number, from: number, sho
   return `${part}${filtered}q quit  ? help  / filter  r reverse`;
 }
 
-function helpLines(painter: Painter): string[] {
+function helpLines(frame: TopFrame): string[] {
   const sorts = Object.entries(SORT_LETTERS).map(([letter, sort]) => `${letter} ${sort}`);
   const lines = [
     'fleet top: keys',
@@ -164,7 +147,7 @@ function helpLines(painter: Painter): string[] {
     '  q, Ctrl-C    quit',
     'Press any key to go back.',
   ];
-  return lines.map((text) => painter.line(text));
+  return lines.map((text) => fitLine(text, frame));
 }
 
 interface TopColumn {
@@ -191,7 +174,7 @@ const FIGURES: readonly Omit<TopColumn, 'align'>[] = [
   { header: 'MEM', sort: 'mem', width: 5, text: ({ memUsedPct }) => percent(memUsedPct) },
   { header: 'DISK', sort: 'disk', width: 5, text: ({ diskUsedPct }) => percent(diskUsedPct) },
   { header: 'LOAD', sort: 'load', width: 6, text: ({ load1 }) => load1?.toFixed(2) ?? '-' },
-  { header: 'RTT', sort: 'rtt', width: 8, text: ({ rttMs }) => milliseconds(rttMs) },
+  { header: 'RTT', sort: 'rtt', width: 8, text: ({ rttMs }) => formatMs(rttMs, '-') },
   { header: 'RUNS', sort: 'runs', width: 5, text: ({ runsActive }) => String(runsActive ?? '-') },
 ];
 
@@ -219,8 +202,4 @@ function chooseColumns(nodes: readonly HealthNodeView[], columns: number): TopCo
 
 function percent(value: number | null): string {
   return value === null ? '-' : `${Math.round(value)}%`;
-}
-
-function milliseconds(value: number | null): string {
-  return value === null ? '-' : `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`;
 }

@@ -3,11 +3,8 @@ import { type NodeStatus, worstFirst } from '../../domain/states.ts';
 import type { HealthNodeView } from '../../protocol/views.ts';
 import type { Key } from './screen.ts';
 
-const SORT_KEYS = ['status', 'name', 'cpu', 'mem', 'disk', 'load', 'rtt', 'runs'] as const;
-export type SortKey = (typeof SORT_KEYS)[number];
-
 /** The key for each order. */
-export const SORT_LETTERS: Readonly<Record<string, SortKey>> = {
+export const SORT_LETTERS = {
   s: 'status',
   n: 'name',
   c: 'cpu',
@@ -16,7 +13,8 @@ export const SORT_LETTERS: Readonly<Record<string, SortKey>> = {
   l: 'load',
   t: 'rtt',
   u: 'runs',
-};
+} as const;
+export type SortKey = (typeof SORT_LETTERS)[keyof typeof SORT_LETTERS];
 
 export interface TopState {
   /** Undefined until the first answer. */
@@ -62,52 +60,33 @@ export function pressKey(state: TopState, key: Key, pageRows: number): TopState 
   if ('name' in key && key.name === 'quit') return undefined;
   if (state.typing) return typeFilter(state, key);
   if (state.help) return { ...state, help: false };
-  if ('name' in key) {
-    switch (key.name) {
-      case 'up':
-        return moveSelection(state, -1);
-      case 'down':
-        return moveSelection(state, 1);
-      case 'pageUp':
-        return moveSelection(state, -pageRows);
-      case 'pageDown':
-        return moveSelection(state, pageRows);
-      case 'home':
-        return moveSelection(state, Number.NEGATIVE_INFINITY);
-      case 'end':
-        return moveSelection(state, Number.POSITIVE_INFINITY);
-      case 'enter':
-        return { ...state, details: !state.details };
-      case 'escape':
-        return { ...state, filter: '', selected: undefined, details: false };
-      default:
-        return state;
-    }
-  }
-  return pressLetter(state, key.text);
+  if ('text' in key) return pressLetter(state, key.text);
+  if (key.name === 'enter') return { ...state, details: !state.details };
+  if (key.name === 'escape') return { ...state, filter: '', selected: undefined, details: false };
+  const moves: Partial<Record<typeof key.name, number>> = {
+    ...{ up: -1, down: 1, pageUp: -pageRows, pageDown: pageRows },
+    ...{ home: Number.NEGATIVE_INFINITY, end: Number.POSITIVE_INFINITY },
+  };
+  const by = moves[key.name];
+  return by === undefined ? state : moveSelection(state, by);
 }
 
+const LETTERS: Readonly<Record<string, (state: TopState) => TopState | undefined>> = {
+  q: () => undefined,
+  r: (state) => ({ ...state, reversed: !state.reversed }),
+  '/': (state) => ({ ...state, typing: true }),
+  '?': (state) => ({ ...state, help: true }),
+  h: (state) => ({ ...state, help: true }),
+  k: (state) => moveSelection(state, -1),
+  j: (state) => moveSelection(state, 1),
+};
+
 function pressLetter(state: TopState, text: string): TopState | undefined {
-  const sort = Object.hasOwn(SORT_LETTERS, text) ? SORT_LETTERS[text] : undefined;
+  if (Object.hasOwn(LETTERS, text)) return LETTERS[text]?.(state);
+  if (!Object.hasOwn(SORT_LETTERS, text)) return state;
+  const sort = SORT_LETTERS[text as keyof typeof SORT_LETTERS];
   // Pressing it again reverses the order, like clicking a header.
-  if (sort !== undefined) return { ...state, sort, reversed: state.sort === sort && !state.reversed };
-  switch (text) {
-    case 'q':
-      return undefined;
-    case 'r':
-      return { ...state, reversed: !state.reversed };
-    case '/':
-      return { ...state, typing: true };
-    case '?':
-    case 'h':
-      return { ...state, help: true };
-    case 'k':
-      return moveSelection(state, -1);
-    case 'j':
-      return moveSelection(state, 1);
-    default:
-      return state;
-  }
+  return { ...state, sort, reversed: state.sort === sort && !state.reversed };
 }
 
 function typeFilter(state: TopState, key: Key): TopState {
