@@ -12,24 +12,20 @@ export function given<T extends object>(values: T): { [K in keyof T]?: Exclude<T
   >;
 }
 
-/** A whole number of at least 1. @throws FleetError `usage` naming the option. */
-export function parseCount(text: string, option: string): number;
-export function parseCount(text: string | undefined, option: string): number | undefined;
-export function parseCount(text: string | undefined, option: string): number | undefined {
-  if (text === undefined) return undefined;
-  if (!/^[1-9]\d{0,8}$/.test(text))
+/** A whole number of at least 1; undefined without a text. @throws FleetError `usage` naming the option. */
+export function parseCount<T extends string | undefined>(text: T, option: string): Count<T> {
+  if (text !== undefined && !/^[1-9]\d{0,8}$/.test(text)) {
     throw new FleetError('usage', `${option} must be a whole number of at least 1: ${text}`);
-  return Number(text);
+  }
+  return (text === undefined ? undefined : Number(text)) as Count<T>;
 }
+type Count<T> = T extends string ? number : undefined;
 
-/** Milliseconds, more than 0. @throws FleetError `usage` naming the option. */
-export function parsePositiveDuration(text: string, option: string): number;
-export function parsePositiveDuration(text: string | undefined, option: string): number | undefined;
-export function parsePositiveDuration(text: string | undefined, option: string): number | undefined {
-  if (text === undefined) return undefined;
-  const ms = parseDuration(text, option);
-  if (ms <= 0) throw new FleetError('usage', `${option} must be greater than zero: ${text}`);
-  return ms;
+/** Milliseconds, more than 0; undefined without a text. @throws FleetError `usage` naming the option. */
+export function parsePositiveDuration<T extends string | undefined>(text: T, option: string): Count<T> {
+  const ms = text === undefined ? undefined : parseDuration(text, option);
+  if (ms !== undefined && ms <= 0) throw new FleetError('usage', `${option} must be greater than zero: ${text}`);
+  return ms as Count<T>;
 }
 
 /** The time that `--since DURATION` means, ms since the epoch. @throws FleetError `usage`. */

@@ -35,27 +35,19 @@ export async function verifyFile(options: VerifyFileOptions): Promise<CheckedAud
 }
 
 async function readHead(file: string): Promise<AuditHead> {
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch (error) {
+  const text = await readFile(file, 'utf8').catch((error: unknown) => {
     throw new FleetError('usage', `cannot read ${file}: ${systemErrorCode(error)}`, { cause: error });
+  });
+  try {
+    const { seq, hash, key, signature } = JSON.parse(text) as AuditHead;
+    const texts = [hash, key, signature].every((value: unknown) => typeof value === 'string');
+    if (Number.isSafeInteger(seq) && texts) return { seq, hash, key, signature };
+  } catch {
+    // Not JSON, or not an object.
   }
-  const head = parseHead(text);
-  if (head !== undefined) return head;
   throw new FleetError('usage', `${file} is not the head of an audit log`, {
     hint: 'Create one: fleet audit export --out FILE --head HEAD-FILE',
   });
-}
-
-function parseHead(text: string): AuditHead | undefined {
-  try {
-    const { seq, hash, key, signature } = (JSON.parse(text) ?? {}) as Partial<AuditHead>;
-    const texts = [hash, key, signature].every((value) => typeof value === 'string');
-    return Number.isSafeInteger(seq) && texts ? ({ seq, hash, key, signature } as AuditHead) : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 function assertKey(key: string): void {

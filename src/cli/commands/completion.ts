@@ -8,15 +8,15 @@ import { openGateway } from '../context/context.ts';
 import { EXIT_OK } from '../output/exit-code.ts';
 import { printResult } from '../output/print.ts';
 
-const BASH = `# fleet completion for bash: fleet completion bash > /etc/bash_completion.d/fleet
+export const COMPLETION_SCRIPTS = {
+  bash: `# fleet completion for bash: fleet completion bash > /etc/bash_completion.d/fleet
 _fleet() {
   local IFS=$'\\n'
   COMPREPLY=($(fleet __complete -- "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
 }
 complete -o default -F _fleet fleet
-`;
-
-const ZSH = `#compdef fleet
+`,
+  zsh: `#compdef fleet
 # fleet completion for zsh: fleet completion zsh > "\${fpath[1]}/_fleet"
 _fleet() {
   local -a replies
@@ -24,13 +24,11 @@ _fleet() {
   if [[ -n "\${replies[1]}" ]]; then compadd -a replies; else _files; fi
 }
 if [[ "\${zsh_eval_context[-1]}" == loadautofunc ]]; then _fleet "$@"; else compdef _fleet fleet; fi
-`;
-
-const FISH = `# fleet completion for fish: fleet completion fish > ~/.config/fish/completions/fleet.fish
+`,
+  fish: `# fleet completion for fish: fleet completion fish > ~/.config/fish/completions/fleet.fish
 complete -c fleet -a '(fleet __complete -- (commandline -opc)[2..-1] (commandline -ct) 2>/dev/null)'
-`;
-
-export const COMPLETION_SCRIPTS = { bash: BASH, zsh: ZSH, fish: FISH } as const;
+`,
+} as const;
 
 const completion = defineCommand({
   name: 'completion',
@@ -66,7 +64,9 @@ const complete = defineCommand({
   async execute(context, { words }, registry) {
     const current = words.at(-1) ?? '';
     const typed = words.slice(0, -1);
-    const client = openGateway({ ...context, ...globalsOf(typed) });
+    const { options } = scanArgs(typed, GLOBAL_OPTIONS, 0);
+    const gateway = options.findLast(({ name }) => name === 'gateway')?.value ?? context.gateway;
+    const client = openGateway({ ...context, gateway });
     const patience = sleep(context.clock, PATIENCE_MS).then((): string[] => []);
     const candidates = await Promise.race([findCandidates({ typed, current, client, registry }), patience]);
     const fitting = [...new Set(candidates)].filter((candidate) => candidate.startsWith(current));
@@ -74,12 +74,6 @@ const complete = defineCommand({
     return EXIT_OK;
   },
 });
-
-/** The gateway that the unfinished command line names. */
-function globalsOf(typed: readonly string[]): { gateway?: string } {
-  const named = scanArgs(typed, GLOBAL_OPTIONS, 0).options.findLast(({ name }) => name === 'gateway')?.value;
-  return named === undefined ? {} : { gateway: named };
-}
 
 interface Unfinished {
   typed: readonly string[];
@@ -110,44 +104,30 @@ async function findCandidates({ typed, current, client, registry }: Unfinished):
   if (last?.name !== undefined && last.value === undefined && args.at(-1)?.startsWith('-')) {
     const option = table[last.name];
     if (option?.choices !== undefined) return [...option.choices];
-    if (option?.type !== 'boolean') return NODE_OPTIONS.has(last.name) ? await nodeNames(client) : [];
+    if (option?.type !== 'boolean')
+      return (NODE_OPTIONS.has(last.name) && (await NAMES.NODE?.(client).catch(() => []))) || [];
   }
   if (current.startsWith('-')) return optionNames(table);
   const positional = command.positionals[scan.words.length];
   if (positional?.choices !== undefined) return [...positional.choices];
-  if (positional?.name === 'NODE') return [...subcommands, ...(await nodeNames(client))];
-  if (positional?.name === 'WHAT') return await alertTargets(client);
-  if (positional?.name === 'JOB') return await jobIds(client);
-  if (positional?.name === 'SCHEDULE') return await scheduleNames(client);
-  return subcommands;
+  const named = await NAMES[positional?.name ?? '']?.(client).catch((): [] => []);
+  return positional?.name === 'NODE' ? [...subcommands, ...(named ?? [])] : (named ?? subcommands);
 }
 
 function optionNames(table: OptionTable): string[] {
   return Object.keys(table).map((name) => `--${name}`);
 }
 
-/** Without a gateway there is nothing to offer, and no place to say why in the middle of a line. */
-const NOTHING = (): [] => [];
-
-async function nodeNames(client: GatewayClient): Promise<string[]> {
-  const nodes = await client.nodes().catch(NOTHING);
-  return nodes.map((node) => node.name);
-}
-
-async function jobIds(client: GatewayClient): Promise<string[]> {
-  const jobs = await client.jobs({ limit: MAX_JOBS }).catch(NOTHING);
-  return jobs.map((job) => job.job);
-}
-
-async function scheduleNames(client: GatewayClient): Promise<string[]> {
-  const schedules = await client.schedules().catch(NOTHING);
-  return schedules.map(({ name }) => name);
-}
-
-async function alertTargets(client: GatewayClient): Promise<string[]> {
-  const alerts = await client.alerts({ active: true }).catch(NOTHING);
-  return [...alerts.flatMap(({ id, rule }) => [rule, id]), ...(await nodeNames(client))];
-}
+/** Candidates for an argument. Without a gateway there are none, and no place to say why in the middle of a line. */
+const NAMES: Readonly<Record<string, (client: GatewayClient) => Promise<string[]>>> = {
+  NODE: async (client) => (await client.nodes()).map(({ name }) => name),
+  JOB: async (client) => (await client.jobs({ limit: MAX_JOBS })).map(({ job }) => job),
+  SCHEDULE: async (client) => (await client.schedules()).map(({ name }) => name),
+  WHAT: async (client) => {
+    const [alerts, nodes] = await Promise.all([client.alerts({ active: true }), client.nodes()]);
+    return [...alerts.flatMap(({ id, rule }) => [rule, id]), ...nodes.map(({ name }) => name)];
+  },
+};
 
 const version = defineCommand({
   name: 'version',

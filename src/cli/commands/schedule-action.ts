@@ -1,6 +1,5 @@
 /** The command of `fleet schedule add`, read by the same parser as if it ran now, as a typed action instead of a shell line. */
 import type { REPORT_FORMATS } from '../../domain/vocabulary.ts';
-import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
 import type { ScheduledAction } from '../../protocol/schedule.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { parseCommandLine } from '../args/parse-command-line.ts';
@@ -37,40 +36,32 @@ export async function parseAction(
       hint: `These can: ${Object.keys(SCHEDULABLE).join(', ')}`,
     });
   }
-  const { invocation } = parsed;
-  refuseOthers(name, invocation.options, allowed);
-  if (name === 'health report') return reportAction(invocation);
-  // The parser has checked the type of each option.
-  const options = invocation.options as OptionValues<typeof JOB_OPTIONS> & Parameters<typeof buildFlow>[0];
-  return name === 'agent run'
-    ? agentAction(context, invocation, options)
-    : shellAction(context, name, invocation, options);
-}
-
-type JobOptionValues = OptionValues<typeof JOB_OPTIONS>;
-
-function shellAction(
-  context: CliContext,
-  name: string,
-  invocation: AnyInvocation,
-  options: JobOptionValues & Parameters<typeof buildFlow>[0],
-): ScheduledAction {
-  const target = name === 'run' ? { node: textOf(invocation.positionals.NODE) ?? '' } : targetOf(invocation);
-  const { idempotencyKey: _key, ...request } = buildRequest(context, options, invocation.words);
-  const flow = name === 'run' ? {} : buildFlow(options);
+  const { options, positionals, words: command } = parsed.invocation;
+  refuseOthers(name, options, allowed);
+  // The parser has checked the type of each option and positional.
+  if (name === 'health report') return reportAction(options as { since?: string; format?: ReportFormat; out?: string });
+  const given = options as JobOptions;
+  const { NODE = '', AGENT = '' } = positionals as { NODE?: string; AGENT?: string };
+  if (name === 'agent run') {
+    // With --any, the gateway picks a node each time.
+    const { agent, target, prompt } = addressAgent({ NODE, AGENT }, command, given);
+    return { kind: 'job', request: { ...unkeyedRequest(context, given, prompt), kind: 'agent', agent, target } };
+  }
+  const request = unkeyedRequest(context, given, command);
+  if (name === 'run') return { kind: 'job', request: { ...request, target: { node: NODE } } };
+  const target = { selector: selectorOf(given), ...(given.exclude === undefined ? {} : { exclude: given.exclude }) };
+  const flow = buildFlow(given);
   return { kind: 'job', request: { ...request, target, ...(Object.keys(flow).length === 0 ? {} : { flow }) } };
 }
 
-/** With --any, the gateway picks a node each time. */
-function agentAction(context: CliContext, invocation: AnyInvocation, options: JobOptionValues): ScheduledAction {
-  const { positionals, words } = invocation;
-  const names = { NODE: textOf(positionals.NODE) ?? '', AGENT: textOf(positionals.AGENT) ?? '' };
-  const { agent, target, prompt } = addressAgent(names, words, {
-    any: invocation.options.any === true,
-    on: textOf(invocation.options.on),
-  });
-  const { idempotencyKey: _key, ...request } = buildRequest(context, options, prompt);
-  return { kind: 'job', request: { ...request, kind: 'agent', agent, target } };
+type ReportFormat = (typeof REPORT_FORMATS)[number];
+type JobOptions = OptionValues<typeof JOB_OPTIONS> &
+  Parameters<typeof buildFlow>[0] &
+  Parameters<typeof selectorOf>[0] & { any?: boolean; exclude?: string };
+
+function unkeyedRequest(...request: Parameters<typeof buildRequest>) {
+  const { idempotencyKey: _key, ...unkeyed } = buildRequest(...request);
+  return unkeyed;
 }
 
 function refuseOthers(name: string, options: AnyInvocation['options'], allowed: readonly string[]): void {
@@ -83,30 +74,19 @@ function refuseOthers(name: string, options: AnyInvocation['options'], allowed: 
   }
 }
 
-function targetOf({ options }: AnyInvocation): Exclude<SubmitJobRequest['target'], { node: string } | { any: string }> {
-  const exclude = textOf(options.exclude);
-  return {
-    selector: selectorOf({ on: textOf(options.on), all: options.all === true }),
-    ...(exclude === undefined ? {} : { exclude }),
-  };
-}
-
-function reportAction({ options }: AnyInvocation): ScheduledAction {
-  const out = textOf(options.out);
+function reportAction({
+  since,
+  format,
+  out,
+}: {
+  since?: string;
+  format?: ReportFormat;
+  out?: string;
+}): ScheduledAction {
   if (out === undefined) {
     throw new FleetError('usage', 'health report: a scheduled report needs --out FILE', {
       hint: "A path on the gateway's machine: absolute, or below HOME/reports.",
     });
   }
-  return {
-    kind: 'report',
-    // The parser accepts no other.
-    format: (textOf(options.format) ?? 'text') as (typeof REPORT_FORMATS)[number],
-    sinceMs: parsePositiveDuration(textOf(options.since) ?? '24h', '--since'),
-    out,
-  };
-}
-
-function textOf(value: unknown): string | undefined {
-  return typeof value === 'string' ? value : undefined;
+  return { kind: 'report', format: format ?? 'text', sinceMs: parsePositiveDuration(since ?? '24h', '--since'), out };
 }
