@@ -1,6 +1,6 @@
 /** The rows of the audit log and its signed head. Rows are inserted and, once old, deleted, but never changed. */
 import type { AuditHead, AuditPosition } from '../../domain/audit.ts';
-import type { Sqlite } from '../store/database.ts';
+import { prepareAll, type Sqlite } from '../store/database.ts';
 
 export interface StoredLine {
   seq: number;
@@ -11,20 +11,19 @@ export class AuditTable {
   readonly #statements;
 
   constructor(database: Sqlite) {
-    this.#statements = {
-      insert: database.prepare('INSERT INTO audit (seq, line) VALUES (?, ?)'),
-      last: database.prepare('SELECT seq, line FROM audit ORDER BY seq DESC LIMIT 1'),
-      after: database.prepare('SELECT seq, line FROM audit WHERE seq > ? ORDER BY seq LIMIT ?'),
-      before: database.prepare('SELECT seq, line FROM audit WHERE seq < ? ORDER BY seq DESC LIMIT ?'),
-      firstSince: database.prepare('SELECT min(seq) FROM audit WHERE at >= ?').pluck(),
-      head: database.prepare('SELECT seq, hash, key, signature FROM audit_head'),
-      setHead: database.prepare(
+    this.#statements = prepareAll(database, {
+      insert: 'INSERT INTO audit (seq, line) VALUES (?, ?)',
+      last: 'SELECT seq, line FROM audit ORDER BY seq DESC LIMIT 1',
+      after: 'SELECT seq, line FROM audit WHERE seq > ? ORDER BY seq LIMIT ?',
+      before: 'SELECT seq, line FROM audit WHERE seq < ? ORDER BY seq DESC LIMIT ?',
+      firstSince: 'SELECT min(seq) AS seq FROM audit WHERE at >= ?',
+      head: 'SELECT seq, hash, key, signature FROM audit_head',
+      setHead:
         'INSERT OR REPLACE INTO audit_head (id, seq, hash, key, signature) VALUES (1, @seq, @hash, @key, @signature)',
-      ),
       // The hash is at the end of the line, which may be long.
-      oldest: database.prepare('SELECT seq, substr(line, -100) AS line, at FROM audit ORDER BY seq LIMIT ?'),
-      deleteThrough: database.prepare('DELETE FROM audit WHERE seq <= ?'),
-    };
+      oldest: 'SELECT seq, substr(line, -100) AS line, at FROM audit ORDER BY seq LIMIT ?',
+      deleteThrough: 'DELETE FROM audit WHERE seq <= ?',
+    });
   }
 
   insert(seq: number, line: string): void {
@@ -47,7 +46,7 @@ export class AuditTable {
 
   /** The first row at or after the time, ISO 8601 UTC. */
   firstSince(at: string): number | undefined {
-    return (this.#statements.firstSince.get(at) as number | null) ?? undefined;
+    return (this.#statements.firstSince.get(at) as { seq: number | null }).seq ?? undefined;
   }
 
   head(): AuditHead | undefined {

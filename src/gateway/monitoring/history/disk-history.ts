@@ -1,5 +1,5 @@
 /** How full each disk was, hour by hour with daily sums, and the forecast of when it will be full: a straight line fitted by least squares. */
-import type { Sqlite } from '../../store/database.ts';
+import { prepareAll, type Sqlite } from '../../store/database.ts';
 import { DAY_MS, HOUR_MS, HOURS_PER_DAY } from './resolutions.ts';
 
 /** How far back forecasts look, ms. */
@@ -42,23 +42,18 @@ export class DiskHistory {
 
   constructor(database: Sqlite) {
     const node = '(SELECT num FROM history_nodes WHERE node_id = @nodeId)';
-    this.#statements = {
-      addNode: database.prepare('INSERT OR IGNORE INTO history_nodes (node_id) VALUES (?)'),
-      put: database.prepare(
-        `INSERT INTO history_disks (hour, node, mount, used_pct) VALUES (@hour, ${node}, @mount, @usedPct)
+    this.#statements = prepareAll(database, {
+      addNode: 'INSERT OR IGNORE INTO history_nodes (node_id) VALUES (?)',
+      put: `INSERT INTO history_disks (hour, node, mount, used_pct) VALUES (@hour, ${node}, @mount, @usedPct)
          ON CONFLICT DO UPDATE SET used_pct = excluded.used_pct`,
-      ),
-      sumDay: database.prepare(
-        `INSERT OR REPLACE INTO history_disk_days (node, mount, day, readings, first_hour, last_hour,
+      sumDay: `INSERT OR REPLACE INTO history_disk_days (node, mount, day, readings, first_hour, last_hour,
            sum_hours, sum_squared_hours, sum_pct, sum_squared_pct, sum_products)
          SELECT node, mount, @day, count(*), min(hour), max(hour),
            sum(hour - @from), sum((hour - @from) * (hour - @from)),
            total(used_pct), total(used_pct * used_pct), total((hour - @from) * used_pct)
          FROM history_disks WHERE node = ${node} AND hour >= @from AND hour < @to GROUP BY mount`,
-      ),
       // The hours of a day's sums count from its own beginning, which is `ahead` hours after that of the history.
-      trends: database.prepare(
-        `SELECT node_id AS nodeId, mount, sum(readings) AS readings, min(first_hour) AS firstHour, max(last_hour) AS lastHour,
+      trends: `SELECT node_id AS nodeId, mount, sum(readings) AS readings, min(first_hour) AS firstHour, max(last_hour) AS lastHour,
            total(sum_hours + readings * ahead) AS sumHours,
            total(sum_squared_hours + 2 * ahead * sum_hours + readings * ahead * ahead) AS sumSquaredHours,
            total(sum_pct) AS sumPct, total(sum_squared_pct) AS sumSquaredPct,
@@ -66,10 +61,9 @@ export class DiskHistory {
          FROM (SELECT *, day * ${HOURS_PER_DAY} - @zero AS ahead FROM history_nodes JOIN history_disk_days ON node = num
            WHERE node_id IN (SELECT value FROM json_each(@nodeIds)) AND day >= @firstDay)
          GROUP BY node, mount`,
-      ),
-      pruneHours: database.prepare(`DELETE FROM history_disks WHERE node = ${node} AND hour < @hour`),
-      pruneDays: database.prepare(`DELETE FROM history_disk_days WHERE node = ${node} AND day < @day`),
-    };
+      pruneHours: `DELETE FROM history_disks WHERE node = ${node} AND hour < @hour`,
+      pruneDays: `DELETE FROM history_disk_days WHERE node = ${node} AND day < @day`,
+    });
   }
 
   /** Stores how full each disk is; a later reading in the same hour replaces the earlier one. */

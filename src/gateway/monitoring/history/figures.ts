@@ -21,42 +21,27 @@ interface Figure {
   read(sources: FigureSources): number | null | undefined;
 }
 
+const SHOWN = { hasSketch: true, isShown: true } as const;
+const PLAIN = { hasSketch: false, isShown: false } as const;
+
 /** The order is part of the storage format: append new figures, 30 at most. */
 export const FIGURES = [
-  { name: 'cpuPct', scale: 10, hasSketch: true, isShown: true, read: ({ beat }) => beat.cpuPct },
+  { name: 'cpuPct', scale: 10, ...SHOWN, read: ({ beat }) => beat.cpuPct },
   { name: 'load1', scale: 100, hasSketch: true, isShown: false, read: ({ beat }) => beat.load1 },
-  { name: 'memUsedPct', scale: 10, hasSketch: true, isShown: true, read: ({ beat }) => memUsedPct(beat) },
-  { name: 'swapUsedPct', scale: 10, hasSketch: false, isShown: false, read: swapUsedPct },
-  { name: 'diskUsedPct', scale: 10, hasSketch: true, isShown: true, read: ({ beat }) => fullestDiskPct(beat) },
-  { name: 'inodesUsedPct', scale: 10, hasSketch: false, isShown: false, read: ({ beat }) => mostInodesPct(beat) },
-  { name: 'rttMs', scale: 100, hasSketch: true, isShown: true, read: ({ beat }) => beat.rttMs },
-  { name: 'jitterMs', scale: 100, hasSketch: false, isShown: false, read: ({ jitterMs }) => jitterMs },
-  {
-    name: 'lostKeepalives',
-    scale: 1,
-    hasSketch: false,
-    isShown: false,
-    read: ({ beat }) => beat.tunnel?.lostKeepalives,
-  },
-  { name: 'skewMs', scale: 1, hasSketch: false, isShown: false, read: ({ skewMs }) => skewMs },
-  { name: 'temperatureC', scale: 10, hasSketch: false, isShown: false, read: ({ beat }) => beat.temperatureC },
-  { name: 'batteryPct', scale: 1, hasSketch: false, isShown: false, read: ({ beat }) => beat.battery?.percent },
-  { name: 'rxBytesPerS', scale: 1, hasSketch: false, isShown: false, read: ({ beat }) => beat.network?.rxBytesPerS },
-  { name: 'txBytesPerS', scale: 1, hasSketch: false, isShown: false, read: ({ beat }) => beat.network?.txBytesPerS },
-  {
-    name: 'eventLoopLagMs',
-    scale: 10,
-    hasSketch: false,
-    isShown: false,
-    read: ({ beat }) => beat.node.eventLoopLagMs,
-  },
-  {
-    name: 'processRssMib',
-    scale: 10,
-    hasSketch: false,
-    isShown: false,
-    read: ({ beat }) => mebibytes(beat.node.rssBytes),
-  },
+  { name: 'memUsedPct', scale: 10, ...SHOWN, read: ({ beat }) => memUsedPct(beat) },
+  { name: 'swapUsedPct', scale: 10, ...PLAIN, read: swapUsedPct },
+  { name: 'diskUsedPct', scale: 10, ...SHOWN, read: ({ beat }) => fullestDiskPct(beat) },
+  { name: 'inodesUsedPct', scale: 10, ...PLAIN, read: ({ beat }) => mostInodesPct(beat) },
+  { name: 'rttMs', scale: 100, ...SHOWN, read: ({ beat }) => beat.rttMs },
+  { name: 'jitterMs', scale: 100, ...PLAIN, read: ({ jitterMs }) => jitterMs },
+  { name: 'lostKeepalives', scale: 1, ...PLAIN, read: ({ beat }) => beat.tunnel?.lostKeepalives },
+  { name: 'skewMs', scale: 1, ...PLAIN, read: ({ skewMs }) => skewMs },
+  { name: 'temperatureC', scale: 10, ...PLAIN, read: ({ beat }) => beat.temperatureC },
+  { name: 'batteryPct', scale: 1, ...PLAIN, read: ({ beat }) => beat.battery?.percent },
+  { name: 'rxBytesPerS', scale: 1, ...PLAIN, read: ({ beat }) => beat.network?.rxBytesPerS },
+  { name: 'txBytesPerS', scale: 1, ...PLAIN, read: ({ beat }) => beat.network?.txBytesPerS },
+  { name: 'eventLoopLagMs', scale: 10, ...PLAIN, read: ({ beat }) => beat.node.eventLoopLagMs },
+  { name: 'processRssMib', scale: 10, ...PLAIN, read: ({ beat }) => mebibytes(beat.node.rssBytes) },
 ] as const satisfies readonly Figure[];
 
 export type FigureName = (typeof FIGURES)[number]['name'];

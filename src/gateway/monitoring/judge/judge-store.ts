@@ -1,7 +1,7 @@
 /** What the database keeps of nodes' health besides their history: latest heartbeats, incidents, and when the gateway itself ran. */
 import { z } from 'zod';
 import type { NodeStatus } from '../../../domain/states.ts';
-import type { Sqlite } from '../../store/database.ts';
+import { prepareAll, type Sqlite } from '../../store/database.ts';
 import type { HistoryStore } from '../history/history-table.ts';
 import { linkStateSchema, NEW_LINK } from './scores.ts';
 import { healthStateSchema } from './status.ts';
@@ -45,18 +45,14 @@ export class HealthTable {
   readonly #statements;
 
   constructor(database: Sqlite) {
-    this.#statements = {
-      put: database.prepare(
-        `INSERT INTO latest_heartbeats (node_id, at, skew_ms, rtt_ms, sample, state)
+    this.#statements = prepareAll(database, {
+      put: `INSERT INTO latest_heartbeats (node_id, at, skew_ms, rtt_ms, sample, state)
          VALUES (@nodeId, @at, @skewMs, @rttMs, @sample, @state)
          ON CONFLICT DO UPDATE SET at = excluded.at, skew_ms = excluded.skew_ms, rtt_ms = excluded.rtt_ms,
            sample = excluded.sample, state = excluded.state`,
-      ),
-      last: database.prepare(
-        `SELECT node_id AS nodeId, at, skew_ms AS skewMs, rtt_ms AS rttMs, sample, state FROM latest_heartbeats
+      last: `SELECT node_id AS nodeId, at, skew_ms AS skewMs, rtt_ms AS rttMs, sample, state FROM latest_heartbeats
          WHERE node_id = ?`,
-      ),
-    };
+    });
   }
 
   putHeartbeat(beat: HeartbeatRow): void {
@@ -84,29 +80,19 @@ export class IncidentsTable {
 
   constructor(database: Sqlite) {
     const columns = 'node_id AS nodeId, status, started_at AS startedAt, ended_at AS endedAt, reasons';
-    this.#statements = {
-      open: database.prepare(`SELECT ${columns} FROM incidents WHERE node_id = ? AND ended_at IS NULL`),
-      begin: database.prepare(
-        `INSERT INTO incidents (node_id, started_at, status, reasons) VALUES (?, ?, ?, ?)
+    this.#statements = prepareAll(database, {
+      open: `SELECT ${columns} FROM incidents WHERE node_id = ? AND ended_at IS NULL`,
+      begin: `INSERT INTO incidents (node_id, started_at, status, reasons) VALUES (?, ?, ?, ?)
          ON CONFLICT DO UPDATE SET status = excluded.status, reasons = excluded.reasons, ended_at = NULL`,
-      ),
-      end: database.prepare(
-        'UPDATE incidents SET ended_at = max(started_at, ?) WHERE node_id = ? AND ended_at IS NULL',
-      ),
-      endStale: database.prepare(
-        `UPDATE incidents SET ended_at = max(started_at, coalesce(
+      end: 'UPDATE incidents SET ended_at = max(started_at, ?) WHERE node_id = ? AND ended_at IS NULL',
+      endStale: `UPDATE incidents SET ended_at = max(started_at, coalesce(
            (SELECT at FROM latest_heartbeats WHERE latest_heartbeats.node_id = incidents.node_id), started_at))
          WHERE ended_at IS NULL`,
-      ),
-      between: database.prepare(
-        `SELECT ${columns} FROM incidents WHERE node_id IN (SELECT value FROM json_each(?)) AND started_at < ?
+      between: `SELECT ${columns} FROM incidents WHERE node_id IN (SELECT value FROM json_each(?)) AND started_at < ?
            AND (ended_at IS NULL OR ended_at >= ?) ORDER BY started_at`,
-      ),
-      forget: database.prepare(
-        `DELETE FROM incidents WHERE node_id = @nodeId AND (
+      forget: `DELETE FROM incidents WHERE node_id = @nodeId AND (
            ended_at < @before OR ended_at < @briefBefore AND ended_at - started_at < @briefMs)`,
-      ),
-    };
+    });
   }
 
   /** The open incident of a node. */
@@ -160,26 +146,20 @@ export class GatewayUptimeTable {
   readonly #statements;
 
   constructor(database: Sqlite) {
-    this.#statements = {
-      last: database.prepare('SELECT seen_at FROM gateway_runs ORDER BY id DESC LIMIT 1').pluck(),
-      begin: database.prepare('INSERT INTO gateway_runs (started_at, seen_at) VALUES (@at, @at)'),
-      seen: database.prepare(
-        'UPDATE gateway_runs SET seen_at = max(seen_at, ?) WHERE id = (SELECT max(id) FROM gateway_runs)',
-      ),
-      downtimes: database.prepare(
-        `SELECT "from", "to", "to" + ${RECONNECT_MS} AS settledAt FROM
+    this.#statements = prepareAll(database, {
+      last: 'SELECT seen_at AS seenAt FROM gateway_runs ORDER BY id DESC LIMIT 1',
+      begin: 'INSERT INTO gateway_runs (started_at, seen_at) VALUES (@at, @at)',
+      seen: 'UPDATE gateway_runs SET seen_at = max(seen_at, ?) WHERE id = (SELECT max(id) FROM gateway_runs)',
+      downtimes: `SELECT "from", "to", "to" + ${RECONNECT_MS} AS settledAt FROM
            (SELECT lag(seen_at) OVER (ORDER BY id) AS "from", started_at AS "to" FROM gateway_runs)
          WHERE "from" < "to" AND "from" < @to AND "to" + ${RECONNECT_MS} > @from ORDER BY "from"`,
-      ),
-      forget: database.prepare(
-        'DELETE FROM gateway_runs WHERE seen_at < ? AND id < (SELECT max(id) FROM gateway_runs) - 1',
-      ),
-    };
+      forget: 'DELETE FROM gateway_runs WHERE seen_at < ? AND id < (SELECT max(id) FROM gateway_runs) - 1',
+    });
   }
 
   /** When the gateway was last known to run, ms; null if never. */
   lastSeenAt(): number | null {
-    return (this.#statements.last.get() as number | undefined) ?? null;
+    return (this.#statements.last.get() as { seenAt: number } | undefined)?.seenAt ?? null;
   }
 
   noteStart(at: number): void {
