@@ -6,7 +6,7 @@ import type { JobEvent, RunView } from '../protocol/job-messages.ts';
 
 type Run = Pick<AgentEvent, 'job' | 'run' | 'node' | 'agent'>;
 type Body = Unattributed<AgentEvent>;
-/** Without what says whose event it is; of each kind by itself, which Omit would not do. */
+/** Without the fields that say whose event it is; distributes over the union, which Omit does not. */
 type Unattributed<E> = E extends AgentEvent ? Omit<E, keyof Run> : never;
 
 /** Reads the one run of one job. Bytes that are not UTF-8 become U+FFFD here; the log has them as they were. */
@@ -22,7 +22,7 @@ export class AgentReader {
     this.#agent = agent;
   }
 
-  /** What the agent itself gave as its result, once it has. */
+  /** The agent's own result, once it has given one. */
   get result(): string | null {
     return this.#verdict?.failed === false ? this.#verdict.text : null;
   }
@@ -52,7 +52,7 @@ export class AgentReader {
     return [...this.#heldBack(), this.#last(run)];
   }
 
-  /** What stood before it must not be read as one line with what comes after it. */
+  /** The text before a gap must not join the text after it into one line. */
   #gap(bytes: number): Body[] {
     const message = `${bytes} bytes of the output were not kept here`;
     return [...this.#heldBack(), { type: 'agent-error', final: false, message }];

@@ -1,4 +1,4 @@
-/** Follows a job to its end across every loss of the connection: each event comes once, and output goes on from the byte it was at. */
+/** Follows a job to its end across lost connections: each event arrives once, and output resumes at its byte. */
 import type { RunState } from '../domain/states.ts';
 import { decodeData } from '../protocol/frames.ts';
 import type { JobEvent, SubmitJobRequest } from '../protocol/job-messages.ts';
@@ -13,7 +13,7 @@ export const GIVE_UP_AFTER_MS = 60_000;
 /** Pauses between attempts, ms: on the same machine, a gateway that restarts is back within a second. */
 export const RECONNECT_BACKOFF = { initialMs: 100, maxMs: 2_000 } as const;
 
-/** A job to submit, which then needs an idempotency key; or one that exists, with log offsets by index of the run. */
+/** A job to submit, which needs an idempotency key, or an existing one, with log offsets by index of the run. */
 export type FollowTarget =
   | {
       request: SubmitJobRequest & { idempotencyKey: string };
@@ -25,7 +25,7 @@ export type FollowTarget =
 interface FollowOptions {
   clock: Clock;
   random: () => number;
-  /** Ends the stream of events without an error. The job goes on. */
+  /** Ends the stream of events without an error. The job continues. */
   signal?: AbortSignal | undefined;
   /** Called once for each time without a gateway, when the connection was lost and another is tried. */
   onLost?: ((failure: FleetError) => void) | undefined;
@@ -55,7 +55,7 @@ export async function* followJob(
       everConnected = true;
       for await (const event of readEvents(stream, clock)) {
         const isNew = event.type !== 'ping' && progress.isNew(event);
-        // What is only repeated is no progress: a stream that breaks each time at the same place must come to an end.
+        // Repetition is no progress: a stream that breaks at the same place every time must end.
         if (isNew || event.type === 'ping') {
           lostAt = undefined;
           backoff.reset();
@@ -88,7 +88,7 @@ type NewsEvent = Exclude<JobEvent, { type: 'ping' }>;
 /** Index of the run of a job that is followed whole. */
 const ONLY_RUN = 0;
 
-/** What was handled so far. */
+/** What has been handled so far. */
 class Progress {
   readonly #target: FollowTarget;
   readonly #offsets: Record<string, number>;
@@ -122,7 +122,7 @@ class Progress {
     return event.type !== 'state' || this.#states.get(event.index) !== event.state;
   }
 
-  /** What the caller hears of it. */
+  /** What the caller gets. */
   told(event: NewsEvent): TellingEvent[] {
     if (event.type === 'live' || event.type === 'live-end') return [];
     const whole = this.#whole;
@@ -185,11 +185,11 @@ type GapEvent = Extract<JobEvent, { type: 'gap' }>;
 const STREAMS = ['stdout', 'stderr'] as const;
 
 class WholeOutput {
-  /** What has been given out of each stream, or named as missing, bytes. */
+  /** Delivered or reported as missing, bytes per stream. */
   readonly #given = { stdout: 0, stderr: 0 };
   /** How far of each stream the log was read. */
   readonly #logged = { stdout: 0, stderr: 0 };
-  /** Offset in the log behind which the live stream takes over; while it does. */
+  /** Offset in the log after which the live stream takes over, while it does. */
   #liveFrom: number | undefined;
   #wasLive = false;
   #isMissing = false;
@@ -224,11 +224,11 @@ class WholeOutput {
     return [{ ...event, data: bytes.subarray(known).toString('base64'), encoding: 'base64' }];
   }
 
-  /** Of what the log does not have, that which did not come live either. */
+  /** The part of the log's gap that did not arrive live either. */
   gap(event: GapEvent): GapEvent[] {
     for (const stream of STREAMS) this.#logged[stream] += event[`${stream}Bytes`];
     const missing = this.#missing(event, this.#logged);
-    // Where the log goes on behind it nobody knows, but it is behind all that ever came live.
+    // Where the log resumes is unknown, but it is after everything that arrived live.
     if (event.atLeast) Object.assign(this.#logged, this.#given);
     return missing;
   }

@@ -14,7 +14,7 @@ const NO_DEADLINE_MS = 2 ** 31 - 1;
 const REPORT_DEADLINE_MS = 120_000;
 /** Longer than any webhook or alert command should take, ms. */
 const ALERT_TEST_DEADLINE_MS = 300_000;
-/** An earlier version stored errors of nodes of up to 256 MiB in rows of the audit log, which must stay checkable; bytes. */
+/** Earlier versions stored errors of up to 256 MiB in audit rows, which must stay verifiable; bytes. */
 const MAX_WHOLE_ROWS_BYTES = 400 * 1024 * 1024;
 
 /** The gateway's Unix socket, or another way that is opened with the first request. `time` compares the clocks. */

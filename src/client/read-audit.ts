@@ -6,7 +6,7 @@ import type { GatewayClient } from './gateway-client.ts';
 type AuditSource = Pick<GatewayClient, 'auditPage' | 'auditHead'>;
 type Filter = Omit<AuditQuery, 'after' | 'before'>;
 
-/** What is checked or kept elsewhere is read as it is stored. */
+/** Rows that are verified or exported are read as stored. */
 export const WHOLE = { whole: 1 } as const;
 
 /** Lines that fit, in order. With `whole` as they are stored, however long; without, long ones lose their details. */
@@ -44,7 +44,7 @@ export interface CheckedAudit extends AuditVerdict {
   head: AuditHeadView['head'];
 }
 
-/** Reads and checks everything up to the head. What is written meanwhile is not looked at. */
+/** Reads and verifies everything up to the head; rows written meanwhile are ignored. */
 export async function checkAudit(source: AuditSource, expected?: Partial<AuditPosition>): Promise<CheckedAudit> {
   const check = new AuditCheck(expected);
   for await (const line of readAudit(source, WHOLE)) check.push(line);

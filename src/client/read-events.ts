@@ -13,7 +13,7 @@ const MAX_LINE_LENGTH = 4 * 1024 * 1024;
 const MAX_NAME_LENGTH = 255;
 
 /**
- * Every event, as the gateway sent it. Ends with the stream; the caller knows which event must be the last.
+ * Yields every event as the gateway sent it, until the stream ends; the caller knows which event must be the last.
  * @throws FleetError `timeout` after {@link SILENCE_DEADLINE_MS} without a byte; `internal` on what is no event; what the stream throws.
  */
 export async function* readEvents(stream: Readable, clock: Clock): AsyncGenerator<JobEvent> {
@@ -92,7 +92,7 @@ const PLACE = { run: isName, index: isCount, node: isName, next: isCount };
 const COUNTS = { stdoutBytes: isCount, stderrBytes: isCount };
 const END = { exitCode: orNull(isCode), signal: orNull(isName) };
 
-/** What every event of a kind has. By hand: `fleet run` must not load schemas, which takes longer than a short command. */
+/** Required fields per kind of event. Checked by hand: loading schemas takes longer than a short `fleet run`. */
 const EVENTS: Readonly<Record<JobEvent['type'], Check>> = {
   job: objectWith({
     job: isName,

@@ -5,7 +5,7 @@ import type { Answer, AnsweredRoute } from '../protocol/routes.ts';
 import { FleetError, isNobodyListening, systemErrorCode } from '../shared/errors.ts';
 import { openRequest, type RequestOptions, readJson } from '../shared/http/request.ts';
 
-/** What a request needs to go one way: where to, proof of who asks, and whose words the answers are. */
+/** Where a request goes, the proof of who asks, and who answers. */
 type Route = Pick<RequestOptions, 'agent' | 'socketPath' | 'headers' | 'peer'>;
 
 export interface GatewayTransport {
@@ -19,7 +19,7 @@ export interface GatewayTransport {
   close(): void;
 }
 
-/** The gateway of this machine: its Unix socket, whose file mode says who may. */
+/** The gateway of this machine: its Unix socket, protected by the file mode. */
 export class UnixSocketTransport implements GatewayTransport {
   readonly #route: Route & { agent: http.Agent; socketPath: string };
 

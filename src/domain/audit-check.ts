@@ -12,7 +12,7 @@ import {
   sealLine,
 } from './audit.ts';
 
-/** What is wrong, in the order in which it was found. */
+/** Findings, in the order in which they were made. */
 interface AuditProblem {
   kind:
     | 'unreadable'
@@ -25,7 +25,7 @@ interface AuditProblem {
     | 'head'
     | 'noted_damage'
     | 'expected';
-  /** The row at which it was seen; null when it is about the whole. */
+  /** The row; null if it concerns the whole log. */
   seq: number | null;
   message: string;
 }
@@ -37,7 +37,7 @@ export interface AuditVerdict {
   last: AuditPosition | null;
   /** At most {@link MAX_PROBLEMS}. */
   problems: AuditProblem[];
-  /** Of all, also those that are not listed. */
+  /** Including those that are not listed. */
   problemCount: number;
 }
 

@@ -40,18 +40,18 @@ export interface AuditPosition {
   hash: string;
 }
 
-/** The last row, signed by the gateway: what makes a chain that was cut or written anew tell from the true one. */
+/** The last row, signed by the gateway: it distinguishes the true chain from one that was cut or rewritten. */
 export interface AuditHead extends AuditPosition {
   /** Ed25519 public key, base64url. */
   key: string;
-  /** Of {@link headBytes}, base64url. */
+  /** Signature of {@link headBytes}, base64url. */
   signature: string;
 }
 
 export interface AuditHeadView {
-  /** As it is stored; null before the first row, or when somebody took it away. */
+  /** As stored; null before the first row, or if it was removed. */
   head: AuditHead | null;
-  /** What the running gateway knows itself, whatever is stored. */
+  /** As the running gateway knows it, independent of what is stored. */
   live: AuditPosition;
   /** Every key with which this gateway signs or has signed, base64url. */
   keys: string[];
@@ -79,9 +79,9 @@ export interface AuditQuery {
   action?: string | undefined;
 }
 
-/** What stands in the place of a hash before the first row. */
+/** The hash before the first row. */
 export const GENESIS_HASH = '0'.repeat(64);
-/** Action of the row that says which rows were deleted because of their age. */
+/** Action of the row that records which rows were deleted because of their age. */
 export const PRUNE_ACTION = 'audit.prune';
 /** Action of the row that says that the gateway, when it started, did not find its own signed head. */
 export const DAMAGED_ACTION = 'audit.damaged';
@@ -98,7 +98,7 @@ export function openLine(line: string): { unsealed: string; hash: string } | und
   return match?.[1] === undefined ? undefined : { unsealed: `${line.slice(0, match.index)}}`, hash: match[1] };
 }
 
-/** What a head's signature is of. */
+/** The bytes that a head's signature covers. */
 export function headBytes({ seq, hash }: AuditPosition): Buffer {
   return Buffer.from(`fleet-audit-head-v1 ${seq} ${hash}`);
 }

@@ -40,7 +40,7 @@ export function renamed(former: string, name: string) {
 export const timeMs = z.number().min(0).max(MAX_TIME_MS);
 /** A duration that may be a fraction, ms. */
 export const milliseconds = z.number().min(0).max(MAX_DURATION_MS);
-/** A duration that somebody asks for, ms. */
+/** A requested duration, ms. */
 export const positiveMs = z.number().int().positive().max(MAX_DURATION_MS);
 /** Bytes, or something else that is counted. */
 export const count = z.number().int().nonnegative();

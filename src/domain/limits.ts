@@ -14,7 +14,7 @@ const MAX_ENVIRONMENT_BYTES = 512 * 1024;
 /** A variable's `=`, its NUL and the pointer to it, bytes. */
 const VARIABLE_OVERHEAD_BYTES = 10;
 
-/** What is too large about the variables of a run, without their values; undefined if nothing is. */
+/** Says which variables of a run are too large, without their values. */
 export function environmentFault(env: Readonly<Record<string, string>>): string | undefined {
   let total = 0;
   for (const [name, value] of Object.entries(env)) {
@@ -30,7 +30,7 @@ export function environmentFault(env: Readonly<Record<string, string>>): string 
 export const DEFAULT_JOB_LIST = 100;
 /** Largest JSON body of any request, bytes. */
 export const MAX_BODY_BYTES = 1024 * 1024;
-/** Output of one run that is kept, bytes of stdout and stderr together: its beginning and its end. What is between is counted. */
+/** Output kept per run, stdout and stderr together, bytes: its beginning and its end. The rest is counted. */
 export const DEFAULT_MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 /** Smallest limit that a config may set, bytes. */
 export const LEAST_MAX_OUTPUT_BYTES = 1024;
@@ -64,5 +64,5 @@ export const DEFAULT_GATEWAY_PORT = 18_790;
 export const NODE_FORWARD = { host: 'fleet-node', port: 1 } as const;
 /** Destination of a `direct-tcpip` channel that wants the gateway's API. */
 export const GATEWAY_API = { host: 'fleet-gateway', port: 1 } as const;
-/** Of every answer of the gateway: its time, ms since the epoch. Whoever shows times goes by it, whatever the own clock says. */
+/** Header of every answer of the gateway: its time, ms since the epoch. Clients show times by it, not by their own clock. */
 export const TIME_HEADER = 'fleet-time';

@@ -1,4 +1,4 @@
-/** What nodes and labels may be called, and how a name is made out of whatever a machine calls itself. */
+/** Rules for names of nodes and labels. */
 import { z } from 'zod';
 import { describeForeign } from '../shared/text.ts';
 import { boundedRecord } from './bounded.ts';
@@ -34,7 +34,7 @@ export const labelsSchema = boundedRecord(labelKeySchema, labelValueSchema, MAX_
 
 export type Labels = z.infer<typeof labelsSchema>;
 
-/** Names the character that is not allowed, which may be one that cannot be seen. */
+/** Names the illegal character, which may be invisible. */
 function explain(rule: string, allowed: RegExp): { error: (issue: { input?: unknown }) => string } {
   return {
     error: ({ input }) => {

@@ -32,7 +32,7 @@ export interface Selector {
   readonly steps: readonly { operator: Operator; matcher: Matcher }[];
 }
 
-/** What the selection looks at. With an `id`, a name may also be that id or a unique start of it. */
+/** What a selection sees of a node. With an `id`, a name may also be that id or a unique prefix of it. */
 export interface SelectableNode {
   name: string;
   status: string;
@@ -47,7 +47,7 @@ interface Selection<N> {
   nodes: N[];
   /** Literal names, on either side of any operator, that fit no node: most likely mistyped. */
   unmatched: string[];
-  /** Literal names that are, or begin, the id of another node, too. The one of that name was selected; nobody should act on that. */
+  /** Literal names that are also the id, or a prefix of the id, of another node. The node of that name was selected; do not act on it. */
   ambiguous: { text: string; meant: { name: string; id: string }[] }[];
 }
 
@@ -83,7 +83,7 @@ function toOperator(character: string): Operator {
   return character === '&' || character === '!' ? character : ',';
 }
 
-/** What the rest of a selector may still ask for, so that no text keeps the gateway busy. */
+/** Remaining budget of a selector, so that no text can keep the gateway busy. */
 interface Room {
   names: number;
   scans: number;

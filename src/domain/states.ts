@@ -1,6 +1,5 @@
-/** The states of a run, which transitions are legal, and what each end means for an exit code. DESIGN: "Jobs". */
+/** The states of a run with their legal transitions, and the statuses of a node. */
 
-/** The states of a run, which transitions are legal, and what each end means for an exit code. DESIGN: "Jobs". */
 export const RUN_STATES = [
   'queued',
   'delivered',
@@ -42,7 +41,7 @@ export function canTransition(from: RunState, to: RunState): boolean {
   return RUN_TRANSITIONS[from].includes(to);
 }
 
-/** The four words for how a node is, and which of two is worse: gateway, client and CLI all sort by it. DESIGN: "Health". */
+/** The statuses of a node, best first; gateway, client and CLI all sort by them. */
 export const NODE_STATUSES = ['online', 'limited', 'error', 'offline'] as const;
 
 export type NodeStatus = (typeof NODE_STATUSES)[number];

@@ -15,17 +15,17 @@ export const PERSON_ROLES = ['viewer', 'operator', 'admin'] as const;
 
 export type PersonRole = (typeof PERSON_ROLES)[number];
 
-/** When the work of the time before still goes on: leave this one out, let it wait, or end the one before. */
+/** If the previous run is still in progress: skip this one, let it wait, or cancel the previous one. */
 export const OVERLAPS = ['skip', 'queue', 'replace'] as const;
 export type Overlap = (typeof OVERLAPS)[number];
 
-/** Of the times that went by while the gateway was down: do none, the latest, or each. */
+/** Of the times missed while the gateway was down: run none, the latest, or all. */
 export const CATCH_UPS = ['none', 'once', 'all'] as const;
 export type CatchUp = (typeof CATCH_UPS)[number];
 
 export const REPORT_FORMATS = ['text', 'json', 'md', 'html', 'csv'] as const;
 
-/** `time`: when it was due; `catch_up`: later, because the gateway was down; `hand`: somebody asked for it. */
+/** `time`: on schedule; `catch_up`: late, because the gateway was down; `hand`: on request. */
 export const FIRING_CAUSES = ['time', 'catch_up', 'hand'] as const;
 export type FiringCause = (typeof FIRING_CAUSES)[number];
 

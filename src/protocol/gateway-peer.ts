@@ -1,8 +1,8 @@
-/** The gateway as another machine hears it: which errors it may speak of, and what we ourselves advise about them. */
+/** The gateway as a peer: which errors it may report, and our own hints for them. */
 import { ERROR_CODES, type ErrorCode } from '../shared/errors.ts';
 import type { AnsweringPeer } from '../shared/http/request.ts';
 
-/** What only the machine that asks can find out about itself or about the gateway. */
+/** Errors that only the requesting machine can detect. */
 const OURS_ALONE: ReadonlySet<ErrorCode> = new Set([
   'home_insecure',
   'home_foreign',

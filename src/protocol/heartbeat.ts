@@ -19,7 +19,7 @@ export const MAX_FAULT_LENGTH = 200;
 export const MAX_MOUNT_LENGTH = 256;
 
 const percent = z.number().min(0).max(100);
-/** Seconds: what is longer than 300 years is a defect of who counts. */
+/** Seconds; more than 300 years is a bug of the counter. */
 const seconds = z.number().min(0).max(1e10);
 const percentOrNull = percent.nullable().catch(null);
 const amountOrNull = amount.nullable().catch(null);
@@ -34,7 +34,7 @@ const diskSchema = z.object({
   usedBytes: amount,
   /** As df counts it: used of what unprivileged users can ever use, so 100 means that writes fail. */
   usedPct: percent,
-  /** Of the files that there can be; left out where there is no such limit, and by older nodes. */
+  /** Share of the possible files; absent where there is no such limit, and from older nodes. */
   inodesUsedPct: percentOrNull.optional(),
   /**
    * Whether it can be written: `ro` is mounted read-only and always was, `ro-fault` should be writable and isn't.
@@ -43,7 +43,7 @@ const diskSchema = z.object({
   access: z.enum(['rw', 'ro', 'ro-fault']).optional().catch(undefined),
 });
 
-/** Of one physical filesystem; no network or pseudo filesystem is among them. */
+/** One physical filesystem; never a network or pseudo filesystem. */
 export type DiskUsage = z.infer<typeof diskSchema>;
 
 const batterySchema = z.object({ percent, charging: z.boolean() });
@@ -61,11 +61,11 @@ const networkSchema = z.object({
 
 /** Since the heartbeat before, or since the tunnel was opened. */
 const tunnelSchema = z.object({
-  /** Keepalive intervals in which nothing came from the gateway although it was asked. */
+  /** Keepalive intervals in which nothing arrived from the gateway. */
   lostKeepalives: amountOrNull,
 });
 
-/** Of the node's own process. */
+/** The node's own process. */
 const nodeProcessSchema = z.object({
   version: z.string().min(1).max(64).transform(stripControl),
   rssBytes: amountOrNull,
@@ -95,7 +95,7 @@ const heartbeat = z.object({
   swapUsedBytes: amountOrNull,
   disks: z.array(diskSchema).max(MAX_HEARTBEAT_DISKS).nullable().catch(null),
   network: networkSchema.nullable().catch(null),
-  /** Of the CPU. */
+  /** CPU temperature. */
   temperatureC: z.number().min(-100).max(250).nullable().catch(null),
   battery: batterySchema.nullable().catch(null),
   node: nodeProcessSchema,

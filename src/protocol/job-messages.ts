@@ -1,4 +1,4 @@
-/** Jobs as the API speaks of them: what is asked, what is told, and the events of a followed job. */
+/** Requests, answers and events about jobs. */
 import { z } from 'zod';
 import { agentNameSchema, type StartedAgent } from '../domain/agent/agent-spec.ts';
 import { boundedRecord, count, figure, positiveMs, shown, told } from '../domain/bounded.ts';
@@ -37,7 +37,7 @@ export const submitJobFields = z.strictObject({
   command: commandSchema,
   /** Which agent; with the kind `agent` only. */
   agent: agentNameSchema.optional(),
-  /** One node by name, id or prefix; a selector for many; or a selector of which the gateway picks one node that has the agent. */
+  /** One node by name, id or prefix; a selector for many; or a selector from which the gateway picks one node that has the agent. */
   target: z.union([
     z.strictObject({ node: targetName }),
     z.strictObject({ selector, exclude: z.string().max(MAX_SELECTOR_LENGTH).optional() }),
@@ -91,7 +91,7 @@ const runViewSchema = z.object({
   stderrBytes: count,
   /** Whether some output was not kept. */
   truncated: z.boolean(),
-  /** While the run goes on although its command has exited, because other processes hold its output. */
+  /** Set while the run continues although its command has exited, because other processes hold its output. */
   exited: runExitedSchema.optional(),
 });
 export type RunView = z.infer<typeof runViewSchema>;
@@ -147,13 +147,13 @@ export type JobEvent =
       index: number;
       node: string;
       next: number;
-      /** What the command wrote at this place and what was not kept. */
+      /** Output that was not kept at this position. */
       stdoutBytes: number;
       stderrBytes: number;
       /** More may be missing. */
       atLeast?: true | undefined;
     }
-  /** The command has exited, but other processes hold its output: the run goes on. */
+  /** The command has exited, but other processes hold its output, so the run continues. */
   | ({ type: 'exited'; run: string; index: number; node: string; next: number } & RunExited)
   /** From here on, a follower that takes the output whole gets it from `GET /v1/jobs/{id}/live`, where `next` counts bytes of output. */
   | { type: 'live'; run: string; index: number; node: string; next: number }

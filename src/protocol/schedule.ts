@@ -8,7 +8,7 @@ import { submitJobFields } from './job-messages.ts';
 /** Longest path of a report, bytes: PATH_MAX of Linux, less its NUL. */
 const MAX_PATH_LENGTH = 4_095;
 
-/** A job as somebody would submit it now; the schedule says when, and gives the key. */
+/** A job as one would submit it now; the schedule adds the time and the idempotency key. */
 const scheduledJobFields = submitJobFields.omit({ idempotencyKey: true, follow: true, stdin: true });
 const scheduledJob = scheduledJobFields
   .refine(
@@ -54,7 +54,7 @@ export type AddScheduleRequest = z.input<typeof addScheduleRequest>;
 
 export const changeScheduleRequest = z.strictObject({ paused: z.boolean() });
 
-/** One time at which a schedule was due, and what became of it. Times are ISO 8601 UTC. */
+/** One time at which a schedule was due, and the result. Times are ISO 8601 UTC. */
 export const firingViewSchema = z.object({
   plannedAt: shown,
   cause: z.enum(FIRING_CAUSES),

@@ -29,7 +29,7 @@ export const nodeViewSchema = z.object({
   lastSeenAt: shown.nullable(),
   connectedSince: shown.nullable(),
   rttMs: figure.nullable(),
-  /** Of the node's fleet; absent in answers of earlier gateways. */
+  /** Version of the node's fleet; absent from earlier gateways. */
   version: shown.nullable().optional(),
   /** The same, until 1.0. */
   agentVersion: shown.nullable(),
@@ -58,7 +58,7 @@ const sightingViewSchema = z.object({
 export type SightingView = z.infer<typeof sightingViewSchema>;
 
 const cloneViewSchema = z.object({
-  /** `behind`: it presented a value of earlier; `ahead`: one that the gateway never gave; `missing`: none. */
+  /** `behind`: it presented an old value; `ahead`: one that the gateway never issued; `missing`: none. */
   kind: z.enum(['behind', 'ahead', 'missing']),
   since: shown,
   /** How often it was seen. */

@@ -72,7 +72,7 @@ function unreachable(error: FleetError): FleetError {
   });
 }
 
-/** A gateway that is about to go refuses channels, or no longer answers: for whoever asks, the connection is lost. */
+/** A gateway that is shutting down refuses channels or stops answering: to the caller, the connection is lost. */
 async function openApi(ssh: SshConnection): ReturnType<SshConnection['openDirect']> {
   try {
     return await ssh.openDirect(GATEWAY_API.host, GATEWAY_API.port);
@@ -84,7 +84,7 @@ async function openApi(ssh: SshConnection): ReturnType<SshConnection['openDirect
   }
 }
 
-/** The key alone decides who somebody is; the name goes into the gateway's debug log. */
+/** The key alone identifies the person; the name only goes into the gateway's debug log. */
 const DEFAULT_USER = 'fleet';
 
 export interface GatewayTarget {

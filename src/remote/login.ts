@@ -124,7 +124,7 @@ export async function login(options: LoginOptions): Promise<LoginResult> {
   const connection = await connect({
     target,
     privateKey: identity.privateKey,
-    // With a code any key will do here: the code's proof covers it, and a gateway that was set up anew has another one.
+    // With a code any key is fine here: the code's proof covers it, and a gateway that was set up again has another one.
     verifyHostKey: (shown) => (known === undefined || invite !== undefined ? undefined : checkHostKey(shown, known)),
     clock,
   });

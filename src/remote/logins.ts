@@ -26,7 +26,7 @@ export interface Login {
   /** On the gateway's clock, ms. */
   tokenIssuedAt: number;
   tokenExpiresAt: number;
-  /** On this machine's clock, ms: how old the token is can be told without knowing the gateway's time. */
+  /** On this machine's clock, ms: so the token's age is known without the gateway's time. */
   savedAt: number;
 }
 

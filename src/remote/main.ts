@@ -1,4 +1,4 @@
-/** What the command line loads when a gateway elsewhere is meant: logging in there, and the way to it. */
+/** Loaded by the command line for a gateway on another machine: login and transport. */
 import { systemClock } from '../shared/clock.ts';
 import { FleetError } from '../shared/errors.ts';
 import { parseTarget } from './connect.ts';
@@ -12,7 +12,7 @@ export function openRemote({ home, gateway }: { home: string; gateway: string })
 }
 
 export async function login(options: Omit<LoginOptions, 'clock'>): Promise<LoginResult> {
-  // Loads schemas, which `fleet run` has no use for.
+  // Loads schemas, which `fleet run` does not need.
   const module = await import('./login.ts');
   return await module.login({ ...options, clock: systemClock });
 }

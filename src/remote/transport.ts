@@ -37,7 +37,7 @@ export class RemoteTransport {
     this.#privateKey = privateKey;
   }
 
-  /** What a request needs to go this way. Connects when there is no connection. @throws FleetError `gateway_unreachable`, `host_key_changed`. */
+  /** Connects if there is no connection. @throws FleetError `gateway_unreachable`, `host_key_changed`. */
   async route(): Promise<{ agent: http.Agent; headers: Record<string, string>; peer: AnsweringPeer }> {
     const { agent } = await this.#connect();
     if (isOld(this.#login, this.#options.clock.now())) await this.renew();

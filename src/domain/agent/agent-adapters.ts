@@ -3,14 +3,14 @@ import type { RunState } from '../states.ts';
 import type { AgentOutputFormat } from './agent-spec.ts';
 import { asRecord, asText, type JsonLine, JsonLines, type JsonRecord } from './json-lines.ts';
 
-/** What an adapter makes of the program's stdout. */
+/** Events that an adapter derives from the program's stdout. */
 export type AgentOutputEvent =
   | { type: 'agent-stream'; text: string }
   | ToolStart
   | ToolEnd
-  /** The program has told how it ended, in its own words; shown with the end of its run. */
+  /** The program's own verdict on how it ended; shown with the end of its run. */
   | { type: 'verdict'; failed: boolean; text: string | null }
-  /** An error that the program told while it went on. */
+  /** An error that the program reported while it continued. */
   | { type: 'fault'; message: string };
 
 interface ToolStart {
@@ -18,7 +18,7 @@ interface ToolStart {
   /** The program's own id of this use of the tool; null where it gives none. */
   id: string | null;
   name: string;
-  /** As the program told it; null where it did not. */
+  /** As the program reported it; null if it did not. */
   input: unknown;
 }
 
@@ -35,7 +35,7 @@ interface ToolEnd {
 /** Reads the text of one program's stdout, cut anywhere. */
 export interface AgentAdapter {
   push(text: string): AgentOutputEvent[];
-  /** What was held back, at the end of the output. */
+  /** The rest, at the end of the output. */
   finish(): AgentOutputEvent[];
 }
 
@@ -187,7 +187,7 @@ class StreamJsonAdapter implements AgentAdapter {
 
   #part(record: JsonRecord): AgentOutputEvent[] {
     const event = asRecord(record.event);
-    // A subagent's parts come in between those of the one who called it, whose whole blocks follow all the same.
+    // Parts of a subagent arrive between those of its caller, whose complete blocks follow anyway.
     if (event === undefined || asText(record.parent_tool_use_id) !== null) return [];
     if (event.type === 'content_block_start') this.#partial = '';
     const delta = asRecord(event.delta);
@@ -204,7 +204,7 @@ function blocksOf(record: JsonRecord): JsonRecord[] {
   return Array.isArray(content) ? content.map(asRecord).filter((block) => block !== undefined) : [];
 }
 
-/** What a tool gave back: text, or blocks of which some are text. */
+/** A tool's result: text, or blocks of which some are text. */
 function contentText(content: unknown): string | null {
   if (!Array.isArray(content)) return asText(content);
   const texts = content.flatMap((block) => asText(asRecord(block)?.text) ?? []);

@@ -2,7 +2,7 @@
 
 const CAPABILITY_PREFIX = 'agent:';
 
-/** What a node that has the agent advertises: `agent:coder`. */
+/** The capability of a node that has the agent, such as `agent:coder`. */
 export function agentCapability(agent: string): string {
   return `${CAPABILITY_PREFIX}${agent}`;
 }

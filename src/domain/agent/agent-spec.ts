@@ -1,4 +1,4 @@
-/** What gateway, node and CLI agree on about agents: their names, and how their output is to be read. */
+/** Names of agents and formats of their output, shared by gateway, node and CLI. */
 import { z } from 'zod';
 
 /** Names appear in capabilities (64 characters at most) and on command lines. */
@@ -11,7 +11,7 @@ export const agentNameSchema = z
 export const AGENT_OUTPUT_FORMATS = ['text', 'ndjson', 'stream-json'] as const;
 export type AgentOutputFormat = (typeof AGENT_OUTPUT_FORMATS)[number];
 
-/** In a `started` frame, so that whoever reads the log later reads it as the node's config said at the time. */
+/** Part of a `started` frame, so that a log is read later as the node's config said at the time. */
 export const startedAgentSchema = z.object({
   name: agentNameSchema,
   /** A format of a later version is shown as it is. */

@@ -2,7 +2,7 @@
 
 import { isTooDeep } from '../../shared/text.ts';
 
-/** A longer line is taken for text, so that a program without newlines cannot fill the memory; UTF-16 units. */
+/** Longer lines count as text, so that a program without newlines cannot exhaust memory; UTF-16 units. */
 const MAX_LINE_LENGTH = 4 * 1024 * 1024;
 
 export type JsonRecord = Readonly<Record<string, unknown>>;
@@ -55,7 +55,7 @@ export class JsonLines {
   }
 }
 
-/** Undefined for what is no JSON object, or one that nobody could write again. */
+/** Undefined unless it is a JSON object that can be written again. */
 function parseRecord(line: string): JsonRecord | undefined {
   if (!line.trimStart().startsWith('{')) return undefined;
   try {

@@ -6,7 +6,7 @@ interface SessionRow {
   connectedAt: number;
   seenAt: number;
   endedAt: number | null;
-  /** Of an old row that stands for several sessions: how long the node was away between them, ms. */
+  /** Time offline between the sessions of an old row that stands for several, ms. */
   awayMs: number;
 }
 
@@ -58,7 +58,7 @@ export class SessionsTable {
     this.#statements.endSession.run(at, at, reason, id);
   }
 
-  /** After a crash of the gateway, which was last seen at `at` (ms): that is when the sessions that were open ended. */
+  /** After a crash of the gateway: sessions that were open ended when it was last seen, `at` (ms). */
   closeStaleSessions(at = 0): void {
     this.#statements.closeStale.run(at);
   }
@@ -74,7 +74,7 @@ export class SessionsTable {
     return Map.groupBy(rows, ({ nodeId }) => nodeId);
   }
 
-  /** When the oldest known session of each of these nodes began, ms; nothing for one that never had any. */
+  /** Start of the oldest known session of each of these nodes, ms. */
   firstSessionsAt(nodeIds: readonly string[]): Map<string, number> {
     const rows = this.#statements.firstSessions.all(JSON.stringify(nodeIds)) as { nodeId: string; at: number }[];
     return new Map(rows.map(({ nodeId, at }) => [nodeId, at]));
