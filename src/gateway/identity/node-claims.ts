@@ -47,29 +47,22 @@ export class NodeClaims {
   receive(node: NodeRecord, said: { facts: NodeFacts; labels: Labels | undefined }, peer: KeyHolder): void {
     const { store, clock, approveCapabilities } = this.#options;
     const { facts, labels = node.claim?.labels } = said;
-    const isKnown = (capability: string): boolean => node.approvedCapabilities.includes(capability);
-    const added = [...new Set(facts.capabilities)].filter((capability) => !isKnown(capability)).sort();
+    const added = [...new Set(facts.capabilities)].filter((one) => !node.approvedCapabilities.includes(one)).sort();
     store.nodes.setFacts(node.id, facts, approveCapabilities ? node.approvedCapabilities : facts.capabilities);
     if (!approveCapabilities && added.length > 0) this.#audit(node, peer, 'node.capabilities', { added });
 
-    const waiting = approveCapabilities
-      ? added.filter((capability) => !node.refusedClaim.capabilities.includes(capability))
-      : [];
+    const refused = node.refusedClaim;
+    const capabilities = approveCapabilities ? added.filter((one) => !refused.capabilities.includes(one)) : [];
     const changes = labels === undefined ? {} : changesOf(node, labels);
-    const isRefused = labels !== undefined && isDeepStrictEqual(node.refusedClaim.labels, labels);
-    const claim: Omit<NodeClaim, 'at'> = {
-      ...(labels === undefined || isRefused || Object.keys(changes).length === 0 ? {} : { labels }),
-      capabilities: waiting,
-    };
-    const isNothing = claim.labels === undefined && waiting.length === 0;
+    const isClaim = Object.keys(changes).length > 0 && !isDeepStrictEqual(refused.labels, labels);
+    const claim: Omit<NodeClaim, 'at'> = { ...(isClaim && labels !== undefined ? { labels } : {}), capabilities };
     const { at: _at, ...present } = node.claim ?? { at: 0, capabilities: [] };
     if (isDeepStrictEqual(present, claim)) return;
+    const isNothing = !isClaim && capabilities.length === 0;
     store.nodes.setClaim(node.id, isNothing ? null : { ...claim, at: clock.now() });
     if (isNothing) return;
-    this.#audit(node, peer, 'node.claim', {
-      ...(claim.labels === undefined ? {} : { labels: changes }),
-      ...(waiting.length === 0 ? {} : { capabilities: waiting }),
-    });
+    const details = { ...(isClaim ? { labels: changes } : {}), ...(capabilities.length > 0 ? { capabilities } : {}) };
+    this.#audit(node, peer, 'node.claim', details);
   }
 
   #audit(node: NodeRecord, peer: KeyHolder, action: string, details: object): void {

@@ -1,5 +1,5 @@
 /** Alerts as the gateway runs them: engine, outbox and silences, and their views for the API. */
-import type { AlertState, AlertTestView, AlertView, DeliveryView, Severity } from '../../../protocol/alerts.ts';
+import type { AlertTestView, AlertView, DeliveryView } from '../../../protocol/alerts.ts';
 import { isoTime } from '../../../shared/duration.ts';
 import { FleetError } from '../../../shared/errors.ts';
 import { closeAll } from '../../../shared/lifecycle.ts';
@@ -18,7 +18,7 @@ import type { AlertRow, AlertsStore, DeliveryRow, SilenceRow } from './tables.ts
 const MIN_INTERVAL_MS = 100;
 const MAX_INTERVAL_MS = 15_000;
 
-export interface AlertsOptions
+interface AlertsOptions
   extends Pick<AlertEngineOptions, 'monitor' | 'ages' | 'clock' | 'logger' | 'settlingMs'>,
     Pick<DeliveriesOptions, 'random'>,
     Pick<NodeSignalsOptions, 'epochs'> {
@@ -30,13 +30,8 @@ export interface AlertsOptions
   env: Readonly<Record<string, string | undefined>>;
 }
 
-/** Counts for graphs. Every rule has its zeros, so that a graph shows the time before and after. */
-export interface AlertFigures {
-  /** In the order of the rules, then of rules that are gone. `silenced`: firing without notifying. */
-  alerts: { rule: string; severity: Severity; state: Exclude<AlertState, 'resolved'> | 'silenced'; count: number }[];
-  /** Messages in the outbox. */
-  waiting: { receiver: string; count: number }[];
-}
+/** `silenced`: firing without notifying. */
+const COUNTED_STATES = ['pending', 'firing', 'silenced'] as const;
 
 export class Alerts {
   readonly silences: Silences;
@@ -123,24 +118,24 @@ export class Alerts {
     return this.#views(rows.filter(({ nodeId }) => meant.has(nodeId)).sort((a, b) => rank(a) - rank(b)));
   }
 
-  figures(): AlertFigures {
+  /** Counts for graphs, of alerts and of messages in the outbox. Every rule has its zeros, so that a graph shows the time before. */
+  figures() {
     const { store } = this.#options;
     const { rules, receivers } = this.#settings;
     const silences = this.silences.active();
-    const counts = new Map<string, AlertFigures['alerts'][number]>();
-    const add = ({ rule, severity, state, count }: AlertFigures['alerts'][number]): void => {
-      const key = `${rule} ${severity} ${state}`;
-      counts.set(key, { rule, severity, state, count: count + (counts.get(key)?.count ?? 0) });
-    };
-    for (const { name: rule, severity } of rules)
-      for (const state of ['pending', 'firing', 'silenced'] as const) add({ rule, severity, state, count: 0 });
+    const zeros = rules.flatMap(({ name: rule, severity }) =>
+      COUNTED_STATES.map((state) => ({ rule, severity, state, count: 0 })),
+    );
+    const alerts = new Map(zeros.map((entry) => [`${entry.rule} ${entry.severity} ${entry.state}`, entry]));
     for (const row of store.alerts.active()) {
-      const isFiring = row.state === 'firing';
-      const state = isFiring ? (silencedUntil(silences, row) === null ? 'firing' : 'silenced') : 'pending';
-      add({ rule: row.rule, severity: row.severity, state, count: 1 });
+      const { rule, severity } = row;
+      const isSilenced = row.state === 'firing' && silencedUntil(silences, row) !== null;
+      const state = isSilenced ? 'silenced' : row.state === 'firing' ? 'firing' : 'pending';
+      const key = `${rule} ${severity} ${state}`;
+      alerts.set(key, { rule, severity, state, count: (alerts.get(key)?.count ?? 0) + 1 });
     }
     return {
-      alerts: [...counts.values()],
+      alerts: [...alerts.values()],
       waiting: receivers.map(({ name }) => ({ receiver: name, count: store.deliveries.waiting(name) })),
     };
   }

@@ -16,7 +16,7 @@ export const GIVE_UP_AFTER_MS = 24 * 3_600_000;
 /** A refusal counts the third time: a proxy may answer 404 while the service behind it starts. */
 export const MOST_REFUSALS = 3;
 
-export interface NextStep {
+interface NextStep {
   outcome: 'waiting' | 'delivered' | 'given_up';
   /** When to try again, or when it was done, ms. */
   nextAt: number;

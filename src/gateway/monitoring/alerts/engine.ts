@@ -180,8 +180,8 @@ function orphanChanges(
   return rows.map((row) => {
     const node = nodes.find(({ id }) => id === row.nodeId);
     const rule = rules.find(({ name }) => name === row.rule);
-    if (node === undefined) return { ...endAlert(row, now, 'the node was removed or revoked'), rule, node };
-    const reason = rule === undefined ? 'the rule was removed' : 'the rule no longer covers the node';
+    const orphaned = rule === undefined ? 'the rule was removed' : 'the rule no longer covers the node';
+    const reason = node === undefined ? 'the node was removed or revoked' : orphaned;
     return { ...endAlert(row, now, reason), rule, node };
   });
 }
