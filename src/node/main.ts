@@ -19,7 +19,7 @@ import { readOrEmpty } from '../shared/read-file.ts';
 import { acquireProcessLock } from '../shared/sqlite.ts';
 import { type NodeConfig, resolveNodeConfig } from './config.ts';
 import { FleetNode } from './node.ts';
-import { PolicyFile, requirePolicy } from './policy/policy.ts';
+import { Policy, requirePolicy } from './policy/policy.ts';
 import { type RunTool, runTool } from './process/run-tool.ts';
 import { chooseProfile } from './profiles.ts';
 import { NodeStateFile } from './tunnel/node-state.ts';
@@ -53,7 +53,7 @@ export interface RunningNode {
 }
 
 const UNLIMITED_ROOT =
-  'this node runs as root without a policy: operators of its gateway can run any command as root here. Run it as another user, or give it a policy (docs/policy.md)';
+  'this node runs as root and has no policy: operators of its gateway can run any command as root here. Run it as another user, or give it a policy (docs/policy.md)';
 
 /** Resolves when the first heartbeat was accepted. @throws FleetError for whatever prevents that permanently. */
 export async function startNode(options: StartNodeOptions): Promise<RunningNode> {
@@ -98,10 +98,11 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
     name,
     nameRequired: config.name !== undefined,
     config,
-    policy: new PolicyFile({
+    policy: new Policy({
       initial: config.policy,
       read: () => (config.policy === undefined ? readConfig().policy : requirePolicy(readConfig().policy)),
-      host: { ownUser: account.name, homeFolder: account.home },
+      ownUser: account.name,
+      homeFolder: account.home,
       logger: log.logger,
     }),
     paths,

@@ -19,7 +19,7 @@ import { createNodeApi } from './api/node-api.ts';
 import type { NodeConfig } from './config.ts';
 import { createMetrics } from './metrics/metrics.ts';
 import { createReadProcesses } from './metrics/processes.ts';
-import { POLICY_KINDS, type PolicyFile } from './policy/policy.ts';
+import { POLICY_KINDS, type Policy } from './policy/policy.ts';
 import type { AgentConfig } from './runner/agents.ts';
 import { Runner } from './runner/runner.ts';
 import { Attempts } from './tunnel/attempt.ts';
@@ -36,7 +36,7 @@ export interface NodeOptions {
   name: string;
   nameRequired: boolean;
   config: NodeConfig;
-  policy: PolicyFile;
+  policy: Policy;
   paths: NodePaths;
   clock: Clock;
   logger: Logger;

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { resolveNodeConfig } from '../../src/node/config.ts';
 import { FleetNode } from '../../src/node/node.ts';
-import { PolicyFile } from '../../src/node/policy/policy.ts';
+import { Policy } from '../../src/node/policy/policy.ts';
 import { NodeStateFile } from '../../src/node/tunnel/node-state.ts';
 import { type InviteCode, parseInviteCode } from '../../src/protocol/pairing.ts';
 import { systemClock } from '../../src/shared/clock.ts';
@@ -27,10 +27,11 @@ function createNode(t: TestContext, port: number, invite?: InviteCode, home = te
     name: 'web',
     nameRequired: false,
     config: resolveNodeConfig({}, {}, 'test'),
-    policy: new PolicyFile({
+    policy: new Policy({
       initial: undefined,
       read: () => undefined,
-      host: { ownUser: '', homeFolder: path.sep },
+      ownUser: '',
+      homeFolder: path.sep,
       logger,
     }),
     paths,

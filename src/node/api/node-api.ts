@@ -11,7 +11,7 @@ import { type App, createApp, parseInput, queryInteger, queryText } from '../../
 import { sendStream } from '../../shared/http/send-stream.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { ReadProcesses } from '../metrics/processes.ts';
-import type { PolicyFile } from '../policy/policy.ts';
+import type { Policy } from '../policy/policy.ts';
 import type { Runner } from '../runner/runner.ts';
 import { verifyTicket } from './verify-ticket.ts';
 
@@ -21,7 +21,7 @@ export interface NodeApiOptions {
   pairing(): { id: string; signingKeys: readonly string[] } | undefined;
   gatewayNow(): number;
   /** The node's own say. */
-  policy: Pick<PolicyFile, 'check' | 'requireFree'>;
+  policy: Pick<Policy, 'check' | 'requireFree'>;
   readProcesses: ReadProcesses;
   logger: Logger;
 }

@@ -50,117 +50,30 @@ export const policyConfigSchema = z.strictObject({
 
 type PolicyConfig = z.output<typeof policyConfigSchema>;
 
-interface PolicyHost {
+interface PolicyOptions {
+  initial: PolicyConfig | undefined;
+  /** Reloads the config file. @throws FleetError `config_invalid`. */
+  read(): PolicyConfig | undefined;
   /** The user this process runs as. */
   ownUser: string;
   /** Where commands run by default. */
   homeFolder: string;
-}
-
-export class Policy {
-  /** The rules in force, including implied ones. */
-  readonly view: NodePolicyView;
-  readonly #host: PolicyHost;
-
-  constructor(config: PolicyConfig, host: PolicyHost) {
-    const { allow, exact, deny = [] } = config.commands ?? {};
-    const isListed = allow !== undefined || exact !== undefined;
-    const unmentioned = isListed ? [] : null;
-    this.#host = host;
-    this.view = {
-      kinds: config.kinds ?? (isListed ? ['shell'] : POLICY_KINDS),
-      commands: isListed ? { allow: allow ?? [], exact: exact ?? [] } : null,
-      deny,
-      users: config.users ?? unmentioned,
-      env: config.env ?? unmentioned,
-      folders: config.folders ?? unmentioned,
-      maxConcurrency: config.maxConcurrency ?? null,
-    };
-  }
-
-  /** @throws FleetError `policy_denied` with the rule that refuses the run. */
-  async check(spec: RunSpec): Promise<void> {
-    const { kinds, users, env } = this.view;
-    if (!kinds.includes(spec.kind)) throw denied('kinds', `${spec.kind} is not allowed`);
-    if (spec.kind === 'shell') this.#checkCommand(spec.command);
-    const isForeign = spec.user !== undefined && spec.user !== this.#host.ownUser;
-    if (isForeign && users?.includes(spec.user ?? '') === false) {
-      throw denied('users', `running as ${spec.user} is not allowed`);
-    }
-    for (const name of Object.keys(spec.env)) {
-      if (mayBeSet(name, env ?? undefined)) continue;
-      const why = isLoaderVariable(name)
-        ? 'it can make other programs run, so it must be listed by its full name'
-        : 'it is not listed';
-      throw denied('env', `${name} may not be set: ${why}`);
-    }
-    if (spec.cwd !== undefined) await this.#checkFolder(spec.cwd, isForeign);
-  }
-
-  /**
-   * @param active Runs whose command has not exited.
-   * @throws FleetError `busy`: the gateway keeps the run and retries.
-   */
-  requireFree(active: number): void {
-    const { maxConcurrency } = this.view;
-    if (maxConcurrency === null || active < maxConcurrency) return;
-    throw new FleetError('busy', `the node's policy allows ${maxConcurrency} concurrent runs`);
-  }
-
-  #checkCommand(line: string): void {
-    const { commands, deny } = this.view;
-    const forbidden = deny.find((pattern) => matchesGlob(pattern, line));
-    if (forbidden !== undefined) throw denied('commands.deny', `${JSON.stringify(forbidden)} matches the command`);
-    if (commands === null || commands.exact.includes(line)) return;
-    const words = splitPlainWords(line);
-    if (words === undefined) {
-      throw denied(
-        'commands.allow',
-        'the command is more than plain words (it has quotes, wildcards, pipes or the like)',
-      );
-    }
-    if (!commands.allow.some((pattern) => matchesPattern(pattern, words))) {
-      throw denied('commands.allow', 'no pattern matches the command');
-    }
-  }
-
-  async #checkFolder(cwd: string, isForeign: boolean): Promise<void> {
-    const { folders } = this.view;
-    if (folders === null) return;
-    if (isForeign && !path.isAbsolute(cwd)) throw denied('folders', 'for another user, the folder must be absolute');
-    const fault = await folderFault(path.resolve(this.#host.homeFolder, cwd), folders);
-    if (fault !== undefined) throw denied('folders', fault);
-  }
-}
-
-function denied(rule: string, why: string): FleetError {
-  return new FleetError('policy_denied', `node.policy.${rule}: ${why}`, {
-    hint: "The policy is in the node's config file; `fleet node status` on the node shows it.",
-  });
-}
-
-interface PolicyFileOptions {
-  initial: PolicyConfig | undefined;
-  /** Reloads the config file. @throws FleetError `config_invalid`. */
-  read(): PolicyConfig | undefined;
-  host: PolicyHost;
   logger: Logger;
 }
 
-/** The policy in force, if any, and reloading it; a broken file changes nothing. */
-export class PolicyFile {
-  readonly #options: PolicyFileOptions;
-  #policy: Policy | undefined;
+export class Policy {
+  readonly #options: PolicyOptions;
+  #rules: NodePolicyView | null;
   #fault: string | undefined;
 
-  constructor(options: PolicyFileOptions) {
+  constructor(options: PolicyOptions) {
     this.#options = options;
-    this.#use(options.initial);
+    this.#rules = rulesOf(options.initial);
   }
 
-  /** Null without a policy. */
+  /** The rules in force, including implied ones; null without a policy. */
   get view(): NodePolicyView | null {
-    return this.#policy?.view ?? null;
+    return this.#rules;
   }
 
   /** What is wrong with the file while an older policy is in force. */
@@ -168,10 +81,11 @@ export class PolicyFile {
     return this.#fault === undefined ? [] : [this.#fault];
   }
 
+  /** A broken file changes nothing. */
   reload(): void {
     const { read, logger } = this.#options;
     try {
-      this.#use(read());
+      this.#rules = rulesOf(read());
       this.#fault = undefined;
       logger.info({ policy: this.view }, 'policy reloaded');
     } catch (error) {
@@ -183,17 +97,74 @@ export class PolicyFile {
 
   /** @throws FleetError `policy_denied` with the rule that refuses the run. */
   async check(spec: RunSpec): Promise<void> {
-    await this.#policy?.check(spec);
+    const rules = this.#rules;
+    if (rules === null) return;
+    const { user, cwd } = spec;
+    if (!rules.kinds.includes(spec.kind)) throw denied('kinds', `${spec.kind} is not allowed`);
+    if (spec.kind === 'shell') checkCommand(rules, spec.command);
+    const isForeign = user !== undefined && user !== this.#options.ownUser;
+    if (isForeign && rules.users !== null && !rules.users.includes(user)) {
+      throw denied('users', `running as ${user} is not allowed`);
+    }
+    for (const name of Object.keys(spec.env)) {
+      if (mayBeSet(name, rules.env ?? undefined)) continue;
+      const why = isLoaderVariable(name)
+        ? 'it can make other programs run, so it must be listed by its full name'
+        : 'it is not listed';
+      throw denied('env', `${name} may not be set: ${why}`);
+    }
+    if (cwd === undefined || rules.folders === null) return;
+    if (isForeign && !path.isAbsolute(cwd)) throw denied('folders', 'for another user, the folder must be absolute');
+    const fault = await folderFault(path.resolve(this.#options.homeFolder, cwd), rules.folders);
+    if (fault !== undefined) throw denied('folders', fault);
   }
 
-  /** @throws FleetError `busy` at the policy's `maxConcurrency`. */
+  /**
+   * @param active Runs whose command has not exited.
+   * @throws FleetError `busy` at `maxConcurrency`: the gateway keeps the run and retries.
+   */
   requireFree(active: number): void {
-    this.#policy?.requireFree(active);
+    const max = this.#rules?.maxConcurrency ?? null;
+    if (max === null || active < max) return;
+    throw new FleetError('busy', `the node's policy allows ${max} concurrent runs`);
   }
+}
 
-  #use(config: PolicyConfig | undefined): void {
-    this.#policy = config && new Policy(config, this.#options.host);
+function rulesOf(config: PolicyConfig | undefined): NodePolicyView | null {
+  if (config === undefined) return null;
+  const { allow, exact, deny = [] } = config.commands ?? {};
+  const isListed = allow !== undefined || exact !== undefined;
+  const unmentioned = isListed ? [] : null;
+  return {
+    kinds: config.kinds ?? (isListed ? ['shell'] : POLICY_KINDS),
+    commands: isListed ? { allow: allow ?? [], exact: exact ?? [] } : null,
+    deny,
+    users: config.users ?? unmentioned,
+    env: config.env ?? unmentioned,
+    folders: config.folders ?? unmentioned,
+    maxConcurrency: config.maxConcurrency ?? null,
+  };
+}
+
+function checkCommand({ commands, deny }: NodePolicyView, line: string): void {
+  const forbidden = deny.find((pattern) => matchesGlob(pattern, line));
+  if (forbidden !== undefined) throw denied('commands.deny', `${JSON.stringify(forbidden)} matches the command`);
+  if (commands === null || commands.exact.includes(line)) return;
+  const words = splitPlainWords(line);
+  if (words === undefined) {
+    throw denied(
+      'commands.allow',
+      'the command is more than plain words (it has quotes, wildcards, pipes or the like)',
+    );
   }
+  if (commands.allow.some((pattern) => matchesPattern(pattern, words))) return;
+  throw denied('commands.allow', 'no pattern matches the command');
+}
+
+function denied(rule: string, why: string): FleetError {
+  return new FleetError('policy_denied', `node.policy.${rule}: ${why}`, {
+    hint: "The policy is in the node's config file; `fleet node status` on the node shows it.",
+  });
 }
 
 /** Keeps an editing mistake from removing the policy. @throws FleetError `config_invalid` when there is none. */

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { resolveNodeConfig } from '../../../src/node/config.ts';
-import { Policy, PolicyFile, requirePolicy } from '../../../src/node/policy/policy.ts';
+import { Policy, requirePolicy } from '../../../src/node/policy/policy.ts';
 import type { RunSpec } from '../../../src/protocol/run-spec.ts';
 import { FleetError, toFleetError } from '../../../src/shared/errors.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
@@ -18,7 +18,7 @@ function configOf(policy: unknown) {
 function policyOf(rules: unknown, homeFolder = '/') {
   const config = configOf(rules);
   assert.ok(config);
-  return new Policy(config, { ownUser: 'me', homeFolder });
+  return new Policy({ initial: config, read: () => config, ownUser: 'me', homeFolder, logger: silentLogger });
 }
 
 /** The rule that refuses it; `undefined` if none does. */
@@ -204,10 +204,11 @@ test('a policy that is wrong is a configuration that is wrong', () => {
 
 test('a reload changes the policy in force; a broken file, or one without a policy, changes nothing and is a fault', async () => {
   let next: () => ReturnType<typeof configOf> = () => undefined;
-  const file = new PolicyFile({
+  const file = new Policy({
     initial: configOf({ kinds: ['shell'] }),
     read: () => next(),
-    host: { ownUser: 'me', homeFolder: '/' },
+    ownUser: 'me',
+    homeFolder: '/',
     logger: silentLogger,
   });
   await assert.rejects(file.check(agentSpec()), { code: 'policy_denied' });
