@@ -1,5 +1,5 @@
 /** The schema of the gateway's database, as numbered steps that are never edited once they have shipped. */
-import { JOBS_IN_ORDER } from './bus/migration-jobs-in-order.ts';
+import { JOBS_IN_ORDER } from './bus/jobs-table.ts';
 import { GROUPED_DELIVERIES } from './monitoring/alerts/tables.ts';
 import { DISK_DAYS, HEALTH_HISTORY, HISTORY_DAYS } from './monitoring/history/migrations.ts';
 

@@ -158,7 +158,7 @@ export function createBus(nodes: ReturnType<typeof createNodes>) {
   const { config, store, sessions, connections, monitor, epochs, keys, ages, clock, logger, random } = nodes;
   const bus = new Bus({
     store,
-    sessions,
+    links: sessions,
     clock,
     logger,
     random,

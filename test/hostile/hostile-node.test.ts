@@ -204,7 +204,7 @@ test('an answer without end to a request that expects none is not read to its en
   const hungUp = new Promise((resolve) => {
     server.on('connection', (socket) => socket.once('close', resolve));
   });
-  await new NodeClient({ agent, name: 'mallory', signTicket: () => '' }).attend('j.0', 1_000);
+  await new NodeClient({ agent, nodeName: 'mallory', journal: undefined, ended: false }, () => '').attend('j.0', 1_000);
   await within(hungUp, 'the end of reading');
   assert.ok(body.sent < 64 * MIB, `${body.sent} bytes`);
 });

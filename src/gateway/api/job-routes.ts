@@ -67,7 +67,7 @@ export function jobRoutes(context: ApiContext) {
         throw new FleetError('conflict', `job ${job.id} was not submitted with whole output`);
       }
       const { from = 0 } = request.query;
-      return await stream(reply, job, true, (signal) => bus.carriers.live.follow(only, from, signal));
+      return await stream(reply, job, true, (signal) => bus.live.follow(only, from, signal));
     },
 
     'POST /v1/jobs/:job/cancel': async ({ params, act, caller }) => {
@@ -136,7 +136,7 @@ export function jobRoutes(context: ApiContext) {
     whole: boolean,
     open: (signal: AbortSignal, whenBlocked: WhenBlocked) => AsyncIterable<JobEvent>,
   ): Promise<FastifyReply> {
-    const leave = whole ? store.runs.ofJob(job.id).map((each) => bus.carriers.live.attend(each)) : [];
+    const leave = whole ? store.runs.ofJob(job.id).map((each) => bus.live.attend(each)) : [];
     try {
       await sendEvents(reply, open);
     } catch (error) {

@@ -7,7 +7,7 @@ import { runGapSchema, runStartedSchema } from '../../protocol/run-spec.ts';
 import { isoTime } from '../../shared/duration.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { sendStream, type WhenBlocked } from '../../shared/http/send-stream.ts';
-import type { RunFeed } from '../bus/run-facts.ts';
+import type { RunFeed } from '../bus/bus-context.ts';
 import type { RunRecord } from '../bus/runs-table.ts';
 import type { ApiStore } from './find.ts';
 import { runView } from './views.ts';

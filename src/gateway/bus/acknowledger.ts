@@ -1,23 +1,20 @@
-/** Tells nodes which runs are stored here for good, so that they may drop the logs: many at once, and out of the way of those that run. */
+/** Tells nodes which runs are stored here durably, so that they may delete the logs: in batches, out of the way of running commands. */
 import type { Clock, Timer } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
-import type { NodeClient } from './node-client.ts';
+import type { NodeClient, NodeClients } from './node-client.ts';
+import { isOver } from './run-facts.ts';
+import type { BusStore } from './runs-table.ts';
 
-/** Ends that come within it share one fsync, and one request to each node, ms. */
+/** Ends within this time share one fsync, and one request to each node, ms. */
 const GATHER_MS = 50;
-/** Each is a write of the node's journal, and holds up its commands for as long. */
-const MAX_RUNS_AT_ONCE = 200;
-
-/** Pause before acknowledgements that a connected node did not take are repeated, ms. */
+/** Most runs per request: each is a write to the node's journal, which delays its commands. */
+const MAX_RUNS = 200;
+/** Pause before acknowledgements that a connected node did not accept are repeated, ms. */
 const RETRY_MS = 30_000;
 
 interface AcknowledgerOptions {
-  /** Resolves when all that is stored survives a power cut: a node that has dropped its log cannot send it again. */
-  sync(): Promise<void>;
-  /** Undefined when the node is away. */
-  clientOf(nodeId: string): NodeClient | undefined;
-  /** Whether nothing more of the run is expected of its node. */
-  isStored(runId: string): boolean;
+  store: Pick<BusStore, 'sync' | 'runs'>;
+  nodes: NodeClients;
   clock: Clock;
   logger: Logger;
 }
@@ -33,23 +30,30 @@ export class Acknowledger {
   }
 
   /** The run's end and all of its log are stored. */
-  add(run: { id: string; nodeId: string }): void {
-    const runs = this.#waiting.get(run.nodeId);
-    if (runs === undefined) this.#waiting.set(run.nodeId, [run.id]);
-    else runs.push(run.id);
+  add({ id, nodeId }: { id: string; nodeId: string }): void {
+    if (this.#closed) return;
+    const runs = this.#waiting.get(nodeId);
+    if (runs === undefined) this.#waiting.set(nodeId, [id]);
+    else runs.push(id);
     this.#timer ??= this.#options.clock.after(GATHER_MS, () => this.#flush(), { unref: true });
   }
 
-  /** Lets a node that is back drop logs whose acknowledgement was lost with a former tunnel. */
-  catchUp(client: NodeClient, nodeName: string): void {
-    const { isStored, logger } = this.#options;
+  /** Repeats acknowledgements that were lost with an earlier connection of the node. */
+  catchUp(client: NodeClient): void {
+    const { store, logger } = this.#options;
+    const isStored = (id: string): boolean => {
+      const run = store.runs.byId(id);
+      return run === undefined || isOver(run);
+    };
     client
       .unacknowledged()
-      .then((runs) => this.acknowledge(client, runs.filter(isStored)))
-      .catch((error: unknown) => logger.info({ err: error, node: nodeName }, 'could not acknowledge stored runs'));
+      .then((runs) => this.#acknowledge(client, runs.filter(isStored)))
+      .catch((error: unknown) =>
+        logger.info({ err: error, node: client.link.nodeName }, 'could not acknowledge stored runs'),
+      );
   }
 
-  /** What is lost by that is asked for when the node is online the next time. */
+  /** What is lost by this is repeated when the node is online the next time. */
   close(): void {
     this.#closed = true;
     this.#timer?.cancel();
@@ -57,33 +61,32 @@ export class Acknowledger {
   }
 
   #flush(): void {
-    const { clientOf, clock, logger } = this.#options;
+    const { nodes, clock, logger } = this.#options;
     const waiting = this.#waiting;
     this.#waiting = new Map();
     this.#timer = undefined;
     for (const [nodeId, runs] of waiting) {
-      const client = clientOf(nodeId);
+      const client = nodes.online(nodeId);
       if (client === undefined) continue;
-      this.acknowledge(client, runs).catch((error: unknown) => {
+      this.#acknowledge(client, runs).catch((error: unknown) => {
         logger.info({ err: error, runs: runs.length }, 'acknowledgements did not reach the node');
-        // One that comes back is asked anyway; one that stays may have met a full disk, here or there.
-        clock.after(RETRY_MS, () => this.#again(nodeId, runs), { unref: true });
+        // For a node that stays connected: a disk may have been full, here or there.
+        const again = (): void => {
+          for (const id of runs) this.add({ id, nodeId });
+        };
+        clock.after(RETRY_MS, again, { unref: true });
       });
     }
   }
 
-  #again(nodeId: string, runs: readonly string[]): void {
-    if (this.#closed) return;
-    for (const id of runs) this.add({ id, nodeId });
-  }
-
-  /** At once. */
-  async acknowledge(client: NodeClient, runs: string[]): Promise<void> {
+  async #acknowledge(client: NodeClient, runs: string[]): Promise<void> {
     if (runs.length === 0) return;
-    await this.#options.sync();
-    for (let start = 0; start < runs.length; start += MAX_RUNS_AT_ONCE) {
-      const refused = await client.acknowledge(runs.slice(start, start + MAX_RUNS_AT_ONCE));
-      if (refused.length > 0) this.#options.logger.warn({ refused }, 'the node did not take an acknowledgement');
+    const { store, logger } = this.#options;
+    // A node that has deleted its log cannot send it again after a power cut here.
+    await store.sync();
+    for (let start = 0; start < runs.length; start += MAX_RUNS) {
+      const refused = await client.acknowledge(runs.slice(start, start + MAX_RUNS));
+      if (refused.length > 0) logger.warn({ refused }, 'the node did not accept an acknowledgement');
     }
   }
 }

@@ -1,75 +1,74 @@
 /** Releases the runs of one job to their nodes: all at once, a few at a time, or in growing batches; stops after too many errors. */
-
+import PQueue from 'p-queue';
 import { agentCapability } from '../../domain/agent/agent-capability.ts';
 import { compareNatural } from '../../domain/node-set.ts';
 import type { NodeStatus } from '../../domain/states.ts';
 import type { Flow } from '../../protocol/job-messages.ts';
 
 interface FlowRun {
-  id: string;
-  /** Not null for a run that its node may have had from a former process of the gateway: it has begun. */
+  /** Not null if its node may have it from an earlier process: it has begun. */
   handedOverAt: number | null;
+  /** Resolves once its node is online or it has ended: a run that waits for its node takes no place from others. */
+  ready(): Promise<void>;
+  /**
+   * Queues it; resolves with whether it succeeded, once it has ended or the gateway shuts down. Undefined if its node went away before it
+   * began: it is in no queue then.
+   */
+  release(): Promise<boolean | undefined>;
 }
 
-interface JobFlowOptions<R extends FlowRun> {
+interface JobFlowOptions<R> {
   flow: Flow;
   /** Runs of the whole job, of which `maxErrors` may be a percentage. */
   totalRuns: number;
-  /** Failures that a former process of the gateway has counted already. */
+  /** Failures that an earlier process counted. */
   failuresBefore: number;
-  /** Resolves once the run's node is online, or the run has ended: what waits for a node takes no place from others. */
-  ready?(run: R): Promise<void>;
-  /**
-   * Puts the run into its node's queue; resolves with whether it succeeded, once it has ended or the gateway shuts down. Undefined when
-   * its node went away before it began: then it is in no queue.
-   */
-  release(run: R): Promise<boolean | undefined>;
-  /** Cancels a run if it has not begun. */
+  /** Cancels a run unless it has begun. */
   drop(run: R): Promise<void>;
-  /** The gateway shuts down: what ends from now on has not failed. */
+  /** Aborts when the gateway shuts down: what ends after that has not failed. */
   signal: AbortSignal;
 }
 
-/** Releases `runs` in order; resolves when all have ended or were dropped, or soon after a shutdown. */
+/** Releases `runs` in order; resolves when all have ended or were dropped, or soon after `signal` aborts. */
 export async function runFlow<R extends FlowRun>(runs: readonly R[], options: JobFlowOptions<R>): Promise<void> {
-  const { flow, signal, ready } = options;
+  const { flow, signal, drop } = options;
   const limit = maxFailures(flow.maxErrors, options.totalRuns);
   let failures = options.failuresBefore;
-  const isBegun = ({ handedOverAt }: R): boolean => handedOverAt !== null;
-  const ramp = flow.ramp ? new Ramp(runs.filter(isBegun).length) : undefined;
-  const places = new Places(flow.fanout ?? Number.POSITIVE_INFINITY);
-  /** Whether the run is done with. */
+  const hasBegun = ({ handedOverAt }: R): boolean => handedOverAt !== null;
+  const begun = runs.filter(hasBegun);
+  const ramp = flow.ramp ? new Ramp(begun.length) : undefined;
+  const slots = new Slots(flow.fanout ?? Number.POSITIVE_INFINITY);
+  /** @returns whether the run is finished. */
   const attempt = async (run: R): Promise<boolean> => {
-    if (failures > limit && !isBegun(run)) {
-      await options.drop(run);
+    if (failures > limit && !hasBegun(run)) {
+      await drop(run);
       return true;
     }
-    const succeeded = await options.release(run);
+    const succeeded = await run.release();
     if (succeeded === undefined) return false;
     if (succeeded || signal.aborted) return true;
     failures += 1;
-    // Those that were released, but still wait for their turn or their node.
-    if (failures === limit + 1) await Promise.all(runs.map((other) => options.drop(other)));
+    // Those too that were released, but are still waiting for their turn or their node.
+    if (failures === limit + 1) await Promise.all(runs.map(drop));
     return true;
   };
   const lead = async (run: R): Promise<void> => {
     for (let done = false; !done && !signal.aborted; ) {
-      if (!isBegun(run)) await ready?.(run);
+      if (!hasBegun(run)) await run.ready();
       await ramp?.enter(signal);
-      const giveBack = await places.take(signal);
+      const freeSlot = await slots.take(signal);
       try {
-        if (giveBack !== undefined) done = await attempt(run);
+        if (freeSlot !== undefined) done = await attempt(run);
       } finally {
-        giveBack?.();
+        freeSlot?.();
         ramp?.leave(done);
       }
     }
   };
-  const begun = runs.filter(isBegun);
-  await Promise.all([...begun, ...runs.filter((run) => !isBegun(run))].map(lead));
+  await Promise.all([...begun, ...runs.filter((run) => !hasBegun(run))].map(lead));
 }
 
-/** Lets runs through in batches of 1, 2, 4, …, each once the one before has ended as a whole. Absent nodes are in no batch. */
+/** Lets runs through in batches of 1, 2, 4, …, each after the previous one has ended. Runs of absent nodes are in no batch. */
 class Ramp {
   #size: number;
   #nextSize: number;
@@ -77,7 +76,7 @@ class Ramp {
   #running = 0;
   readonly #waiting = new Set<() => void>();
 
-  /** `begun` runs come first, as a batch of their own. */
+  /** Runs that have begun form the first batch. */
   constructor(begun: number) {
     this.#size = Math.max(1, begun);
     this.#nextSize = begun === 0 ? 2 : 1;
@@ -97,7 +96,7 @@ class Ramp {
     });
   }
 
-  /** `counts` unless its node went away before it began: then its batch has room for another. */
+  /** Does not count if its node went away before it began: its batch then has room for another. */
   leave(counts: boolean): void {
     this.#running -= 1;
     if (!counts) this.#entered -= 1;
@@ -118,76 +117,55 @@ class Ramp {
   }
 }
 
-/** Failures that are still tolerated: `10`, or `5%` of the job's runs; without a limit, all. */
+/** Tolerated failures: `10`, or `5%` of the job's runs; unlimited by default. */
 export function maxFailures(text: string | undefined, totalRuns: number): number {
   if (text === undefined) return Number.POSITIVE_INFINITY;
   return text.endsWith('%') ? Math.floor((Number(text.slice(0, -1)) / 100) * totalRuns) : Number(text);
 }
 
-/** A fixed number of places for work in progress: taken in the order of asking, and given back by whoever holds one. */
-export class Places {
-  #free: number;
-  readonly #waiting = new Set<() => void>();
+/** A limited number of slots for work in progress, taken in order. */
+export class Slots {
+  readonly #queue: PQueue;
 
-  constructor(most: number) {
-    this.#free = most;
+  constructor(count: number) {
+    this.#queue = new PQueue({ concurrency: count });
   }
 
-  /**
-   * Resolves with what gives the place back (idempotent); undefined when `signal` aborts first. `onTaken` is called with the place, within
-   * this call if there is a free one.
-   */
-  take(signal: AbortSignal, onTaken?: () => void): Promise<(() => void) | undefined> {
-    if (signal.aborted) return Promise.resolve(undefined);
-    if (this.#free > 0) {
-      this.#free -= 1;
-      onTaken?.();
-      return Promise.resolve(this.#giveBackOnce());
-    }
+  /** Takes a free slot at once. @returns what frees it again (idempotent); undefined if none is free. */
+  tryTake(): (() => void) | undefined {
+    if (this.#queue.pending >= this.#queue.concurrency) return undefined;
+    const held = Promise.withResolvers<void>();
+    void this.#queue.add(() => held.promise);
+    return held.resolve;
+  }
+
+  /** Resolves with what frees the slot again (idempotent); with undefined if `signal` aborts first. An abort later frees it too. */
+  take(signal: AbortSignal): Promise<(() => void) | undefined> {
     return new Promise((resolve) => {
-      const leave = (): void => {
-        this.#waiting.delete(grant);
-        resolve(undefined);
+      const hold = (): Promise<void> => {
+        const held = Promise.withResolvers<void>();
+        resolve(held.resolve);
+        return held.promise;
       };
-      const grant = (): void => {
-        this.#waiting.delete(grant);
-        signal.removeEventListener('abort', leave);
-        onTaken?.();
-        resolve(this.#giveBackOnce());
-      };
-      this.#waiting.add(grant);
-      signal.addEventListener('abort', leave, { once: true });
+      this.#queue.add(hold, { signal }).catch(() => resolve(undefined));
     });
-  }
-
-  /** The place goes to the next that waits. */
-  #giveBackOnce(): () => void {
-    let held = true;
-    return () => {
-      if (!held) return;
-      held = false;
-      const [next] = this.#waiting;
-      if (next === undefined) this.#free += 1;
-      else next();
-    };
   }
 }
 
-/** Picks, of many nodes, the one that a job for any of them goes to. */
 export interface PickableNode {
   name: string;
   status: NodeStatus | 'revoked';
   capabilities: readonly string[];
   /** Runs that have not ended. */
   runsActive: number;
-  /** Null when the node has not told. */
+  /** Null if unknown. */
   cpuPct: number | null;
 }
 
-/** Those that are only `limited` come last; others take no work. */
+/** Statuses that take work, in order of preference. */
 const ORDER: readonly string[] = ['online', 'limited'];
 
-/** The least busy one that is there and has the agent: by runs, then by processor, then by name. */
+/** The node for a job that any of them may do: the least busy one with the agent, by runs, then CPU, then name. */
 export function pickNode<N extends PickableNode>(nodes: readonly N[], agent: string): N | undefined {
   const capability = agentCapability(agent);
   const able = nodes.filter(({ status, capabilities }) => ORDER.includes(status) && capabilities.includes(capability));

@@ -1,7 +1,4 @@
-/**
- * Passes on the output of a run that is not kept, to the one who takes it whole: as it comes from the node, at that reader's pace, and
- * across cuts of the tunnel. Nothing of it is stored here.
- */
+/** Passes on output that is not kept to the follower that takes all of it: at its pace, across lost connections, without storing it. */
 import type { Readable } from 'node:stream';
 import { isTerminal } from '../../domain/states.ts';
 import { FRAME_TYPE, type Frame, FrameDecoder } from '../../protocol/frames.ts';
@@ -9,66 +6,51 @@ import type { JobEvent } from '../../protocol/job-messages.ts';
 import { Backoff, type Clock, sleep, type Timer } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { connectionError } from '../../shared/http/request.ts';
-import type { Link } from '../nodes/links.ts';
-import type { Sessions } from '../nodes/sessions.ts';
-import type { NodeClient } from './node-client.ts';
-import type { RunFeed } from './run-facts.ts';
-import type { BusStore, RunRecord } from './runs-table.ts';
+import type { BusContext } from './bus-context.ts';
+import type { RunRecord } from './runs-table.ts';
 
-/** Pauses between attempts while the tunnel stands, ms. */
+/** Pauses between attempts while the node is online, ms. */
 const RETRY = { initialMs: 100, maxMs: 2_000 } as const;
-/** How often a node hears that a follower is there, ms. */
-const ATTEND_INTERVAL_MS = 20_000;
-/** A node that does not hear it for so long lets the command run on, ms: longer than a command line looks for a gateway that is gone. */
+/** Interval between renewals of a follower's lease at the node, ms. */
+const RENEW_INTERVAL_MS = 20_000;
+/** Without a renewal, the node lets the command continue after this time, ms: longer than a CLI looks for a lost gateway. */
 const LEASE_MS = 90_000;
-/** A follower whose connection broke is back within this time, or the command runs on, ms. */
+/** Time for a follower to reconnect before the node lets the command continue, ms. */
 const GRACE_MS = 20_000;
-
-/** Output that is not kept, of a run that has ended, is given up after a silence of its node of so long, ms. */
+/** Longest silence of a node after the end of the run before the rest of its live output is given up, ms. */
 const LAST_SILENCE_MS = 15_000;
 
-interface LiveOutputOptions {
-  feed: RunFeed;
-  clock: Clock;
-  random: () => number;
-  store: BusStore;
-  sessions: Sessions;
-  /** Resolves once the node is online, with its session; undefined when `signal` aborts first. */
-  whenOnline(nodeId: string, signal: AbortSignal): Promise<Link | undefined>;
-  clientOf(session: Link): NodeClient;
-}
-
 export class LiveOutput {
-  readonly #options: LiveOutputOptions;
-  /** Followers that take a job's output whole, by job. */
+  readonly #context: BusContext;
+  /** Number of followers that take a job's whole output, by job. */
   readonly #followers = new Map<string, number>();
 
-  constructor(options: LiveOutputOptions) {
-    this.#options = options;
+  constructor(context: BusContext) {
+    this.#context = context;
   }
 
   /**
-   * Output from `from` on, in bytes of output; `next` of an event is the position behind it. Ends with `live-end`, which says whether that
-   * was all, or the rest is in the log.
+   * Output from position `from` on, in bytes of output; `next` of an event is the position after it. Ends with `live-end`, which says
+   * whether that was all or the rest is in the log.
    */
   async *follow(run: RunRecord, from: number, signal: AbortSignal): AsyncGenerator<JobEvent> {
-    const { feed, clock, random, store, whenOnline, clientOf } = this.#options;
+    const { feed, clock, random, store, nodes } = this.#context;
     const ended = new AbortController();
-    const look = (): void => {
+    const check = (): void => {
       if (isTerminal(store.runs.byId(run.id)?.state ?? 'unknown')) ended.abort();
     };
-    const unsubscribe = feed.subscribe(run.jobId, look);
-    look();
+    const unsubscribe = feed.subscribe(run.jobId, check);
+    check();
     const waiting = AbortSignal.any([signal, ended.signal]);
     const backoff = new Backoff({ ...RETRY, random });
     let position = from;
     try {
       for (;;) {
-        // Of a run that has ended nothing is waited for: what did not come is in the log, as far as it is kept.
-        const session = waiting.aborted ? undefined : await whenOnline(run.nodeId, waiting);
-        if (session === undefined) return yield { type: 'live-end', complete: false };
+        // After the end of the run, the log has the rest, as far as it is kept.
+        const client = waiting.aborted ? undefined : await nodes.whenOnline(run.nodeId, waiting);
+        if (client === undefined) return yield { type: 'live-end', complete: false };
         try {
-          const stream = await clientOf(session).openLive(run.id, position, signal);
+          const stream = await client.openLive(run.id, position, signal);
           let complete = false;
           for await (const { type, payload } of readFrames(stream, clock, ended.signal)) {
             complete = type === FRAME_TYPE.live;
@@ -90,18 +72,18 @@ export class LiveOutput {
     }
   }
 
-  /** A follower is there until the returned function is called: the node hears of it now and then. */
+  /** Holds a lease at the run's node for a follower until the returned function is called. */
   attend(run: RunRecord): () => void {
     let timer: Timer | undefined;
-    const tell = (): void => {
-      this.#tell(run.id, LEASE_MS);
-      timer = this.#options.clock.after(ATTEND_INTERVAL_MS, tell, { unref: true });
+    const renew = (): void => {
+      this.#renew(run.id, LEASE_MS);
+      timer = this.#context.clock.after(RENEW_INTERVAL_MS, renew, { unref: true });
     };
     this.#count(run.jobId, 1);
-    tell();
+    renew();
     return () => {
       timer?.cancel();
-      if (this.#count(run.jobId, -1) === 0) this.#tell(run.id, GRACE_MS);
+      if (this.#count(run.jobId, -1) === 0) this.#renew(run.id, GRACE_MS);
     };
   }
 
@@ -112,19 +94,19 @@ export class LiveOutput {
     return count;
   }
 
-  #tell(id: string, forMs: number): void {
-    const { store, sessions, clientOf } = this.#options;
+  #renew(id: string, forMs: number): void {
+    const { store, nodes } = this.#context;
     const run = store.runs.byId(id);
-    const session = run?.state === 'running' ? sessions.online(run.nodeId) : undefined;
-    // A node that does not hear it hears it the next time, or lets the command run on.
-    if (session !== undefined)
-      clientOf(session)
-        .attend(id, forMs)
-        .catch(() => {});
+    if (run?.state !== 'running') return;
+    // A lost renewal is made up for by the next one, or the node lets the command continue.
+    nodes
+      .online(run.nodeId)
+      ?.attend(id, forMs)
+      .catch(() => {});
   }
 }
 
-/** Output, and at most one other frame behind it. What is after that is not read. */
+/** Frames of output, and at most one other frame after them, where the stream ends. */
 async function* readFrames(stream: Readable, clock: Clock, ended: AbortSignal): AsyncGenerator<Frame> {
   const decoder = new FrameDecoder();
   const chunks = stream[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
@@ -136,9 +118,9 @@ async function* readFrames(stream: Readable, clock: Clock, ended: AbortSignal): 
       try {
         frames = decoder.push(next.value);
       } catch (error) {
-        throw new FleetError('protocol_unsupported', 'the node sent something that is no output', { cause: error });
+        throw new FleetError('protocol_unsupported', 'the node sent invalid live output', { cause: error });
       }
-      // Those without bytes are free for the node, and an event each for the follower.
+      // Empty frames cost the node nothing, but would be an event each for the follower.
       yield* frames.filter(({ type, payload }) => payload.length > 0 || type === FRAME_TYPE.live);
     }
   } finally {
@@ -146,11 +128,11 @@ async function* readFrames(stream: Readable, clock: Clock, ended: AbortSignal): 
   }
 }
 
-/** Of a run that has ended, what its node still has comes at once; a silence is the end of it. */
+/** After the end of the run, the node sends what it still has at once; silence means that there is no more. */
 async function untilSilent<T>(next: Promise<T>, stream: Readable, clock: Clock, ended: AbortSignal): Promise<T> {
   let timer: Timer | undefined;
   const arm = (): void => {
-    const silent = new FleetError('timeout', 'the node did not end the output of a run that has ended');
+    const silent = new FleetError('timeout', 'the node did not end the live output of a run that has ended');
     timer = clock.after(LAST_SILENCE_MS, () => void stream.destroy(silent), { unref: true });
   };
   if (ended.aborted) arm();
@@ -163,7 +145,7 @@ async function untilSilent<T>(next: Promise<T>, stream: Readable, clock: Clock, 
   }
 }
 
-/** Always as base64: bytes that are not kept are bulk, and a NUL as text in JSON takes six bytes. */
+/** Always base64: this output comes in bulk, and a NUL takes six bytes as text in JSON. */
 function dataEvent(run: RunRecord, type: 'stdout' | 'stderr', payload: Buffer, next: number): JobEvent {
   const data = payload.toString('base64');
   return { type, run: run.id, index: run.index, node: run.nodeName, next, data, encoding: 'base64' };

@@ -1,4 +1,4 @@
-/** The gateway's side of a node's API: hand over, ask, read on, cancel, acknowledge. */
+/** The gateway's side of the nodes' API: hand over, query, read logs, cancel, acknowledge. */
 import type http from 'node:http';
 import type { Readable } from 'node:stream';
 import { LOG_CONTENT_TYPE } from '../../protocol/frames.ts';
@@ -20,13 +20,14 @@ import {
   readJson,
   requestJson,
 } from '../../shared/http/request.ts';
+import type { Link, Links } from '../nodes/links.ts';
 
-/** A cancel is answered only when the process group is gone, which takes the kill grace and then some, ms. */
+/** A cancel is answered once the process group is gone, which takes up to the kill grace, ms. */
 const CANCEL_DEADLINE_MS = 60_000;
-/** Largest list of ended runs: a node that was away for long has many; bytes. */
+/** Largest list of ended runs, bytes. */
 const MAX_RUN_LIST_BYTES = 8 * 1024 * 1024;
 
-/** What a node may refuse a request with. It must not be able to speak of the person's key or login. */
+/** Error codes that a node may answer with; none that would speak about the person's key or login. */
 const NODE_CODES: ReadonlySet<ErrorCode> = new Set([
   'bad_request',
   'not_found',
@@ -46,35 +47,33 @@ const NODE_CODES: ReadonlySet<ErrorCode> = new Set([
   'internal',
 ]);
 
-/** A refusal that names the rule of the node's policy (docs/policy.md). */
+/** A refusal that names the rule in the node's policy (docs/policy.md). */
 const POLICY_RULE = /^node\.policy\.[A-Za-z.]{1,64}: /;
 
 export function nodePeer(name: string): AnsweringPeer {
   return { name, codes: NODE_CODES, otherCode: 'protocol_unsupported' };
 }
 
-interface NodeClientOptions {
-  agent: http.Agent;
-  /** As its operator calls it. */
-  name: string;
-  signTicket(run: { id: string; nodeId: string }, body: Buffer): string;
-}
+type SignTicket = (run: { id: string; nodeId: string }, body: Buffer) => string;
 
+/** The API of one node, over one link. */
 export class NodeClient {
-  readonly #options: NodeClientOptions;
+  readonly link: Pick<Link, 'agent' | 'nodeName' | 'journal' | 'ended'>;
+  readonly #signTicket: SignTicket;
 
-  constructor(options: NodeClientOptions) {
-    this.#options = options;
+  constructor(link: NodeClient['link'], signTicket: SignTicket) {
+    this.link = link;
+    this.#signTicket = signTicket;
   }
 
   /**
-   * Idempotent: the node starts a run at most once, however often it is handed over. With the answer comes the run's log, live and from
-   * its beginning; undefined when the node has the run but sends no log along, which {@link openLog} then says more about.
-   * `whole`: somebody takes all of its output by {@link openLive}. In the query, since an older node refuses a spec with an unknown field.
+   * Idempotent: the node starts a run at most once. Resolves with the run's log, live from its beginning; undefined if the node has the run
+   * but does not send the log with its answer ({@link openLog}). `whole`: a follower takes all of its output through {@link openLive}; it is
+   * in the query because an older node rejects specs with unknown fields.
    */
   async handOver(spec: RunSpec, signal: AbortSignal, whole = false): Promise<http.IncomingMessage | undefined> {
     const bytes = Buffer.from(JSON.stringify(spec));
-    const ticket = this.#options.signTicket({ id: spec.run, nodeId: spec.nodeId }, bytes);
+    const ticket = this.#signTicket({ id: spec.run, nodeId: spec.nodeId }, bytes);
     const headers = { [TICKET_HEADER]: ticket, 'content-type': 'application/json' };
     const request = { method: 'PUT', path: `${runPath(spec.run)}?log=1${whole ? '&whole=1' : ''}` } as const;
     const response = await this.#open({ ...request, bytes, headers, signal });
@@ -83,12 +82,12 @@ export class NodeClient {
     return undefined;
   }
 
-  /** @throws FleetError `not_found` when the node's journal does not have the run. */
+  /** @throws FleetError `not_found` if the node's journal does not contain the run. */
   status(run: string, signal: AbortSignal, answerDeadlineMs?: number): Promise<RunStatus> {
     return this.#json({ method: 'GET', path: runPath(run), signal, answerDeadlineMs }, runStatusSchema);
   }
 
-  /** All finished runs that the gateway has not acknowledged yet. */
+  /** Ids of all ended runs that the gateway has not acknowledged yet. */
   async unacknowledged(): Promise<string[]> {
     const request = { method: 'GET', path: '/v1/runs?unacknowledged=1', maxAnswerBytes: MAX_RUN_LIST_BYTES } as const;
     return (await this.#json(request, unacknowledgedAnswer)).runs;
@@ -99,29 +98,29 @@ export class NodeClient {
     return this.#open({ method: 'GET', path: `${runPath(run)}/log?from=${from}`, signal });
   }
 
-  /** Frames of output past the head of the log, from that position on, as they come; the last is an empty `live` frame if that was all. */
+  /** Live frames of output beyond the head of the log, from that position on; ends with an empty `live` frame if that was all. */
   openLive(run: string, from: number, signal: AbortSignal): Promise<http.IncomingMessage> {
     return this.#open({ method: 'GET', path: `${runPath(run)}/live?from=${from}`, signal });
   }
 
-  /** Whoever takes the run's output whole is there, and may be away for so long, ms. */
+  /** Renews the lease of the follower that takes the run's whole output, ms. */
   async attend(run: string, forMs: number): Promise<void> {
     discardRest(await this.#open({ method: 'POST', path: `${runPath(run)}/attend`, body: { forMs } }));
   }
 
-  /** Resolves when the process group is confirmed gone. */
+  /** Resolves once the process group is confirmed gone. */
   async cancel(run: string): Promise<void> {
     const request = { method: 'POST', path: `${runPath(run)}/cancel`, answerDeadlineMs: CANCEL_DEADLINE_MS } as const;
     await this.#json(request, runStatusSchema);
   }
 
-  /** Everything of these runs is stored. Those that the node does not know, or that go on there, come back. */
+  /** All of these runs is stored here. @returns those that the node does not know or has not finished. */
   async acknowledge(runs: string[]): Promise<string[]> {
     const request = { method: 'POST', path: '/v1/acknowledge', body: { runs } } as const;
     return (await this.#json(request, acknowledgeAnswer)).refused;
   }
 
-  /** Sends all of `stream` to the command's stdin; resolves when the node has taken it. */
+  /** Sends `stream` to the command's stdin; resolves once the node has taken all of it. */
   async stdin(run: string, stream: Readable, signal: AbortSignal): Promise<void> {
     const response = await this.#open({
       method: 'POST',
@@ -129,23 +128,69 @@ export class NodeClient {
       stream,
       signal,
       headers: { 'content-type': 'application/octet-stream' },
-      // The answer comes after the last byte, and a command may read slowly for days.
+      // The answer follows the last byte, and a command may take days to read.
       answerDeadlineMs: 2 ** 31 - 1,
     });
     discardRest(response);
   }
 
   #open(options: Omit<RequestOptions, 'agent' | 'peer'>): Promise<http.IncomingMessage> {
-    return openRequest({ ...options, agent: this.#options.agent, peer: this.#peer });
+    return openRequest({ ...options, agent: this.link.agent, peer: this.#peer });
   }
 
   #json<T>(options: Omit<RequestOptions, 'agent' | 'peer'>, schema: AnswerSchema<T>): Promise<T> {
-    return requestJson({ ...options, agent: this.#options.agent, peer: this.#peer }, schema);
+    return requestJson({ ...options, agent: this.link.agent, peer: this.#peer }, schema);
   }
 
   get #peer(): AnsweringPeer {
-    // Of runs only: their reasons are shown behind the name of their node.
-    return { ...nodePeer(this.#options.name), ownWords: POLICY_RULE };
+    // Only here: reasons of runs are shown next to the name of their node.
+    return { ...nodePeer(this.link.nodeName), ownWords: POLICY_RULE };
+  }
+}
+
+/** The nodes as the bus sees them: clients of those that are online, and the wait for the others. */
+export class NodeClients {
+  readonly #links: Links;
+  readonly #signTicket: SignTicket;
+  readonly #waiting = new Map<string, Set<(client: NodeClient | undefined) => void>>();
+
+  constructor(links: Links, signTicket: SignTicket) {
+    this.#links = links;
+    this.#signTicket = signTicket;
+  }
+
+  /** Undefined while the node is away. */
+  online(nodeId: string): NodeClient | undefined {
+    const link = this.#links.online(nodeId);
+    return link && this.of(link);
+  }
+
+  of(link: Link): NodeClient {
+    return new NodeClient(link, this.#signTicket);
+  }
+
+  /** Resolves once the node is online; with undefined if `signal` aborts first. */
+  whenOnline(nodeId: string, signal: AbortSignal): Promise<NodeClient | undefined> {
+    const client = this.online(nodeId);
+    if (client !== undefined || signal.aborted) return Promise.resolve(client);
+    return new Promise((resolve) => {
+      const waiting = this.#waiting.get(nodeId) ?? new Set();
+      this.#waiting.set(nodeId, waiting);
+      const done = (found: NodeClient | undefined): void => {
+        waiting.delete(done);
+        if (waiting.size === 0) this.#waiting.delete(nodeId);
+        signal.removeEventListener('abort', onAbort);
+        resolve(found);
+      };
+      const onAbort = (): void => done(undefined);
+      waiting.add(done);
+      signal.addEventListener('abort', onAbort, { once: true });
+    });
+  }
+
+  /** The node is online: wakes those that wait for it. */
+  wake(link: Link): void {
+    for (const done of [...(this.#waiting.get(link.nodeId) ?? [])]) done(this.of(link));
   }
 }
 

@@ -1,144 +1,182 @@
 /**
- * The queue of one node: starts runs by priority and then in the order in which they were accepted, a few at once, never two of a lane,
- * and no more prompts of an agent than it works on.
+ * The queue of one node. Runs start by priority, then in the order in which they were accepted: a few at a time, never two of one lane,
+ * and no more prompts of an agent than the node works on at once. Everything here is synchronous and in memory.
  */
-import PQueue from 'p-queue';
 import type { Priority } from '../../domain/vocabulary.ts';
-import type { NodeFacts } from '../../protocol/node-messages.ts';
-import type { JobRecord } from './jobs-table.ts';
-import { agentLimit } from './run-facts.ts';
-import type { RunRecord } from './runs-table.ts';
 
-/** Of a queue before that one, that holds prompts of this agent back. */
-const AGENT_GATE = 'agent ';
-/** p-queue takes the greater first, and keeps the order of equals. */
-const PRIORITY: Readonly<Record<Priority, number>> = { high: 1, normal: 0, low: -1 };
-
-/** What a run is queued behind. */
-interface Place {
-  lane?: string | undefined;
-  /** Of a prompt: its agent, and how many prompts of that the node works on at once, asked when its lane lets it through. */
-  agent?: { name: string; most(): number } | undefined;
-  priority?: Priority | undefined;
-  /** Whether the node may have it already, from a former process. */
-  begun?: boolean | undefined;
-  /** Whether its command has exited, and only its output goes on: it holds its lane, and takes no place. */
-  exited?: boolean | undefined;
-  /** Called when the node is away before the run's turn has come: somebody else may want what it holds. */
-  onAway?: (() => void) | undefined;
+/** A run in a queue. */
+export interface Queued {
+  readonly lane?: string | undefined;
+  /** The agent of a prompt. */
+  readonly agent?: string | undefined;
+  readonly priority?: Priority | undefined;
+  /** The node may have it already, from an earlier process. */
+  readonly begun?: boolean;
+  /** Its command has exited and only its output continues: it holds its lane, but no slot. */
+  readonly exited?: boolean;
+  /** Called when its turn has come, possibly within {@link NodeQueue.add}. */
+  onTurn(): void;
+  /** Called when the node is away before its turn has come. */
+  onAway?(): void;
 }
 
-export function placeOf({ options }: JobRecord, run: RunRecord, facts: () => NodeFacts | null | undefined): Place {
-  const { lane, priority, agent: name } = options;
-  const agent = name === undefined ? undefined : { name, most: () => agentLimit(facts(), name) };
-  return { lane, priority, agent, begun: run.handedOverAt !== null, exited: run.exited !== null };
+/** A run on its way through the gates; it holds those that it has passed. */
+interface Pass {
+  entry: Queued;
+  /** Names of the gates still to pass. */
+  ahead: string[];
+  waitsAt: Gate | undefined;
+  held: Gate[];
 }
+
+const NODE = 'node';
+const AGENT = 'agent ';
 
 export class NodeQueue {
-  readonly #queue: PQueue;
-  /** Queues before that one, of lanes and of agents; only while something is in them. */
-  readonly #gates = new Map<string, PQueue>();
-  readonly #onAway = new Set<() => void>();
+  readonly #passes = new Map<Queued, Pass>();
+  readonly #node: Gate;
+  /** Gates of lanes and agents, while runs are at or behind them. */
+  readonly #gates = new Map<string, Gate>();
+  readonly #agentLimit: (agent: string) => number;
 
-  /** Paused until the node is online. */
-  constructor(concurrency: number) {
-    this.#queue = new PQueue({ concurrency, autoStart: false });
+  /** Paused until {@link resume}. `agentLimit` says how many prompts of an agent the node works on at once. */
+  constructor(concurrency: number, agentLimit: (agent: string) => number = () => Number.POSITIVE_INFINITY) {
+    this.#node = new Gate(concurrency, (pass) => this.#advance(pass));
+    this.#node.isOpen = false;
+    this.#agentLimit = agentLimit;
   }
 
-  /**
-   * Calls `carry` when it is this run's turn; resolves when it has ended, or has left the queue because `signal` aborted. `carry` never
-   * rejects; it may say before its end that the command has exited, which gives the place to the next, but not the lane.
-   */
-  async add(
-    { lane, agent, priority = 'normal', begun = false, exited = false, onAway }: Place,
-    carry: (onExited: () => void) => Promise<void>,
-    signal?: AbortSignal,
-  ): Promise<void> {
-    const place = { priority: PRIORITY[priority], ...(signal === undefined ? {} : { signal }) };
-    const over = Promise.withResolvers<void>();
-    let carried = Promise.resolve();
-    const start = (): Promise<void> => {
-      if (onAway !== undefined) this.#onAway.delete(onAway);
-      carried = carry(over.resolve);
-      return Promise.race([carried, over.promise]);
-    };
-    let turn = (): Promise<void> => this.#queue.add(start, place);
-    // Each waits outside of the next: what its lane or its agent holds up must not take a place from others.
-    if (agent !== undefined) {
-      const name = `${AGENT_GATE}${agent.name}`;
-      turn = begun ? this.#counted(name, agent.most, turn) : this.#gated(name, agent.most, turn, place);
-    }
-    const first = exited ? start : turn;
-    let whole = async (): Promise<void> => {
-      await first();
-      await carried;
-    };
-    if (lane !== undefined) whole = this.#gated(`lane ${lane}`, () => 1, whole, place);
-    if (onAway !== undefined) this.#onAway.add(onAway);
-    const left = whole();
-    if (this.#queue.isPaused) onAway?.();
-    try {
-      await left;
-    } catch (error) {
-      if (signal?.aborted !== true) throw error;
-    } finally {
-      if (onAway !== undefined) this.#onAway.delete(onAway);
+  add(entry: Queued): void {
+    const { lane, agent, exited = false } = entry;
+    // In this order, so that a run held up by its lane or its agent takes no slot from others.
+    const ahead = lane === undefined ? [] : [`lane ${lane}`];
+    if (!exited && agent !== undefined) ahead.push(AGENT + agent);
+    if (!exited) ahead.push(NODE);
+    const pass = { entry, ahead, waitsAt: undefined, held: [] };
+    this.#passes.set(entry, pass);
+    this.#advance(pass);
+    if (!this.#node.isOpen) callOnAway(pass);
+  }
+
+  /** The command has exited, but its output continues: frees everything but the lane. */
+  exited(entry: Queued): void {
+    const held = this.#passes.get(entry)?.held ?? [];
+    for (const gate of held.splice(entry.lane === undefined ? 0 : 1)) gate.release();
+  }
+
+  /** The run has ended, or leaves the queue. Idempotent. */
+  remove(entry: Queued): void {
+    const pass = this.#passes.get(entry);
+    if (pass === undefined) return;
+    this.#passes.delete(entry);
+    pass.waitsAt?.cancel(pass);
+    for (const gate of pass.held) gate.release();
+    for (const name of [`lane ${entry.lane}`, AGENT + entry.agent]) {
+      if (this.#gates.get(name)?.isIdle) this.#gates.delete(name);
     }
   }
 
-  /** The node is back, and may have other limits than when the runs that wait were queued. */
-  limitAgents(mostOf: (agent: string) => number): void {
-    for (const [name, gate] of this.#gates) {
-      if (!name.startsWith(AGENT_GATE)) continue;
-      gate.concurrency = mostOf(name.slice(AGENT_GATE.length));
-    }
-  }
-
-  #gated(
-    name: string,
-    most: () => number,
-    turn: () => Promise<void>,
-    place: { priority: number; signal?: AbortSignal },
-  ): () => Promise<void> {
-    return async () => {
-      const concurrency = most();
-      const gate = this.#gates.get(name) ?? new PQueue({ concurrency });
-      this.#gates.set(name, gate);
-      // The node may have come back with another limit.
-      if (gate.concurrency !== concurrency) gate.concurrency = concurrency;
-      try {
-        await gate.add(turn, place);
-      } finally {
-        if (gate.size === 0 && gate.pending === 0 && this.#gates.get(name) === gate) this.#gates.delete(name);
-      }
-    };
-  }
-
-  /**
-   * Through the gate without waiting, but counted: there may be more at work than the node takes now, or another one may have been first
-   * by its place in the queue; and nobody could cancel, nor follow, what is not carried.
-   */
-  #counted(name: string, most: () => number, turn: () => Promise<void>): () => Promise<void> {
-    return () => {
-      const ended = turn();
-      const over = ended.catch(() => {});
-      void this.#gated(name, most, () => over, { priority: Number.POSITIVE_INFINITY })();
-      return ended;
-    };
-  }
-
-  /** The node is online: let the next runs begin. */
+  /** The node is online, possibly with other limits. */
   resume(): void {
-    this.#queue.start();
+    for (const [name, gate] of this.#gates) {
+      if (!name.startsWith(AGENT)) continue;
+      gate.limit = this.#agentLimit(name.slice(AGENT.length));
+      gate.admit();
+    }
+    this.#node.isOpen = true;
+    this.#node.admit();
   }
 
-  /** The node is away: begin nothing new. Runs that have begun wait for it by themselves. */
+  /** The node is away: starts nothing new. Runs whose turn has come wait for the node themselves. */
   pause(): void {
-    this.#queue.pause();
-    for (const onAway of this.#onAway) onAway();
+    this.#node.isOpen = false;
+    for (const pass of [...this.#passes.values()]) callOnAway(pass);
   }
 
-  get idle(): boolean {
-    return this.#queue.size === 0 && this.#queue.pending === 0 && this.#gates.size === 0;
+  get isIdle(): boolean {
+    return this.#passes.size === 0;
+  }
+
+  #advance(pass: Pass): void {
+    const { entry, ahead } = pass;
+    const name = ahead.shift();
+    if (name === undefined) {
+      entry.onTurn();
+      return;
+    }
+    const gate = this.#gateOf(name);
+    if (name.startsWith(AGENT)) gate.limit = this.#agentLimit(name.slice(AGENT.length));
+    // What the node may have already must be followed, whatever its agent's limit is now; it only counts.
+    if (name.startsWith(AGENT) && entry.begun) gate.enter(pass);
+    else gate.request(pass);
+  }
+
+  #gateOf(name: string): Gate {
+    if (name === NODE) return this.#node;
+    let gate = this.#gates.get(name);
+    if (gate === undefined) {
+      gate = new Gate(1, (pass) => this.#advance(pass));
+      this.#gates.set(name, gate);
+    }
+    return gate;
+  }
+}
+
+function callOnAway({ entry, waitsAt }: Pass): void {
+  if (waitsAt !== undefined) entry.onAway?.();
+}
+
+/** Lets a limited number of runs through at once, by priority and then in order. */
+class Gate {
+  limit: number;
+  isOpen = true;
+  readonly #onEnter: (pass: Pass) => void;
+  readonly #waiting: Readonly<Record<Priority, Set<Pass>>> = { high: new Set(), normal: new Set(), low: new Set() };
+  #inside = 0;
+
+  constructor(limit: number, onEnter: (pass: Pass) => void) {
+    this.limit = limit;
+    this.#onEnter = onEnter;
+  }
+
+  request(pass: Pass): void {
+    pass.waitsAt = this;
+    this.#waiting[pass.entry.priority ?? 'normal'].add(pass);
+    this.admit();
+  }
+
+  cancel(pass: Pass): void {
+    this.#waiting[pass.entry.priority ?? 'normal'].delete(pass);
+  }
+
+  /** Without waiting, whatever the limit. */
+  enter(pass: Pass): void {
+    this.#inside += 1;
+    pass.waitsAt = undefined;
+    pass.held.push(this);
+    this.#onEnter(pass);
+  }
+
+  release(): void {
+    this.#inside -= 1;
+    this.admit();
+  }
+
+  admit(): void {
+    while (this.isOpen && this.#inside < this.limit) {
+      const next = this.#next();
+      if (next === undefined) return;
+      this.cancel(next);
+      this.enter(next);
+    }
+  }
+
+  get isIdle(): boolean {
+    return this.#inside === 0 && this.#next() === undefined;
+  }
+
+  #next(): Pass | undefined {
+    for (const passes of Object.values(this.#waiting)) for (const pass of passes) return pass;
+    return undefined;
   }
 }

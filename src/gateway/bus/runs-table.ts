@@ -1,17 +1,16 @@
-/** Runs: the durable state of the command bus. The only place that changes a run's state, and only along legal steps. */
-
+/** Runs: the durable state of the command bus. Only here do runs change their state, and only along legal transitions. */
 import { canTransition, isTerminal, type RunState } from '../../domain/states.ts';
 import type { RunExited } from '../../protocol/run-spec.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { cutText, MAX_MESSAGE_LENGTH } from '../../shared/text.ts';
 import type { IdentityStore } from '../identity/tables.ts';
-import type { Sqlite } from '../store/database.ts';
+import { prepareAll, type Sqlite } from '../store/database.ts';
 import type { JobsTable } from './jobs-table.ts';
 import type { RetentionTable } from './retention.ts';
 
 export interface RunRecord {
   seq: number;
-  /** The job's id, a point, and `index`. */
+  /** The job's id, a dot, and `index`. */
   id: string;
   jobSeq: number;
   jobId: string;
@@ -27,23 +26,23 @@ export interface RunRecord {
   startedAt: number | null;
   endedAt: number | null;
   expiresAt: number | null;
-  /** Set once somebody asked to cancel it; it is canceled when its end says so. */
+  /** Set once a cancel was requested. The run is canceled once its end says so. */
   cancelReason: string | null;
-  /** When the first hand-over was attempted: from then on the node may have the run, whatever the gateway heard. */
+  /** When the first hand-over was recorded: from then on the node may have the run. */
   handedOverAt: number | null;
-  /** The node's journal at that time; another one cannot tell what became of the run. */
+  /** The node's journal at that time; another one cannot say what became of the run. */
   journal: string | null;
   logBytes: number;
   stdoutBytes: number;
   stderrBytes: number;
   droppedBytes: number;
-  /** 1 for a run that became `unknown` because its node did not answer in time, until that node says how it ended. */
+  /** 1 if the run became `unknown` because its node did not report in time, until the node says how it ended. */
   unconfirmed: 0 | 1;
-  /** JSON of a {@link RunExited}: the command is over, but something holds its output. Stays when the run has ended. */
+  /** JSON of a {@link RunExited}, once the command has exited while something holds its output. */
   exited: string | null;
 }
 
-/** What may change together with the state; all but the first two only with the last one, which must have `endedAt`. */
+/** What may change together with the state; all but the first two only at the end, which needs `endedAt`. */
 type RunChange = Partial<
   Pick<
     RunRecord,
@@ -62,8 +61,8 @@ type RunChange = Partial<
 
 type NewRun = Pick<RunRecord, 'jobSeq' | 'jobId' | 'index' | 'nodeId' | 'nodeName' | 'queuedAt' | 'expiresAt'>;
 
-/** What every run begins as, and the schema's defaults. */
-const NEW_RUN = {
+/** How every run begins: the schema's defaults. */
+const NEW_RUN: Omit<RunRecord, keyof NewRun | 'id' | 'seq'> = {
   state: 'queued',
   exitCode: null,
   signal: null,
@@ -80,9 +79,9 @@ const NEW_RUN = {
   droppedBytes: 0,
   unconfirmed: 0,
   exited: null,
-} as const;
+};
 
-/** An earlier version stored reasons of any length: they are cut when they are read. */
+/** Reasons are cut on reading, because an earlier version stored them at any length. */
 const COLUMNS = `seq, job_id || '.' || idx AS id, job_seq AS jobSeq, job_id AS jobId, idx AS "index", node_id AS nodeId,
   node_name AS nodeName, state, exit_code AS exitCode, substr(signal, 1, 32) AS signal,
   substr(reason, 1, ${MAX_MESSAGE_LENGTH}) AS reason, queued_at AS queuedAt, delivered_at AS deliveredAt, started_at AS startedAt, ended_at AS endedAt,
@@ -90,59 +89,50 @@ const COLUMNS = `seq, job_id || '.' || idx AS id, job_seq AS jobSeq, job_id AS j
   journal, log_bytes AS logBytes, stdout_bytes AS stdoutBytes,
   stderr_bytes AS stderrBytes, dropped_bytes AS droppedBytes, unconfirmed, exited`;
 const RUNS = `SELECT ${COLUMNS} FROM runs`;
-/** Not as a join: that SQLite plans anew for each value that is bound, which takes five times as long as the query. */
+/** Not a join: SQLite re-plans those for each bound value, which takes five times as long as the query. */
 const OF_JOB = 'job_seq = (SELECT seq FROM jobs WHERE id = ?)';
-/** As the id of a run has it; SQLite's own numbers would also take `01`, and more. */
+/** Stricter than SQLite's numbers, which include `01`. */
 const ID = /^(?<job>.+)\.(?<index>0|[1-9]\d{0,8})$/;
 
 export class RunsTable {
-  /** Called with each run that ends, inside the transaction that says so. */
+  /** Called with each run that ends, inside its transaction. */
   onEnd: ((run: RunRecord) => void) | undefined;
   readonly #statements;
   readonly #onEnd: (run: RunRecord) => void;
 
-  /** @param onEnd is called, inside the transaction, when a run ends, and again when its node confirms the end of an unconfirmed one. */
+  /** @param onEnd is called inside the transaction when a run ends, and again when its node confirms the end of an unconfirmed one. */
   constructor(database: Sqlite, onEnd: (run: RunRecord) => void) {
     this.#onEnd = onEnd;
-    this.#statements = {
-      insert: database.prepare(
-        `INSERT INTO runs (job_seq, job_id, idx, node_id, node_name, state, queued_at, expires_at)
+    this.#statements = prepareAll(database, {
+      insert: `INSERT INTO runs (job_seq, job_id, idx, node_id, node_name, state, queued_at, expires_at)
          VALUES (?, ?, ?, ?, ?, 'queued', ?, ?)`,
-      ),
-      byId: database.prepare(`${RUNS} WHERE ${OF_JOB} AND idx = ?`),
-      ofJob: database.prepare(`${RUNS} WHERE ${OF_JOB}`),
-      open: database.prepare(`${RUNS} WHERE ended_at IS NULL ORDER BY +seq`),
-      openOfNode: database.prepare(`${RUNS} WHERE ended_at IS NULL AND node_id = ? ORDER BY seq`),
-      unconfirmed: database.prepare(`${RUNS} WHERE unconfirmed = 1 AND node_id = coalesce(?, node_id) ORDER BY seq`),
-      countOpen: database.prepare('SELECT state, count(*) AS count FROM runs WHERE ended_at IS NULL GROUP BY state'),
-      endedBetween: database.prepare(
-        `SELECT node_id AS nodeId, state, exit_code AS exitCode, count(*) AS count FROM runs
+      byId: `${RUNS} WHERE ${OF_JOB} AND idx = ?`,
+      ofJob: `${RUNS} WHERE ${OF_JOB}`,
+      open: `${RUNS} WHERE ended_at IS NULL ORDER BY +seq`,
+      openOfNode: `${RUNS} WHERE ended_at IS NULL AND node_id = ? ORDER BY seq`,
+      unconfirmed: `${RUNS} WHERE unconfirmed = 1 AND node_id = coalesce(?, node_id) ORDER BY seq`,
+      countOpen: 'SELECT state, count(*) AS count FROM runs WHERE ended_at IS NULL GROUP BY state',
+      endedBetween: `SELECT node_id AS nodeId, state, exit_code AS exitCode, count(*) AS count FROM runs
          WHERE ended_at >= ? AND ended_at < ? GROUP BY node_id, state, exit_code`,
-      ),
-      // Of what an index holds neither changes a column: most steps of a run cost one page.
-      step: database.prepare('UPDATE runs SET state = ?, delivered_at = ?, started_at = ? WHERE seq = ?'),
-      end: database.prepare(
-        `UPDATE runs SET state = @state, exit_code = @exitCode, signal = @signal, reason = @reason, delivered_at = @deliveredAt,
+      // No column of an index changes, so that most steps cost one page.
+      step: 'UPDATE runs SET state = ?, delivered_at = ?, started_at = ? WHERE seq = ?',
+      end: `UPDATE runs SET state = @state, exit_code = @exitCode, signal = @signal, reason = @reason, delivered_at = @deliveredAt,
            started_at = @startedAt, ended_at = @endedAt, stdout_bytes = @stdoutBytes, stderr_bytes = @stderrBytes,
            dropped_bytes = @droppedBytes, unconfirmed = @unconfirmed WHERE seq = @seq`,
-      ),
-      askCancel: database.prepare(`UPDATE runs SET cancel_reason = coalesce(cancel_reason, ?) WHERE seq = ?`),
-      setExited: database.prepare('UPDATE runs SET exited = ? WHERE seq = ?'),
-      handOver: database.prepare('UPDATE runs SET handed_over_at = ?, journal = ? WHERE seq = ?'),
-      takeBack: database.prepare('UPDATE runs SET handed_over_at = NULL, journal = NULL WHERE seq = ?'),
-      grow: database.prepare(
-        `UPDATE runs SET log_bytes = log_bytes + @logBytes, stdout_bytes = stdout_bytes + @stdoutBytes,
+      askCancel: `UPDATE runs SET cancel_reason = coalesce(cancel_reason, ?) WHERE seq = ?`,
+      setExited: 'UPDATE runs SET exited = ? WHERE seq = ?',
+      handOver: 'UPDATE runs SET handed_over_at = ?, journal = ? WHERE seq = ?',
+      takeBack: 'UPDATE runs SET handed_over_at = NULL, journal = NULL WHERE seq = ?',
+      grow: `UPDATE runs SET log_bytes = log_bytes + @logBytes, stdout_bytes = stdout_bytes + @stdoutBytes,
            stderr_bytes = stderr_bytes + @stderrBytes WHERE seq = @seq AND log_bytes = @offset`,
-      ),
-      appendLog: database.prepare('INSERT INTO run_log (run_seq, offset, bytes) VALUES (?, ?, ?)'),
-      chunkStart: database.prepare('SELECT max(offset) FROM run_log WHERE run_seq = ? AND offset <= ?').pluck(),
-      chunkAt: database.prepare('SELECT bytes FROM run_log WHERE run_seq = ? AND offset = ?').pluck(),
-      // The chunk that holds the offset is the last one that begins at or before it.
-      readLog: database.prepare(
-        `SELECT offset, bytes FROM run_log WHERE run_seq = @seq AND offset >= coalesce(
+      appendLog: 'INSERT INTO run_log (run_seq, offset, bytes) VALUES (?, ?, ?)',
+      chunkStart: 'SELECT max(offset) FROM run_log WHERE run_seq = ? AND offset <= ?',
+      chunkAt: 'SELECT bytes FROM run_log WHERE run_seq = ? AND offset = ?',
+      // The chunk that contains the offset is the last one that begins at or before it.
+      readLog: `SELECT offset, bytes FROM run_log WHERE run_seq = @seq AND offset >= coalesce(
            (SELECT max(offset) FROM run_log WHERE run_seq = @seq AND offset <= @from), 0) ORDER BY offset LIMIT @limit`,
-      ),
-    };
+    });
+    for (const name of ['chunkStart', 'chunkAt'] as const) this.#statements[name].pluck();
   }
 
   /** Returns what is stored now. */
@@ -161,22 +151,22 @@ export class RunsTable {
   /** By index. */
   ofJob(jobId: string): RunRecord[] {
     const runs = this.#statements.ofJob.all(jobId) as RunRecord[];
-    // They come in this order already; with ORDER BY the same plan takes SQLite five times as long.
+    // The plan returns them in this order anyway, but ORDER BY would take five times as long.
     return runs.sort((a, b) => a.index - b.index);
   }
 
-  /** All runs without an end, in the order in which they were accepted. */
+  /** All runs that have not ended, in the order of acceptance. */
   open(nodeId?: string): RunRecord[] {
     const rows = nodeId === undefined ? this.#statements.open.all() : this.#statements.openOfNode.all(nodeId);
     return rows as RunRecord[];
   }
 
-  /** Runs that ended as `unknown` and that their nodes may still be working on. */
+  /** Runs that became `unknown` but may still be in progress on their nodes. */
   unconfirmed(nodeId: string | null = null): RunRecord[] {
     return this.#statements.unconfirmed.all(nodeId) as RunRecord[];
   }
 
-  /** How many runs without an end there are, by state. */
+  /** Number of runs that have not ended, by state. */
   countOpen(): { queued: number; delivered: number; running: number } {
     const rows = this.#statements.countOpen.all() as { state: 'queued' | 'delivered' | 'running'; count: number }[];
     const counts = { queued: 0, delivered: 0, running: 0 };
@@ -189,7 +179,8 @@ export class RunsTable {
   }
 
   /**
-   * Takes the run to `state`; an unconfirmed run stays `unknown`, and the news is added to its reason. @throws FleetError `internal` when that step is not legal: a defect, never data.
+   * Moves the run to `state`. An unconfirmed run stays `unknown`, and the real outcome is added to its reason.
+   * @throws FleetError `internal` for an illegal transition, which is a defect.
    */
   move(id: string, state: RunState, change: RunChange = {}): RunRecord {
     const run = this.byId(id);
@@ -210,14 +201,13 @@ export class RunsTable {
     return next;
   }
 
-  /** Ends the run as `unknown` for lack of an answer: its node may still be working on it. */
-  giveUp(id: string, reason: string, endedAt: number): RunRecord {
-    const run = this.byId(id);
-    if (run?.state === 'queued') this.move(id, 'delivered');
-    return this.move(id, 'unknown', { reason, endedAt, unconfirmed: 1 });
+  /** Ends the run, by way of `delivered` if its node may have had it. */
+  end(id: string, state: RunState, reason: string | null, endedAt: number, change: RunChange = {}): RunRecord {
+    if (this.byId(id)?.state === 'queued' && !canTransition('queued', state)) this.move(id, 'delivered');
+    return this.move(id, state, { ...change, reason, endedAt });
   }
 
-  /** Others have acted on `unknown` by now, so it stays; what is known better is kept beside it. */
+  /** Others have acted on `unknown`, so it stays; the real outcome is kept beside it. */
   #confirm(run: RunRecord, state: RunState, change: RunChange): RunRecord {
     const { stdoutBytes, stderrBytes, droppedBytes, startedAt } = { ...run, ...change };
     const { exitCode, signal, reason } = change;
@@ -232,28 +222,28 @@ export class RunsTable {
     return next;
   }
 
-  /** Notes that the run is to be canceled; the first reason stays. */
+  /** Requests a cancel; the first reason stays. */
   askCancel(seq: number, reason: string): void {
     this.#statements.askCancel.run(reason, seq);
   }
 
-  /** Notes that the command is over, though the run is not. */
+  /** Records that the command has exited, though the run has not ended. */
   setExited(seq: number, exited: RunExited): void {
     this.#statements.setExited.run(JSON.stringify(exited), seq);
   }
 
-  /** Notes, before the first hand-over, that the node with that journal may have the run from now on. */
+  /** Records, before the first hand-over, that the node with that journal may have the run from now on. */
   noteHandOver(run: RunRecord, handedOverAt: number, journal: string): RunRecord {
     this.#statements.handOver.run(handedOverAt, journal, run.seq);
     return { ...run, handedOverAt, journal };
   }
 
-  /** The node has said to the first hand-over that it does not take the run now: nobody has it. */
+  /** The node declined the first hand-over for now, so it does not have the run. */
   takeBackHandOver(seq: number): void {
     this.#statements.takeBack.run(seq);
   }
 
-  /** Adds log bytes at `offset`. False, and nothing stored, when the log does not end exactly there. */
+  /** Appends to the log at `offset`. @returns false, with nothing stored, if the log does not end exactly there. */
   appendLog(
     run: Pick<RunRecord, 'seq'>,
     offset: number,
@@ -267,14 +257,14 @@ export class RunsTable {
     return true;
   }
 
-  /** Where the stored chunk begins that holds the offset. */
+  /** Start of the stored chunk that contains the offset. */
   chunkStart(seq: number, offset: number): number | null {
     return this.#statements.chunkStart.get(seq, offset) as number | null;
   }
 
-  /** Log bytes from `from` on, at most `limit` stored chunks of them; empty when there are none yet. */
+  /** Log bytes from `from` on, from at most `limit` stored chunks; empty if there are none yet. */
   readLog(seq: number, from: number, limit = 1): Buffer {
-    // Whoever follows a run asks for the next chunk. The other query is planned anew each time, because of its ORDER BY.
+    // Followers read chunk by chunk. The other query is re-planned each time because of its ORDER BY.
     const next = limit === 1 ? (this.#statements.chunkAt.get(seq, from) as Buffer | undefined) : undefined;
     if (next !== undefined) return next;
     const rows = this.#statements.readLog.all({ seq, from, limit }) as { offset: number; bytes: Buffer }[];
@@ -286,7 +276,7 @@ export class RunsTable {
   }
 }
 
-/** The store as this folder, and those above it, see it. */
+/** The store as seen by this folder and those above it. */
 export interface BusStore extends IdentityStore {
   readonly jobs: JobsTable;
   readonly runs: RunsTable;

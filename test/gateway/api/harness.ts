@@ -94,7 +94,7 @@ export async function testApi(
   const monitor = new HealthMonitor({ store, sessions, epochs, clock, logger, thresholds });
   const bus = new Bus({
     store,
-    sessions,
+    links: sessions,
     clock,
     logger,
     random: () => 0,

@@ -162,5 +162,5 @@ test('runs that end in the queue of an absent node are forgotten, and so are the
   await fleet.clock.advance(2_000);
   await settle();
   assert.deepEqual(fleet.store.runs.open(), []);
-  assert.deepEqual(fleet.bus.counts, { queues: 0, inHand: 0 });
+  assert.deepEqual(fleet.bus.counts, { queues: 0, runs: 0 });
 });

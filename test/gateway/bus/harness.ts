@@ -58,7 +58,7 @@ export class TestBus {
     const signTicket = (): string => 'ticket';
     const bus = new Bus({
       store,
-      sessions,
+      links: sessions,
       clock,
       logger,
       random: () => 0,

@@ -11,25 +11,25 @@ function scripted(
   flow: Flow,
   options: { failuresBefore?: number; begun?: number[]; absent?: number[] } = {},
 ) {
-  const runs = [...Array(count)].map((_, n) => ({
-    id: String(n),
-    handedOverAt: options.begun?.includes(n) ? 1 : null,
-  }));
   const released: string[] = [];
   const dropped = new Set<string>();
   const endings = new Map<string, (succeeded: boolean | undefined) => void>();
   const arrivals = new Map(options.absent?.map((n) => [String(n), Promise.withResolvers<void>()]));
+  const runs = Array.from({ length: count }, (_, n) => ({
+    id: String(n),
+    handedOverAt: options.begun?.includes(n) ? 1 : null,
+    ready: async () => await arrivals.get(String(n))?.promise,
+    release: () => {
+      released.push(String(n));
+      return new Promise<boolean | undefined>((resolve) => endings.set(String(n), resolve));
+    },
+  }));
   const shutdown = new AbortController();
   const done = runFlow(runs, {
     flow,
     totalRuns: count,
     failuresBefore: options.failuresBefore ?? 0,
     signal: shutdown.signal,
-    ready: async (run) => await arrivals.get(run.id)?.promise,
-    release: (run) => {
-      released.push(run.id);
-      return new Promise((resolve) => endings.set(run.id, resolve));
-    },
     drop: async (run) => {
       if (released.includes(run.id) && !endings.has(run.id)) return;
       dropped.add(run.id);

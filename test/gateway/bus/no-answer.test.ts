@@ -129,7 +129,7 @@ test('a lane whose node lost its journal, or was removed, is free again', async 
   await fleet.bus.abandon('id-a', 'node_removed: what became of it is not known');
   assert.deepEqual(fleet.store.runs.unconfirmed(), []);
   await settle();
-  assert.deepEqual(fleet.bus.counts, { queues: 0, inHand: 0 });
+  assert.deepEqual(fleet.bus.counts, { queues: 0, runs: 0 });
 });
 
 test('what is not confirmed takes no place among the runs in flight', async (t) => {

@@ -4,13 +4,14 @@ import type { Priority } from '../../../src/domain/vocabulary.ts';
 import { NodeQueue } from '../../../src/gateway/bus/node-queue.ts';
 import { settle } from '../../support/deadline.ts';
 import { TestBus } from './harness.ts';
+import { queueRun } from './queue-run.ts';
 
 /** The order in which a queue of one starts what waits in it. */
 async function startOrder(entries: [name: string, priority?: Priority, lane?: string][]): Promise<string[]> {
   const queue = new NodeQueue(1);
   const started: string[] = [];
   const turns = entries.map(([name, priority, lane]) =>
-    queue.add({ lane, priority }, async () => void started.push(name)),
+    queueRun(queue, { lane, priority }, async () => void started.push(name)),
   );
   queue.resume();
   await Promise.all(turns);
