@@ -57,7 +57,7 @@ export function checkHostKey(shown: Buffer, login: Login): void {
     'host_key_changed',
     `${where} shows the host key ${facts.shown}, but ${facts.pinned} is pinned`,
     {
-      hint: `Somebody may be in between. If the gateway was really set up anew: fleet login ${shellQuote(where)} --code CODE`,
+      hint: `Somebody may be in between. If the gateway was really set up again: fleet login ${shellQuote(where)} --code CODE`,
       facts,
     },
   );

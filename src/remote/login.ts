@@ -154,7 +154,7 @@ export function describe(login: Login, { publicKey }: OwnIdentity, logins: Login
 }
 
 export function codeNeeded(address: Address): FleetError {
-  return new FleetError('not_paired', `this home has not logged in at ${formatAddress(address)}`, {
+  return new FleetError('not_paired', `you are not logged in to ${formatAddress(address)}`, {
     hint: 'The first time takes a code; an admin makes one: fleet invite --role operator',
   });
 }

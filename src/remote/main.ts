@@ -21,8 +21,8 @@ export async function login(options: Omit<LoginOptions, 'clock'>): Promise<Login
 export function logout({ home, gateway }: { home: string; gateway: string | undefined }): string {
   const logins = new Logins(home);
   const text = gateway ?? logins.default;
-  if (text === undefined) throw new FleetError('not_found', 'this home has not logged in anywhere');
+  if (text === undefined) throw new FleetError('not_found', 'you are not logged in to any gateway');
   const { address } = parseTarget(text);
-  if (!logins.remove(address)) throw new FleetError('not_found', `this home has not logged in at ${text}`);
+  if (!logins.remove(address)) throw new FleetError('not_found', `you are not logged in to ${text}`);
   return text;
 }

@@ -25,7 +25,7 @@ export class RemoteTransport {
   #connection: Promise<GatewayConnection> | undefined;
   #renewal: Promise<void> | undefined;
 
-  /** Looks only into the home. @throws FleetError `not_paired` when it has not logged in at that gateway; `config_invalid`, `home_insecure`. */
+  /** Reads only the home. @throws FleetError `not_paired` without a login to that gateway; `config_invalid`, `home_insecure`. */
   constructor(options: RemoteTransportOptions) {
     const { home, target } = options;
     this.#options = options;
@@ -117,7 +117,7 @@ function isOld({ tokenIssuedAt, tokenExpiresAt, savedAt }: Login, now: number): 
 
 function notLoggedIn({ address }: GatewayTarget): FleetError {
   const where = formatAddress(address);
-  return new FleetError('not_paired', `this home has not logged in at ${where}`, {
+  return new FleetError('not_paired', `you are not logged in to ${where}`, {
     hint: `With a code from \`fleet invite --role operator\`: fleet login ${shellQuote(where)} --code CODE`,
   });
 }

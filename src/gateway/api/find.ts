@@ -112,11 +112,11 @@ export function describeTarget({ target }: Asked): string {
 /** Said at once, and nothing stored: a job without runs is of no use to anybody. */
 function nobodyMeant({ selector, exclude }: { selector: string; exclude?: string | undefined }): FleetError {
   if (selector === ALL_CONNECTED) {
-    const others = exclude === undefined ? '' : `, leaving out ${exclude}`;
+    const others = exclude === undefined ? '' : ` without ${exclude}`;
     return new FleetError('node_offline', `no node is connected${others}`, { hint: 'See them all: fleet nodes' });
   }
-  const others = exclude === undefined ? '' : ` but ${exclude}`;
-  return new FleetError('not_found', `no node is meant by ${selector}${others}`, {
+  const others = exclude === undefined ? '' : ` without ${exclude}`;
+  return new FleetError('not_found', `no node matches ${selector}${others}`, {
     hint: 'Try a selector without running anything: fleet broadcast --on SELECTOR --dry-run',
   });
 }

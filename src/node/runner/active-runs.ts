@@ -68,7 +68,7 @@ export class ActiveRuns {
 
   /** What a new run works with. @throws FleetError `not_running`, or `busy` while there is no shim. */
   requireContext(): LiveRunContext {
-    if (this.shimIsGone) throw new FleetError('busy', 'the node is starting its shim anew');
+    if (this.shimIsGone) throw new FleetError('busy', 'the node is restarting its shim');
     if (this.#context === undefined) throw new FleetError('not_running', 'the runner is not open');
     return this.#context;
   }
