@@ -86,7 +86,7 @@ test('one machine is never suspected, wherever it is killed and whatever answer 
   );
 });
 
-test('of two copies of a machine that was online, the second to connect is noticed, whichever it is', async (t) => {
+test('of two copies of a machine that was online, the second to connect is detected, whichever it is', async (t) => {
   const { store, insert, epochs } = await setUp(t);
   let n = 0;
   const reach = fc.constantFrom('lost', 'stored', 'online');
@@ -108,7 +108,7 @@ test('of two copies of a machine that was online, the second to connect is notic
   );
 });
 
-test('both machines are named, with the first time, the last, and how often; a restart of the gateway forgets nothing', async (t) => {
+test('both machines are named, with first time, last time and count; a restart of the gateway forgets nothing', async (t) => {
   const { clock, store, epochs, open } = await setUp(t);
   const one = new Machine(store, () => epochs, 'one');
   await one.connect();
@@ -129,7 +129,7 @@ test('both machines are named, with the first time, the last, and how often; a r
   }
 });
 
-test('nobody gets past it with a value that is guessed, left out, or from another node', async (t) => {
+test('an epoch that is guessed, left out, or from another node is detected', async (t) => {
   const { store, insert, epochs } = await setUp(t);
   await insert('n2');
   const other = new Machine(store, () => epochs, 'x', { id: 'n2', name: 'n2' });
@@ -163,7 +163,7 @@ test('nobody gets past it with a value that is guessed, left out, or from anothe
   }
 });
 
-test('after a reset the machine that connected last is the one that is expected; another copy is noticed again', async (t) => {
+test('after a reset the machine that connected last is expected; another copy is detected again', async (t) => {
   const { store, epochs } = await setUp(t);
   const machine = new Machine(store, () => epochs, 'restored');
   await machine.connect();

@@ -5,7 +5,7 @@ import { PendingNodes } from '../../../src/gateway/nodes/pending-nodes.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { FACTS, TestNode, testGateway } from './fixtures.ts';
 
-test('both sides show the same code, it stays over all questions, and approval lets the node in', async (t) => {
+test('both sides show the same code throughout, and approval admits the node', async (t) => {
   const gateway = testGateway(t);
   const node = new TestNode(gateway);
   const first = await node.pair();
@@ -25,7 +25,7 @@ test('both sides show the same code, it stays over all questions, and approval l
   assert.deepEqual(gateway.pending.list(), []);
 });
 
-test('somebody in the middle makes the two codes differ', async (t) => {
+test('a man in the middle makes the two codes differ', async (t) => {
   const gateway = testGateway(t);
   const result = await new TestNode(gateway).pair({}, { hostKey: randomBytes(51) }).catch((error: unknown) => error);
   // The signature is over what the node saw, so the gateway does not even list it.
@@ -33,7 +33,7 @@ test('somebody in the middle makes the two codes differ', async (t) => {
   assert.deepEqual(gateway.pending.list(), []);
 });
 
-test('the code is given out before the gateway can have it', async (t) => {
+test('the node commits to the code before the gateway can know it', async (t) => {
   const gateway = testGateway(t);
   const node = new TestNode(gateway);
   const events: string[] = [];
@@ -50,7 +50,7 @@ test('the code is given out before the gateway can have it', async (t) => {
   assert.deepEqual(events, [result.status === 'pending' ? result.gatewayCode : '', 'verify']);
 });
 
-test('rejection is told, by name or code, until the machine has given up', async (t) => {
+test('a rejection, by name or code, lasts until the machine gives up', async (t) => {
   const gateway = testGateway(t);
   const node = new TestNode(gateway);
   await node.pair({ name: 'stranger' });
@@ -62,7 +62,7 @@ test('rejection is told, by name or code, until the machine has given up', async
   assert.equal((await node.pair()).status, 'pending');
 });
 
-test('approval under another name; a name that is taken is refused, not numbered', async (t) => {
+test('approval under another name; a taken name is refused, not numbered', async (t) => {
   const gateway = testGateway(t);
   await new TestNode(gateway, 'a').pair({ code: await gateway.invite(), name: 'taken' });
   const renamed = new TestNode(gateway, 'b');
@@ -90,7 +90,7 @@ test('the operator gets what the operator saw: a name that changes after the app
   assert.equal(result.status === 'paired' && result.name, 'second');
 });
 
-test('a code stands for what was shown with it: who asks for something else meanwhile has another code', async (t) => {
+test('a code stands for what was shown with it: a machine that asks for something else gets another code', async (t) => {
   const changes: object[] = [
     { name: 'db-1' },
     { labels: { own: '1', role: 'db' } },
@@ -115,7 +115,7 @@ test('a code stands for what was shown with it: who asks for something else mean
   }
 });
 
-test('a code lets a waiting machine in at once', async (t) => {
+test('a code admits a waiting machine at once', async (t) => {
   const gateway = testGateway(t);
   const node = new TestNode(gateway);
   await node.pair();
@@ -123,7 +123,7 @@ test('a code lets a waiting machine in at once', async (t) => {
   assert.deepEqual(gateway.pending.list(), []);
 });
 
-test('two of one name need the code; strangers are few, in all and of one address', async () => {
+test('two machines of one name need the code; pending machines are limited, in total and per address', async () => {
   const clock = new FakeClock();
   const pending = new PendingNodes(clock);
   const ask = (n: number, address = `10.0.0.${n}`) =>

@@ -15,7 +15,7 @@ function flipped(text: string | undefined): string {
   return bytes.toString('base64url');
 }
 
-test('a node with a code is in, with the name, the labels and a token that is bound to its key', async (t) => {
+test('a node with a code is admitted with the name, the labels and a token bound to its key', async (t) => {
   const gateway = testGateway(t);
   const node = new TestNode(gateway);
   const code = await gateway.invite({ name: 'prod-1', labels: { tier: 'web' } });
@@ -44,7 +44,7 @@ test('a code is spent after its uses', async (t) => {
   assert.equal(gateway.store.nodes.all().length, 2);
 });
 
-test('two that come at once with the last use: one is in, the other is not, and nothing is half done', async (t) => {
+test('of two nodes with the last use at once, one is admitted, and nothing is half done', async (t) => {
   const gateway = testGateway(t);
   const code = await gateway.invite();
   const results = await Promise.allSettled(['a', 'b'].map((key) => new TestNode(gateway, key).pair({ code })));
@@ -67,7 +67,7 @@ test('an expired code is refused, also when it expires between the two messages'
   await assert.rejects(new TestNode(gateway).pair({ code }), { code: 'invite_invalid' });
 });
 
-test('a node that never heard the answer to its pairing may come again with its spent code, and no other may', async (t) => {
+test('a node that lost the answer to its pairing may repeat its spent code, and no other may', async (t) => {
   const gateway = testGateway(t);
   const node = new TestNode(gateway);
   const code = await gateway.invite();
@@ -79,7 +79,7 @@ test('a node that never heard the answer to its pairing may come again with its 
   await assert.rejects(node.pair({ code: mistyped(code) }), { code: 'gateway_not_proven' });
 });
 
-test('that node may do so whatever has become of the code since, and no other may', async (t) => {
+test('that node may do so whatever has happened to the code since, and no other may', async (t) => {
   const fates: [string, (gateway: TestGateway, id: string) => Promise<unknown>][] = [
     ['another invite was made, which once pruned the spent ones', (gateway) => gateway.invite()],
     ['it has expired', async (gateway) => gateway.clock.jumpWall(300_001)],
@@ -116,7 +116,7 @@ test('that node may do so whatever has become of the code since, and no other ma
   }
 });
 
-test('a code that lets nobody in any more gives a person no other role', async (t) => {
+test('a spent code gives a person no other role', async (t) => {
   for (const fate of ['revoked', 'burned', 'expired']) {
     const gateway = testGateway(t);
     const person = new TestNode(gateway);
@@ -147,7 +147,7 @@ test('a mistyped secret: the node stops before it has sent a proof of its own', 
   assert.equal(verified, false);
 });
 
-test('five wrong proofs burn a code, four do not', async (t) => {
+test('five wrong proofs invalidate a code, four do not', async (t) => {
   for (const [failures, ending] of [
     [4, 'paired'],
     [5, 'invite_invalid'],
@@ -176,7 +176,7 @@ test('a proof that is missing counts as a wrong one', async (t) => {
   assert.equal(gateway.store.nodes.all().length, 0);
 });
 
-test('somebody in the middle, who shows another host key, is found out by the node', async (t) => {
+test('a man in the middle with another host key is detected by the node', async (t) => {
   const gateway = testGateway(t);
   const code = await gateway.invite();
   const tampering = { hostKey: randomBytes(51) };
@@ -220,7 +220,7 @@ test('a signature, an opening or a transcript with one other bit is refused', as
   assert.equal(gateway.store.nodes.all().length, 0);
 });
 
-test('a challenge is good for one try, one connection and thirty seconds', async (t) => {
+test('a challenge is valid for one attempt, one connection and thirty seconds', async (t) => {
   const gateway = testGateway(t);
   const node = new TestNode(gateway);
   await node.pair({ code: await gateway.invite() });
@@ -248,7 +248,7 @@ test('a challenge is good for one try, one connection and thirty seconds', async
   await assert.rejects(node.pair({}, { verify: late }), { code: 'token_invalid' });
 });
 
-test('open challenges of one connection are few, and old ones make room', async (t) => {
+test('open challenges of one connection are limited, and old ones make room', async (t) => {
   const gateway = testGateway(t);
   const node = new TestNode(gateway);
   const ask = () =>
@@ -268,14 +268,14 @@ test('another protocol version is refused before anything else', async (t) => {
   await assert.rejects(new TestNode(gateway).pair({}, { challengeRequest }), { code: 'protocol_unsupported' });
 });
 
-test('a code for a person lets no node in, and is not spent by the attempt', async (t) => {
+test('a code for a person admits no node, and the attempt does not spend it', async (t) => {
   const gateway = testGateway(t);
   const code = await gateway.invite({ role: 'operator' });
   await assert.rejects(new TestNode(gateway).pair({ code }), { code: 'forbidden' });
   assert.equal(gateway.store.invites.byId(code.slice(0, 4))?.usesLeft, 1);
 });
 
-test('names: what a person asked for must be free, what a machine suggests gets a number', async (t) => {
+test('names: one that a person asked for must be free, one that a machine suggests gets a number', async (t) => {
   const gateway = testGateway(t);
   const long = 'x'.repeat(63);
   for (const [key, name, expected] of [

@@ -24,13 +24,13 @@ test('a person gets the role of the invite, and a token for it', async (t) => {
   assert.equal((await person.pair(PERSON)).status, 'paired');
 });
 
-test('an unknown person does not wait for approval', async (t) => {
+test('an unknown person cannot be approved', async (t) => {
   const gateway = testGateway(t);
   await assert.rejects(new TestNode(gateway).pair(PERSON), { code: 'not_paired' });
   assert.deepEqual(gateway.pending.list(), []);
 });
 
-test('one key is one thing: a node is no person and a person no node, whatever codes they have', async (t) => {
+test('a key belongs to a node or a person, never to both, whatever codes they have', async (t) => {
   const gateway = testGateway(t);
   const node = new TestNode(gateway, 'node');
   const person = new TestNode(gateway, 'person');
@@ -44,7 +44,7 @@ test('one key is one thing: a node is no person and a person no node, whatever c
   assert.deepEqual(gateway.pending.list(), []);
 });
 
-test('a key that a node has given up becomes nobody, and a node cannot take the key of a person', async (t) => {
+test('a node’s former key admits nobody, and a node cannot take a person’s key', async (t) => {
   const gateway = testGateway(t);
   const [node, next, person] = ['node', 'next', 'person'].map((name) => new TestNode(gateway, name));
   assert.ok(node && next && person);
@@ -107,7 +107,7 @@ test('two logins at once with one new key are one person and one use', async (t)
   assert.equal(gateway.invites.open()[0]?.usesLeft, 1);
 });
 
-test('wrong proofs burn the invite that they were for and no other', async (t) => {
+test('wrong proofs invalidate their own invite and no other', async (t) => {
   const gateway = testGateway(t);
   const codes = [await gateway.invite(), await gateway.invite()];
   const proof = randomBytes(32).toString('base64url');
@@ -123,7 +123,7 @@ test('wrong proofs burn the invite that they were for and no other', async (t) =
   assert.equal((await new TestNode(gateway).pair({ code: codes[1] ?? '' })).status, 'paired');
 });
 
-test('ids of invites cannot be tried one after the other', async (t) => {
+test('ids of invites cannot be found by trial', async (t) => {
   const gateway = testGateway(t);
   const code = await gateway.invite();
   const secret = code.slice(5);

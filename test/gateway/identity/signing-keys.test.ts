@@ -23,7 +23,7 @@ function setUp(t: TestContext) {
   return { folder, clock, file, retiredFile, open, tokensOf };
 }
 
-test('what a replaced key has signed is good for the time of grace and not longer, also after restarts and more rotations', async (t) => {
+test('signatures of a replaced key are valid for the grace period and no longer, also after restarts and more rotations', async (t) => {
   const { clock, open, tokensOf } = setUp(t);
   const keys = open();
   const publicKey = randomBytes(32);
@@ -57,7 +57,7 @@ test('what a replaced key has signed is good for the time of grace and not longe
   await assert.rejects(tokensOf(keys).verify(second, publicKey), { code: 'token_invalid' });
 });
 
-test('a rotation that is killed in the middle leaves the old key in use, believed once', async (t) => {
+test('a rotation killed in the middle leaves the old key in use, listed once', async (t) => {
   const { folder, file, open, tokensOf } = setUp(t);
   const before = open();
   const { token } = await tokensOf(before).issue({ subject: 'n', role: 'node', publicKey: Buffer.alloc(32) });
@@ -74,7 +74,7 @@ test('a rotation that is killed in the middle leaves the old key in use, believe
   await tokensOf(after).verify(token, Buffer.alloc(32));
 });
 
-test('a list of replaced keys that is damaged, or open to others, is told', (t) => {
+test('a list of replaced keys that is damaged or readable by others is reported', (t) => {
   const { retiredFile, open } = setUp(t);
   for (const text of ['{', '{}', '[{"publicKey":"x","retiredAt":1}]', '[1]']) {
     writeFileSync(retiredFile, text, { mode: 0o600 });
@@ -84,7 +84,7 @@ test('a list of replaced keys that is damaged, or open to others, is told', (t) 
   assert.throws(open, { code: 'home_insecure' });
 });
 
-test('a node is given tickets of a key that it surely knows, whenever the key changes and the grace ends', async (t) => {
+test('a node gets tickets signed with a key that it knows, whenever the key changes and the grace period ends', async (t) => {
   const { clock, open } = setUp(t);
   const keys = open();
   const told = new AnnouncedKeys();

@@ -11,7 +11,7 @@ import { TICKET_LIFETIME_S } from '../../../src/protocol/run-spec.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
 import { testGateway } from './fixtures.ts';
 
-test('a token is good to its last second by the clock of the gateway', async (t) => {
+test('a token is valid to its last second by the gateway’s clock', async (t) => {
   const { clock, tokens } = testGateway(t);
   const publicKey = randomBytes(32);
   const { token, expiresAt } = await tokens.issue({ subject: 'n1', role: 'node', publicKey });
@@ -61,7 +61,7 @@ test('a token of another gateway, another key, another purpose, or without a sig
   for (const token of forged) await assert.rejects(tokens.verify(token, publicKey), { code: 'token_invalid' }, token);
 });
 
-test('a ticket is good for one node, one run and these very bytes', async (t) => {
+test('a ticket is valid for one node, one run and exactly these bytes', async (t) => {
   const { clock, signingKey, folder } = testGateway(t);
   const body = Buffer.from('{"command":"true"}');
   const ticket = issueTicket({ signingKey, clock }, { id: 'job.0', nodeId: 'n1' }, body);
@@ -102,7 +102,7 @@ test('a ticket is good for one node, one run and these very bytes', async (t) =>
   await verifyTicket({ ...good, signingKeys: [foreign, ...good.signingKeys] });
 });
 
-test('a ticket is over after its life and thirty seconds of tolerance, in which a slow clock is forgiven', async (t) => {
+test('a ticket expires after its lifetime and thirty seconds of tolerance for a slow clock', async (t) => {
   const { clock, signingKey } = testGateway(t);
   const body = Buffer.from('x');
   const issuedAt = clock.now();
@@ -119,7 +119,7 @@ test('a ticket is over after its life and thirty seconds of tolerance, in which 
   await assert.rejects(verifyTicket({ ...check, now: issuedAt + life + 31_000 }), { code: 'forbidden' });
 });
 
-test('a token is no ticket', async (t) => {
+test('a token is not a ticket', async (t) => {
   const { clock, signingKey, tokens } = testGateway(t);
   const { token } = await tokens.issue({ subject: 'n', role: 'node', publicKey: randomBytes(32) });
   const signingKeys = [signingKey.rawPublicKey.toString('base64url')];
@@ -134,7 +134,7 @@ test('a token is no ticket', async (t) => {
   await assert.rejects(verifyTicket(check), { code: 'forbidden' });
 });
 
-test('a key file is made once, stays, and must be private and whole', (t) => {
+test('a key file is created once, stays, and must be private and intact', (t) => {
   const file = path.join(tempFolder(t), 'key');
   const text = loadOrCreateKeyFile(file, 'x');
   assert.equal(loadOrCreateKeyFile(file, 'y'), text);

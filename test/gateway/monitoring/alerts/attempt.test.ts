@@ -12,7 +12,7 @@ import {
 
 const NOW = Date.UTC(2026, 0, 1);
 
-test('which statuses are tried again for a day, and which are believed', () => {
+test('which HTTP statuses are retried for a day, and which count as refusals', () => {
   const kind = (status: number): Attempt['kind'] => attemptOfStatus(status, undefined, NOW).kind;
   for (const status of [200, 201, 204]) assert.equal(kind(status), 'delivered');
   for (const status of [408, 425, 429, 500, 502, 503, 504]) assert.equal(kind(status), 'failed', String(status));
@@ -20,7 +20,7 @@ test('which statuses are tried again for a day, and which are believed', () => {
     assert.equal(kind(status), 'refused', String(status));
 });
 
-test('Retry-After in seconds or as a date is respected, and not for longer than an hour', () => {
+test('Retry-After in seconds or as a date is respected, up to an hour', () => {
   const delayOf = (retryAfter: string): number => {
     const attempt = attemptOfStatus(429, retryAfter, NOW);
     return afterAttempt(attempt, { attempts: 1, createdAt: NOW }, NOW, () => 0).nextAt - NOW;
@@ -31,7 +31,7 @@ test('Retry-After in seconds or as a date is respected, and not for longer than 
   for (const nonsense of ['soon', '-5', '0', '1e9']) assert.equal(delayOf(nonsense), 2_500, nonsense);
 });
 
-test('a refusal is believed the third time', () => {
+test('a refusal counts the third time', () => {
   const outcomes = [1, 2, 3].map(
     (attempts) =>
       afterAttempt({ kind: 'refused', error: 'HTTP 404' }, { attempts, createdAt: NOW }, NOW, () => 0).outcome,
@@ -40,7 +40,7 @@ test('a refusal is believed the third time', () => {
   assert.equal(MOST_REFUSALS, 3);
 });
 
-test('whatever the luck: delays grow to an hour, are jittered, and end after a day', () => {
+test('delays grow to an hour, are jittered, and end after a day', () => {
   fc.assert(
     fc.property(fc.infiniteStream(fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })), (luck) => {
       const random = (): number => luck.next().value ?? 0;

@@ -23,7 +23,7 @@ function run(command: string[], more: { timeoutMs?: number; signal?: AbortSignal
   return within(runAlertCommand({ command, timeoutMs }, 'msg_1', message, options), 'the command', 20_000);
 }
 
-test('it gets the message as JSON on stdin and in variables, and nothing of the environment besides', async (t) => {
+test('a command gets the message as JSON on stdin and in variables, and no other environment', async (t) => {
   const folder = tempFolder(t);
   const attempt = await run(['sh', '-c', 'cat > "$1/in"; env > "$1/env"', 'x', folder]);
   assert.deepEqual(attempt, { kind: 'delivered' });
@@ -36,7 +36,7 @@ test('it gets the message as JSON on stdin and in variables, and nothing of the 
   assert.doesNotMatch(env, /^HOME=/m);
 });
 
-test('of several alerts it gets the number, the nodes, and a text of several lines', async (t) => {
+test('for several alerts a command gets their number, the nodes, and a text of several lines', async (t) => {
   const folder = tempFolder(t);
   const notices = ['a', 'b', 'c'].map((node) => noticeOf(node, { summary: node === 'c' ? 'full\n' : 'gone' }));
   const message = combineNotices(notices as [AlertNotice, ...AlertNotice[]], 3);
@@ -55,7 +55,7 @@ test('of several alerts it gets the number, the nodes, and a text of several lin
   assert.equal(readFileSync(path.join(folder, 'text'), 'utf8'), '3|a b c|a,b: gone\nc: full\ufffd');
 });
 
-test('what a machine calls its disk is never a command, nor an odd variable', async (t) => {
+test('the name of a disk never becomes a command or a broken variable', async (t) => {
   const folder = tempFolder(t);
   const summary = `$(touch ${folder}/a); \`touch ${folder}/b\` '; touch ${folder}/c; \n\0"`;
   const message = { ...FIRING, data: { ...FIRING.data, summary } };
@@ -68,7 +68,7 @@ test('what a machine calls its disk is never a command, nor an odd variable', as
   );
 });
 
-test('a command that fails, is killed, or is not there is tried again, and says why', async () => {
+test('a command that fails, is killed, or does not exist is retried, with the reason', async () => {
   assert.deepEqual(await run(['sh', '-c', 'echo no mail server >&2; exit 3']), {
     kind: 'failed',
     error: 'exit code 3',
@@ -78,7 +78,7 @@ test('a command that fails, is killed, or is not there is tried again, and says 
   assert.deepEqual(await run(['/no/such/program']), { kind: 'failed', error: 'cannot be started: ENOENT' });
 });
 
-test('what takes too long is killed with all that it started; so it is when the gateway stops', async (t) => {
+test('a command that takes too long is killed with everything that it started, also when the gateway stops', async (t) => {
   const folder = tempFolder(t);
   const file = path.join(folder, 'pid');
   const slow = ['sh', '-c', `sleep 1000 & echo $! > ${file}; wait`];
@@ -101,7 +101,7 @@ test('what takes too long is killed with all that it started; so it is when the 
   });
 });
 
-test('one that reads nothing, and one that leaves a process behind, are delivered', async () => {
+test('a command that reads nothing or leaves a process behind counts as delivered', async () => {
   assert.deepEqual(await run(['true']), { kind: 'delivered' });
   assert.deepEqual(await run(['sh', '-c', 'sleep 2 & exit 0']), { kind: 'delivered' });
 });

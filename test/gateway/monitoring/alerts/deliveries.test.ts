@@ -23,7 +23,7 @@ async function setUp(t: Parameters<typeof alertWorld>[0], notify: object[] = [HO
   return { world, put, of };
 }
 
-test('tried again with the same id until it is taken', async (t) => {
+test('a message is retried with the same id until it is delivered', async (t) => {
   const { world, put, of } = await setUp(t);
   world.answer = () => (world.sent.length < 4 ? { kind: 'failed', error: 'HTTP 500' } : { kind: 'delivered' });
   await put('a1', 'firing');
@@ -33,7 +33,7 @@ test('tried again with the same id until it is taken', async (t) => {
   assert.equal(new Set(world.sent.map(({ id }) => id)).size, 1);
 });
 
-test('given up after a day of failures, and after three refusals; both stay to be seen', async (t) => {
+test('a message is given up after a day of failures or three refusals, and stays on record', async (t) => {
   const { world, put, of } = await setUp(t, [HOOK, CHAT]);
   world.answer = ({ receiver }) =>
     receiver === 'hook' ? { kind: 'failed', error: 'ECONNREFUSED' } : { kind: 'refused', error: 'HTTP 404' };
@@ -48,7 +48,7 @@ test('given up after a day of failures, and after three refusals; both stay to b
   assert.equal(world.sent.length, length, 'and not tried any more');
 });
 
-test('nobody hears of an end before the beginning, and one message does not hold up those of other alerts', async (t) => {
+test('no resolution before its alert, and one message does not delay those of other alerts', async (t) => {
   const { world, put } = await setUp(t);
   world.answer = () => (world.sent.length <= 2 ? { kind: 'failed', error: 'HTTP 503' } : { kind: 'delivered' });
   await put('a1', 'firing');
@@ -62,7 +62,7 @@ test('nobody hears of an end before the beginning, and one message does not hold
   assert.deepEqual(ids, [firing, firing, resolved]);
 });
 
-test('a slow receiver holds up nobody else', async (t) => {
+test('a slow receiver delays no other', async (t) => {
   const { world, put, of } = await setUp(t, [HOOK, CHAT]);
   const slow = Promise.withResolvers<{ kind: 'delivered' }>();
   world.answer = ({ receiver }) => (receiver === 'hook' ? slow.promise : { kind: 'delivered' });
@@ -75,7 +75,7 @@ test('a slow receiver holds up nobody else', async (t) => {
   assert.ok(of('a2').every(({ outcome }) => outcome === 'delivered'));
 });
 
-test('killed while it sends: sent again after the start, with the same id', async (t) => {
+test('after a kill during sending, the message is sent again with the same id', async (t) => {
   const { world, put, of } = await setUp(t);
   const never = Promise.withResolvers<{ kind: 'failed'; error: string }>();
   world.answer = () => (world.sent.length === 1 ? never.promise : { kind: 'delivered' });
@@ -88,7 +88,7 @@ test('killed while it sends: sent again after the start, with the same id', asyn
   assert.equal(world.sent[0]?.id, world.sent[1]?.id);
 });
 
-test('an attempt that our own end cut off counts for nothing', async (t) => {
+test('an attempt cut off by our own shutdown does not count', async (t) => {
   const { world, put, of } = await setUp(t);
   const cut = Promise.withResolvers<{ kind: 'failed'; error: string }>();
   world.answer = () => cut.promise;
@@ -99,7 +99,7 @@ test('an attempt that our own end cut off counts for nothing', async (t) => {
   assert.deepEqual(of('a1'), [{ outcome: 'waiting', attempts: 0, error: null }]);
 });
 
-test('a receiver that is no longer in the configuration gets nothing, and that is on record', async (t) => {
+test('a receiver that is no longer configured gets nothing, which is recorded', async (t) => {
   const { world, put, of } = await setUp(t);
   world.answer = () => ({ kind: 'failed', error: 'HTTP 500' });
   await put('a1', 'firing');
@@ -110,7 +110,7 @@ test('a receiver that is no longer in the configuration gets nothing, and that i
   ]);
 });
 
-test('the outbox is bounded: the oldest message gives way', async (t) => {
+test('the outbox is bounded: the oldest message is given up', async (t) => {
   const { world, of } = await setUp(t);
   world.answer = () => ({ kind: 'failed', error: 'HTTP 500' });
   const notices = Array.from({ length: MAX_WAITING + 1 }, (_, index) => ({
@@ -126,7 +126,7 @@ test('the outbox is bounded: the oldest message gives way', async (t) => {
   assert.equal(world.store.deliveries.waiting('hook'), MAX_WAITING);
 });
 
-test('what is held back by an older message of its alert does not keep the gateway looking', async (t) => {
+test('a message that waits for an older one of its alert causes no polling', async (t) => {
   const { world, put } = await setUp(t);
   world.answer = () => ({ kind: 'failed', error: 'HTTP 500' });
   await put('a1', 'firing');
@@ -136,7 +136,7 @@ test('what is held back by an older message of its alert does not keep the gatew
   assert.ok((firing?.nextAt ?? 0) > world.clock.now());
 });
 
-test('a clock that was years ahead, and is set right, does not put off what waits', async (t) => {
+test('a clock that was years ahead and is set right delays nothing', async (t) => {
   const { world, put, of } = await setUp(t);
   world.answer = () => (world.sent.length === 1 ? { kind: 'failed', error: 'HTTP 500' } : { kind: 'delivered' });
   world.clock.jumpWall(5 * 365 * 86_400_000);
@@ -146,7 +146,7 @@ test('a clock that was years ahead, and is set right, does not put off what wait
   assert.equal(of('a1')[0]?.outcome, 'delivered');
 });
 
-test('a test is told once, on record, and says what came back', async (t) => {
+test('a test is sent once, is recorded, and returns the outcome', async (t) => {
   const { world } = await setUp(t);
   world.answer = () => ({ kind: 'failed', error: 'HTTP 500' });
   assert.deepEqual(await world.deliveries.test('hook', FIRING_NOTICE), { kind: 'failed', error: 'HTTP 500' });

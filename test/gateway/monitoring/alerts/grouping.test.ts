@@ -34,7 +34,7 @@ function groupingWorld(t: Parameters<typeof alertWorld>[0], section: object = {}
 
 const names = (count: number): string[] => Array.from({ length: count }, (_, index) => `n${index}`);
 
-test('fifty nodes that go away within a minute are one message, and so is their coming back', async (t) => {
+test('fifty nodes that disconnect within a minute are one message, and so is their return', async (t) => {
   const { world } = groupingWorld(t, { notify: [HOOK, CHAT] });
   const nodes = names(50);
   for (const node of nodes) world.addNode(node);
@@ -62,7 +62,7 @@ test('fifty nodes that go away within a minute are one message, and so is their 
   );
 });
 
-test('together is what has the same rule and receiver; what comes later is told later', async (t) => {
+test('alerts with the same rule and receiver are grouped; later ones are sent later', async (t) => {
   const { world, fire, told } = groupingWorld(t, { notify: [HOOK, CHAT] });
   await world.boot();
   await fire(['a'], 'disk');
@@ -86,7 +86,7 @@ test('together is what has the same rule and receiver; what comes later is told 
   assert.deepEqual(told().slice(4).sort(), ['chat alert.firing disk c', 'hook alert.firing disk c']);
 });
 
-test('a message lists so many alerts, and says how many there are', async (t) => {
+test('a message lists a limited number of alerts, and gives their total', async (t) => {
   const { world, fire } = groupingWorld(t);
   await world.boot();
   await fire(names(2_000));
@@ -98,14 +98,14 @@ test('a message lists so many alerts, and says how many there are', async (t) =>
   assert.equal(world.store.deliveries.waiting('hook'), 0, 'all of them were told');
 });
 
-test('without a wait each alert is told by itself, and at once', async (t) => {
+test('without groupWait each alert is sent separately and at once', async (t) => {
   const { world, fire, told } = groupingWorld(t, { groupWait: '0' });
   await world.boot();
   await fire(['a', 'b']);
   assert.deepEqual(told(), ['hook alert.firing away a', 'hook alert.firing away b']);
 });
 
-test('a message that is tried again is the same, whatever happened since; the rest is one of its own', async (t) => {
+test('a retried message stays the same, whatever has happened since; the rest goes into another', async (t) => {
   const { world, fire, told } = groupingWorld(t);
   world.answer = () => (world.sent.length < 8 ? { kind: 'failed', error: 'HTTP 500' } : { kind: 'delivered' });
   await world.boot();
@@ -119,7 +119,7 @@ test('a message that is tried again is the same, whatever happened since; the re
   assert.equal(new Set(world.sent.map(({ id, message }) => `${id} ${message.data.count}`)).size, 2);
 });
 
-test('killed while it waits for others: told once, after the start, and together', async (t) => {
+test('after a kill during groupWait, alerts are sent once and together', async (t) => {
   const { world, fire, told } = groupingWorld(t);
   await world.boot();
   await fire(['a', 'b']);
@@ -130,7 +130,7 @@ test('killed while it waits for others: told once, after the start, and together
   assert.deepEqual(told(), ['hook alert.firing away a,b']);
 });
 
-test('killed while it sends: the same message again, without those that came since', async (t) => {
+test('after a kill during sending, the same message is sent again, without later alerts', async (t) => {
   const { world, fire, told } = groupingWorld(t);
   const never = Promise.withResolvers<Attempt>();
   world.answer = () => (world.sent.length === 1 ? never.promise : { kind: 'delivered' });
@@ -149,7 +149,7 @@ test('killed while it sends: the same message again, without those that came sin
   assert.deepEqual(told().slice(2), ['hook alert.firing away c']);
 });
 
-test('nobody hears of an end before the beginning, also when only one of a group is over', async (t) => {
+test('no resolution before its alert, even if only one of a group is resolved', async (t) => {
   const { world, fire } = groupingWorld(t);
   await world.boot();
   await fire(['a', 'b']);
@@ -163,7 +163,7 @@ test('nobody hears of an end before the beginning, also when only one of a group
   );
 });
 
-test('a clock that is set back does not make anybody wait for longer', async (t) => {
+test('a clock that is set back delays nothing', async (t) => {
   const { world, fire, told } = groupingWorld(t);
   await world.boot();
   await fire(['a']);
@@ -173,7 +173,7 @@ test('a clock that is set back does not make anybody wait for longer', async (t)
   assert.deepEqual(told(), ['hook alert.firing away a']);
 });
 
-test('whatever fails and whenever it is killed: every alert is told, and an id always stands for the same alerts', async (t) => {
+test('whatever fails and whenever it is killed: every alert is sent, and an id always stands for the same alerts', async (t) => {
   const step = fc.oneof(
     fc.record({ kind: fc.constant('fire' as const), nodes: fc.integer({ min: 1, max: 4 }) }),
     fc.record({ kind: fc.constant('pass' as const), ms: fc.integer({ min: 1, max: 40_000 }) }),

@@ -34,7 +34,7 @@ function setUp(t: TestContext) {
   return { store, signals, factsAt, heard, suspects };
 }
 
-test('a disk that fills: when, as the report says it; asked for again after a while', (t) => {
+test('a disk that fills: forecast as in the report, refreshed after a while', (t) => {
   const { store, signals, factsAt } = setUp(t);
   for (let hour = 48; hour > 0; hour -= 1) {
     store.history.disks.insert('n', NOW - hour * HOUR_MS, [disk('/', 90 - hour / 2), disk('/still', 50)]);
@@ -47,7 +47,7 @@ test('a disk that fills: when, as the report says it; asked for again after a wh
   assert.deepEqual(factsAt(NOW + HOUR_MS).diskFull?.mount, '/');
 });
 
-test('two machines with one key, until an operator has looked at it', (t) => {
+test('two machines with one key, until an operator resolves it', (t) => {
   const { factsAt, suspects } = setUp(t);
   assert.equal(factsAt(NOW).hasClone, false);
   suspects.add('n');
@@ -56,7 +56,7 @@ test('two machines with one key, until an operator has looked at it', (t) => {
   assert.equal(factsAt(NOW).hasClone, false);
 });
 
-test('a token that is refused is a problem until the node is heard again', (t) => {
+test('a refused token is a problem until the gateway accepts something from the node', (t) => {
   const { signals, factsAt, heard } = setUp(t);
   assert.equal(factsAt(NOW).hasTokenProblem, false);
   signals.tokenRefused('n', NOW + 1_000);

@@ -7,7 +7,7 @@ import { GROUPED_DELIVERIES } from '../../../../src/gateway/monitoring/alerts/ta
 import { Store } from '../../../../src/gateway/store.ts';
 import { cleanUp, tempFolder } from '../../../support/temp-folder.ts';
 
-test('what waited in an outbox of before there were groups is told by itself, under the id that it had', (t) => {
+test('messages from before grouping are sent separately, under their own ids', (t) => {
   const file = path.join(tempFolder(t), 'fleet.db');
   const before = MIGRATIONS.indexOf(GROUPED_DELIVERIES);
   assert.ok(before > 0);

@@ -51,7 +51,7 @@ test('a redirect is not followed', async (t) => {
   assert.equal(requests, 1);
 });
 
-test('an endless answer is not waited for', async (t) => {
+test('an endless answer does not delay delivery', async (t) => {
   const url = await serve(
     t,
     http.createServer((_request, response) => void response.writeHead(200).write('x'.repeat(100_000))),
@@ -59,7 +59,7 @@ test('an endless answer is not waited for', async (t) => {
   assert.deepEqual(await post(url), { kind: 'delivered' });
 });
 
-test('silence ends at the deadline; garbage, a cut and a closed port are failures; none names the URL', async (t) => {
+test('silence ends at the deadline; garbage, a cut connection and a closed port are failures; none names the URL', async (t) => {
   const silent = await serve(
     t,
     net.createServer((socket) => cleanUp(t, () => socket.destroy())),
@@ -84,7 +84,7 @@ test('silence ends at the deadline; garbage, a cut and a closed port are failure
   }
 });
 
-test('the end of the gateway ends it', async (t) => {
+test('a stopping gateway ends the attempt', async (t) => {
   const silent = await serve(
     t,
     net.createServer((socket) => cleanUp(t, () => socket.destroy())),

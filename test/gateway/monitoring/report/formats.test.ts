@@ -70,7 +70,7 @@ test('reads back as one row a node with the figures of the report', () => {
   });
 });
 
-test('no cell of hostile text begins a formula, and none is lost', () => {
+test('no cell of hostile text starts a formula, and none is lost', () => {
   const report = hostileReport();
   const [head, ...rows] = parseCsv(render(report, 'csv'));
   assert.ok(head !== undefined);
@@ -110,7 +110,7 @@ test('the pieces together are the JSON of the report, for no node, one and many,
   }
 });
 
-test('while a long document is put together, others have their turns', async () => {
+test('others get their turns while a long document is put together', async () => {
   const made: number[] = [];
   function* pieces() {
     for (let index = 0; index < 200; index += 1) {

@@ -4,7 +4,7 @@ import { OBEYED } from '../../../support/hostile-answers.ts';
 import { hostileReport } from './hostile-names.ts';
 import { render } from './report-fixture.ts';
 
-test('no format of a report carries what a terminal would obey, whatever nodes are called and say', () => {
+test('no format of a report contains control sequences, whatever nodes are called and report', () => {
   const report = hostileReport();
   const texts = [
     render(report, 'csv').replaceAll('\r\n', '\n'),

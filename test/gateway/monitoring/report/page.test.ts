@@ -48,7 +48,7 @@ test('is well formed, and made of nothing but its own tags, whatever the nodes a
   assert.ok(!usual.has('script') && !usual.has('img') && !usual.has('link'));
 });
 
-test('needs nothing from elsewhere', () => {
+test('the page loads nothing from elsewhere', () => {
   for (const report of [buildReport(sampleInput()), hostileReport()]) {
     const page = render(report, 'html');
     for (const { attributes } of tagsOf(page)) {
@@ -59,7 +59,7 @@ test('needs nothing from elsewhere', () => {
   }
 });
 
-test('hostile names are there as text', () => {
+test('hostile names appear as text', () => {
   const page = render(hostileReport(), 'html');
   assert.ok(page.includes('&#60;script&#62;alert(1)&#60;/script&#62;'));
   assert.ok(page.includes('&#39; onmouseover=&#39;alert(1)'));
@@ -67,7 +67,7 @@ test('hostile names are there as text', () => {
   assert.ok(!page.includes('\u001b') && !page.includes('\u202e'));
 });
 
-test('every picture says in words what it shows, and the table has heads', () => {
+test('every picture is described in words, and the table has headers', () => {
   const report = buildReport(sampleInput());
   const tags = tagsOf(render(report, 'html'));
   for (const { name, attributes } of tags) {
@@ -118,7 +118,7 @@ test('serves light, dark and paper', () => {
   assert.match(page, /@media print/);
 });
 
-test('a fleet without nodes has a page too', () => {
+test('a fleet without nodes has a page as well', () => {
   const page = render(buildReport({ from: FROM, to: TO, rows: [], limits: DEFAULT_HEALTH_THRESHOLDS }), 'html');
   assert.ok(tagsOf(page).length > 10);
   assert.match(page, /No node is paired yet/);

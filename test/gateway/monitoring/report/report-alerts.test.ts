@@ -47,7 +47,7 @@ const over = (since: number, end: number): Partial<AlertRow> => ({
   resolvedAt: end,
 });
 
-test('what fired within the period: the firing first, then the critical, then the longest; no other node, no other time', async (t) => {
+test('alerts within the period: firing first, then critical, then longest; of no other node or time', async (t) => {
   const store = await storeWith(t, [
     { rule: 'short', ...over(TO - 2 * HOUR_MS, TO - HOUR_MS) },
     { rule: 'long', nodeId: 'id-b', nodeName: 'b', ...over(FROM - HOUR_MS, TO - HOUR_MS) },
