@@ -18,6 +18,11 @@ import { detach, serve } from '../service/serve.ts';
 
 const NAME = { type: 'string', placeholder: 'NAME', describe: 'Which node, if there are several' } as const;
 
+function openNode({ home }: CliContext, name: string | undefined) {
+  const { profile, paths } = findNodeProfile(home, name);
+  return { profile, control: new NodeControlClient({ socketPath: paths.socket, profile }) };
+}
+
 const up = defineCommand({
   name: 'node up',
   usage: '--gateway HOST[:PORT] [--code CODE] [OPTIONS]',
@@ -81,8 +86,7 @@ const down = defineCommand({
   async execute(context, { options }) {
     let pid: number | null = null;
     try {
-      const { profile, paths } = findNodeProfile(context.home, options.name);
-      const control = new NodeControlClient({ socketPath: paths.socket, profile });
+      const { profile, control } = openNode(context, options.name);
       if (options.forget) {
         // Not repeated: after a lost connection it is unknown whether the gateway has heard.
         pid = (await control.leave()).pid;
@@ -113,54 +117,51 @@ const status = defineCommand({
     ['fleet node status --json | jq -r .state', 'for scripts'],
   ],
   async execute(context, { options }) {
-    const { profile, paths } = findNodeProfile(context.home, options.name);
-    const view = await new NodeControlClient({ socketPath: paths.socket, profile }).status();
+    const view = await openNode(context, options.name).control.status();
     return printResult(context, view, () => formatFacts(describeNode(view, context.clock.now())));
   },
 });
 
 function describeNode(view: NodeStatusView, now: number): [string, string][] {
-  const ago = (time: string | null): string => (time === null ? '' : formatRelativeTime(time, now));
-  const facts: [string, string][] = [
+  const ago = (time: string | null): string | null => (time === null ? null : formatRelativeTime(time, now));
+  const facts: [string, string | null | undefined][] = [
     ['node', view.name ?? `${view.profile} (not paired)`],
     ['state', view.state],
     ['gateway', view.gateway],
-  ];
-  if (view.pendingCode !== null) facts.push(['code to compare', view.pendingCode]);
-  if (view.lastError !== null) facts.push(['last error', view.lastError.message]);
-  if (view.lastError?.hint !== undefined) facts.push(['what to do', view.lastError.hint]);
-  if (view.retryAt !== null) facts.push(['next attempt', ago(view.retryAt)]);
-  if (view.connectedSince !== null) facts.push(['connected', ago(view.connectedSince)]);
-  if (view.rttMs !== null) facts.push(['round trip', formatMs(view.rttMs)]);
-  if (view.skewMs !== null) facts.push(['clock skew', formatMs(view.skewMs)]);
-  for (const fault of view.faults) facts.push(['fault', fault]);
-  facts.push(
+    ['code to compare', view.pendingCode],
+    ['last error', view.lastError?.message],
+    ['what to do', view.lastError?.hint],
+    ['next attempt', ago(view.retryAt)],
+    ['connected', ago(view.connectedSince)],
+    ['round trip', view.rttMs === null ? null : formatMs(view.rttMs)],
+    ['clock skew', view.skewMs === null ? null : formatMs(view.skewMs)],
+    ...view.faults.map((fault): [string, string] => ['fault', fault]),
     ...describePolicy(view.policy),
     ['runs', String(view.runsActive)],
     ['connects', String(view.connects)],
     ['version', view.version],
     ['pid', String(view.pid)],
     ['started', ago(view.startedAt)],
-  );
-  return facts;
+  ];
+  return facts.filter((fact): fact is [string, string] => typeof fact[1] === 'string');
 }
 
 /** One line a rule, and what it means where the policy says nothing. */
 function describePolicy(policy: NodePolicyView | null): [string, string][] {
   if (policy === null) return [['policy', 'none: the gateway may request anything']];
-  const { commands: rules } = policy;
-  const facts: [string, string][] = [['policy: kinds', listOf(policy.kinds)]];
-  if (rules === null) facts.push(['policy: commands', 'any']);
-  for (const pattern of rules?.allow ?? []) facts.push(['policy: allow', pattern]);
-  for (const line of rules?.exact ?? []) facts.push(['policy: exact', JSON.stringify(line)]);
-  for (const pattern of policy.deny) facts.push(['policy: deny', JSON.stringify(pattern)]);
-  facts.push(
-    ['policy: users', policy.users === null ? 'any' : listOf(["the node's own", ...policy.users])],
-    ['policy: env', policy.env === null ? 'any that cannot make another program run' : listOf(policy.env)],
-    ['policy: folders', policy.folders === null ? 'any' : listOf(['the home folder', ...policy.folders])],
-    ['policy: at once', policy.maxConcurrency === null ? 'no limit' : String(policy.maxConcurrency)],
-  );
-  return facts;
+  const { kinds, commands, deny, users, env, folders, maxConcurrency } = policy;
+  const facts: [string, readonly string[]][] = [
+    ['kinds', [listOf(kinds)]],
+    ['commands', commands === null ? ['any'] : []],
+    ['allow', commands?.allow ?? []],
+    ['exact', (commands?.exact ?? []).map((line) => JSON.stringify(line))],
+    ['deny', deny.map((pattern) => JSON.stringify(pattern))],
+    ['users', [users === null ? 'any' : listOf(["the node's own", ...users])]],
+    ['env', [env === null ? 'any that cannot make another program run' : listOf(env)]],
+    ['folders', [folders === null ? 'any' : listOf(['the home folder', ...folders])]],
+    ['at once', [maxConcurrency === null ? 'no limit' : String(maxConcurrency)]],
+  ];
+  return facts.flatMap(([rule, values]) => values.map((value): [string, string] => [`policy: ${rule}`, value]));
 }
 
 function listOf(words: readonly string[]): string {
@@ -192,8 +193,7 @@ const rotateKey = defineCommand({
     ['fleet node rotate-key --name pi-7 --json | jq -r .fingerprint', 'one of several'],
   ],
   async execute(context, { options }) {
-    const { profile, paths } = findNodeProfile(context.home, options.name);
-    const view = await new NodeControlClient({ socketPath: paths.socket, profile }).rotateKey();
+    const view = await openNode(context, options.name).control.rotateKey();
     return printResult(context, view, ({ state, fingerprint }) =>
       state === 'rotated'
         ? `the key is now ${fingerprint}\n`

@@ -18,35 +18,25 @@ interface NodeProfile {
 export function findNodeProfile(home: string, name: string | undefined): NodeProfile {
   const profiles = listNodeProfiles(home);
   const known = profiles.map((found) => found.profile).join(', ');
-  if (name !== undefined) {
-    const [found, another] = profiles.filter((one) => one.profile === name || one.name === name);
-    if (found === undefined) {
-      throw new FleetError('not_found', `there is no node ${name} in ${home}`, {
-        hint: profiles.length === 0 ? 'Start one: fleet node up --gateway HOST --code CODE' : `Available: ${known}`,
-      });
-    }
-    if (another !== undefined) {
-      const [folder, paired] = found.profile === name ? [found, another] : [another, found];
-      // Never paired, so it has no other name.
-      if (folder.name === undefined) return folder;
-      throw new FleetError('ambiguous', `${name} is the folder of one node in ${home} and the name of another`, {
-        hint: `Use --name ${folder.name ?? folder.profile} or --name ${paired.profile}, or rename one of them: fleet nodes rename`,
-      });
-    }
-    return found;
-  }
-  const [only] = profiles;
+  const found = name === undefined ? profiles : profiles.filter((one) => one.profile === name || one.name === name);
+  const [only, another] = found;
   if (only === undefined) {
-    throw new FleetError('not_found', `there is no node in ${home}`, {
-      hint: 'Start one: fleet node up --gateway HOST --code CODE',
+    throw new FleetError('not_found', `there is no node ${name === undefined ? '' : `${name} `}in ${home}`, {
+      hint: profiles.length === 0 ? 'Start one: fleet node up --gateway HOST --code CODE' : `Available: ${known}`,
     });
   }
-  const [paired, second] = profiles.filter((found) => found.name !== undefined);
-  if (profiles.length > 1 && paired !== undefined && second === undefined) return paired;
-  if (profiles.length > 1) {
+  if (another === undefined) return only;
+  if (name === undefined) {
+    const [paired, second] = found.filter((one) => one.name !== undefined);
+    if (paired !== undefined && second === undefined) return paired;
     throw new FleetError('usage', `there are several nodes in ${home}: ${known}`, { hint: 'Choose one: --name NAME' });
   }
-  return only;
+  const [folder, paired] = only.profile === name ? [only, another] : [another, only];
+  // Never paired, so it has no other name.
+  if (folder.name === undefined) return folder;
+  throw new FleetError('ambiguous', `${name} is the folder of one node in ${home} and the name of another`, {
+    hint: `Use --name ${folder.name} or --name ${paired.profile}, or rename one of them: fleet nodes rename`,
+  });
 }
 
 function listNodeProfiles(home: string): NodeProfile[] {
