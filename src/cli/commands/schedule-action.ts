@@ -6,7 +6,7 @@ import { parseCommandLine } from '../args/parse-command-line.ts';
 import { parsePositiveDuration } from '../args/values.ts';
 import type { AnyInvocation, CommandRegistry, OptionValues } from '../context/command.ts';
 import type { CliContext } from '../context/context.ts';
-import { addressAgent } from '../job/conduct-agent.ts';
+import { addressAgent } from '../job/agent.ts';
 import { buildRequest, type JOB_OPTIONS } from '../job/job-options.ts';
 import { buildFlow, selectorOf } from './broadcast.ts';
 

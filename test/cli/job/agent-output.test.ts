@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { AgentTextOutput } from '../../../src/cli/job/agent-output.ts';
+import { AgentTextOutput } from '../../../src/cli/job/agent.ts';
 import type { OutputPort } from '../../../src/cli/output/print.ts';
 import { createTerminalStyle } from '../../../src/cli/output/print.ts';
 import type { JobEvent, RunView } from '../../../src/protocol/job-messages.ts';
