@@ -99,7 +99,7 @@ test('only the first write of an act carries its row, also when acts are mixed i
   );
 });
 
-test('the log goes on after a restart; one that was changed meanwhile is told, and stays told', async (t) => {
+test('the log continues after a restart; a change made meanwhile is reported once and stays recorded', async (t) => {
   const world = new AuditedStore(t);
   await world.add(5);
   world.store.close();
@@ -133,7 +133,7 @@ test('the log goes on after a restart; one that was changed meanwhile is told, a
   }
 });
 
-test('a head that somebody changes while the gateway runs is neither believed nor signed', async (t) => {
+test('a head tampered with at run time is neither trusted nor signed', async (t) => {
   const world = new AuditedStore(t);
   await world.add(3);
   world.tamper('DELETE FROM audit WHERE seq = 3; UPDATE audit_head SET seq = 2');
@@ -146,7 +146,7 @@ test('a head that somebody changes while the gateway runs is neither believed no
   );
 });
 
-test('old rows go in steps, and the log says which; it can be verified from there on', async (t) => {
+test('old rows are deleted in steps and recorded, and the rest can be verified', async (t) => {
   const world = new AuditedStore(t);
   const { store, clock } = world;
   await world.add(STEP_ROWS + 10);

@@ -33,7 +33,7 @@ test('a flood of strangers is one row and a count, whatever keys and addresses t
   assert.equal(world.rows().length, 2, 'closed');
 });
 
-test('what is counted is told when its time is over, and then the next one is told at once', async (t) => {
+test('the count is recorded when its interval ends, and the next refusal at once', async (t) => {
   const world = new AuditedStore(t);
   const { store, clock } = world;
   const refusals = new Refusals({ store, clock, logger: silentLogger });
@@ -52,7 +52,7 @@ test('what is counted is told when its time is over, and then the next one is to
   );
 });
 
-test('somebody who is known cannot make kinds without end either', async (t) => {
+test('the number of kinds that a known person can create is bounded', async (t) => {
   const world = new AuditedStore(t);
   const { store, clock } = world;
   const refusals = new Refusals({ store, clock, logger: silentLogger });

@@ -6,7 +6,7 @@ import { TestGateway } from '../../node/tunnel/real-gateway.ts';
 
 const SECRET = 'https://example.org/very-secret';
 
-test('the row of a reload says which options have changed, whoever asked for it, and no value', async (t) => {
+test('the row of a reload names the changed options, but no values, however it was requested', async (t) => {
   let section: object = {};
   const readConfig = () => resolveGatewayConfig(section, { listen: '127.0.0.1:0' }, 'test');
   const gateway = await new TestGateway(t).start({ readConfig });

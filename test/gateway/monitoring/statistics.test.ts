@@ -3,13 +3,13 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { statisticsOf } from '../../../src/gateway/monitoring/statistics.ts';
 
-test('least, mean, most and 95th percentile', () => {
+test('minimum, mean, maximum and 95th percentile', () => {
   const hundred = Array.from({ length: 100 }, (_, index) => index + 1);
   assert.deepEqual(statisticsOf(hundred), { min: 1, avg: 50.5, max: 100, p95: 95 });
   assert.deepEqual(statisticsOf([7]), { min: 7, avg: 7, max: 7, p95: 7 });
 });
 
-test('missing figures do not count, and nothing has no statistics', () => {
+test('unknown figures do not count, and no figures have no statistics', () => {
   assert.deepEqual(statisticsOf([null, 4, null, 6]), { min: 4, avg: 5, max: 6, p95: 6 });
   assert.equal(statisticsOf([null]), null);
   assert.equal(statisticsOf([]), null);

@@ -14,7 +14,7 @@ const NOW = T0 + 3 * DAY_MS + 14 * HOUR_MS + 20 * 60_000;
 /** More than one step makes. */
 const NODES = Array.from({ length: 30 }, (_, index) => `n${index}`);
 
-test('a database of a fleet without days gets them step by step, and reports say the same before, meanwhile and after', async (t) => {
+test('a database without days gets them step by step, and reports stay the same throughout', async (t) => {
   const { store: filled, file } = openStore(t, NODES);
   await filled.write(() => {
     for (let at = T0; at < NOW; at += HOUR_MS / 2) {

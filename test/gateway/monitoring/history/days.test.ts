@@ -57,7 +57,7 @@ test('a report of days and hours is the report of hours alone, wherever its peri
   }
 });
 
-test('while days are made step by step, and when a beat comes late, a report is the same', async (t) => {
+test('reports stay the same while days are built step by step, and include late heartbeats', async (t) => {
   // More nodes than one step takes, so that a day is half made in between.
   const nodes = Array.from({ length: 60 }, (_, index) => `n${index}`);
   const { store } = openStore(t, nodes);
@@ -83,7 +83,7 @@ test('while days are made step by step, and when a beat comes late, a report is 
   assert.equal(readHistory(store.history, 'n7', period).statistics('cpuPct')?.max, 100);
 });
 
-test('an hour that nobody had sent anything of when its day was made is in that day', async (t) => {
+test('a heartbeat in an hour that was empty when its day was built is added to that day', async (t) => {
   const { store } = openStore(t);
   store.history.insert('a', T0, figures(10));
   await store.write(() => rollUp(store, T0 + DAY_MS + 10_000));

@@ -38,7 +38,7 @@ test('a disk that fills steadily says when it is full', () => {
   assert.equal(Math.round((found.fullAt - NOW) / HOUR_MS), 14 * 12);
 });
 
-test('nothing is said of a disk that shrinks, stays, is noisy, is cleaned now and then, or is too new', () => {
+test('no forecast for a disk that shrinks, stays, is noisy, is cleaned now and then, or is too new', () => {
   assert.equal(forecast(hours(100, (hour) => 90 - hour / 20)), null);
   assert.equal(forecast(hours(100, () => 90)), null);
   assert.equal(forecast(hours(100, (hour) => 60 + 25 * Math.abs(Math.sin(hour * 12.9898)))), null);
@@ -47,7 +47,7 @@ test('nothing is said of a disk that shrinks, stays, is noisy, is cleaned now an
   assert.equal(forecast([]), null);
 });
 
-test('nothing is said of what is further away than the history can tell', () => {
+test('no forecast further ahead than the history supports', () => {
   assert.equal(forecast(hours(25, (hour) => 20 + hour / 24)), null, '79 days, of one day');
   assert.equal(forecast(hours(300, (hour) => 20 + hour / 100)), null, '320 days');
 });

@@ -18,7 +18,7 @@ test('each period is read from the resolution that suits it', () => {
   assert.deepEqual([HOUR_MS, 24 * HOUR_MS, 7 * 24 * HOUR_MS].map(of), ['raw', '5m', '1h']);
 });
 
-test('a day of three nodes says the same in every resolution, before, while and after it is rolled up', async (t) => {
+test('a day of three nodes reads the same in every resolution, before, during and after the roll-up', async (t) => {
   const { store } = openStore(t);
   await store.write(() => {
     for (let at = T0; at < T0 + 24 * HOUR_MS; at += 120_000) {
@@ -115,7 +115,7 @@ test('in any order, with duplicates, stops in the middle and reopening: each bea
   );
 });
 
-test('what is too old goes in bounded steps, but never before it was rolled up', async (t) => {
+test('old rows are deleted in bounded steps, but never before they are rolled up', async (t) => {
   const { store } = openStore(t);
   await store.write(() => {
     for (let index = 0; index < 50; index += 1) store.history.insert('a', T0 + index * 60_000, figures(index));
@@ -139,7 +139,7 @@ test('what is too old goes in bounded steps, but never before it was rolled up',
   assert.equal(store.history.prune('1d', T0 + 24 * HOUR_MS, 100), 1);
 });
 
-test('a removed node leaves nothing that is shown, and its number is never given again', async (t) => {
+test('a removed node is no longer shown, and its number is never reused', async (t) => {
   const { store } = openStore(t);
   store.history.insert('a', T0, figures(1));
   store.nodes.remove('a', 1);

@@ -23,7 +23,7 @@ const anyRow = fc.record({
   beats: fc.array(anyFigures, { minLength: 1, maxLength: 5 }),
 });
 
-test('passing over what is not shown gives the same as reading all of every row', () => {
+test('skipping figures that are not shown gives the same result as reading every row in full', () => {
   fc.assert(
     fc.property(fc.array(anyRow, { maxLength: 8 }), (rows) => {
       const history = new NodeHistory({ from: 0, to: PARTS, parts: PARTS });

@@ -33,7 +33,7 @@ test('any whole number comes back, small ones in one byte', () => {
   assert.equal(writer.finish().length, 4);
 });
 
-test('a heartbeat comes back to a tenth or a hundredth, and what was not known is not known', () => {
+test('a heartbeat round-trips to a tenth or a hundredth, and unknown figures stay unknown', () => {
   fc.assert(
     fc.property(anyFigures, (figures) => {
       const aggregates = newAggregates();
@@ -48,7 +48,7 @@ test('a heartbeat comes back to a tenth or a hundredth, and what was not known i
   );
 });
 
-test('merging what is stored in any pieces is adding up heartbeat by heartbeat', () => {
+test('merging stored pieces equals adding heartbeat by heartbeat', () => {
   fc.assert(
     fc.property(fc.array(fc.array(anyFigures, { maxLength: 12 }), { maxLength: 6 }), (pieces) => {
       const whole = newAggregates();

@@ -84,7 +84,7 @@ test('each threshold limits at its value, and not just below', () => {
   }
 });
 
-test('limits that are off are never crossed', () => {
+test('a limit that is off is never exceeded', () => {
   const off = Number.POSITIVE_INFINITY;
   const limits = { cpuPct: off, memUsedPct: off, diskUsedPct: off, temperatureC: off, batteryPct: off };
   const worst = { cpuPct: 100, memUsedBytes: 1000, disks: [disk('/', 100)], temperatureC: 120 };
@@ -101,7 +101,7 @@ test('each full disk is a reason of its own, by mount point', () => {
   assert.deepEqual(reasons, ['disk / 99% (limit 90%)', 'disk /data 93.9% (limit 90%)']);
 });
 
-test('faults make an error, and come before the crossed limits', () => {
+test('faults are an error and are listed before exceeded limits', () => {
   const { status, reasons } = statusOf(facts({ faults: ['spool not writable'], accepting: false }));
   assert.equal(status, 'error');
   assert.deepEqual(reasons, ['spool not writable', 'refuses new runs']);
@@ -116,7 +116,7 @@ test('configured thresholds replace the defaults, which cannot be changed', () =
   assert.ok(Object.isFrozen(DEFAULT_HEALTH_THRESHOLDS));
 });
 
-test('skew takes half the round trip for the way', () => {
+test('clock skew allows for half the round trip', () => {
   assert.equal(clockSkewMs(1_000, 1_050, 100), 0);
   assert.equal(clockSkewMs(5_000, 1_000, null), 4_000);
 });

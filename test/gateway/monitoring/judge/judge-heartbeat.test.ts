@@ -28,7 +28,7 @@ const cpu = (...values: number[]) => statusesOf(values.map((cpuPct) => ({ cpuPct
 const full = (...values: number[]) => statusesOf(values.map((usedPct) => ({ disks: [disk('/', usedPct)] })));
 const changesOf = (statuses: readonly string[]) => statuses.filter((status, index) => status !== statuses[index - 1]);
 
-test('a processor at its limit is busy, which is a word and no status, until it lasts for 15 minutes', () => {
+test('a CPU at its limit is busy, but still online, until that has lasted for 15 minutes', () => {
   assert.deepEqual(changesOf(cpu(...Array<number>(30).fill(99))), ['online']);
   assert.deepEqual(changesOf(cpu(...Array<number>(40).fill(99), 10, 10, 10)), ['online', 'limited', 'online']);
   const state = [0, 30_000, 60_000].reduce<HealthState | null>(
@@ -40,7 +40,7 @@ test('a processor at its limit is busy, which is a word and no status, until it 
   assert.deepEqual(statusOfState(state), { status: 'online', reasons: ['busy: cpu 99% (limit 95%)'] });
 });
 
-test('a restless figure counts after three heartbeats in a row, and no longer after three that are clear', () => {
+test('a restless figure counts after three heartbeats in a row, and stops counting after three clear ones', () => {
   assert.deepEqual(memory(99, 99, 99, 10, 10, 10), ['online', 'online', 'limited', 'limited', 'limited', 'online']);
   assert.deepEqual(changesOf(memory(99, 99, 10, 99, 99, 10, 99)), ['online']);
 });
@@ -52,7 +52,7 @@ test('a disk that is read-only by design may be full; one that has become so is 
   assert.deepEqual(changesOf(statusesOf([{ disks: [{ ...disk('/data', 5), access: 'ro-fault' }] }])), ['error']);
 });
 
-test('what stands between clear and limit changes nothing', () => {
+test('a figure between clear and limit changes nothing', () => {
   assert.deepEqual(changesOf(memory(99, 99, 99, 86, 86, 86, 86, 86)), ['online', 'limited']);
   assert.deepEqual(changesOf(memory(86, 86, 86, 86)), ['online']);
 });
@@ -91,7 +91,7 @@ test('a clock that is set back does not hold a condition for longer than it sett
   assert.equal(statusOfState(state).status, 'online');
 });
 
-test('the words say the figure, and between limit and clear where it will be left', () => {
+test('the reason names the figure and, below its limit, where it will be clear', () => {
   const state = judgeHeartbeat(
     judgeHeartbeat(null, { beat: { ...HEALTHY, disks: [disk('/', 93)] }, skewMs: 0 }, DEFAULT_HEALTH_THRESHOLDS, 0),
     { beat: { ...HEALTHY, disks: [disk('/', 89.4)] }, skewMs: 0 },

@@ -70,7 +70,7 @@ function setUp(t: TestContext) {
 
 const FULL = { ...HEALTHY, disks: [disk('/', 95)] };
 
-test('after a start of the gateway, the last heartbeat comes from the store; one that it cannot read is none', (t) => {
+test('after a restart, the last heartbeat comes from the store; an unreadable one is ignored', (t) => {
   const { store, monitor } = setUp(t);
   assert.equal(monitor.healthOf({ id: 'n' }).status, 'offline');
   monitor.forget('n');
@@ -78,7 +78,7 @@ test('after a start of the gateway, the last heartbeat comes from the store; one
   assert.equal(monitor.healthOf({ id: 'n' }).latest, undefined);
 });
 
-test('a start of the gateway forgets neither what is nearly over its limit nor how good the link was', async (t) => {
+test('a restart forgets neither conditions that are about to count nor the quality of the link', async (t) => {
   const { clock, monitor, connect, restarted } = setUp(t);
   const session = await connect();
   for (const rttMs of [40, 60, 40]) {
@@ -101,7 +101,7 @@ test('a start of the gateway forgets neither what is nearly over its limit nor h
   assert.equal(again.healthOf({ id: 'n' }).status, 'limited');
 });
 
-test('a spell of trouble is stored once, from its first heartbeat to its last, and ends with the session', async (t) => {
+test('an incident is stored once, from its first heartbeat to its last, and ends with the session', async (t) => {
   const { clock, store, sessions, monitor, connect } = setUp(t);
   const session = await connect();
   const begun = clock.now();
@@ -131,7 +131,7 @@ test('a spell of trouble is stored once, from its first heartbeat to its last, a
   );
 });
 
-test('while the disk is full a node is known as it is, and what the history must have is stored once it can be', async (t) => {
+test('while the disk is full, health is still up to date, and incidents and disks are stored once possible', async (t) => {
   const { clock, store, sessions, monitor, errors, connect } = setUp(t);
   const session = await connect();
   const begun = clock.now();

@@ -25,7 +25,7 @@ function linkOf(rtts: readonly (number | null)[], lostKeepalives = 0): LinkState
   return link;
 }
 
-test('a steady short round trip is worth 100, no session 0, and nothing known nothing', () => {
+test('a steady short round trip scores 100, no session 0, and an unknown one null', () => {
   assert.equal(linkScore(linkOf([20, 22, 20, 21]), true, 120_000), 100);
   assert.equal(linkScore(linkOf([20]), false, 120_000), 0);
   assert.equal(linkScore(NEW_LINK, true, 0), null);
@@ -48,7 +48,7 @@ test('a link that is bad in every way is worth 0', () => {
   assert.equal(linkScore(link, true, 60_000), 0);
 });
 
-test('jitter is how much a round trip differs from the one before', () => {
+test('jitter is the difference between consecutive round trips', () => {
   assert.equal(linkOf([50]).jitterMs, null);
   assert.equal(linkOf([50, 50, 50]).jitterMs, 0);
   assert.equal(linkOf([50, 60]).jitterMs, 10);
