@@ -1,10 +1,11 @@
 /** Reads the audit log of a gateway from end to end, and checks it here: the gateway is not asked whether its own log is whole. */
-import type { AuditHeadView, AuditPage, AuditPosition, AuditQuery } from '../domain/audit.ts';
+import type { AuditHeadView, AuditPosition } from '../domain/audit.ts';
 import { AuditCheck, type AuditVerdict, parseRow } from '../domain/audit-check.ts';
-import type { GatewayClient } from './gateway-client.ts';
+import type { Answer } from '../protocol/routes.ts';
+import type { GatewayClient, QueryInput } from './gateway-client.ts';
 
 type AuditSource = Pick<GatewayClient, 'auditPage' | 'auditHead'>;
-type Filter = Omit<AuditQuery, 'after' | 'before'>;
+type Filter = Omit<QueryInput<'GET /v1/audit'>, 'after' | 'before'>;
 
 /** Rows that are verified or exported are read as stored. */
 export const WHOLE = { whole: 1 } as const;
@@ -12,7 +13,7 @@ export const WHOLE = { whole: 1 } as const;
 /** Lines that fit, in order. With `whole` as they are stored, however long; without, long ones lose their details. */
 export async function* readAudit(source: AuditSource, filter: Filter = {}, after = 0): AsyncGenerator<string> {
   for (let next = after; ; ) {
-    const page: AuditPage = await source.auditPage({ ...filter, after: next });
+    const page: Answer<'GET /v1/audit'> = await source.auditPage({ ...filter, after: next });
     yield* page.lines;
     // Each page must bring the end nearer.
     if (page.next === null || page.next <= next) return;

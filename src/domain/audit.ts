@@ -57,28 +57,6 @@ export interface AuditHeadView {
   keys: string[];
 }
 
-export interface AuditPage {
-  /** Rows as lines of JSON, without newlines. */
-  lines: string[];
-  /** Where the next page begins (`after` or `before` of the next request); null at the end. */
-  next: number | null;
-}
-
-export interface AuditQuery {
-  /** Rows behind this number, in their order. */
-  after?: number | undefined;
-  /** Rows before this number, the last one first. */
-  before?: number | undefined;
-  /** At or after, ms since the epoch. */
-  since?: number | undefined;
-  /** 1 for lines as they are stored; without it, the details of very long ones are left out. */
-  whole?: 1 | undefined;
-  /** Exactly this name or key. */
-  actor?: string | undefined;
-  /** This action, or all below it: `job` means `job.submit`, `job.cancel`, … */
-  action?: string | undefined;
-}
-
 /** The hash before the first row. */
 export const GENESIS_HASH = '0'.repeat(64);
 /** Action of the row that records which rows were deleted because of their age. */

@@ -36,3 +36,30 @@ export type FiringState = (typeof FIRING_STATES)[number];
 /** The states that are ends. */
 export const FIRING_OUTCOMES = ['succeeded', 'failed', 'skipped', 'missed'] as const satisfies readonly FiringState[];
 export type FiringOutcome = (typeof FIRING_OUTCOMES)[number];
+
+/** Lower case, foreign characters to dashes, the domain cut off; `node` when nothing is left. */
+export function sanitizeName(hostname: string): string {
+  const short = hostname.split('.')[0] ?? '';
+  const name = short
+    .toLowerCase()
+    .replace(/[^a-z0-9-]+/g, '-')
+    .replace(/^-+/, '')
+    .slice(0, 63)
+    .replace(/-+$/, '');
+  return name === '' ? 'node' : name;
+}
+
+/** How a node advertises its agents. Apart from the schemas, because the CLI reads it and must start fast. */
+const CAPABILITY_PREFIX = 'agent:';
+
+/** The capability of a node that has the agent, such as `agent:coder`. */
+export function agentCapability(agent: string): string {
+  return `${CAPABILITY_PREFIX}${agent}`;
+}
+
+/** The agents among a node's capabilities, in their order. */
+export function agentsOf(capabilities: readonly string[]): string[] {
+  return capabilities
+    .filter((capability) => capability.startsWith(CAPABILITY_PREFIX))
+    .map((capability) => capability.slice(CAPABILITY_PREFIX.length));
+}

@@ -1,8 +1,8 @@
 /** Starts a node in a home: config, profile, lock, log, then the node itself. */
 import os from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { sanitizeName } from '../domain/vocabulary.ts';
 import { parseInviteCode } from '../protocol/pairing.ts';
-import { sanitizeName } from '../protocol/sanitize-name.ts';
 import { formatAddress } from '../shared/address.ts';
 import { systemClock } from '../shared/clock.ts';
 import { readConfigFile } from '../shared/config.ts';

@@ -1,6 +1,6 @@
 /** The node's parts, each put together from those before it; `node.ts` says in which order they start. */
 import os from 'node:os';
-import { agentCapability } from '../domain/agent/agent-capability.ts';
+import { agentCapability } from '../domain/vocabulary.ts';
 import { boundFaults, type Heartbeat } from '../protocol/heartbeat.ts';
 import type { NodeFacts } from '../protocol/node-messages.ts';
 import type { InviteCode } from '../protocol/pairing.ts';

@@ -1,6 +1,6 @@
 /** The nodes of a home. Each has a folder, its profile; most machines have one. */
 import { existsSync, readdirSync } from 'node:fs';
-import { sanitizeName } from '../protocol/sanitize-name.ts';
+import { sanitizeName } from '../domain/vocabulary.ts';
 import { FleetError } from '../shared/errors.ts';
 import { nodePaths, nodesFolder } from '../shared/home.ts';
 import { hashedMachineId, otherMachine } from '../shared/home-machine.ts';

@@ -5,7 +5,7 @@ import { boundedRecord, count, figure, positiveMs, shown, told } from '../domain
 import { MAX_BODY_BYTES } from '../domain/limits.ts';
 import { RUN_STATES, type RunState } from '../domain/states.ts';
 import { PRIORITIES } from '../domain/vocabulary.ts';
-import { commandSchema, type RunExited, runExitedSchema, runOptionsSchema } from './run-spec.ts';
+import { commandSchema, type RunExited, type RunGap, runExitedSchema, runOptionsSchema } from './run-spec.ts';
 
 /** Longest selector, UTF-16 units: some thousand names of nodes. */
 const MAX_SELECTOR_LENGTH = 256 * 1024;
@@ -120,44 +120,35 @@ export const jobPageSchema = z.object({
 });
 export type JobPage = z.infer<typeof jobPageSchema>;
 
-/** One line of a followed job. `next` is the log offset to go on from once the event was handled. */
+interface EventRun {
+  run: string;
+  index: number;
+  node: string;
+}
+
+/** `next` is the log offset to continue from once the event was handled. */
+type LogEvent = EventRun & { next: number };
+
+/** One line of a followed job. */
 export type JobEvent =
   | {
       type: 'job';
       job: string;
-      runs: { run: string; index: number; node: string; state: RunState }[];
+      runs: (EventRun & { state: RunState })[];
       /** In the answer to a submission to all connected nodes: names of those that are offline and have no run. */
       notTried?: string[];
     }
-  | { type: 'state'; job: string; run: string; index: number; node: string; state: RunState; at: string }
-  | {
-      type: 'stdout' | 'stderr';
-      run: string;
-      index: number;
-      node: string;
-      next: number;
-      data: string;
-      encoding?: 'base64';
-    }
-  /** The run of an agent has begun; tells how its stdout is to be read. */
-  | { type: 'agent'; job: string; run: string; index: number; node: string; next: number; agent: StartedAgent }
-  | {
-      type: 'gap';
-      run: string;
-      index: number;
-      node: string;
-      next: number;
-      /** Output that was not kept at this position. */
-      stdoutBytes: number;
-      stderrBytes: number;
-      /** More may be missing. */
-      atLeast?: true | undefined;
-    }
+  | ({ type: 'state'; job: string; state: RunState; at: string } & EventRun)
+  | ({ type: 'stdout' | 'stderr'; data: string; encoding?: 'base64' } & LogEvent)
+  /** The run of an agent has begun; says how its stdout is read. */
+  | ({ type: 'agent'; job: string; agent: StartedAgent } & LogEvent)
+  /** Output that was not kept at this position. */
+  | ({ type: 'gap' } & RunGap & LogEvent)
   /** The command has exited, but other processes hold its output, so the run continues. */
-  | ({ type: 'exited'; run: string; index: number; node: string; next: number } & RunExited)
+  | ({ type: 'exited' } & LogEvent & RunExited)
   /** From here on, a follower that takes the output whole gets it from `GET /v1/jobs/{id}/live`, where `next` counts bytes of output. */
-  | { type: 'live'; run: string; index: number; node: string; next: number }
-  /** The last of those; `complete` unless the rest is to be had from the log only, as far as it is kept. */
+  | ({ type: 'live' } & LogEvent)
+  /** The last of those; unless `complete`, the rest is only in the log, as far as that keeps it. */
   | { type: 'live-end'; complete: boolean }
   /** `whole`: all of the output came here, although not all of it is kept. */
   | ({ type: 'end'; next: number; whole?: boolean } & RunView)

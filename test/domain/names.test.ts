@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { labelsSchema, nodeNameSchema } from '../../src/domain/names.ts';
-import { sanitizeName } from '../../src/protocol/sanitize-name.ts';
+import { sanitizeName } from '../../src/domain/vocabulary.ts';
 
 test('names of nodes', () => {
   for (const name of ['a', 'web-1', 'n.example', '9', 'x'.repeat(63)])

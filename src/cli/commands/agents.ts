@@ -1,6 +1,6 @@
 /** `fleet agents` and `fleet agent run`: AI programs on nodes, and prompts for them. */
 import { AgentReader } from '../../client/agent-reader.ts';
-import { agentsOf } from '../../domain/agent/agent-capability.ts';
+import { agentsOf } from '../../domain/vocabulary.ts';
 import type { JobEvent } from '../../protocol/job-messages.ts';
 import { defineCommand, NODE } from '../context/command.ts';
 import { openGateway } from '../context/context.ts';

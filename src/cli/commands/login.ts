@@ -1,6 +1,6 @@
 /** `fleet login` and `fleet logout`: which remote gateway this home uses, and as whom. */
 import { existsSync } from 'node:fs';
-import { sanitizeName } from '../../protocol/sanitize-name.ts';
+import { sanitizeName } from '../../domain/vocabulary.ts';
 import { gatewayPaths } from '../../shared/home.ts';
 import { shellQuote } from '../../shared/text.ts';
 import { defineCommand } from '../context/command.ts';

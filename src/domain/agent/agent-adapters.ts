@@ -85,20 +85,25 @@ export class TextAdapter implements AgentAdapter {
   }
 }
 
-/** The adapter of programs written for fleet, or taught to speak to it: one JSON object a line. docs/agents.md lists them. */
-class NdjsonAdapter implements AgentAdapter {
+/** An adapter of programs that write one JSON object a line. */
+abstract class JsonAdapter implements AgentAdapter {
   readonly #lines = new JsonLines();
-  readonly #tools = new ToolNames();
+  protected readonly tools = new ToolNames();
 
   push(text: string): AgentOutputEvent[] {
-    return this.#lines.push(text).map((line) => this.#translate(line));
+    return this.#lines.push(text).flatMap((line) => this.translate(line));
   }
 
   finish(): AgentOutputEvent[] {
-    return this.#lines.finish().map((line) => this.#translate(line));
+    return this.#lines.finish().flatMap((line) => this.translate(line));
   }
 
-  #translate(line: JsonLine): AgentOutputEvent {
+  protected abstract translate(line: JsonLine): AgentOutputEvent | AgentOutputEvent[];
+}
+
+/** The adapter of programs written for fleet, or taught to speak to it: one JSON object a line. docs/agents.md lists them. */
+class NdjsonAdapter extends JsonAdapter {
+  protected translate(line: JsonLine): AgentOutputEvent {
     if (line.kind === 'text') return { type: 'agent-stream', text: line.text };
     const { record } = line;
     const id = asText(record.id);
@@ -109,11 +114,11 @@ class NdjsonAdapter implements AgentAdapter {
         if (text !== null) return { type: 'agent-stream', text };
         break;
       case 'tool-start':
-        if (name !== null) return this.#tools.start({ type: 'tool-start', id, name, input: record.input ?? null });
+        if (name !== null) return this.tools.start({ type: 'tool-start', id, name, input: record.input ?? null });
         break;
       case 'tool-end': {
         const ok = record.ok !== false;
-        return this.#tools.end({ type: 'tool-end', id, name, ok, output: asText(record.output) });
+        return this.tools.end({ type: 'tool-end', id, name, ok, output: asText(record.output) });
       }
       case 'result':
         return { type: 'verdict', failed: record.ok === false, text };
@@ -130,21 +135,11 @@ class NdjsonAdapter implements AgentAdapter {
  * whole messages of content blocks, `stream_event` holds parts of them (with --include-partial-messages), and `result` is the end.
  * Records of other types are about the program itself; they stay in the log only.
  */
-class StreamJsonAdapter implements AgentAdapter {
-  readonly #lines = new JsonLines();
-  readonly #tools = new ToolNames();
+class StreamJsonAdapter extends JsonAdapter {
   /** Text of the present block that came in parts; the whole block will repeat it. */
   #partial = '';
 
-  push(text: string): AgentOutputEvent[] {
-    return this.#lines.push(text).flatMap((line) => this.#translate(line));
-  }
-
-  finish(): AgentOutputEvent[] {
-    return this.#lines.finish().flatMap((line) => this.#translate(line));
-  }
-
-  #translate(line: JsonLine): AgentOutputEvent[] {
+  protected translate(line: JsonLine): AgentOutputEvent[] {
     if (line.kind === 'text') return [{ type: 'agent-stream', text: line.text }];
     const { record } = line;
     switch (record.type) {
@@ -166,12 +161,12 @@ class StreamJsonAdapter implements AgentAdapter {
     const name = asText(block.name);
     if (block.type === 'tool_use' && name !== null) {
       const id = asText(block.id);
-      return [this.#tools.start({ type: 'tool-start', id, name, input: block.input ?? null })];
+      return [this.tools.start({ type: 'tool-start', id, name, input: block.input ?? null })];
     }
     if (block.type === 'tool_result') {
       const id = asText(block.tool_use_id);
       const output = contentText(block.content);
-      return [this.#tools.end({ type: 'tool-end', id, name: null, ok: block.is_error !== true, output })];
+      return [this.tools.end({ type: 'tool-end', id, name: null, ok: block.is_error !== true, output })];
     }
     return [];
   }

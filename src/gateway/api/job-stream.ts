@@ -59,7 +59,7 @@ export async function* followJob(options: JobStreamOptions): AsyncGenerator<JobE
     yield {
       type: 'job',
       job: jobId,
-      runs: runs.map(({ id, index, nodeName, state }) => ({ run: id, index, node: nodeName, state })),
+      runs: runs.map((run) => ({ ...placeOf(run), state: run.state })),
       ...(notTried.length === 0 ? {} : { notTried }),
     };
     let open = runs.length;
@@ -114,36 +114,34 @@ export function checkOffsets(store: ApiStore, runs: readonly RunRecord[], from: 
 }
 
 function* logEvent(run: RunRecord, { type, payload, next }: LogPiece): Generator<JobEvent> {
-  if (type === FRAME_TYPE.started) yield* startedEvents(run, payload, next);
-  if (type === FRAME_TYPE.live) yield { type: 'live', run: run.id, index: run.index, node: run.nodeName, next };
-  if (type === FRAME_TYPE.gap) {
-    const gap = runGapSchema.parse(JSON.parse(payload.toString()));
-    yield { type: 'gap', run: run.id, index: run.index, node: run.nodeName, next, ...gap };
+  const where = { ...placeOf(run), next };
+  switch (type) {
+    case FRAME_TYPE.started: {
+      // Only an agent's run, or one whose command has exited, has more to report than its state.
+      const { agent, exited } = runStartedSchema.safeParse(JSON.parse(payload.toString())).data ?? {};
+      if (agent !== undefined) yield { type: 'agent', job: run.jobId, ...where, agent };
+      if (exited !== undefined) yield { type: 'exited', ...where, ...exited };
+      return;
+    }
+    case FRAME_TYPE.live:
+      yield { type: 'live', ...where };
+      return;
+    case FRAME_TYPE.gap:
+      yield { type: 'gap', ...where, ...runGapSchema.parse(JSON.parse(payload.toString())) };
+      return;
+    case FRAME_TYPE.stdout:
+    case FRAME_TYPE.stderr:
+      yield { type: type === FRAME_TYPE.stdout ? 'stdout' : 'stderr', ...where, ...encodeData(payload) };
   }
-  if (type !== FRAME_TYPE.stdout && type !== FRAME_TYPE.stderr) return;
-  const stream = type === FRAME_TYPE.stdout ? 'stdout' : 'stderr';
-  yield { type: stream, run: run.id, index: run.index, node: run.nodeName, next, ...encodeData(payload) };
-}
-
-/** Only a run of an agent, or one whose command is over, has more to tell than its state does. */
-function* startedEvents(run: RunRecord, payload: Buffer, next: number): Generator<JobEvent> {
-  const { agent, exited } = runStartedSchema.safeParse(JSON.parse(payload.toString())).data ?? {};
-  const where = { run: run.id, index: run.index, node: run.nodeName, next };
-  if (agent !== undefined) yield { type: 'agent', job: run.jobId, ...where, agent };
-  if (exited !== undefined) yield { type: 'exited', ...where, ...exited };
 }
 
 function stateEvent(run: RunRecord): JobEvent {
-  const at = run.startedAt ?? run.deliveredAt ?? run.queuedAt;
-  return {
-    type: 'state',
-    job: run.jobId,
-    run: run.id,
-    index: run.index,
-    node: run.nodeName,
-    state: run.state,
-    at: isoTime(at),
-  };
+  const at = isoTime(run.startedAt ?? run.deliveredAt ?? run.queuedAt);
+  return { type: 'state', job: run.jobId, ...placeOf(run), state: run.state, at };
+}
+
+function placeOf({ id, index, nodeName }: RunRecord) {
+  return { run: id, index, node: nodeName };
 }
 
 /** Most output in one event, bytes: as JSON up to six times that, of which each follower may have one on its way. */

@@ -1,5 +1,5 @@
 /** Schedules: add, list, show, pause, resume, remove, history, run now. */
-import { sanitizeName } from '../../protocol/sanitize-name.ts';
+import { sanitizeName } from '../../domain/vocabulary.ts';
 import type { FiringView, ScheduledAction, ScheduledActionView, ScheduleView } from '../../protocol/schedule.ts';
 import { isoTime } from '../../shared/duration.ts';
 import { newId } from '../identity/names.ts';

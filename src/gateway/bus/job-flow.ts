@@ -1,8 +1,8 @@
 /** Releases the runs of one job to their nodes: all at once, a few at a time, or in growing batches; stops after too many errors. */
 import PQueue from 'p-queue';
-import { agentCapability } from '../../domain/agent/agent-capability.ts';
 import { compareNatural } from '../../domain/node-set.ts';
 import type { NodeStatus } from '../../domain/states.ts';
+import { agentCapability } from '../../domain/vocabulary.ts';
 import type { Flow } from '../../protocol/job-messages.ts';
 
 interface FlowRun {

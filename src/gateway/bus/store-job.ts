@@ -1,6 +1,6 @@
 /** Stores a submission: the job, one run per node, and the end of runs that may not wait for their node. */
 import { randomFillSync } from 'node:crypto';
-import { agentCapability } from '../../domain/agent/agent-capability.ts';
+import { agentCapability } from '../../domain/vocabulary.ts';
 import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
 import { randomBase32 } from '../../shared/base32.ts';
 import type { Clock } from '../../shared/clock.ts';

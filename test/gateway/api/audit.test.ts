@@ -2,11 +2,13 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import Database from 'better-sqlite3';
+import type { QueryInput } from '../../../src/client/gateway-client.ts';
 import { readAudit } from '../../../src/client/read-audit.ts';
-import type { AuditHeadView, AuditPage, AuditQuery, AuditRow } from '../../../src/domain/audit.ts';
+import type { AuditHeadView, AuditRow } from '../../../src/domain/audit.ts';
 import type { Authenticator, Caller } from '../../../src/gateway/api/authenticate.ts';
 import { type Action, isAudited } from '../../../src/gateway/identity/permissions.ts';
 import type { JobView } from '../../../src/protocol/job-messages.ts';
+import type { Answer } from '../../../src/protocol/routes.ts';
 import type { RequestOptions } from '../../../src/shared/http/request.ts';
 import { settle, until } from '../../support/deadline.ts';
 import { checkStore, rowsOf } from '../audit/fixtures.ts';
@@ -223,13 +225,16 @@ test('the log is read in pages, forwards and backwards, by time, actor and actio
   await api.admin.json('POST', '/v1/nodes/x/revoke').catch(() => undefined);
   await settle();
   const source = {
-    auditPage: (query: AuditQuery) => {
+    auditPage: (query: QueryInput<'GET /v1/audit'>) => {
       const pairs = Object.entries(query).filter(([, value]) => value !== undefined);
-      return api.admin.json<AuditPage>('GET', `/v1/audit?${pairs.map((pair) => pair.join('=')).join('&')}`);
+      return api.admin.json<Answer<'GET /v1/audit'>>(
+        'GET',
+        `/v1/audit?${pairs.map((pair) => pair.join('=')).join('&')}`,
+      );
     },
     auditHead: () => api.admin.json<AuditHeadView>('GET', '/v1/audit/head'),
   };
-  const read = async (filter: AuditQuery): Promise<number> => {
+  const read = async (filter: QueryInput<'GET /v1/audit'>): Promise<number> => {
     let count = 0;
     for await (const line of readAudit(source, filter)) count += line.length > 0 ? 1 : 0;
     return count;

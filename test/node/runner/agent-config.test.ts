@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { agentsOf } from '../../../src/domain/agent/agent-capability.ts';
+import { agentsOf } from '../../../src/domain/vocabulary.ts';
 import { resolveNodeConfig } from '../../../src/node/config.ts';
 import { readMachineFacts } from '../../../src/node/parts.ts';
 import { nodeFactsSchema } from '../../../src/protocol/node-messages.ts';
