@@ -27,7 +27,7 @@ interface MetricsDependencies {
   source?: MetricsSource;
 }
 
-export interface Metrics {
+interface Metrics {
   /** All figures now, each null when it isn't available within 2 s (250 ms the first time). The first sample has no rates. Never rejects. */
   sample(): Promise<MetricsSample>;
   close(): void;

@@ -10,7 +10,7 @@ import type { UsableTunnel } from './tunnel.ts';
 
 type Connect = Omit<ConnectOptions, 'identity'>;
 
-export interface AttemptOptions extends Omit<Connect, 'invite' | 'signal'> {
+interface AttemptOptions extends Omit<Connect, 'invite' | 'signal'> {
   keys: NodeKeys;
   connector: KeyedConnector;
   /** Reads the machine; `lostKeepalives` since the previous heartbeat. */
@@ -57,17 +57,11 @@ export class Attempts {
     const { connector, clock, logger, state, sample, onRoundTrip } = this.#options;
     const opened = await connector.connect(options);
     if ('pendingCode' in opened) return opened;
-    let reported = 0;
-    const takeLostKeepalives = (): number => {
-      const lost = opened.connection.lostKeepalives - reported;
-      reported += lost;
-      return lost;
-    };
     const heartbeats = new Heartbeats({
       tunnel: opened,
       clock,
       logger,
-      sample: (rttMs) => sample(rttMs, takeLostKeepalives()),
+      sample,
       beforeBeat: () => this.#renewInTime(options, opened.client),
       onAnswer: ({ name, rttMs, signingKeys }) => {
         onRoundTrip(rttMs);

@@ -12,8 +12,8 @@ const MIN_INTERVAL_MS = 250;
 
 interface HeartbeatsOptions {
   tunnel: OpenTunnel;
-  /** Reads the machine; `rttMs` is the previous heartbeat's. */
-  sample(rttMs: number | null): Promise<Heartbeat>;
+  /** Reads the machine; `rttMs` is the previous heartbeat's, `lostKeepalives` are those since then. */
+  sample(rttMs: number | null, lostKeepalives: number): Promise<Heartbeat>;
   /** Renews the token in time. */
   beforeBeat(): Promise<void>;
   onAnswer(answer: { name: string; rttMs: number; signingKeys?: string[] | undefined }): void;
@@ -25,6 +25,7 @@ export class Heartbeats {
   readonly #options: HeartbeatsOptions;
   #timer: Timer | undefined;
   #rttMs: number | null = null;
+  #lostKeepalives = 0;
   #ticking = false;
   #closed = false;
 
@@ -75,7 +76,10 @@ export class Heartbeats {
 
   async #beat(): Promise<void> {
     const { tunnel, sample, onAnswer } = this.#options;
-    const answer = await tunnel.client.heartbeat(await sample(this.#rttMs));
+    const { lostKeepalives } = tunnel.connection;
+    const lost = lostKeepalives - this.#lostKeepalives;
+    this.#lostKeepalives = lostKeepalives;
+    const answer = await tunnel.client.heartbeat(await sample(this.#rttMs, lost));
     this.#rttMs = answer.rttMs;
     onAnswer(answer);
   }

@@ -112,46 +112,38 @@ export class KeyedConnector {
  */
 export class NodeKeys {
   readonly #options: { file: string; nextFile: string; comment: string };
-  #current: OwnIdentity;
-  #next: OwnIdentity | undefined;
+  current: OwnIdentity;
+  /** The gateway may know it already. */
+  next: OwnIdentity | undefined;
 
   /** Reads the files, and creates a key if there is none. @throws FleetError `home_insecure`, `config_invalid`, `storage_failed`. */
   constructor(options: { file: string; nextFile: string; comment: string }) {
     this.#options = options;
     const { file, nextFile, comment } = options;
-    this.#current = loadOrCreateIdentity(file, comment);
-    this.#next = readPrivateFile(nextFile) === undefined ? undefined : loadOrCreateIdentity(nextFile, comment);
-  }
-
-  get current(): OwnIdentity {
-    return this.#current;
-  }
-
-  /** The gateway may know it already. */
-  get next(): OwnIdentity | undefined {
-    return this.#next;
+    this.current = loadOrCreateIdentity(file, comment);
+    this.next = readPrivateFile(nextFile) === undefined ? undefined : loadOrCreateIdentity(nextFile, comment);
   }
 
   /** Creates the next key, unless there is one, and stores it durably. */
   prepare(): OwnIdentity {
-    this.#next ??= loadOrCreateIdentity(this.#options.nextFile, this.#options.comment);
-    return this.#next;
+    this.next ??= loadOrCreateIdentity(this.#options.nextFile, this.#options.comment);
+    return this.next;
   }
 
   /** The gateway knows only the next key: it becomes the current one. */
   promote(): void {
-    if (this.#next === undefined) return;
+    if (this.next === undefined) return;
     const { file, nextFile } = this.#options;
     renameSync(nextFile, file);
     syncFolder(path.dirname(file));
-    this.#current = this.#next;
-    this.#next = undefined;
+    this.current = this.next;
+    this.next = undefined;
   }
 
   /** The gateway has refused the next key, over a connection of the current one. */
   discard(): void {
     rmSync(this.#options.nextFile, { force: true });
-    this.#next = undefined;
+    this.next = undefined;
   }
 }
 
