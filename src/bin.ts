@@ -1,26 +1,26 @@
 /** The composition root: the only place that touches the process, its environment, its signals and its end. */
 import { existsSync, fstatSync, readFileSync } from 'node:fs';
 import os from 'node:os';
-import type { JobControl, SignalName, TerminalUse, World } from './cli/context/context.ts';
+import type { JobControl, SignalName, TerminalUse, World } from './cli/context/command.ts';
 import { runCli } from './cli/main.ts';
 import { isProcessAlive, leavePidOne } from './cli/service/process.ts';
 import { systemClock } from './shared/clock.ts';
 
-/** Only listens: Node still prints the error and ends the process, and a service manager starts it again. */
+/** Only observes: Node still prints the error and exits, and a service manager restarts it. */
 function onCrash(listener: (error: unknown) => void): void {
   process.on('uncaughtExceptionMonitor', listener);
 }
 
 /**
- * Keeps V8's young generation at its first size, 1 MB, where it would grow to 32 and stay there. An agent must be small: each fork of a
- * command copies its page tables, which costs 0.09 ms a MB here, and the machine belongs to somebody else.
+ * Keeps V8's young generation at its initial 1 MB; it would grow to 32 and stay there. A node must be small: each fork copies its page
+ * tables, at 0.09 ms a megabyte, and the machine is there for other work.
  */
 async function keepSmall(): Promise<void> {
   const { setFlagsFromString } = await import('node:v8');
   setFlagsFromString('--semi-space-growth-factor=1');
 }
 
-/** Only Linux tells them. */
+/** Linux only. */
 function osBytes(what: 'cmdline' | 'environ'): Buffer | undefined {
   try {
     return readFileSync(`/proc/self/${what}`);
@@ -40,7 +40,7 @@ function stdinKind(): 'file' | 'pipe' | 'folder' | 'other' {
   }
 }
 
-/** Node's own start does not change it, and a listener would. Where there is no /proc, nobody can tell. */
+/** Node's start leaves it unchanged, but a listener would not. Unknown without /proc. */
 function hangupIgnored(): boolean {
   try {
     const mask = /^SigIgn:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
@@ -90,7 +90,7 @@ function createWorld(): World {
         ? undefined
         : (message) =>
             new Promise((resolve) => {
-              // A parent that has gone does not want to know.
+              // The parent may have exited.
               process.send?.(message, () => resolve());
             }),
     signals: {

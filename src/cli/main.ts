@@ -8,8 +8,7 @@ import { parseCommandLine } from './args/parse-command-line.ts';
 import { scanArgs } from './args/scan-args.ts';
 import { requireExactText } from './args/values.ts';
 import { COMMANDS } from './commands.ts';
-import { GLOBAL_OPTIONS } from './context/command.ts';
-import { type CliContext, GatewayTime, type World } from './context/context.ts';
+import { type CliContext, GatewayTime, GLOBAL_OPTIONS, type World } from './context/command.ts';
 import { EXIT_OK, EXIT_STDOUT_CLOSED, EXIT_USAGE, exitCodeOfError } from './output/exit-code.ts';
 import { openOutputPort, printError } from './output/print.ts';
 

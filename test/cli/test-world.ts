@@ -1,6 +1,7 @@
 /** A process for the command line that is none: its output is kept, its signals come from the test. */
 import { PassThrough, type Readable, Writable } from 'node:stream';
-import type { DetachedMessage, Services, SignalName, World } from '../../src/cli/context/context.ts';
+import type { DetachedMessage, SignalName, World } from '../../src/cli/context/command.ts';
+import type { Services } from '../../src/cli/context/services.ts';
 import { runCli } from '../../src/cli/main.ts';
 import { systemClock } from '../../src/shared/clock.ts';
 import { FleetError } from '../../src/shared/errors.ts';

@@ -2,8 +2,7 @@
 import { parseDuration } from '../../shared/duration.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { describeBadByte, REPLACEMENT, trimPasted } from '../../shared/text.ts';
-import type { CommandRegistry } from '../context/command.ts';
-import type { World } from '../context/context.ts';
+import type { CommandRegistry, World } from '../context/command.ts';
 
 /** The members that have a value, for requests whose members are optional. */
 export function given<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {

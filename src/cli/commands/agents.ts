@@ -2,8 +2,7 @@
 import { AgentReader } from '../../client/agent-reader.ts';
 import { agentsOf } from '../../domain/vocabulary.ts';
 import type { JobEvent } from '../../protocol/job-messages.ts';
-import { defineCommand, NODE } from '../context/command.ts';
-import { openGateway } from '../context/context.ts';
+import { defineCommand, NODE, openGateway } from '../context/command.ts';
 import { AgentJsonlOutput, type AgentRequest, AgentTextOutput, addressAgent, conductAgent } from '../job/agent.ts';
 import { onlyRun } from '../job/conduct-job.ts';
 import { buildRequest, JOB_OPTIONS, noteUnsentStdin, refuseTwoFormats } from '../job/job-options.ts';

@@ -3,8 +3,13 @@ import type { GatewayClient } from '../../client/gateway-client.ts';
 import { FLEET_VERSION, PROTOCOL_VERSION } from '../../protocol/version.ts';
 import { sleep } from '../../shared/clock.ts';
 import { scanArgs } from '../args/scan-args.ts';
-import { type CommandRegistry, defineCommand, GLOBAL_OPTIONS, type OptionTable } from '../context/command.ts';
-import { openGateway } from '../context/context.ts';
+import {
+  type CommandRegistry,
+  defineCommand,
+  GLOBAL_OPTIONS,
+  type OptionTable,
+  openGateway,
+} from '../context/command.ts';
 import { EXIT_OK } from '../output/exit-code.ts';
 import { printResult } from '../output/print.ts';
 

@@ -9,8 +9,7 @@ import { connectionError } from '../../shared/http/request.ts';
 import { stripControl, stripControlInLines } from '../../shared/text.ts';
 import { writeAtomically } from '../../shared/write-file.ts';
 import { given, parseCount, parsePositiveDuration } from '../args/values.ts';
-import { defineCommand } from '../context/command.ts';
-import { type CliContext, openGateway } from '../context/context.ts';
+import { type CliContext, defineCommand, openGateway } from '../context/command.ts';
 import { EXIT_FLEET_FAILED, EXIT_OK, exitCodeOfError } from '../output/exit-code.ts';
 import {
   formatBytes,

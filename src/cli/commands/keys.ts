@@ -1,7 +1,6 @@
 /** `fleet keys …`: the keys of people and nodes that the gateway knows. */
 import { formatRelativeTime } from '../../shared/duration.ts';
-import { defineCommand } from '../context/command.ts';
-import { openGateway } from '../context/context.ts';
+import { defineCommand, openGateway } from '../context/command.ts';
 import { printResult } from '../output/print.ts';
 import { printTable } from '../output/table.ts';
 

@@ -5,8 +5,7 @@ import { formatRelativeTime } from '../../shared/duration.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { stripControl, trimPasted } from '../../shared/text.ts';
 import { parsePairs } from '../args/values.ts';
-import { defineCommand, NODE } from '../context/command.ts';
-import { type CliContext, openGateway } from '../context/context.ts';
+import { type CliContext, defineCommand, NODE, openGateway } from '../context/command.ts';
 import { formatMs, paintStatus, printResult } from '../output/print.ts';
 import { formatFacts, printTable } from '../output/table.ts';
 

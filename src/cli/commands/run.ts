@@ -1,8 +1,7 @@
 /** `fleet run`: one command on one node, as ssh would run it. */
 import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
 import { FleetError } from '../../shared/errors.ts';
-import { defineCommand, NODE } from '../context/command.ts';
-import { type CliContext, openGateway } from '../context/context.ts';
+import { type CliContext, defineCommand, NODE, openGateway } from '../context/command.ts';
 import { type ConductedJob, conductJob, onlyRun } from '../job/conduct-job.ts';
 import { buildRequest, JOB_OPTIONS, noteUnsentStdin, refuseTwoFormats } from '../job/job-options.ts';
 import { printEnd } from '../output/describe-run.ts';

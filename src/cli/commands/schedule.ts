@@ -4,8 +4,7 @@ import type { FiringView, ScheduledActionView, ScheduleView } from '../../protoc
 import { formatDuration, formatRelativeTime } from '../../shared/duration.ts';
 import { stripControl } from '../../shared/text.ts';
 import { given, parseCount } from '../args/values.ts';
-import { defineCommand } from '../context/command.ts';
-import { type CliContext, openGateway } from '../context/context.ts';
+import { type CliContext, defineCommand, openGateway } from '../context/command.ts';
 import { EXIT_FLEET_FAILED, EXIT_OK } from '../output/exit-code.ts';
 import { printJson, printResult, type TerminalStyle } from '../output/print.ts';
 import { formatFacts, printTable, type TableCell } from '../output/table.ts';

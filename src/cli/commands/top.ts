@@ -2,8 +2,7 @@
 import { sleep } from '../../shared/clock.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { parseCount, parsePositiveDuration } from '../args/values.ts';
-import { defineCommand } from '../context/command.ts';
-import { type CliContext, openGateway } from '../context/context.ts';
+import { type CliContext, defineCommand, openGateway } from '../context/command.ts';
 import { EXIT_OK } from '../output/exit-code.ts';
 import { printResult } from '../output/print.ts';
 import { renderFrame } from '../top/render-top.ts';

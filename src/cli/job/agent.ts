@@ -5,7 +5,7 @@ import type { AgentEvent } from '../../domain/agent/agent-adapters.ts';
 import type { JobEvent, RunView, SubmitJobRequest } from '../../protocol/job-messages.ts';
 import { FleetError, toFleetError } from '../../shared/errors.ts';
 import { harmlessJson, stripControl } from '../../shared/text.ts';
-import type { CliContext } from '../context/context.ts';
+import type { CliContext } from '../context/command.ts';
 import { describeRun } from '../output/describe-run.ts';
 import type { JobOutput } from '../output/job-output.ts';
 import { formatError, type OutputPort } from '../output/print.ts';

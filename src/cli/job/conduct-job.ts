@@ -5,7 +5,7 @@ import type { RunState } from '../../domain/states.ts';
 import type { JobEvent, RunView, SubmitJobRequest } from '../../protocol/job-messages.ts';
 import { Backoff, type Clock, sleep, type Timer } from '../../shared/clock.ts';
 import { FleetError, toFleetError } from '../../shared/errors.ts';
-import type { CliContext, SignalName } from '../context/context.ts';
+import type { CliContext, SignalName } from '../context/command.ts';
 import { describeHeld } from '../output/describe-run.ts';
 import type { JobOutput } from '../output/job-output.ts';
 import { formatError } from '../output/print.ts';

@@ -4,8 +4,7 @@ import type { Priority } from '../../domain/vocabulary.ts';
 import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
 import { FleetError } from '../../shared/errors.ts';
 import { exactVariable, given, parsePositiveDuration } from '../args/values.ts';
-import type { OptionTable, OptionValues } from '../context/command.ts';
-import type { CliContext } from '../context/context.ts';
+import type { CliContext, OptionTable, OptionValues } from '../context/command.ts';
 import { formatError } from '../output/print.ts';
 import { randomIdempotencyKey } from './conduct-job.ts';
 

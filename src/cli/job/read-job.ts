@@ -4,7 +4,7 @@ import type { GatewayClient } from '../../client/gateway-client.ts';
 import { isTerminal } from '../../domain/states.ts';
 import { decodeData } from '../../protocol/frames.ts';
 import type { JobView, RunView } from '../../protocol/job-messages.ts';
-import type { CliContext } from '../context/context.ts';
+import type { CliContext } from '../context/command.ts';
 import type { JobOutput } from '../output/job-output.ts';
 
 /** An offset after the end of every log: skips the run's output. */

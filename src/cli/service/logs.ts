@@ -5,8 +5,7 @@ import { FleetError, systemErrorCode } from '../../shared/errors.ts';
 import { formatLogLine } from '../../shared/logger.ts';
 import { escapeJson } from '../../shared/text.ts';
 import { parseCount } from '../args/values.ts';
-import type { OptionTable, OptionValues } from '../context/command.ts';
-import type { CliContext } from '../context/context.ts';
+import type { CliContext, OptionTable, OptionValues } from '../context/command.ts';
 import { EXIT_OK } from '../output/exit-code.ts';
 
 const POLL_INTERVAL_MS = 200;

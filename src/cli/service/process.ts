@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { sleep } from '../../shared/clock.ts';
 import { FleetError, systemErrorCode } from '../../shared/errors.ts';
-import type { CliContext } from '../context/context.ts';
+import type { CliContext } from '../context/command.ts';
 
 /** Longest wait for a process to stop, ms: running streams drain first. */
 const STOP_DEADLINE_MS = 30_000;

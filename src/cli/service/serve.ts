@@ -3,7 +3,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { sleep } from '../../shared/clock.ts';
 import { type ErrorCode, FleetError } from '../../shared/errors.ts';
 import { explainHomeFault } from '../../shared/private-file.ts';
-import type { BegunService, CliContext, DetachedMessage, RunningService, ServiceConsole } from '../context/context.ts';
+import type { CliContext, DetachedMessage } from '../context/command.ts';
+import type { BegunService, RunningService, ServiceConsole } from '../context/services.ts';
 import { EXIT_OF_SIGNAL, EXIT_OK, exitCodeOfError } from '../output/exit-code.ts';
 import { printJson } from '../output/print.ts';
 

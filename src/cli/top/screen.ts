@@ -1,5 +1,5 @@
 /** The terminal of `fleet top`: the alternate screen without a cursor, single key presses; and its state restored, whatever happens. */
-import type { CliContext, InputStream } from '../context/context.ts';
+import type { CliContext, InputStream } from '../context/command.ts';
 
 /** Alternate screen buffer and cursor off (xterm: DECSET 1049, DECTCEM). */
 const ENTER = '\u001b[?1049h\u001b[?25l';

@@ -2,7 +2,7 @@
 import type { GatewayClient } from '../../client/gateway-client.ts';
 import { sleep } from '../../shared/clock.ts';
 import { toFleetError } from '../../shared/errors.ts';
-import type { CliContext, JobControl } from '../context/context.ts';
+import type { CliContext, JobControl } from '../context/command.ts';
 import { EXIT_OF_SIGNAL, EXIT_OK } from '../output/exit-code.ts';
 import { pageRows, renderTop, type TopFrame } from './render-top.ts';
 import { type Key, Screen } from './screen.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import type { LoginOptions } from '../../../src/cli/context/context.ts';
+import type { LoginOptions } from '../../../src/cli/context/services.ts';
 import type { KeyView, OpenInviteView } from '../../../src/protocol/views.ts';
 import { FleetError } from '../../../src/shared/errors.ts';
 import { FakeGateway, fail, json } from '../../client/fake-gateway.ts';

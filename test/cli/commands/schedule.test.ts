@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import type { FiringView, ScheduleView } from '../../../src/protocol/schedule.ts';
-import { addScheduleRequest } from '../../../src/protocol/schedule.ts';
+import { addScheduleRequest, type FiringView, type ScheduleView } from '../../../src/protocol/schedule.ts';
 import { FakeGateway, json } from '../../client/fake-gateway.ts';
 import { TestWorld } from '../test-world.ts';
 

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { AgentTextOutput } from '../../../src/cli/job/agent.ts';
-import type { OutputPort } from '../../../src/cli/output/print.ts';
-import { createTerminalStyle } from '../../../src/cli/output/print.ts';
+import { createTerminalStyle, type OutputPort } from '../../../src/cli/output/print.ts';
 import type { JobEvent, RunView } from '../../../src/protocol/job-messages.ts';
 
 const WHERE = { job: 'j', run: 'j.0', index: 0, node: 'node-1', next: 0 };

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { RunningService, StartNodeOptions } from '../../../src/cli/context/context.ts';
+import type { RunningService, StartNodeOptions } from '../../../src/cli/context/services.ts';
 import { FleetError } from '../../../src/shared/errors.ts';
 import { TestWorld } from '../test-world.ts';
 
