@@ -100,7 +100,7 @@ export class ActiveRuns {
     try {
       for (const live of await reconcile(context)) this.add(live);
     } catch (error) {
-      await this.#letGo();
+      await this.#release();
       await shim.close();
       throw error;
     }
@@ -126,7 +126,7 @@ export class ActiveRuns {
     const context = this.#context;
     this.#context = undefined;
     await closeAll(
-      () => this.#letGo(),
+      () => this.#release(),
       () => context?.shim.close(),
     );
   }
@@ -134,7 +134,7 @@ export class ActiveRuns {
   /** The shim was killed: its commands live on, and another shim takes them up, as after a restart of the node. */
   async #relink(): Promise<void> {
     const { clock, logger } = this.#options;
-    await this.#letGo();
+    await this.#release();
     while (!this.#closing) {
       try {
         return await this.open();
@@ -145,11 +145,11 @@ export class ActiveRuns {
     }
   }
 
-  async #letGo(): Promise<void> {
+  async #release(): Promise<void> {
     const cut = this.all.filter((live) => live.needsStdin);
     for (const live of cut) live.kill('stdin_lost');
     await Promise.all(cut.map((live) => live.over));
-    await Promise.all(this.all.map((live) => live.letGo()));
+    await Promise.all(this.all.map((live) => live.release()));
     this.#live.clear();
   }
 }

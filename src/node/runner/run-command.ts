@@ -1,28 +1,19 @@
-/** The command of one run, as the node's process sees it: the shim has it, this tells the shim what to do, and keeps what it says. */
+/** The command of one run as the node's process sees it: the shim executes it, this gives the orders and records what the shim reports. */
 import type { RunSpec } from '../../protocol/run-spec.ts';
 import { type Clock, sleep } from '../../shared/clock.ts';
 import { runCgroupOf } from '../process/cgroup.ts';
 import { ProcessGroup, terminateGroup } from '../process/process-group.ts';
 import type { ProcessFacts, ProcessTable } from '../process/process-table.ts';
-import type {
-  CommandEnd,
-  CommandExit,
-  CommandState,
-  Order,
-  OutputPast,
-  RunPipes,
-  ShimEvent,
-  StartedCommand,
-} from '../shim/messages.ts';
-import type { Agents } from './agents.ts';
-import type { CommandPlan } from './command-plan.ts';
+import type { CommandState, Order, OutputPast, RunPipes, ShimEvent, StartedCommand } from '../shim/messages.ts';
 import type { FifoPool } from './fifo-pool.ts';
-import type { JournalRow, RunPlace } from './journal-row.ts';
+import type { JournalRow } from './journal-row.ts';
+import { type Plan, type Planners, plannerOf } from './plan.ts';
 import type { RunLog } from './run-log.ts';
 import type { RunRecord } from './run-record.ts';
+import type { RunEvent } from './run-state.ts';
 import type { ShimLink } from './shim-link.ts';
 
-/** What escaped from a group that was killed may hold the pipes for ever; what is in them is read for this long, ms. */
+/** How long the pipes are read after a kill, ms: a process that escaped it may hold them forever. */
 const DRAIN_AFTER_KILL_MS = 1000;
 
 export interface RunCommandContext {
@@ -33,9 +24,9 @@ export interface RunCommandContext {
   /** Gateway's time, ms. */
   now(): number;
   killGraceMs: number;
-  /** What the spec asks for is lowered to it, bytes. */
+  /** Upper bound for the spec's own limit, bytes. */
   maxOutputBytes: number;
-  agents: Agents;
+  planners: Planners;
 }
 
 export class RunCommand {
@@ -43,148 +34,123 @@ export class RunCommand {
   readonly #log: RunLog;
   readonly #record: RunRecord;
   readonly #context: RunCommandContext;
+  readonly #tell: (event: RunEvent) => void;
   #group: ProcessGroup | undefined;
   #startedAt: number | null = null;
   #spaceBytes = 0;
-  #ordered = false;
-  #end: CommandEnd | undefined;
-  readonly #ended = Promise.withResolvers<void>();
-  readonly #onExit: (exit: CommandExit) => void;
 
-  /** @param onExit is called when the command's first process is gone, and something still holds its pipes. */
   constructor(
     spec: RunSpec,
     log: RunLog,
     record: RunRecord,
     context: RunCommandContext,
-    onExit: (exit: CommandExit) => void,
+    tell: (event: RunEvent) => void,
   ) {
-    this.#onExit = onExit;
     this.#spec = spec;
     this.#log = log;
     this.#record = record;
     this.#context = context;
+    this.#tell = tell;
   }
 
-  /** Undefined until it is known that it was started. */
+  /** Undefined until it is known to be started. */
   get group(): ProcessGroup | undefined {
     return this.#group;
   }
 
-  /** Gateway's time, ms; null until it is known that it was started. */
+  /** Gateway's time, ms; null until it is known to be started. */
   get startedAt(): number | null {
     return this.#startedAt;
   }
 
-  /** Whether the shim may know of it. */
-  get ordered(): boolean {
-    return this.#ordered;
-  }
-
-  /** What the shim tells at its end; its log is complete but for the end frame then. */
-  get end(): CommandEnd | undefined {
-    return this.#end;
-  }
-
-  /** Resolves with `end`. */
-  get ended(): Promise<void> {
-    return this.#ended.promise;
-  }
-
-  /** What the output takes of the spool's room, bytes. */
+  /** Spool space that the output takes, bytes. */
   get spaceBytes(): number {
     return Math.max(this.#spaceBytes, this.#log.bytes);
   }
 
-  /** @throws StartFailure when there is no command; FleetError `connection_lost` when nobody knows. */
-  async start(plan: CommandPlan, { pipes }: RunPlace, whole: boolean): Promise<void> {
+  /** @throws StartFailure if there is no command; FleetError `connection_lost` if that is unknown. */
+  async start({ argv, cwd, env, input }: Plan, pipes: RunPipes, whole: boolean): Promise<void> {
     const { shim, now } = this.#context;
-    const { argv, cwd, env, input } = plan;
     const startedAt = Math.round(now());
-    this.#ordered = true;
     const order = { ...this.#order(pipes, startedAt), command: { argv, cwd, env, input }, whole };
-    const started = await shim.start(order, (event) => this.#take(event));
-    this.#isProcess(started, pipes, startedAt);
+    this.#started(await shim.start(order, (event) => this.#take(event)), pipes, startedAt);
   }
 
-  /** What the shim still knows of a command that a former process has started; undefined if it does not. */
+  /** What the shim knows of a command that a former process started, if anything. Its events come here from now on. */
   claim(): CommandState | undefined {
     return this.#context.shim.claim(this.#spec.run, (event) => this.#take(event));
   }
 
-  /** Goes on with a command that the shim has followed all the time. */
-  resume(state: CommandState, place: RunPlace | null): void {
-    this.#ordered = true;
-    this.#isProcess(state, place?.pipes, state.startedAt);
+  /** Continues with a command that the shim has followed all along. */
+  resume(state: CommandState, pipes: RunPipes | undefined): void {
+    this.#started(state, pipes, state.startedAt);
     this.#log.advance(state.logBytes);
     this.#spaceBytes = state.spaceBytes;
-    const { run } = this.#spec;
-    if (state.end !== null) this.#take({ run, event: 'end', end: state.end });
-    else if (state.exit !== null) this.#take({ run, event: 'exit', exit: state.exit });
+    if (state.end !== null) this.#tell({ type: 'end', end: state.end });
+    else if (state.exit !== null) this.#tell({ type: 'exit', exit: state.exit });
   }
 
-  /** Takes up a command whose shim is gone. False if nobody can say whether there was one. @throws FleetError `connection_lost` */
+  /** Takes up a command whose shim is gone. False if it is unknown whether there was one. @throws FleetError `connection_lost` */
   async adopt(row: JournalRow, past: OutputPast): Promise<boolean> {
     const { fifos, processes, shim, now } = this.#context;
     const found = findCommand(row, processes, (name) => fifos.path(name));
     if (found === undefined || row.place === null) return false;
+    const { pipes } = row.place;
     const startedAt = row.startedAt ?? Math.round(now());
-    this.#isProcess(found, row.place.pipes, startedAt);
-    this.#ordered = true;
-    const order = this.#order({ ...row.place.pipes, stdin: null }, startedAt);
+    this.#started(found, pipes, startedAt);
+    const order = this.#order({ ...pipes, stdin: null }, startedAt);
     const { pid, identity, cgroup } = found;
     await shim.adopt({ ...order, pid, identity, cgroup, past, exit: row.exit }, (event) => this.#take(event));
     return true;
   }
 
-  /**
-   * Ends all that belongs to the command, and reads what is left of its output; `onDead` is called in between. Resolves with what could
-   * not be ended, or undefined if `signal` aborted before.
-   */
-  async terminate(
-    signalWith: CommandPlan['signalWith'],
-    signal: AbortSignal,
-    onDead: () => void,
-  ): Promise<ProcessFacts[] | undefined> {
-    const { clock, killGraceMs, shim } = this.#context;
-    if (this.#group === undefined) return [];
-    const left = await terminateGroup(this.#group, { clock, killGraceMs, signal, signalWith });
-    if (left === undefined) return undefined;
-    onDead();
-    // What is left in the pipes is read at once, however slow the one is who takes it.
-    shim.attend(this.#spec.run, 0);
-    const drainTime = new AbortController();
-    await Promise.race([this.ended, sleep(clock, DRAIN_AFTER_KILL_MS, AbortSignal.any([signal, drainTime.signal]))]);
-    drainTime.abort();
-    if (this.#end === undefined) shim.finish(this.#spec.run);
-    // Also when this process lets go: it is but a moment, and the next one need not find out again that all are dead.
-    await Promise.race([this.ended, shim.lost]);
-    return this.#end === undefined ? undefined : left;
+  /** Ends all of its processes. Resolves with those that could not be ended, or undefined if `signal` aborts before. */
+  async kill(signalWith: Plan['signalWith'], signal: AbortSignal): Promise<ProcessFacts[] | undefined> {
+    const { clock, killGraceMs } = this.#context;
+    return this.#group === undefined
+      ? []
+      : await terminateGroup(this.#group, { clock, killGraceMs, signal, signalWith });
   }
 
-  /** The sender of stdin is done: the command may see its end. */
+  /** After a kill: has the rest of the output read. Resolves with `ended`, or when the shim is gone. */
+  async drain(ended: Promise<void>, signal: AbortSignal): Promise<void> {
+    const { clock, shim } = this.#context;
+    // The pipes are emptied at once, however slow the reader of the output is.
+    shim.attend(this.#spec.run, 0);
+    const drained = new AbortController();
+    const isEnded = await Promise.race([
+      ended.then(() => true),
+      sleep(clock, DRAIN_AFTER_KILL_MS, AbortSignal.any([signal, drained.signal])),
+    ]);
+    drained.abort();
+    if (isEnded !== true) shim.finish(this.#spec.run);
+    // Even if this process is closing: it takes a moment, and saves the next one from finding out again that all are dead.
+    await Promise.race([ended, shim.lost]);
+  }
+
+  /** The sender of stdin has finished: the command may see the end of its input. */
   closeStdin(): void {
     this.#context.shim.closeStdin(this.#spec.run);
   }
 
   /** Its end is recorded. */
   forget(): void {
-    if (this.#ordered) this.#context.shim.forget(this.#spec.run);
+    this.#context.shim.forget(this.#spec.run);
   }
 
-  #order(pipes: Order['pipes'], startedAt: number): Order {
-    const { agents, maxOutputBytes } = this.#context;
+  #order(pipes: RunPipes, startedAt: number): Order {
+    const { planners, maxOutputBytes } = this.#context;
     return {
       run: this.#spec.run,
       pipes,
       maxOutputBytes: Math.min(this.#spec.maxOutputBytes, maxOutputBytes),
       startedAt,
-      agent: agents.startedAs(this.#spec),
+      agent: plannerOf(planners, this.#spec).output(this.#spec),
     };
   }
 
-  /** Records, as the first thing after the spawn, which process it is. */
-  #isProcess({ pid, identity, cgroup }: StartedCommand, pipes: RunPipes | undefined, startedAt: number): void {
+  /** Records, first thing after the spawn, which process it is. */
+  #started({ pid, identity, cgroup }: StartedCommand, pipes: RunPipes | undefined, startedAt: number): void {
     const { processes, fifos, shim } = this.#context;
     const names = [pipes?.stdout, pipes?.stderr, pipes?.stdin].filter((name) => typeof name === 'string');
     this.#group = new ProcessGroup(pid, identity, processes, {
@@ -198,21 +164,19 @@ export class RunCommand {
   }
 
   #take(event: ShimEvent): void {
-    const { run } = this.#spec;
     switch (event.event) {
       case 'output':
         this.#log.advance(event.logBytes);
         this.#spaceBytes = event.spaceBytes;
         return;
-      case 'exit':
-        this.#onExit(event.exit);
-        return;
       case 'unsafe':
-        this.#record.note((journal) => journal.setCounters(run, event.counters));
+        this.#record.note((journal) => journal.setCounters(this.#spec.run, event.counters));
+        return;
+      case 'exit':
+        this.#tell({ type: 'exit', exit: event.exit });
         return;
       case 'end':
-        this.#end = event.end;
-        this.#ended.resolve();
+        this.#tell({ type: 'end', end: event.end });
     }
   }
 }
@@ -220,22 +184,22 @@ export class RunCommand {
 /** What is left of a run that no shim knows any more. */
 export interface Inheritance {
   past: OutputPast;
-  /** The shim was killed: what it had read, and not yet written, is lost, and nobody knows how much that was. */
+  /** The shim was killed: output that it had read but not written yet is lost, in an unknown amount. */
   outputInDoubt: boolean;
 }
 
-/** Undefined if it cannot be told whether there is, or was, such a process. */
+/** Undefined if it is unknown whether there is, or was, such a process. */
 function findCommand(
   row: JournalRow,
   processes: ProcessTable,
   pipePath: (name: string) => string,
 ): StartedCommand | undefined {
-  // Without the proof that it is still the same process, a pid is but a number that may be a stranger's by now.
+  // Without its identity, a pid may belong to a stranger by now.
   if (row.pid !== null && row.identity !== null) {
     return { pid: row.pid, identity: row.identity, cgroup: row.place?.cgroup };
   }
   if (row.place === null) return undefined;
-  // Killed just when the command had been spawned, or was about to be. Only the command holds its pipes.
+  // The shim was killed around the spawn. Only the command holds its pipes.
   const found = processes.findHolder(pipePath(row.place.pipes.stdout));
   return found && { pid: found.pid, identity: found.identity, cgroup: runCgroupOf(found.pid) };
 }

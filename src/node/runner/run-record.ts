@@ -62,9 +62,9 @@ export class RunRecord {
    * Makes the end durable, and completes the log, to which nobody else writes any more. `end` is undefined if the command was never
    * started. False if the signal came before that.
    */
-  async end(ending: RunEnding, startedAt: number | null, end: Omit<CommandEnd, 'exit'> | undefined): Promise<boolean> {
+  async end(ending: RunEnding, startedAt: number | null, end: CommandEnd | null): Promise<boolean> {
     const { spec, journal, log, outputInDoubt, now } = this.#options;
-    if (end !== undefined) log.advance(end.logBytes);
+    if (end !== null) log.advance(end.logBytes);
     const outcome = composeOutcome(ending, {
       startedAt,
       endedAt: Math.round(now()),

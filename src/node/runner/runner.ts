@@ -9,15 +9,14 @@ import { FleetError, toFleetError } from '../../shared/errors.ts';
 import { closeAll } from '../../shared/lifecycle.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { openProcessTable } from '../process/process-table.ts';
-import { runTool } from '../process/run-tool.ts';
+import { findUser, runTool } from '../process/run-tool.ts';
 import { ActiveRuns } from './active-runs.ts';
-import type { AgentsConfig } from './agents.ts';
-import { Agents } from './agents.ts';
-import { createPlanHost, type PlanHost, planCommand } from './command-plan.ts';
+import { AgentPlanner, type AgentsConfig } from './agents.ts';
 import { FifoPool } from './fifo-pool.ts';
 import { Journal } from './journal.ts';
 import { type JournalRow, specDigest } from './journal-row.ts';
 import { LiveRun } from './live-run.ts';
+import { createShellPlanner, type PlanHost, type Planners, plannerOf, planRun } from './plan.ts';
 import { followLog, type LogProgress } from './run-log.ts';
 import { ShimLink } from './shim-link.ts';
 import { SpoolSpace } from './spool-space.ts';
@@ -62,8 +61,7 @@ export class Runner {
   readonly #journal: Journal;
   readonly #fifos: FifoPool;
   readonly #space: SpoolSpace;
-  readonly #agents: Agents;
-  readonly #planHost: PlanHost;
+  readonly #planners: Planners;
   readonly #active: ActiveRuns;
   readonly #stdinTaken = new WeakSet<LiveRun>();
   #stopping = false;
@@ -73,8 +71,16 @@ export class Runner {
   constructor(options: RunnerOptions) {
     const { folder, logger, maxSpoolBytes, clock, baseEnv } = options;
     this.#options = options;
-    this.#agents = new Agents(options.agents ?? {});
-    this.#planHost = createPlanHost(options, this.#agents);
+    this.#planners = {
+      shell: createShellPlanner(options.shell),
+      agent: new AgentPlanner(options.agents ?? {}, baseEnv.PATH ?? ''),
+    };
+    const planHost: PlanHost = {
+      ...options,
+      planners: this.#planners,
+      currentUid: process.geteuid?.() ?? -1,
+      findUser: (name) => findUser(name, runTool),
+    };
     this.#journal = new Journal(join(folder, 'runs.db'), () => this.#space.giveUpReserve());
     this.#fifos = new FifoPool({ folder: join(folder, 'pipes'), runTool, logger });
     this.#space = new SpoolSpace({
@@ -89,8 +95,8 @@ export class Runner {
       journal: this.#journal,
       fifos: this.#fifos,
       processes: openProcessTable(),
-      agents: this.#agents,
-      plan: (spec) => planCommand(spec, this.#planHost),
+      planners: this.#planners,
+      plan: (spec) => planRun(spec, planHost),
       logPath: (run) => this.#logPath(run),
       openShim: () => ShimLink.open({ ...options.shim, folder, clock, env: { PATH: baseEnv.PATH } }),
       onEnded: (_run, logBytes) => this.#space.add(logBytes),
@@ -174,10 +180,11 @@ export class Runner {
     }
     if (this.#stopping) throw new FleetError('not_running', 'the node is going down');
     this.#active.requireAnswers();
-    const complete = this.#agents.complete(spec);
+    const planner = plannerOf(this.#planners, spec);
+    const complete = planner.complete(spec);
     this.#space.requireRoom();
-    // An agent may have to wait for its turn; whatever starts at once is noted with all that its start needs.
-    const pipes = complete.kind === 'shell' ? this.#fifos.takeNow(complete.stdin) : undefined;
+    // What need not wait for its turn is recorded as `starting` at once, which saves a write.
+    const pipes = planner.takeTurn === undefined ? this.#fifos.takeNow(complete.stdin) : undefined;
     const place = pipes && { pipes, shim: context.shim.shim };
     try {
       this.#journal.accept(complete, digest, place);

@@ -5,9 +5,10 @@ import { test } from 'node:test';
 import { openProcessTable } from '../../../src/node/process/process-table.ts';
 import { runTool } from '../../../src/node/process/run-tool.ts';
 import { ActiveRuns } from '../../../src/node/runner/active-runs.ts';
-import { Agents } from '../../../src/node/runner/agents.ts';
+import { AgentPlanner } from '../../../src/node/runner/agents.ts';
 import { FifoPool } from '../../../src/node/runner/fifo-pool.ts';
 import { Journal } from '../../../src/node/runner/journal.ts';
+import { createShellPlanner } from '../../../src/node/runner/plan.ts';
 import type { ShimLink } from '../../../src/node/runner/shim-link.ts';
 import { systemClock } from '../../../src/shared/clock.ts';
 import { silentLogger as logger } from '../../../src/shared/logger.ts';
@@ -38,7 +39,7 @@ test('a shim that is gone as soon as it is found is replaced, too, and the close
     journal,
     fifos: new FifoPool({ folder: join(folder, 'pipes'), runTool, logger }),
     processes: openProcessTable(),
-    agents: new Agents({}),
+    planners: { shell: createShellPlanner('/bin/sh'), agent: new AgentPlanner({}, '') },
     clock: systemClock,
     logger,
     now: () => Date.now(),

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { environmentFault, MAX_VARIABLE_BYTES } from '../../../src/domain/limits.ts';
 import { findUser, parsePasswd, runTool } from '../../../src/node/process/run-tool.ts';
-import { type PlanHost, planCommand } from '../../../src/node/runner/command-plan.ts';
+import { AgentPlanner } from '../../../src/node/runner/agents.ts';
+import { createShellPlanner, type PlanHost, planRun } from '../../../src/node/runner/plan.ts';
 import { loginEnvironment } from '../../../src/shared/login-environment.ts';
 import {
   DEADLINE_MS,
@@ -23,11 +24,10 @@ const NOBODY = { name: 'nobody', uid: 65534, gid: 65534, home: '/nonexistent', s
 
 function host(changes: Partial<PlanHost>): PlanHost {
   return {
-    shell: '/bin/sh',
+    planners: { shell: createShellPlanner('/bin/sh'), agent: new AgentPlanner({}, '') },
     homeFolder: '/',
     baseEnv: { PATH: process.env.PATH, BASE: 'b' },
     currentUid: 0,
-    planAgent: () => Promise.reject(new Error('no agent here')),
     findUser: async (name) => (name === 'nobody' ? NOBODY : undefined),
     ...changes,
   };
@@ -90,7 +90,7 @@ test('for another user, values of variables reach the command whole', timeout, a
 
 test("the run's own variables are not given to what runs as root", async () => {
   const spec = makeSpec('true', { user: 'nobody', env: { LD_PRELOAD: '/evil.so', PATH: '/evil' } });
-  const plan = await planCommand(spec, host({}));
+  const plan = await planRun(spec, host({}));
   assert.equal(plan.env.LD_PRELOAD, undefined);
   assert.notEqual(plan.env.PATH, '/evil');
   assert.match(plan.argv[0], /^\/.*\/setpriv$/);
@@ -100,14 +100,14 @@ test("the run's own variables are not given to what runs as root", async () => {
 });
 
 test('another user gets the PATH of a login, not the one of root, and what the config of the node adds', async () => {
-  const plan = await planCommand(
+  const plan = await planRun(
     makeSpec('true', { user: 'nobody' }),
     host({ baseEnv: { PATH: '/usr/sbin', XDG_RUNTIME_DIR: '/run/user/0' }, addedEnv: { HTTP_PROXY: 'http://proxy' } }),
   );
   assert.equal(plan.env.PATH, loginEnvironment(NOBODY).PATH);
   assert.equal(plan.env.XDG_RUNTIME_DIR, undefined);
   assert.equal(plan.env.HTTP_PROXY, 'http://proxy');
-  const own = await planCommand(makeSpec('true', { user: 'nobody' }), host({ addedEnv: { PATH: '/opt/bin:/bin' } }));
+  const own = await planRun(makeSpec('true', { user: 'nobody' }), host({ addedEnv: { PATH: '/opt/bin:/bin' } }));
   assert.equal(own.env.PATH, '/opt/bin:/bin');
 });
 
@@ -153,10 +153,7 @@ test('without root it goes through sudo, which is told the names of the variable
     env: { TOKEN: 'secret' },
     cwd: join(folder, 'work'),
   });
-  const plan = await planCommand(
-    spec,
-    host({ currentUid: 12_345, baseEnv: { PATH: `${process.env.PATH}:${folder}` } }),
-  );
+  const plan = await planRun(spec, host({ currentUid: 12_345, baseEnv: { PATH: `${process.env.PATH}:${folder}` } }));
   assert.ok(plan.signalWith);
   const { execFileSync } = await import('node:child_process');
   const [file, ...args] = plan.argv;
