@@ -1,9 +1,9 @@
 /**
- * What of one run must survive this process: facts in the journal, and above all its end.
+ * Records what must survive this process: facts about a run in the journal, and above all its end.
  *
- * The outcome goes into the journal first and then, as the end frame, into the log. Killed in between, the next process writes the
- * end frame from the journal. The other way round a reader could have seen an end that the journal does not know, and a torn
- * end frame would have lost an exit code that was known.
+ * The outcome goes into the journal first and then, as the end frame, into the log; if the process is killed in between, the next one
+ * writes the end frame from the journal. In the other order a reader could see an end that the journal does not know, and a torn end
+ * frame would lose a known exit code.
  */
 import { encodeFrame, FRAME_TYPE } from '../../protocol/frames.ts';
 import type { RunOutcome, RunSpec } from '../../protocol/run-spec.ts';
@@ -18,13 +18,13 @@ interface RunRecordOptions {
   spec: RunSpec;
   journal: Journal;
   log: RunLog;
-  /** Whether a former shim was killed while it took the output. */
+  /** Whether a former shim was killed while it read the output. */
   outputInDoubt: boolean;
   clock: Clock;
   /** Gateway's time, ms. */
   now(): number;
   logger: Logger;
-  /** Ends the attempts to write onto a full disk. */
+  /** Ends the retries on a full disk. */
   signal: AbortSignal;
 }
 
@@ -43,12 +43,12 @@ export class RunRecord {
     return this.#outcome;
   }
 
-  /** Writes what only makes a later restart wiser; without it that one says `unknown`. */
+  /** Writes a fact whose loss only makes a later restart end the run as `unknown`. */
   note(write: (journal: Journal) => void): void {
     try {
       write(this.#options.journal);
     } catch (error) {
-      this.#options.logger.warn({ err: error }, 'the journal refused a fact about a run');
+      this.#options.logger.warn({ err: error }, 'cannot note a fact about a run in the journal');
     }
   }
 
@@ -59,8 +59,8 @@ export class RunRecord {
   }
 
   /**
-   * Makes the end durable, and completes the log, to which nobody else writes any more. `end` is undefined if the command was never
-   * started. False if the signal came before that.
+   * Makes the end durable and completes the log, which has no other writer any more. `end` is null if the command was never started.
+   * False if the signal aborts before that.
    */
   async end(ending: RunEnding, startedAt: number | null, end: CommandEnd | null): Promise<boolean> {
     const { spec, journal, log, outputInDoubt, now } = this.#options;
@@ -80,33 +80,35 @@ export class RunRecord {
     return await this.#persist('end frame', () => log.appendEnd(frame));
   }
 
-  #persist(what: string, write: () => void | Promise<void>): Promise<boolean> {
+  #persist(what: string, write: () => void): Promise<boolean> {
     const { clock, signal, logger, journal } = this.#options;
     const onFailure = (error: unknown): void => {
-      logger.error({ err: error, what }, 'a run cannot be recorded; trying on');
+      logger.error({ err: error, what }, 'cannot record a run; retrying');
       journal.makeRoom();
     };
     return untilStored(write, { clock, signal, onFailure });
   }
 }
 
-/** Without jitter: nobody else waits for this disk. */
+/** Without jitter: no other machine uses this disk. */
 const RETRY = { initialMs: 100, maxMs: 5_000, random: () => 1 };
 
 interface UntilStoredOptions {
   clock: Clock;
-  /** Ends the attempts. */
+  /** Ends the retries. */
   signal: AbortSignal;
-  /** Called with the first failure only; the others are the same. */
+  /** Called for the first failure only. */
   onFailure: (error: unknown) => void;
 }
 
-/** Tries, the first time at once and in any case, until `write` succeeds. False if `signal` aborted before that. */
-export async function untilStored(write: () => void | Promise<void>, options: UntilStoredOptions): Promise<boolean> {
-  const { clock, signal, onFailure } = options;
+/** Retries until `write` succeeds; the first attempt is made at once and in any case. False if `signal` aborts before. */
+export async function untilStored(
+  write: () => void,
+  { clock, signal, onFailure }: UntilStoredOptions,
+): Promise<boolean> {
   for (let failures = 1; ; failures += 1) {
     try {
-      await write();
+      write();
       return true;
     } catch (error) {
       if (failures === 1) onFailure(error);

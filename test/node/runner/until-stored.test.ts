@@ -25,7 +25,7 @@ test('it tries once even if nobody waits any more, and then gives up', async () 
   const clock = new FakeClock();
   let tries = 0;
   const options = { clock, signal: AbortSignal.abort(), onFailure: () => {} };
-  const refuse = async (): Promise<void> => {
+  const refuse = (): void => {
     tries += 1;
     throw new Error('full');
   };
