@@ -63,10 +63,11 @@ export interface Plan extends Program {
 
 export interface PlanHost {
   planners: Planners;
+  /** Default working folder. */
   homeFolder: string;
   /** Environment of commands that run as the node's own user. */
   baseEnv: NodeJS.ProcessEnv;
-  /** Added to the login environment of every user. */
+  /** Variables from the node's config, for every user; already part of `baseEnv`. */
   addedEnv?: Readonly<Record<string, string>> | undefined;
   currentUid: number;
   findUser(name: string): Promise<UserAccount | undefined>;

@@ -1,4 +1,4 @@
-/** Runs the commands that the gateway hands over: each at most once, its output kept until it was fetched, its end told truly. */
+/** Executes the runs that the gateway hands over: each at most once, with its output kept until the gateway has it. */
 import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
@@ -17,18 +17,18 @@ import { Journal } from './journal.ts';
 import { type JournalRow, specDigest } from './journal-row.ts';
 import { LiveRun } from './live-run.ts';
 import { createShellPlanner, type PlanHost, type Planners, plannerOf, planRun } from './plan.ts';
-import { followLog, type LogProgress } from './run-log.ts';
+import { followLog } from './run-log.ts';
 import { ShimLink } from './shim-link.ts';
 import { SpoolSpace } from './spool-space.ts';
 import type { ShimOptions } from './start-shim.ts';
 
-/** Pause between two looks for runs to forget, ms. */
+/** Interval between removals of old runs, ms. */
 const PRUNE_INTERVAL_MS = 3_600_000;
-/** What the disk does not take within this time does not keep the node from going down, ms. The next process records it. */
+/** Longest wait for a full disk on shutdown, ms; the next process records what is missing. */
 const RECORD_MS = 1000;
 
-export interface RunnerOptions {
-  /** Of the runner alone; made with mode 0700. On a local file system that can hold FIFOs. */
+export interface RunnerOptions extends Pick<PlanHost, 'homeFolder' | 'baseEnv' | 'addedEnv'> {
+  /** The runner's own; created with mode 0700. On a local file system that supports FIFOs. */
   folder: string;
   /** Absolute path; commands are given to it as `shell -c command`. */
   shell: string;
@@ -38,19 +38,13 @@ export interface RunnerOptions {
   now(): number;
   clock: Clock;
   logger: Logger;
-  /** What the environment of commands of the node's own user starts from. */
-  baseEnv: NodeJS.ProcessEnv;
-  /** What the node's config adds for every user; in `baseEnv`, too. */
-  addedEnv?: Readonly<Record<string, string>>;
-  /** Where commands run that name no folder. */
-  homeFolder: string;
-  /** Of all logs together, bytes; past it, acknowledged logs go and new runs are refused. */
+  /** All logs together, bytes; above it, acknowledged logs are removed and new runs refused. */
   maxSpoolBytes: number;
-  /** Output of one run that is kept, bytes, even if the gateway would take more. */
+  /** Output kept per run, bytes, even if the gateway would take more. */
   maxOutputBytes: number;
-  /** How long a run is recognised, and its log kept, after the gateway has acknowledged its end, ms. */
+  /** How long a run is recognized, and its log kept, after the gateway has acknowledged its end, ms. */
   retentionMs: number;
-  /** Programs that take prompts, by name; none without it. */
+  /** By name. */
   agents?: AgentsConfig | undefined;
   /** The process that starts the commands and outlives this one. */
   shim: Pick<ShimOptions, 'entry' | 'socket' | 'logFile'>;
@@ -103,27 +97,27 @@ export class Runner {
     });
   }
 
-  /** Runs that have not ended. */
+  /** Number of runs that have not ended. */
   get active(): number {
     return this.#active.size;
   }
 
-  /** Of these, those whose command has not exited. */
+  /** Number of runs whose command has not exited. */
   get atWork(): number {
     return this.#active.atWork;
   }
 
-  /** Of the process that runs the commands; 0 while there is none. */
+  /** 0 while there is none. */
   get shimPid(): number {
     return this.#active.shimPid;
   }
 
-  /** Id of the journal; another one means that an earlier journal, and what it knew of runs, was lost. */
+  /** A different id means that an earlier journal was lost. */
   get journalId(): string {
     return this.#journal.id;
   }
 
-  /** What keeps the runner from taking runs, in words for the health monitor; empty when all is well. */
+  /** Why the runner cannot take runs, as text for the health monitor; empty if it can. */
   faults(): string[] {
     if (this.#active.shimIsGone) return ['the process that runs the commands (the shim) is gone'];
     try {
@@ -136,8 +130,8 @@ export class Runner {
   }
 
   /**
-   * Opens the journal and takes up the runs of a former process: what was surely not spawned is started, what still lives is followed
-   * to its end, of the rest nothing is run again.
+   * Opens the journal and takes up the runs of a former process: those certainly not started are started, live ones are followed to their
+   * end, and nothing runs twice.
    * @throws FleetError `already_running`, `storage_failed`
    */
   async start(): Promise<void> {
@@ -148,7 +142,7 @@ export class Runner {
         await chmod(path, 0o700);
       }
     } catch (error) {
-      throw new FleetError('storage_failed', `cannot make the folder ${folder}`, { cause: error });
+      throw new FleetError('storage_failed', `cannot create the folder ${folder}`, { cause: error });
     }
     this.#journal.open();
     try {
@@ -163,10 +157,10 @@ export class Runner {
   }
 
   /**
-   * Takes a run: it is in the journal, on the disk, when this returns, and starts afterwards. A repetition answers the present status
-   * and starts nothing. `whole`: somebody takes all of the output ({@link readLive}), and slows the command as a pipe does.
+   * Takes a run: it is durable in the journal when this returns, and starts afterwards. A repetition returns the current status and starts
+   * nothing. `whole`: someone reads all of the output ({@link readLive}) and slows the command as a pipe does.
    * @throws FleetError `conflict` when the same run was handed over with another spec, `storage_failed` when the disk or the spool is
-   * full, `bad_request` when the id is none, `no_such_agent`, `not_running`
+   * full, `bad_request` for an invalid id, `no_such_agent`, `not_running`
    */
   accept(spec: RunSpec, whole = false): RunStatus {
     const context = this.#active.requireContext();
@@ -178,7 +172,7 @@ export class Runner {
         throw new FleetError('conflict', `${spec.run} was handed over before with another spec`);
       return this.#statusOf(known);
     }
-    if (this.#stopping) throw new FleetError('not_running', 'the node is going down');
+    if (this.#stopping) throw new FleetError('not_running', 'the node is shutting down');
     this.#active.requireAnswers();
     const planner = plannerOf(this.#planners, spec);
     const complete = planner.complete(spec);
@@ -197,26 +191,26 @@ export class Runner {
     return live.status;
   }
 
-  /** Whether what is said of runs that go on can be relied on. @throws FleetError `busy` while the shim does not answer. */
+  /** Call before relying on the status of a live run. @throws FleetError `busy` while the shim does not answer. */
   requireAnswers(): void {
     this.#active.requireAnswers();
   }
 
-  /** Undefined if the run is not known here (any more). */
+  /** Undefined if the run is unknown, or forgotten. */
   status(run: string): RunStatus | undefined {
     this.#active.requireContext();
     const row = this.#journal.find(run);
     return row && this.#statusOf(row);
   }
 
-  /** Runs that are not acknowledged yet, ended or not. */
+  /** Runs that are not acknowledged yet, whether they have ended or not. */
   list(): RunStatus[] {
     this.#active.requireContext();
     return this.#journal.unacknowledged().map((row) => this.#statusOf(row));
   }
 
   /**
-   * The log's bytes from `from` on, in pieces of at most 256 KiB; follows a run that has not ended, and ends after its end frame.
+   * The log's bytes from `from` on, in pieces of at most 256 KiB; follows a live run, and ends after its end frame.
    * @throws FleetError at once: `not_found` when there is no such run or its log was removed, `bad_request` when `from` is past the
    * end; while iterating: `connection_lost` when the runner closes first, and the signal's reason.
    */
@@ -224,20 +218,22 @@ export class Runner {
     this.#active.requireContext();
     const row = this.#journal.find(run);
     if (row === undefined || !row.hasLog) throw new FleetError('not_found', `no log of ${run} is kept`);
-    const log = this.#active.find(run)?.log ?? finishedLog(row);
+    const log = this.#active.find(run)?.log ?? {
+      bytes: row.logBytes,
+      complete: true,
+      stopped: false,
+      changed: async () => {},
+    };
     if (!Number.isSafeInteger(from) || from < 0 || from > log.bytes) {
-      throw new FleetError(
-        'bad_request',
-        `${from} is not a position in the log of ${run}, which has ${log.bytes} bytes`,
-      );
+      throw new FleetError('bad_request', `the log of ${run} has ${log.bytes} bytes, so no position ${from}`);
     }
     return followLog(this.#logPath(run), from, log, signal);
   }
 
   /**
-   * Frames of the output that goes past the head of the log, from a position on (in bytes of output): of a run whose output somebody takes
-   * whole, as it comes. Ends with an empty `live` frame when that was all; without it, when the rest can be had from the log only.
-   * @throws FleetError `connection_lost` when the shim is gone.
+   * The output of a `whole` run beyond the head of its log, as frames, from a position in bytes of output. Ends with an empty `live` frame
+   * if it is complete, otherwise without one: the rest is only in the log.
+   * @throws FleetError `connection_lost` if the shim is gone.
    */
   async *readLive(run: string, from: number, signal: AbortSignal): AsyncGenerator<Buffer> {
     const { shim } = this.#active.requireContext();
@@ -250,76 +246,68 @@ export class Runner {
     }
   }
 
-  /** Whoever takes the output of the run whole is there, and may be away for so long, ms; after that the command is not slowed. */
+  /** The reader of a `whole` run is present, and may be away for `forMs`; after that the command is no longer slowed. */
   attend(run: string, forMs: number): void {
     this.#active.requireContext().shim.attend(run, forMs);
   }
 
   /**
-   * Ends a run's whole process group, or keeps the run from starting. Resolves when it has ended, for whatever cause came first.
+   * Ends all processes of a run, or keeps it from starting. Resolves when it has ended, whatever the cause was.
    * @throws FleetError `not_found`; `connection_lost` when the runner closes first
    */
   async cancel(run: string): Promise<RunStatus> {
     this.#active.requireContext();
     const live = this.#active.find(run);
-    if (live !== undefined) {
-      live.kill('canceled');
-      return await live.ended;
-    }
-    const status = this.status(run);
-    if (status === undefined) throw new FleetError('not_found', `no run ${run}`);
-    return status;
+    if (live === undefined) return this.#statusOf(this.#known(run));
+    live.kill('canceled');
+    return await live.ended;
   }
 
   /**
-   * The one way into the stdin of a run whose spec wants it. Ending it ends the command's stdin; destroying it before that cancels
-   * the run, since a part must not pass for the whole. What the command does not read any more is taken and dropped.
+   * The stdin of a run whose spec asks for it; can be taken once. Ending it ends the command's stdin; destroying it before that cancels
+   * the run, since a part must not pass for the whole. Input that the command no longer reads is dropped.
    * @throws FleetError `not_found`, `bad_request` when the spec has no stdin, `conflict` when it was taken before or the run is over
    */
   stdin(run: string): Writable {
     this.#active.requireContext();
     const live = this.#active.find(run);
-    if (live === undefined) {
-      if (this.#journal.find(run) === undefined) throw new FleetError('not_found', `no run ${run}`);
-      throw new FleetError('conflict', `${run} has ended`);
-    }
+    if (live === undefined) throw new FleetError('conflict', `${this.#known(run).run} has ended`);
     if (!live.spec.stdin) throw new FleetError('bad_request', `${run} takes no stdin`);
     if (live.stdin === undefined || this.#stdinTaken.has(live)) {
-      throw new FleetError('conflict', `the stdin of ${run} was taken before`);
+      throw new FleetError('conflict', `the stdin of ${run} is already taken`);
     }
     this.#stdinTaken.add(live);
     return live.stdin;
   }
 
   /**
-   * The gateway has stored everything of this run: its log may go when room is needed. The run itself is recognised for `retentionMs`.
+   * The gateway has stored the whole run: its log may be removed when space is needed. The run is recognized for another `retentionMs`.
    * @throws FleetError `not_found`, `conflict` when it has not ended
    */
   acknowledge(run: string): void {
     this.#active.requireContext();
-    const row = this.#journal.find(run);
-    if (row === undefined) throw new FleetError('not_found', `no run ${run}`);
+    const row = this.#known(run);
     if (row.phase !== 'ended') throw new FleetError('conflict', `${run} has not ended`);
     this.#space.acknowledge(row, this.#options.now());
     this.#prune();
   }
 
-  /** Cancels all runs and accepts no more. Resolves when all are dead, and recorded unless the disk refuses. */
+  /** Cancels all runs and accepts no more. Resolves when all are dead, and recorded unless the disk is full. */
   async stopAll(): Promise<void> {
     const { clock } = this.#active.requireContext();
     this.#stopping = true;
-    const live = this.#active.all;
-    for (const run of live) run.kill('canceled');
-    const recorded = Promise.allSettled(live.map((run) => run.ended));
-    await Promise.all(live.map((run) => run.over));
+    const runs = this.#active.all;
+    for (const run of runs) run.kill('canceled');
+    const recorded = Promise.allSettled(runs.map((run) => run.ended));
+    await Promise.all(runs.map((run) => run.over));
     const waited = new AbortController();
     await Promise.race([recorded, sleep(clock, RECORD_MS, waited.signal)]);
     waited.abort();
   }
 
   /**
-   * Lets go: commands live on for the next process to take up. Only those whose stdin is not complete are canceled, because the end
-   * of this process would end their stdin in the middle.
+   * Commands live on for the next process to take up, except those whose stdin is incomplete: they are canceled, because the end of this
+   * process cuts their stdin off.
    */
   close(): Promise<void> {
     this.#closing ??= closeAll(
@@ -328,6 +316,13 @@ export class Runner {
       () => this.#journal.close(),
     );
     return this.#closing;
+  }
+
+  /** @throws FleetError `not_found` */
+  #known(run: string): JournalRow {
+    const row = this.#journal.find(run);
+    if (row === undefined) throw new FleetError('not_found', `no run ${run}`);
+    return row;
   }
 
   #statusOf(row: JournalRow): RunStatus {
@@ -348,8 +343,4 @@ export class Runner {
   #logPath(run: string): string {
     return join(this.#options.folder, 'logs', `${run}.log`);
   }
-}
-
-function finishedLog(row: JournalRow): LogProgress {
-  return { bytes: row.logBytes, complete: true, stopped: false, changed: () => Promise.resolve() };
 }
