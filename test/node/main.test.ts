@@ -6,7 +6,7 @@ import { startNode } from '../../src/node/main.ts';
 import { nodePaths } from '../../src/shared/home.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 
-test('a node that is asked to end before it begins does not wait for its gateway', { timeout: 60_000 }, async (t) => {
+test('a node that is stopped before it starts does not wait for its gateway', { timeout: 60_000 }, async (t) => {
   const home = path.join(tempFolder(t), 'h');
   const start = startNode({
     home,

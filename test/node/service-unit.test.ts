@@ -67,7 +67,7 @@ const cases: Case[] = [
 ];
 
 for (const { name, cgroups, mode, asked, warns } of cases) {
-  test(`a unit that would end commands is warned of: ${name}`, async () => {
+  test(`warns about a unit that would end commands: ${name}`, async () => {
     let given: readonly string[] | undefined;
     const warning = await warnOfKillMode(cgroups, async (file, args) => {
       assert.equal(file, 'systemctl');
@@ -80,7 +80,7 @@ for (const { name, cgroups, mode, asked, warns } of cases) {
   });
 }
 
-test('a systemctl that is missing or fails is no reason to warn', async () => {
+test('a missing or failing systemctl causes no warning', async () => {
   const failing = async () => ({ exitCode: undefined, stdout: '', stderr: '' });
   assert.equal(await warnOfKillMode('0::/system.slice/fleet.service\n', failing), undefined);
 });

@@ -105,7 +105,7 @@ test('read-only by design is no fault; what was writable, or should be, is', asy
   );
 });
 
-test('any text at all is read without an error', () => {
+test('any text is parsed without an error', () => {
   fc.assert(fc.property(fc.string(), (text) => void diskMounts(text)));
 });
 
@@ -130,7 +130,7 @@ test('of more disks than a heartbeat carries the fullest are kept, by mount poin
   assert.equal(kept.at(-1)?.mount, '/disk69');
 });
 
-test('a mount point that is not UTF-8 is asked by its bytes, and shown as no other', async (t) => {
+test('a mount point that is not UTF-8 is queried by its bytes, and shown unambiguously', async (t) => {
   const folder = tempFolder(t);
   const points = ['caf\xe9', 'caf\xe8', 'caf\xc3\xa9', 'caf\\xe9'].map((name) =>
     Buffer.from(path.join(folder, name), 'latin1'),

@@ -35,7 +35,7 @@ function clockWith(meanwhile: () => void): Clock {
   };
 }
 
-test('shares of the processor are those of the window; names, users and memory come without arguments', async (t) => {
+test('CPU shares are those of the window; names, users and memory come without arguments', async (t) => {
   const folder = tempFolder(t);
   const proc = path.join(folder, 'proc');
   const passwd = path.join(folder, 'passwd');
@@ -72,14 +72,14 @@ test('shares of the processor are those of the window; names, users and memory c
   );
 });
 
-test('what cannot be read as a line of stat is none', () => {
+test('invalid stat lines are rejected', () => {
   fc.assert(fc.property(fc.string(), (text) => void parseProcessStat(text)));
   for (const text of ['', '1', '1 (a', '1 (a) S 1 2', '1 (a) S 1 1 1 0 -1 0 0 0 0 0 x 0 0 0 20 0 1 0 5 0']) {
     assert.equal(parseProcessStat(text), undefined, text);
   }
 });
 
-test('names of programs and users that are not UTF-8 are shown as no other', async (t) => {
+test('names of programs and users that are not UTF-8 are shown unambiguously', async (t) => {
   const folder = tempFolder(t);
   const [proc, passwd] = [path.join(folder, 'proc'), path.join(folder, 'passwd')];
   mkdirSync(proc);

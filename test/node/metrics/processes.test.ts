@@ -20,7 +20,7 @@ const figures = (pid: number, changes: Partial<ProcessFigures> = {}): ProcessFig
   ...changes,
 });
 
-test('however many ask, there is one reading at a time, and none anew for two seconds', async () => {
+test('one reading at a time, reused for two seconds, however many requests', async () => {
   const clock = new FakeClock();
   let readings = 0;
   const gate = Promise.withResolvers<void>();
@@ -40,7 +40,7 @@ test('however many ask, there is one reading at a time, and none anew for two se
   assert.equal(readings, 2);
 });
 
-test('the largest come first, by processor or by memory, as many as asked for, with names that are not endless', async () => {
+test('the largest come first, by CPU or memory, up to the limit, with bounded names', async () => {
   const read = async () => [
     figures(1, { cpuPct: 5, rssBytes: 10 }),
     figures(3, { cpuPct: 50, rssBytes: 1 }),
@@ -59,7 +59,7 @@ test('the largest come first, by processor or by memory, as many as asked for, w
   );
 });
 
-test('a machine that does not tell is a clear error', async () => {
+test('a machine that cannot be read is a clear error', async () => {
   const read = async () => {
     throw new Error('no /proc');
   };
@@ -67,7 +67,7 @@ test('a machine that does not tell is a clear error', async () => {
   await assert.rejects(ask({ limit: 10, sort: 'cpu' }), { code: 'timeout' });
 });
 
-test('of this machine, a busy process is told, and never a word of its arguments', { timeout: 60_000 }, async (t) => {
+test('on this machine, a busy process is listed, without its arguments', { timeout: 60_000 }, async (t) => {
   const busy = spawn(process.execPath, ['-e', 'console.log(1); for (;;);', 'secret-word'], {
     stdio: ['ignore', 'pipe', 'ignore'],
   });

@@ -33,7 +33,7 @@ test('network rates are bytes a second over all interfaces', () => {
   assert.deepEqual(rates, { rxBytesPerS: 1000, txBytesPerS: 250, errorsPerS: null, dropsPerS: null });
 });
 
-test('errors and drops are told where they are counted', () => {
+test('errors and drops are reported where they are counted', () => {
   const card = { rxBytes: 0, txBytes: 0, errors: 1, drops: 10 };
   const before = new Map<string, InterfaceCounters>([
     ['eth0', card],
@@ -44,7 +44,7 @@ test('errors and drops are told where they are counted', () => {
   assert.deepEqual([rates?.errorsPerS, rates?.dropsPerS], [2, 0]);
 });
 
-test('an interface that is new or was made anew does not count yet', () => {
+test('an interface that is new or was recreated does not count yet', () => {
   const before = counters({ eth0: [1000, 1000], usb0: [9000, 9000] });
   const after = counters({ eth0: [2000, 1000], usb0: [10, 10], usb1: [7777, 7777] });
   const rates = networkRatesBetween(before, after, 1000);
@@ -53,7 +53,7 @@ test('an interface that is new or was made anew does not count yet', () => {
   assert.equal(networkRatesBetween(before, before, 0), null);
 });
 
-test('a difference needs two readings, keeps the last rate for a hasty third, and starts anew after a failure', () => {
+test('a difference needs two readings, keeps the last rate for a hasty third, and starts over after a failure', () => {
   const difference = new DifferenceOf<number, number>((before, after, elapsedMs) => (after - before) / elapsedMs);
   assert.equal(difference.next(1000, 0), null);
   assert.equal(difference.next(3000, 1000), 2);

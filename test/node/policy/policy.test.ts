@@ -175,7 +175,7 @@ test('a folder is judged by where it leads', async (t) => {
   assert.equal(await ask(path.join(root, 'later')), undefined);
 });
 
-test('as many runs at once as it says, and the refusal may pass by itself', () => {
+test('limits concurrent runs; the refusal is retryable', () => {
   const policy = policyOf({ maxConcurrency: 2 });
   policy.requireFree(1);
   assert.throws(

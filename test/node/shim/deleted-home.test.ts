@@ -52,34 +52,30 @@ async function startServer(t: TestContext) {
   return { home, socket, clock, supervisor, server, start, isClosed: () => isClosed };
 }
 
-test(
-  'a shim whose home is deleted goes once its commands have ended, whatever holds their pipes',
-  timeout,
-  async (t) => {
-    const { home, clock, supervisor, server, start, isClosed } = await startServer(t);
-    await start('ended.0', ['/bin/true']);
-    await until(() => supervisor.idle, 'the end');
-    const goes = join(home, '..', 'go');
-    await start('running.0', [
-      '/bin/sh',
-      '-c',
-      `while [ ! -e ${goes} ]; do echo x; sleep 0.05; done; sleep 600 & echo $! > ${goes}.pid`,
-    ]);
-    rmSync(home, { recursive: true });
-    await clock.advance(60_000);
-    assert.equal(isClosed(), false, 'a command runs');
-    assert.equal(supervisor.isEmpty, false);
-    execFileSync('touch', [goes]);
-    await until(async () => {
-      await clock.advance(5_000);
-      return isClosed();
-    }, 'the end of the shim');
-    await server.closed;
-    process.kill(Number(readFileSync(`${goes}.pid`, 'utf8')), 'SIGKILL');
-  },
-);
+test('a shim whose home is deleted exits once its commands have, even if their pipes are held', timeout, async (t) => {
+  const { home, clock, supervisor, server, start, isClosed } = await startServer(t);
+  await start('ended.0', ['/bin/true']);
+  await until(() => supervisor.idle, 'the end');
+  const goes = join(home, '..', 'go');
+  await start('running.0', [
+    '/bin/sh',
+    '-c',
+    `while [ ! -e ${goes} ]; do echo x; sleep 0.05; done; sleep 600 & echo $! > ${goes}.pid`,
+  ]);
+  rmSync(home, { recursive: true });
+  await clock.advance(60_000);
+  assert.equal(isClosed(), false, 'a command runs');
+  assert.equal(supervisor.isEmpty, false);
+  execFileSync('touch', [goes]);
+  await until(async () => {
+    await clock.advance(5_000);
+    return isClosed();
+  }, 'the end of the shim');
+  await server.closed;
+  process.kill(Number(readFileSync(`${goes}.pid`, 'utf8')), 'SIGKILL');
+});
 
-test('a folder that is away for a moment ends no shim; ends are kept for its node', timeout, async (t) => {
+test('a shim survives a folder that is missing briefly, and keeps ends for its node', timeout, async (t) => {
   const { home, clock, supervisor, start, isClosed } = await startServer(t);
   await start('ended.0', ['/bin/true']);
   await until(() => supervisor.idle, 'the end');
@@ -90,7 +86,7 @@ test('a folder that is away for a moment ends no shim; ends are kept for its nod
   assert.deepEqual([isClosed(), supervisor.isEmpty], [false, false]);
 });
 
-test('one that goes leaves the socket of its successor at the same path alone', timeout, async (t) => {
+test("an exiting shim leaves its successor's socket at the same path alone", timeout, async (t) => {
   const { home, socket, clock, isClosed } = await startServer(t);
   rmSync(home, { recursive: true });
   mkdirSync(home);

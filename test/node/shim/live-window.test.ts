@@ -22,7 +22,7 @@ function framesOf(piece: LivePiece): { type: number; text: string }[] {
   return frames.map(({ type, payload }) => ({ type, text: payload.toString('latin1') }));
 }
 
-test('gives out what comes, in order, from any position that it still has', async () => {
+test('delivers output in order from any position it still has', async () => {
   const { window } = openWindow(100);
   const waiting = window.read(100);
   window.push(stdout, Buffer.from('abc'));
@@ -38,7 +38,7 @@ test('gives out what comes, in order, from any position that it still has', asyn
   assert.equal(await window.read(107), null, 'that was never written');
 });
 
-test('ends when there will be no more and all was read; a newer reader ends the wait of an older one', async () => {
+test('completes once everything was read; a newer reader ends the wait of an older one', async () => {
   const { window } = openWindow();
   const older = window.read(0);
   const newer = window.read(0);
@@ -49,7 +49,7 @@ test('ends when there will be no more and all was read; a newer reader ends the 
   assert.deepEqual(await window.read(1), { complete: true });
 });
 
-test('is full when its reader is behind, and has room again once that has read on', async () => {
+test('is full when its reader falls behind, and has room again once that has caught up', async () => {
   const { window, rooms } = openWindow();
   const chunk = Buffer.alloc(64 * 1024);
   while (!window.isFull) window.push(stdout, chunk);
@@ -64,7 +64,7 @@ test('is full when its reader is behind, and has room again once that has read o
   assert.ok((await window.read(0)) !== null, 'what was given out can be asked for again');
 });
 
-test('a reader that never came, or is away for too long, holds nobody up', async () => {
+test('a reader that never comes, or is away too long, holds nothing up', async () => {
   const { clock, window } = openWindow();
   window.push(stdout, Buffer.alloc(4 * 1024 * 1024));
   await clock.advance(FIRST_LEASE_MS - 1);
@@ -83,7 +83,7 @@ test('a reader that never came, or is away for too long, holds nobody up', async
   assert.equal(late.open(0), false);
 });
 
-test('whatever is written and read, and wherever a reader comes back, the bytes are those that were written', async () => {
+test('for any writes and reads, from any position, the bytes are those that were written', async () => {
   const writes = fc.array(fc.tuple(fc.boolean(), fc.nat(200_000)), { maxLength: 40 });
   await fc.assert(
     fc.asyncProperty(writes, fc.array(fc.nat(300_000), { maxLength: 20 }), async (chunks, backs) => {

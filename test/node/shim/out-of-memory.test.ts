@@ -50,7 +50,7 @@ async function memoryGroup(t: TestContext): Promise<string | undefined> {
   return undefined;
 }
 
-test('commands are the first that the kernel ends, fleet itself stays as it was', timeout, async (t) => {
+test("the kernel kills commands first; fleet's own score stays unchanged", timeout, async (t) => {
   if (!existsSync('/proc/self/oom_score_adj')) return t.diagnostic('only Linux has scores');
   const own = Number(await readFile('/proc/self/oom_score_adj', 'utf8'));
   const runner = await startRunner(t);
@@ -62,7 +62,7 @@ test('commands are the first that the kernel ends, fleet itself stays as it was'
   assert.equal(Number(await readFile(`/proc/${runner.shimPid}/oom_score_adj`, 'utf8')), own);
 });
 
-test('a command that takes all memory is ended alone, and the run says why', timeout, async (t) => {
+test('a command that takes all memory is killed alone, and the run says why', timeout, async (t) => {
   const group = await memoryGroup(t);
   if (group === undefined) return;
   const folder = await temporaryFolder(t);
@@ -94,7 +94,7 @@ test('a command that takes all memory is ended alone, and the run says why', tim
   await kill(host, 'SIGTERM');
 });
 
-test('a kill by somebody else is not taken for one by the kernel', () => {
+test('a kill by another process is not mistaken for one by the kernel', () => {
   const killed = { exitCode: null, signal: 'SIGKILL' };
   assert.equal(wasOomKilled(killed, 3, 4), true);
   assert.equal(wasOomKilled({ exitCode: 137, signal: null }, 3, 4), true);

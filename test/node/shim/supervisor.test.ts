@@ -36,25 +36,21 @@ async function setUp(t: TestContext) {
   return { supervisor, order, ends };
 }
 
-test(
-  'of a command that is just being started nothing is told before it is known whether it was',
-  timeout,
-  async (t) => {
-    const { supervisor, order } = await setUp(t);
-    const failing = supervisor.start(order('missing.0', '/nonexistent'));
-    const starting = supervisor.start(order('true.0', '/bin/true'));
-    assert.equal(supervisor.idle, false);
-    const told = supervisor.states();
-    await assert.rejects(failing, /^StartFailure: no_such_program: \/nonexistent$/);
-    const { pid } = await starting;
-    assert.deepEqual(
-      (await told).map((state) => [state.run, state.pid]),
-      [['true.0', pid]],
-    );
-  },
-);
+test('states include a command that is being started only once it was', timeout, async (t) => {
+  const { supervisor, order } = await setUp(t);
+  const failing = supervisor.start(order('missing.0', '/nonexistent'));
+  const starting = supervisor.start(order('true.0', '/bin/true'));
+  assert.equal(supervisor.idle, false);
+  const told = supervisor.states();
+  await assert.rejects(failing, /^StartFailure: no_such_program: \/nonexistent$/);
+  const { pid } = await starting;
+  assert.deepEqual(
+    (await told).map((state) => [state.run, state.pid]),
+    [['true.0', pid]],
+  );
+});
 
-test('an end is told again to who asks, and only then', timeout, async (t) => {
+test('an end is reported again on request, and only then', timeout, async (t) => {
   const { supervisor, order, ends } = await setUp(t);
   await supervisor.start(order('true.0', '/bin/true'));
   await until(() => supervisor.idle && ends().length === 1, 'its end');

@@ -23,7 +23,7 @@ test('with a code: paired, at once over a connection that may offer the forward,
   assert.equal(second.hello.id, tunnel.hello.id, 'the next time without a code');
 });
 
-test('without a code: it waits, with one code over all questions and restarts, and is online once approved', async (t) => {
+test('without a code: waits with the same code across requests and restarts, and is online once approved', async (t) => {
   const gateway = await new TestGateway(t).start();
   const machine = new TestMachine(t);
   const codes = new Set<string>();
@@ -43,7 +43,7 @@ test('without a code: it waits, with one code over all questions and restarts, a
   assert.equal(machine.state.current?.pendingCode, undefined);
 });
 
-test('rejected: told so, for good', async (t) => {
+test('rejected: reported as permanent', async (t) => {
   const gateway = await new TestGateway(t).start();
   const machine = new TestMachine(t);
   await machine.attempt(gateway.port);
@@ -51,7 +51,7 @@ test('rejected: told so, for good', async (t) => {
   await assert.rejects(machine.attempt(gateway.port), { code: 'pairing_rejected', retryable: false });
 });
 
-test('a gateway that restarts while a machine waits makes a new code, which both sides show', async (t) => {
+test('a gateway that restarts while a machine waits generates a new code, which both sides show', async (t) => {
   const gateway = await new TestGateway(t).start();
   const machine = new TestMachine(t);
   const first = await machine.attempt(gateway.port);
@@ -64,7 +64,7 @@ test('a gateway that restarts while a machine waits makes a new code, which both
   assert.equal(pending[0]?.code, second.pendingCode);
 });
 
-test('the answer that it waits is lost: the next question does not take the gateway for an impostor', async (t) => {
+test('a lost answer to an approval request does not make the gateway look like an impostor', async (t) => {
   const gateway = await new TestGateway(t).start();
   const machine = new TestMachine(t);
   const line = await slowLine(t, gateway.port, 40);
@@ -79,7 +79,7 @@ test('the answer that it waits is lost: the next question does not take the gate
   assert.equal(again.pendingCode, (await waiting())[0]?.code);
 });
 
-test('the same when the lost answer had a new code, because the machine asks for something else', async (t) => {
+test('the same if the lost answer had a new code, because the request had changed', async (t) => {
   const gateway = await new TestGateway(t).start();
   const machine = new TestMachine(t);
   const first = await machine.attempt(gateway.port);
@@ -96,7 +96,7 @@ test('the same when the lost answer had a new code, because the machine asks for
   assert.equal(again.pendingCode, await waiting());
 });
 
-test('the answer that it is paired is lost: the same code still lets the same machine in', async (t) => {
+test('if the answer that it is paired is lost, the same code still lets the same machine in', async (t) => {
   const gateway = await new TestGateway(t).start();
   const machine = new TestMachine(t);
   const line = await slowLine(t, gateway.port, 40);
@@ -161,7 +161,7 @@ test('another host key behind the same address is refused before anything is sai
   assert.equal(machine.state.current?.pairing?.name, 'web', 'the pairing is kept');
 });
 
-test('a machine that waits keeps to the host key that its code was made of', async (t) => {
+test('a waiting machine accepts only the host key that its code was made from', async (t) => {
   const gateway = await new TestGateway(t).start();
   const machine = new TestMachine(t);
   await machine.attempt(gateway.port);
@@ -184,7 +184,7 @@ test('a gateway that restarts on its port takes its node back; while it is away,
   assert.equal(await gateway.statusOf('web'), 'online');
 });
 
-test('a gateway that has lost its signing key gives a new token and tells the new key', async (t) => {
+test('a gateway that has lost its signing key issues a new token and sends the new key', async (t) => {
   const gateway = await new TestGateway(t).start();
   const machine = new TestMachine(t);
   await end(await machine.open(gateway.port, { code: await gateway.invite() }));
@@ -251,7 +251,7 @@ test('an abort ends an attempt in whatever it does', async (t) => {
   }
 });
 
-test('strangers at the door keep no node out', async (t) => {
+test('strangers that connect keep no node out', async (t) => {
   const gateway = await new TestGateway(t).start();
   const strangers = [...Array(10)].map(() => connect(gateway.port, '127.0.0.1'));
   for (const stranger of strangers) stranger.on('error', () => {}).write('GET / HTTP/1.1\r\n\r\n');

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { GatewayClock } from '../../../src/node/tunnel/gateway-client.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 
-test("the gateway's time, carried on by the monotonic clock, whatever happens to the own one", async () => {
+test("the gateway's time, continued by the monotonic clock, whatever the wall clock does", async () => {
   const own = new FakeClock(1_000_000);
   const gateway = new GatewayClock(own);
   assert.deepEqual([gateway.now(), gateway.skewMs()], [1_000_000, null]);

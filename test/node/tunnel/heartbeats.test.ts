@@ -49,7 +49,7 @@ function setUp() {
   return { clock, heartbeats, state, hold, tunnel };
 }
 
-test('the first is part of the start; each carries the round trip of the one before, after a look at the token', async () => {
+test('the first is part of the start; each carries the previous round trip, after the token was checked', async () => {
   const { clock, heartbeats, state } = setUp();
   await heartbeats.start();
   assert.deepEqual([state.sent, state.renewed.length], [[null], 0]);
@@ -75,7 +75,7 @@ test('a first heartbeat that fails is a failed start', async () => {
   assert.equal(clock.pendingTimers, 0);
 });
 
-test('a heartbeat that fails ends the connection, and no more are sent', async () => {
+test('a failed heartbeat ends the connection, and no more are sent', async () => {
   const { clock, heartbeats, state } = setUp();
   await heartbeats.start();
   state.failure = new FleetError('timeout', 'late');
@@ -86,7 +86,7 @@ test('a heartbeat that fails ends the connection, and no more are sent', async (
   assert.equal(state.sent.length, 2);
 });
 
-test('checks, however many and whenever, do not make the heart beat faster', async () => {
+test("checks don't increase the heartbeat rate, however many there are", async () => {
   const { clock, heartbeats, state, hold } = setUp();
   await heartbeats.start();
   const release = hold();
@@ -103,7 +103,7 @@ test('checks, however many and whenever, do not make the heart beat faster', asy
   assert.equal(clock.pendingTimers, 0);
 });
 
-test('one at a time: a check while one is under way is answered by that one', async () => {
+test('one at a time: a check during a heartbeat is answered by that one', async () => {
   const { clock, heartbeats, state, hold } = setUp();
   await heartbeats.start();
   const release = hold();
@@ -129,7 +129,7 @@ test('a check finds a dead tunnel at once', async () => {
   assert.equal(state.closed.length, 1);
 });
 
-test('close while a heartbeat is under way leaves no timer, and its failure means nothing any more', async () => {
+test('close during a heartbeat leaves no timer, and its failure is ignored', async () => {
   const { clock, heartbeats, state, hold } = setUp();
   await heartbeats.start();
   for (const failure of [undefined, new FleetError('timeout', 'late')]) {
@@ -162,7 +162,7 @@ test('a jump of the wall clock is noticed in either direction, slow time and sma
   assert.equal(clock.pendingTimers, 0);
 });
 
-test('a gateway cannot have a node read its machine all the time', async () => {
+test('a gateway cannot make a node read its machine all the time', async () => {
   const { clock, state, heartbeats, tunnel } = setUp();
   tunnel.hello.heartbeatIntervalMs = 1;
   await heartbeats.start();

@@ -35,7 +35,7 @@ test('a save that fails changes nothing, neither on disk nor in memory', (t) => 
   assert.equal(file.current, undefined);
 });
 
-test('a disk that refuses a change keeps it from nobody but the next process', (t) => {
+test('a change that the disk refuses still counts in this process', (t) => {
   const folder = path.join(tempFolder(t), 'full');
   mkdirSync(folder, { mode: 0o700 });
   const target = path.join(folder, 'state.json');
@@ -78,7 +78,7 @@ function makeProfile(home: string, name: string, gatewayName?: string): void {
   new NodeStateFile(paths.state).save({ ...state, pairing: { ...state.pairing, name: gatewayName } });
 }
 
-test('which node of the home is meant', (t) => {
+test('the profile is chosen by name, pairing and machine', (t) => {
   const home = tempFolder(t);
   assert.deepEqual(listProfiles(home), []);
   assert.equal(chooseProfile(home, undefined, "Ann's Laptop.local"), 'ann-s-laptop');

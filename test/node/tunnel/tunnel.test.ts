@@ -64,7 +64,7 @@ function setUp(random = () => 1) {
   return { clock, tunnel, attempts, codes, fail, open };
 }
 
-test('backs off between failures, up to the cap, for ever', async () => {
+test('backs off between failures, up to the cap, forever', async () => {
   const { clock, tunnel, attempts, fail } = setUp();
   tunnel.start().catch(() => undefined);
   const delays: number[] = [];
@@ -145,7 +145,7 @@ test('two machines with one key, of which each ends the tunnel of the other, slo
   await tunnel.close();
 });
 
-test('a refusal for good stops it, before the first tunnel and after', async () => {
+test('a permanent refusal stops it, before the first tunnel and after', async () => {
   const refusal = new FleetError('key_revoked', 'revoked');
   for (const onceOnline of [false, true]) {
     const { clock, tunnel, attempts, fail, open } = setUp();
@@ -167,7 +167,7 @@ test('a refusal for good stops it, before the first tunnel and after', async () 
   }
 });
 
-test('a nudge ends the pause, looks at a live tunnel, and counts when it comes during an attempt', async () => {
+test('a nudge ends the pause, checks a live tunnel, and counts during an attempt', async () => {
   const { clock, tunnel, attempts, fail, open } = setUp();
   tunnel.start().catch(() => undefined);
   await fail();
@@ -212,7 +212,7 @@ test('close during an attempt, in the pause, and online: it stops, and nothing i
   }
 });
 
-test('while it waits for approval: the code once, questions ever slower, then online', async () => {
+test('while waiting for approval: the code once, slower and slower requests, then online', async () => {
   const { clock, tunnel, attempts, codes, open } = setUp();
   const started = tunnel.start();
   const pauses: number[] = [];
