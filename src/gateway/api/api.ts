@@ -1,4 +1,4 @@
-/** The gateway's API: one app for the Unix socket, the TCP port and SSH channels, and the check that stands before every route. */
+/** The gateway's API: one app for the Unix socket, the TCP port and SSH channels, with checks and limits for every route. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { MAX_BODY_BYTES, TIME_HEADER } from '../../domain/limits.ts';
 import type { Clock } from '../../shared/clock.ts';
@@ -24,7 +24,7 @@ const NEAR_MS = 2_000;
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** What the caller must be allowed to do (identity/permissions.ts). */
+    /** Required permission (identity/permissions.ts). */
     action?: Action;
   }
   interface FastifyRequest {
@@ -38,7 +38,7 @@ interface ApiOptions extends AuditHookOptions {
   logger: Logger;
 }
 
-/** An app that refuses every route without an action, and every caller who may not do it, and audits what changes something. */
+/** An app that rejects routes without an action, refuses callers without permission, and audits changes. */
 export function createApi(options: ApiOptions): App {
   const app = createApp(options.logger, MAX_BODY_BYTES);
   app.decorateRequest('caller');
@@ -50,7 +50,7 @@ export function createApi(options: ApiOptions): App {
   app.addHook('onRequest', async (request, reply) => {
     const now = options.clock.now();
     reply.header(TIME_HEADER, now);
-    // Counted back from a clock that may be days off.
+    // The caller computed it with its own clock, which may be days off.
     const aheadMs = now - Number(request.headers[TIME_HEADER]);
     const query = request.query as Record<string, unknown>;
     const since = Number(query.since);
@@ -76,22 +76,22 @@ export function createApi(options: ApiOptions): App {
       });
     }
   });
-  // Between a request's head and the end of its body its key may have been revoked.
+  // The key may have been revoked between the request's head and the end of its body.
   app.addHook('preHandler', async ({ caller }) => (caller as Caller | undefined)?.recheck?.());
   addAuditHook(app, options);
   return app;
 }
 
-/** Requests of one key that are being answered, followed jobs included: as many as it may have channels. HTTP lets one channel carry many. */
+/** Most concurrent requests of one key, followed jobs included; equals its limit of channels, each of which could carry many. */
 const MAX_REQUESTS_PER_KEY = 256;
-/** Bodies of all requests of one key together, bytes: one whose length is not told counts as the longest. */
+/** Most bytes of all concurrent bodies of one key; a body without a length counts as the longest. */
 const MAX_BODY_BYTES_PER_KEY = 8 * MAX_BODY_BYTES;
-/** From the head of a request to the end of its body, ms: 35 KB/s for the longest one. */
+/** Deadline from the head of a request to the end of its body, ms; 35 KB/s for the longest one. */
 export const BODY_DEADLINE_MS = 30_000;
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Its body is a stream that takes as long as somebody wants it: the deadline begins with the answer. */
+    /** The body is a stream of any duration: its deadline begins with the answer. */
     streamsBody?: boolean;
   }
 }
@@ -101,7 +101,7 @@ interface Usage {
   bodyBytes: number;
 }
 
-/** Call before the check of who is asking: what is too much is refused before any work. */
+/** Add before authentication, so that excess requests cost no work. */
 function limitRequests(app: App, { origins, clock }: { origins: Origins; clock: Clock }): void {
   const usages = new Map<string, Usage>();
 
@@ -112,8 +112,8 @@ function limitRequests(app: App, { origins, clock }: { origins: Origins; clock: 
     const usage = usages.get(key) ?? { requests: 0, bodyBytes: 0 };
     const bodyBytes = bodyBytesOf(request);
     if (usage.requests >= MAX_REQUESTS_PER_KEY || usage.bodyBytes + bodyBytes > MAX_BODY_BYTES_PER_KEY) {
-      throw new FleetError('busy', 'too many requests of this key are under way', {
-        hint: 'Wait until some of them have ended, or follow fewer jobs at once.',
+      throw new FleetError('busy', 'too many concurrent requests of this key', {
+        hint: 'Wait for some to finish, or follow fewer jobs at once.',
       });
     }
     usages.set(key, usage);
@@ -127,7 +127,7 @@ function limitRequests(app: App, { origins, clock }: { origins: Origins; clock: 
   });
 }
 
-/** The connection goes with a body that is late: nothing else can be said on it. */
+/** Closes the connection of a late body, which can carry nothing else. */
 function limitBodyTime({ raw, routeOptions }: FastifyRequest, { raw: answer }: FastifyReply, clock: Clock): void {
   if (!hasBody(raw.headers)) return;
   const arm = (): void => {
@@ -143,18 +143,18 @@ function hasBody(headers: FastifyRequest['headers']): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }
 
-/** What a body may take of memory until its request has been answered. A stream is passed on piece by piece. */
+/** Most memory that a body takes until its request has been answered. Streams are forwarded in pieces. */
 function bodyBytesOf({ headers, routeOptions }: FastifyRequest): number {
   if (!hasBody(headers) || routeOptions.config.streamsBody === true) return 0;
   return Math.min(Number(headers['content-length'] ?? MAX_BODY_BYTES), MAX_BODY_BYTES);
 }
 
-/** The machine's own users, over the socket or with the token, are not limited. */
+/** Undefined for local callers, who are not limited. */
 function keyOf(origin: Origin | undefined): string | undefined {
   return origin?.kind === 'ssh' ? origin.peer.publicKey.toString('hex') : undefined;
 }
 
-/** Tells the alerts of nodes whose token was refused: such a node keeps its tunnel, and nothing that it says is heard. */
+/** Alerts on nodes whose token was refused: such a node keeps its tunnel, but all its requests fail. */
 interface TokenRefusalOptions {
   store: Pick<ApiStore, 'nodes'>;
   origins: Origins;

@@ -1,4 +1,4 @@
-/** Stands around every route: whoever does something that changes the fleet leaves a row in the audit log, and so does who was refused. */
+/** Writes an audit row for every request that changes the fleet, and for every refused one. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { AuditActor } from '../../domain/audit.ts';
 import { INVITE_LENGTHS } from '../../protocol/pairing.ts';
@@ -9,7 +9,7 @@ import type { Refusals } from '../audit/refusals.ts';
 import { isAudited } from '../identity/permissions.ts';
 import type { Origins } from './authenticate.ts';
 
-/** What a handler may say to the audit log about its request. */
+/** The audit entry of a request, which its handler completes. */
 class RequestAct extends Act {
   readonly #audit: AuditLog;
 
@@ -18,7 +18,7 @@ class RequestAct extends Act {
     this.#audit = audit;
   }
 
-  /** Stores the row now, for what the handler does without a write to the database. @throws FleetError `storage_failed`. */
+  /** Stores the row now, for handlers that write nothing to the database. @throws FleetError `storage_failed`. */
   record(): Promise<void> {
     return this.#audit.record(this);
   }
@@ -26,7 +26,7 @@ class RequestAct extends Act {
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** How the audit log names what the route does, such as `node.revoke`; without it, by method and path. */
+    /** Action in the audit log, such as `node.revoke`; method and path by default. */
     audit?: string;
   }
   interface FastifyRequest {
@@ -41,11 +41,11 @@ export interface AuditHookOptions {
   origins: Origins;
 }
 
-/** To be added behind the check of who may do what. */
+/** Add after the permission check. */
 export function addAuditHook(app: App, { audit, refusals, origins }: AuditHookOptions): void {
   app.decorateRequest('act');
 
-  // With a callback: what the handler does runs inside `during`.
+  // A callback, so that the handler runs inside `during`.
   app.addHook('preHandler', (request, _reply, done) => {
     const { action } = request.routeOptions.config;
     if (action === undefined || !isAudited(action, request.method)) return done();
@@ -60,7 +60,7 @@ export function addAuditHook(app: App, { audit, refusals, origins }: AuditHookOp
     audit.during(act, done);
   });
 
-  // Before the caller hears that it was done, at the latest. An act that cannot be recorded ends in storage_failed.
+  // Before the caller gets a success at the latest. An act that cannot be recorded fails with storage_failed.
   app.addHook('onSend', async (request: FastifyRequest, reply: FastifyReply) => {
     if (request.act !== undefined && reply.statusCode < 400) await request.act.record();
   });
@@ -81,13 +81,13 @@ function nameOf(request: FastifyRequest): string {
   return request.routeOptions.config.audit ?? `${request.method} ${request.routeOptions.url}`;
 }
 
-/** An invite may be named by its whole code, of which only the id is no secret. */
+/** An invite may be given by its whole code, of which only the id is public. */
 function paramsOf(request: FastifyRequest): ActDetails {
   const params = request.params as Record<string, string>;
   return params.invite === undefined ? params : { ...params, invite: params.invite.slice(0, INVITE_LENGTHS.id) };
 }
 
-/** Of a body only what was given, not with which values: they may be secrets. The handler says more. */
+/** Names of a body's fields, without values, which may be secrets. The handler adds details. */
 function fieldsOf(body: unknown): string[] | undefined {
   if (typeof body !== 'object' || body === null || Object.getPrototypeOf(body) !== Object.prototype) return undefined;
   return Object.keys(body);

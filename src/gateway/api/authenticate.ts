@@ -1,4 +1,4 @@
-/** Turns a request into a caller: the socket is the admin's, TCP needs the API token, SSH needs a known key and its JWT. */
+/** Identifies the caller of a request: the socket is the admin's, TCP needs the API token, SSH a known key and its JWT. */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { FleetError } from '../../shared/errors.ts';
@@ -18,7 +18,7 @@ interface AuthenticatorOptions {
 
 export class Authenticator {
   readonly #options: AuthenticatorOptions;
-  /** The last good token of each connection: checking its signature on every heartbeat would cost more than the heartbeat. */
+  /** The last valid token of each connection: verifying a signature costs more than the heartbeat that carries it. */
   readonly #verified = new WeakMap<ApiPeer, { token: string; subject: string; expiresAt: number }>();
 
   constructor(options: AuthenticatorOptions) {
@@ -53,7 +53,7 @@ export class Authenticator {
     this.#known(peer);
     if (token === undefined) throw new FleetError('token_invalid', 'the request carries no token');
     const subject = await this.#verifyToken(peer, token, now);
-    // As it is now, after the wait. The role is that of now, too: the token's is that of the day on which it was made.
+    // Looked up again after the wait. The current role counts, not the one in the token.
     const { id, kind, role, name } = this.#known(peer);
     if (subject !== id) throw new FleetError('token_invalid', 'the token is not for this key');
     const recheck = (): void => {
@@ -62,13 +62,13 @@ export class Authenticator {
     return { role, name, fingerprint, peer, recheck, ...(kind === 'node' ? { nodeId: id } : {}) };
   }
 
-  /** Undefined for a key that nobody has paired. @throws FleetError `key_revoked`. */
+  /** Undefined for an unpaired key. @throws FleetError `key_revoked`. */
   #find({ publicKey }: ApiPeer, action?: Action): KnownKey | undefined {
     const { store } = this.#options;
     const known = findKey(store, publicKey);
     if (known !== undefined && known.revokedAt !== null) throw keyRevoked(known);
     const former = known === undefined ? store.nodes.formerKey(publicKey) : undefined;
-    // A removed one may pair, by a new invite.
+    // A removed node may pair again with a new invite.
     if (former !== undefined && !(former.fate === 'removed' && action === 'pair')) throw keyRetired(former);
     return known;
   }
@@ -90,7 +90,7 @@ export class Authenticator {
   }
 }
 
-/** In constant time, whatever the lengths. */
+/** Compares in constant time, whatever the lengths. */
 function sameText(left: string, right: string): boolean {
   const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
   return timingSafeEqual(digest(left), digest(right));
@@ -103,7 +103,7 @@ export interface ApiPeer extends SessionPeer {
   cut(reason: string): void;
 }
 
-/** How a connection came in. */
+/** Where a connection came from. */
 export type Origin = { kind: 'socket' } | { kind: 'tcp' } | { kind: 'ssh'; peer: ApiPeer };
 
 /** Who sent a request. */
@@ -111,16 +111,16 @@ export interface Caller {
   role: CallerRole;
   /** For `createdBy` and logs: `local`, `api`, or the node's or person's name. */
   name: string;
-  /** `SHA256:…` of the key, for who came over SSH. */
+  /** `SHA256:…` of the key; over SSH only. */
   fingerprint?: string;
-  /** Node id, for nodes. */
+  /** Set for nodes. */
   nodeId?: string;
   peer?: ApiPeer;
-  /** Whether the key is still as it was. @throws FleetError `key_revoked`, `not_paired`. */
+  /** Checks that key and role have not changed. @throws FleetError `key_revoked`, `not_paired`. */
   recheck?(): void;
 }
 
-/** Remembers the origin of each connection for as long as it lives. */
+/** The origin of each open connection. */
 export class Origins {
   readonly #origins = new WeakMap<object, Origin>();
 

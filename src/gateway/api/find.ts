@@ -1,4 +1,4 @@
-/** Finds what a person means by a name, an id or the unique beginning of an id. What could mean two things is refused. */
+/** Resolves a name, an id or the unique beginning of an id; ambiguous input is refused. */
 
 import { ALL_CONNECTED, parseSelector, selectNodes } from '../../domain/selector.ts';
 import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
@@ -33,24 +33,23 @@ export function findSchedule(store: ScheduleStore, which: string): ScheduleRecor
   return schedule;
 }
 
-/** Takes a job's id, its beginning, or either with a point and the index of a run. @throws FleetError `not_found`, `ambiguous`. */
+/** By the job's id or its beginning, optionally followed by a dot and the index of a run. @throws FleetError `not_found`, `ambiguous`. */
 export function findJob(store: ScheduleStore, which: string): JobRecord {
-  const point = which.indexOf('.');
-  const prefix = point < 0 ? which : which.slice(0, point);
+  const dot = which.indexOf('.');
+  const prefix = dot < 0 ? which : which.slice(0, dot);
   const matching = prefix === '' ? [] : store.jobs.byPrefix(prefix);
   const [job] = matching;
   if (job === undefined)
     throw new FleetError('not_found', `there is no job ${which}`, { hint: 'See the latest: fleet jobs' });
   if (matching.length > 1 && job.id !== prefix) throw ambiguous('job', which, matching);
-  if (point >= 0 && store.runs.byId(job.id + which.slice(point)) === undefined) {
-    throw new FleetError('not_found', `job ${job.id} has no run ${which.slice(point + 1)}`, {
+  if (dot >= 0 && store.runs.byId(job.id + which.slice(dot)) === undefined) {
+    throw new FleetError('not_found', `job ${job.id} has no run ${which.slice(dot + 1)}`, {
       hint: `See its runs: fleet jobs show ${job.id}`,
     });
   }
   return job;
 }
 
-/** For names that no node has. */
 function noSuchNode(store: NodesStore, names: readonly string[]): FleetError {
   return new FleetError('not_found', `there is no node called ${names.slice(0, 5).join(', ')}`, {
     hint: `${didYouMean(names[0] ?? '', store.nodes.names())}See them all: fleet nodes`,
@@ -62,19 +61,18 @@ function ambiguous(what: string, which: string, meant: readonly { id: string; na
   const known = shown.flatMap(({ id, name }) => (name === undefined ? [] : [`${name} has the id ${id}`]));
   return new FleetError(
     'ambiguous',
-    `${which} fits more than one ${what}: ${shown.map(({ id, name = id }) => name).join(', ')}`,
-    { hint: known.length === 0 ? 'Write more of it.' : `Use what only one of them has: ${known.join(', ')}` },
+    `${which} matches more than one ${what}: ${shown.map(({ id, name = id }) => name).join(', ')}`,
+    { hint: known.length === 0 ? 'Type more of it.' : `Use one that is unique: ${known.join(', ')}` },
   );
 }
 
 /** The whole store, as the routes see it. */
 export interface ApiStore extends ScheduleStore, AlertsStore {}
 
-/** From the target of a request to the nodes that it means. */
 type TargetSources = ViewSources & { store: ScheduleStore };
 type Asked = Pick<SubmitJobRequest, 'target' | 'agent'>;
 
-/** At least one. @throws FleetError `not_found`, `ambiguous`, `bad_selector`, `key_revoked`; `node_offline` when there is none to pick. */
+/** At least one. @throws FleetError `not_found`, `ambiguous`, `bad_selector`, `key_revoked`; `node_offline` if none can be picked. */
 export function resolveTarget({ target, agent }: Asked, sources: TargetSources): NodeRecord[] {
   if ('node' in target) {
     const node = findNode(sources.store, target.node);
@@ -83,11 +81,11 @@ export function resolveTarget({ target, agent }: Asked, sources: TargetSources):
   }
   if ('any' in target) return [pickAny(target, agent ?? '', sources)];
   const nodes = selected(target, sources);
-  if (nodes.length === 0) throw nobodyMeant(target);
+  if (nodes.length === 0) throw noMatch(target);
   return nodes;
 }
 
-/** Names of the nodes that a broadcast to all connected nodes leaves out because they are offline. */
+/** Names of the offline nodes that a broadcast to all connected nodes leaves out. */
 export function offlineNotTried({ target }: Asked, sources: TargetSources): string[] {
   if (!('selector' in target) || target.selector !== ALL_CONNECTED) return [];
   return selected({ ...target, selector: `@all!${ALL_CONNECTED.replaceAll(',', '!')}` }, sources).map(
@@ -109,8 +107,8 @@ export function describeTarget({ target }: Asked): string {
   return exclude === undefined ? selector : `${selector} without ${exclude}`;
 }
 
-/** Said at once, and nothing stored: a job without runs is of no use to anybody. */
-function nobodyMeant({ selector, exclude }: { selector: string; exclude?: string | undefined }): FleetError {
+/** Refused before anything is stored: a job without runs is useless. */
+function noMatch({ selector, exclude }: { selector: string; exclude?: string | undefined }): FleetError {
   if (selector === ALL_CONNECTED) {
     const others = exclude === undefined ? '' : ` without ${exclude}`;
     return new FleetError('node_offline', `no node is connected${others}`, { hint: 'See them all: fleet nodes' });
@@ -126,26 +124,26 @@ function pickAny(
   agent: string,
   sources: TargetSources,
 ): NodeRecord {
-  // What may mean several nodes leaves all of them out; one that is gone by now leaves out nothing.
+  // An ambiguous name excludes every node that it matches; one that no longer exists excludes none.
   const excluded = new Set(exclude.flatMap((which) => lookUp(sources.store.nodes, which).map(({ id }) => id)));
   const candidates = selection(sources)(any)
     .filter(({ id }) => !excluded.has(id))
     .map((record) => {
       const { name, status, capabilities } = nodeDetailView(record, sources);
-      // Every run comes from here. What a heartbeat says is up to half a minute old: runs that it counts may have ended.
+      // The gateway knows every run, whereas a heartbeat is up to half a minute old.
       const runsActive = sources.store.runs.open(record.id).length;
       const cpuPct = sources.monitor.healthOf(record).latest?.beat.cpuPct ?? null;
       return { name, status, capabilities, runsActive, cpuPct, record };
     });
   const picked = pickNode(candidates, agent);
   if (picked !== undefined) return picked.record;
-  const others = exclude.length === 0 ? '' : ` but ${exclude.slice(0, 5).join(', ')}`;
-  throw new FleetError('node_offline', `no node of ${any}${others} that is online has an agent ${agent}`, {
-    hint: 'See who has which: fleet agents',
+  const others = exclude.length === 0 ? '' : ` apart from ${exclude.slice(0, 5).join(', ')}`;
+  throw new FleetError('node_offline', `no online node of ${any}${others} has an agent ${agent}`, {
+    hint: 'See which nodes have it: fleet agents',
   });
 }
 
-/** What a selector means now. @throws FleetError `bad_selector`, and `not_found` or `ambiguous` for a name that no node or more than one has. */
+/** Evaluates selectors. @throws FleetError `bad_selector`; `not_found` or `ambiguous` for a name that matches none or several. */
 function selection(sources: TargetSources): (selector: string) => NodeRecord[] {
   const all = sources.store.nodes.all();
   const revoked = all.filter((node) => node.revokedAt !== null);

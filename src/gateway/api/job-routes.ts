@@ -1,4 +1,4 @@
-/** Jobs: submit, follow, list, cancel, feed. */
+/** Jobs: submit, follow, list, cancel, send stdin. */
 import { Readable } from 'node:stream';
 import type { FastifyReply } from 'fastify';
 import { DEFAULT_JOB_LIST } from '../../domain/limits.ts';

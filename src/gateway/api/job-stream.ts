@@ -1,4 +1,4 @@
-/** Follows a job from the store: a slow reader waits for nobody but itself, and one that comes back goes on where it was. */
+/** Streams a job's events from the store: a slow reader delays only itself, and one that returns resumes where it was. */
 import type { FastifyReply } from 'fastify';
 import { isTerminal, type RunState } from '../../domain/states.ts';
 import { encodeData, FRAME_HEADER_BYTES, FRAME_TYPE } from '../../protocol/frames.ts';
@@ -16,16 +16,16 @@ interface JobStreamOptions {
   store: ApiStore;
   feed: RunFeed;
   jobId: string;
-  /** Log offset to begin at, by index of the run. */
+  /** Log offset to start at, by index of the run. */
   from: Record<string, number>;
   /** Offline nodes that the job leaves out. */
   notTried?: string[];
   signal: AbortSignal;
-  /** Takes what is to be called when the reader takes nothing for now. */
+  /** Registers a callback for when the reader stops reading. */
   whenBlocked?: WhenBlocked;
 }
 
-/** Pieces of one run's log before others of its job are heard. */
+/** Most pieces of one run's log in a row, while other runs of the job wait. */
 const MOST_PIECES = 8;
 
 interface Cursor {
@@ -76,7 +76,7 @@ export async function* followJob(options: JobStreamOptions): AsyncGenerator<JobE
       if (cursor === undefined || cursor.ended) continue;
       const hasMore = yield* step(store, runId, cursor);
       if (cursor.ended) open -= 1;
-      // To the end of the line: a run that talks a lot must not keep the others from being heard.
+      // To the end of the queue, so that a run with much output does not starve the others.
       else if (hasMore) dirty.add(runId);
     }
     if (!signal.aborted) yield { type: 'done', job: jobId };
@@ -86,7 +86,7 @@ export async function* followJob(options: JobStreamOptions): AsyncGenerator<JobE
   }
 }
 
-/** What is new about one run, at most {@link MOST_PIECES} of its log; whether there may be more already. */
+/** News of one run, with at most {@link MOST_PIECES} of its log; returns whether there may be more. */
 async function* step(store: ApiStore, runId: string, cursor: Cursor): AsyncGenerator<JobEvent, boolean> {
   const run = store.runs.byId(runId);
   if (run === undefined) {
@@ -108,7 +108,7 @@ async function* step(store: ApiStore, runId: string, cursor: Cursor): AsyncGener
   return false;
 }
 
-/** @throws FleetError `bad_request` when no event begins at an offset */
+/** @throws FleetError `bad_request` if no event begins at an offset */
 export function checkOffsets(store: ApiStore, runs: readonly RunRecord[], from: Record<string, number>): void {
   for (const run of runs) new LogCursor(store.runs, run, from[run.index] ?? 0).read(run.logBytes);
 }
@@ -144,14 +144,14 @@ function placeOf({ id, index, nodeName }: RunRecord) {
   return { run: id, index, node: nodeName };
 }
 
-/** Most output in one event, bytes: as JSON up to six times that, of which each follower may have one on its way. */
+/** Most output in one event, bytes; up to six times that as JSON, and each follower may have one in flight. */
 export const PIECE_BYTES = 32 * 1024;
 
-/** A frame, or of one with much output a part that ends with a whole character where there is one. */
+/** A frame, or a part of a long output frame that ends, if possible, with a whole character. */
 export interface LogPiece {
   type: number;
   payload: Buffer;
-  /** Offset to go on from. */
+  /** Offset to continue from. */
   next: number;
 }
 
@@ -166,7 +166,7 @@ export class LogCursor {
   readonly #runs: ApiStore['runs'];
   readonly #run: Pick<RunRecord, 'seq' | 'id'>;
   #offset: number;
-  /** Where the frame begins that the offset is in; undefined until somebody looked. */
+  /** Where the frame of the offset begins; undefined until that has been looked up. */
   #frameAt: number | undefined;
   /** Stored bytes from that offset on. */
   #stored: { at: number; bytes: Buffer } | undefined;
@@ -182,7 +182,7 @@ export class LogCursor {
     return this.#offset;
   }
 
-  /** The next piece of a log that has so many bytes; undefined when there is none (any more). @throws FleetError `bad_request`. */
+  /** The next piece of a log of `logBytes`; undefined at its end. @throws FleetError `bad_request`. */
   read(logBytes: number): LogPiece | undefined {
     if (this.#offset >= logBytes) return undefined;
     this.#frameAt ??= this.#locate();
@@ -197,12 +197,12 @@ export class LogCursor {
     return { type: frame.type, payload: frame.payload.subarray(from, to), next };
   }
 
-  /** Lets go of what can be read again. */
+  /** Frees what can be read again. */
   release(): void {
     this.#stored = undefined;
   }
 
-  /** Stored chunks are whole frames, so a place can be found from the beginning of its chunk. @throws FleetError `bad_request`. */
+  /** Stored chunks are whole frames, so the search starts at the beginning of a chunk. @throws FleetError `bad_request`. */
   #locate(): number {
     let at = this.#runs.chunkStart(this.#run.seq, this.#offset) ?? 0;
     for (let frame = this.#frameFrom(at); frame !== undefined && at < this.#offset; frame = this.#frameFrom(at)) {
@@ -213,15 +213,15 @@ export class LogCursor {
     return at;
   }
 
-  /** @throws FleetError `bad_request` when no piece of the frame begins at the offset */
+  /** @throws FleetError `bad_request` if no piece of the frame begins at the offset */
   #assertPiece(frame: Frame): number {
     const wanted = this.#offset - frame.at - FRAME_HEADER_BYTES;
     for (let to = 0; to < wanted; ) {
       to = pieceEnd(frame, to);
       if (to === wanted) return frame.at;
     }
-    throw new FleetError('bad_request', `${this.#offset} is not an offset that an event of ${this.#run.id} has named`, {
-      hint: 'It is `next` of a line of: fleet jobs logs --jsonl',
+    throw new FleetError('bad_request', `${this.#offset} is not an offset of an event of ${this.#run.id}`, {
+      hint: 'Use `next` of a line of: fleet jobs logs --jsonl',
     });
   }
 
@@ -244,20 +244,20 @@ export class LogCursor {
   }
 }
 
-/** Where the piece ends that begins at `from`, in the payload. The same for everybody who asks. */
+/** End of the piece that begins at `from` in the payload; the same for all readers. */
 function pieceEnd({ type, payload }: Frame, from: number): number {
   const isOutput = type === FRAME_TYPE.stdout || type === FRAME_TYPE.stderr;
   const to = from + PIECE_BYTES;
   if (!isOutput || to >= payload.length) return payload.length;
-  // A character of UTF-8 has at most three bytes after its first.
+  // A UTF-8 character has at most three continuation bytes.
   for (let cut = to; cut > to - 4; cut -= 1) if (((payload[cut] ?? 0) & 0xc0) !== 0x80) return cut;
   return to;
 }
 
-/** A stream says `ping` so often, ms: so that the reader can tell a quiet job from a gateway that stands still. */
+/** Interval of `ping` events, ms, by which a reader can tell a quiet job from a hung gateway. */
 const PING_INTERVAL_MS = 10_000;
 
-/** Takes over the reply; resolves when the events have ended or the reader is gone. `open` gets a signal that aborts then. */
+/** Takes over the reply; resolves when the events have ended or the reader has gone, which aborts the signal of `open`. */
 export function sendEvents(
   reply: FastifyReply,
   open: (signal: AbortSignal, whenBlocked: WhenBlocked) => AsyncIterable<JobEvent>,

@@ -7,7 +7,7 @@ import type { Logger } from '../../shared/logger.ts';
 
 export function serverFor(app: App, logger: Logger): http.Server {
   const server = http.createServer(SERVER_OPTIONS, (request, response) => app.routing(request, response));
-  // Such as too many open files at an accept; it goes on.
+  // Such as too many open files; the server continues.
   server.once('listening', () =>
     server.on('error', (error) => logger.error({ err: error }, 'the API failed to accept')),
   );
@@ -26,7 +26,7 @@ export async function listening(server: http.Server, listen: () => void, what: s
   });
 }
 
-/** Event streams are cut: their readers come back and go on where they were. */
+/** Event streams are cut; their readers reconnect and resume. */
 export function closeServer(server: http.Server): Promise<void> {
   return new Promise((resolve) => {
     server.close(() => resolve());

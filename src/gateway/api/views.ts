@@ -1,4 +1,4 @@
-/** Makes the API's views out of what store, sessions and monitor know. */
+/** Builds the API's views from store, sessions and monitor. */
 import { isTerminal, type NodeStatus, worstFirst, worstStatus } from '../../domain/states.ts';
 import { fullestDiskPct, memUsedPct } from '../../protocol/heartbeat.ts';
 import type { JobView, RunView } from '../../protocol/job-messages.ts';
@@ -138,7 +138,7 @@ export function healthView(nodes: readonly NodeRecord[], monitor: HealthMonitor)
       name: node.name,
       status,
       reasons,
-      // What changes from one moment to the next means nothing once the node is gone.
+      // Momentary figures are meaningless once the node is offline.
       cpuPct: isOffline ? null : tenths(beat?.cpuPct),
       load1: isOffline ? null : (beat?.load1 ?? null),
       memUsedPct: isOffline ? null : tenths(beat && memUsedPct(beat)),
@@ -204,7 +204,7 @@ export function jobView(job: JobRecord, runs: readonly RunRecord[]): JobView {
   };
 }
 
-/** One decimal: more would only look like precision. */
+/** One decimal; more would be false precision. */
 function tenths(value: number | null | undefined): number | null {
   return value === null || value === undefined ? null : Math.round(value * 10) / 10;
 }
