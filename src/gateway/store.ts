@@ -26,7 +26,7 @@ import {
 } from './monitoring/alerts/tables.ts';
 import { HistoryTable } from './monitoring/history/history-table.ts';
 import { GatewayUptimeTable, HealthTable, IncidentsTable } from './monitoring/judge/judge-store.ts';
-import { NodesTable } from './nodes/nodes-table.ts';
+import { type NodesTable, nodesTable } from './nodes/nodes-table.ts';
 import { SessionsTable } from './nodes/sessions-table.ts';
 import { SchedulesTable } from './schedule/schedules-table.ts';
 import { openDatabase, type Sqlite } from './store/database.ts';
@@ -79,7 +79,7 @@ export class Store implements DurableStore {
     });
     this.#wal = new WalSync(file);
     this.#commits = new GroupCommit(this.#database, this.audit, () => this.#wal.committedSoon());
-    this.nodes = new NodesTable(this.#database);
+    this.nodes = nodesTable(this.#database);
     this.epochs = epochsTable(this.#database);
     this.people = peopleTable(this.#database);
     this.invites = invitesTable(this.#database);

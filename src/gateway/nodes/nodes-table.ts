@@ -2,8 +2,9 @@
 import type { Labels } from '../../domain/names.ts';
 import { type NodeFacts, nodeFactsSchema } from '../../protocol/node-messages.ts';
 import type { AuditStore } from '../audit/audit-log.ts';
-import { prepareAll, type Sqlite } from '../store/database.ts';
+import type { Sqlite } from '../store/database.ts';
 import { MAX_MEANT, prefixBounds } from '../store/look-up.ts';
+import { statementsOf } from '../store/statements.ts';
 import type { SessionsTable } from './sessions-table.ts';
 
 /** How long a removed node's key is remembered, ms. */
@@ -72,182 +73,148 @@ const SELECT = `SELECT id, name, public_key AS publicKey, own_labels AS ownLabel
 /** Longest facts as JSON: 256 capabilities and agent limits with long names, UTF-16 units. */
 const MAX_FACTS_LENGTH = 128 * 1024;
 
-export class NodesTable {
-  readonly #statements;
-  readonly #facts = new Map<string, { text: string; facts: NodeFacts | null }>();
+export type NodesTable = ReturnType<typeof nodesTable>;
 
-  constructor(database: Sqlite) {
-    this.#statements = prepareAll(database, {
-      insert: `INSERT INTO nodes (id, name, public_key, own_labels, labels, facts, capabilities, ephemeral, created_at)
-         VALUES (@id, @name, @publicKey, @ownLabels, @labels, @facts, @capabilities, @ephemeral, @createdAt)`,
-      all: `${SELECT} ORDER BY name`,
-      ephemeral: `${SELECT} WHERE ephemeral = 1 ORDER BY name`,
-      byId: `${SELECT} WHERE id = ?`,
-      byIdPrefix: `${SELECT} WHERE id >= ? AND id < ? ORDER BY id LIMIT ${MAX_MEANT}`,
-      names: 'SELECT name FROM nodes',
-      byKey: `${SELECT} WHERE public_key = ?`,
-      byName: `${SELECT} WHERE name = ?`,
-      rename: 'UPDATE nodes SET name = ? WHERE id = ?',
-      ownLabels: 'UPDATE nodes SET own_labels = ? WHERE id = ?',
-      overrides: 'SELECT labels FROM nodes WHERE id = ?',
-      label: 'UPDATE nodes SET labels = ? WHERE id = ?',
-      facts: 'UPDATE nodes SET facts = ?, capabilities = ? WHERE id = ?',
-      claim: 'UPDATE nodes SET claim = ? WHERE id = ?',
-      refuse: 'UPDATE nodes SET refused_claim = ? WHERE id = ?',
-      claiming: `${SELECT} WHERE claim IS NOT NULL ORDER BY name`,
-      seen: 'UPDATE nodes SET last_seen_at = ? WHERE id = ?',
-      replaceKey: 'UPDATE nodes SET public_key = @newKey WHERE id = @id AND public_key = @oldKey',
-      retireKey: 'INSERT INTO retired_node_keys (public_key, node_id, retired_at) VALUES (?, ?, ?)',
-      formerKey: `SELECT name, 'replaced' AS fate FROM retired_node_keys JOIN nodes ON nodes.id = node_id WHERE retired_node_keys.public_key = @key
-         UNION ALL SELECT name, 'removed' FROM removed_node_keys WHERE public_key = @key`,
-      bury: `INSERT OR REPLACE INTO removed_node_keys (public_key, name, removed_at, node_id)
-         SELECT public_key, name, @at, id FROM nodes WHERE id = @id
-         UNION ALL SELECT r.public_key, name, @at, NULL FROM retired_node_keys r JOIN nodes ON nodes.id = node_id WHERE node_id = @id`,
-      removedId: 'SELECT name FROM removed_node_keys WHERE node_id >= ? AND node_id < ? LIMIT 1',
-      unbury: 'DELETE FROM removed_node_keys WHERE public_key = ?',
-      pruneBuried: `DELETE FROM removed_node_keys WHERE removed_at < ? OR public_key IN
-         (SELECT public_key FROM removed_node_keys ORDER BY removed_at DESC LIMIT -1 OFFSET ${MAX_TOMBSTONES})`,
-      revoke: 'UPDATE nodes SET revoked_at = ? WHERE id = ?',
-      remove: 'DELETE FROM nodes WHERE id = ?',
-    });
-  }
-
-  insert({ id, name, publicKey, ownLabels, labels, facts, ephemeral, createdAt, capabilities }: NewNode): void {
-    this.#statements.unbury.run(publicKey);
-    this.#statements.insert.run({
-      id,
-      name,
-      publicKey,
-      ownLabels: JSON.stringify(ownLabels),
-      labels: JSON.stringify(labels),
-      facts: facts === null ? null : JSON.stringify(facts),
-      capabilities: JSON.stringify(capabilities ?? facts?.capabilities ?? []),
-      ephemeral: ephemeral ? 1 : 0,
-      createdAt,
-    });
-  }
-
-  all(): NodeRecord[] {
-    return this.#select('all');
-  }
-
-  ephemeral(): NodeRecord[] {
-    return this.#select('ephemeral');
-  }
-
-  byId(id: string): NodeRecord | undefined {
-    return this.#select('byId', id)[0];
-  }
-
-  byIdPrefix(prefix: string): NodeRecord[] {
-    return this.#select('byIdPrefix', ...prefixBounds(prefix));
-  }
-
-  /** Name of a removed node whose id starts with `prefix`. */
-  removedByIdPrefix(prefix: string): string | undefined {
-    return (this.#statements.removedId.get(...prefixBounds(prefix)) as { name: string } | undefined)?.name;
-  }
-
-  names(): string[] {
-    return (this.#statements.names.all() as { name: string }[]).map(({ name }) => name);
-  }
-
-  byPublicKey(publicKey: Uint8Array): NodeRecord | undefined {
-    return this.#select('byKey', publicKey)[0];
-  }
-
-  byName(name: string): NodeRecord | undefined {
-    return this.#select('byName', name)[0];
-  }
-
-  rename(id: string, name: string): void {
-    this.#statements.rename.run(name, id);
-  }
-
-  /** Nodes with a pending claim, by name. */
-  claiming(): NodeRecord[] {
-    return this.#select('claiming');
-  }
-
-  /** The approved ones of the labels that the node gives itself. */
-  setOwnLabels(id: string, labels: Labels): void {
-    this.#statements.ownLabels.run(JSON.stringify(labels), id);
-  }
-
-  /** Merges `changes` into the operator's overrides; null removes a label. */
-  changeLabels(id: string, changes: LabelOverrides): void {
-    const row = this.#statements.overrides.get(id) as { labels: string } | undefined;
-    if (row === undefined) return;
-    const present = JSON.parse(row.labels) as LabelOverrides;
-    this.#statements.label.run(JSON.stringify({ ...present, ...changes }), id);
-  }
-
-  setFacts(id: string, facts: NodeFacts, approvedCapabilities: readonly string[] = facts.capabilities): void {
-    this.#statements.facts.run(JSON.stringify(facts), JSON.stringify(approvedCapabilities), id);
-  }
-
-  setClaim(id: string, claim: NodeClaim | null): void {
-    this.#statements.claim.run(claim === null ? null : JSON.stringify(claim), id);
-  }
-
-  setRefusedClaim(id: string, refused: NodeRecord['refusedClaim']): void {
-    this.#statements.refuse.run(JSON.stringify(refused), id);
-  }
-
-  setSeen(id: string, at: number): void {
-    this.#statements.seen.run(at, id);
-  }
-
-  revoke(id: string, at: number): void {
-    this.#statements.revoke.run(at, id);
-  }
-
-  /** Replaces `oldKey`, which is refused from then on. Returns false, and changes nothing, if the node has another key. */
-  replaceKey(id: string, oldKey: Buffer, newKey: Buffer, at: number): boolean {
-    if (this.#statements.replaceKey.run({ id, oldKey, newKey }).changes === 0) return false;
-    this.#statements.retireKey.run(oldKey, id, at);
-    return true;
-  }
-
-  formerKey(publicKey: Uint8Array): FormerKey | undefined {
-    return this.#statements.formerKey.get({ key: publicKey }) as FormerKey | undefined;
-  }
-
-  /** Deletes its heartbeats and sessions, too; jobs keep the name in their runs. Its keys are remembered for a while as removed. */
-  remove(id: string, at: number): void {
-    this.#statements.bury.run({ id, at });
-    this.#statements.pruneBuried.run(at - TOMBSTONE_MAX_AGE_MS);
-    this.#statements.remove.run(id);
-    this.#facts.delete(id);
-  }
-
-  #select(name: 'all' | 'ephemeral' | 'byId' | 'byIdPrefix' | 'byKey' | 'byName' | 'claiming', ...keys: unknown[]) {
-    return (this.#statements[name].all(...keys) as Row[]).map((row): NodeRecord => {
-      const ownLabels = JSON.parse(row.ownLabels) as Labels;
-      const labelOverrides = JSON.parse(row.labelOverrides) as LabelOverrides;
-      return {
-        ...row,
-        labels: withoutNulls({ ...ownLabels, ...labelOverrides }),
-        ownLabels,
-        labelOverrides,
-        facts: this.#factsOf(row),
-        approvedCapabilities: JSON.parse(row.approvedCapabilities) as string[],
-        claim: row.claim === null ? null : (JSON.parse(row.claim) as NodeClaim),
-        refusedClaim: JSON.parse(row.refusedClaim) as NodeRecord['refusedClaim'],
-        ephemeral: row.ephemeral === 1,
-      };
-    });
-  }
+export function nodesTable(database: Sqlite) {
+  const { all, get, run } = statementsOf(database);
+  const known = new Map<string, { text: string; facts: NodeFacts | null }>();
 
   /** Parsed once per text, because every route needs them. Earlier versions stored facts without a limit; oversized ones are left out. */
-  #factsOf({ id, facts: text }: Row): NodeFacts | null {
+  const factsOf = ({ id, facts: text }: Row): NodeFacts | null => {
     if (text === null || text.length > MAX_FACTS_LENGTH) return null;
-    const known = this.#facts.get(id);
-    if (known?.text === text) return known.facts;
+    const present = known.get(id);
+    if (present?.text === text) return present.facts;
     const facts = nodeFactsSchema.safeParse(JSON.parse(text)).data ?? null;
-    this.#facts.set(id, { text, facts });
+    known.set(id, { text, facts });
     return facts;
-  }
+  };
+  const toRecord = (row: Row): NodeRecord => {
+    const ownLabels = JSON.parse(row.ownLabels) as Labels;
+    const labelOverrides = JSON.parse(row.labelOverrides) as LabelOverrides;
+    return {
+      ...row,
+      labels: withoutNulls({ ...ownLabels, ...labelOverrides }),
+      ownLabels,
+      labelOverrides,
+      facts: factsOf(row),
+      approvedCapabilities: JSON.parse(row.approvedCapabilities) as string[],
+      claim: row.claim === null ? null : (JSON.parse(row.claim) as NodeClaim),
+      refusedClaim: JSON.parse(row.refusedClaim) as NodeRecord['refusedClaim'],
+      ephemeral: row.ephemeral === 1,
+    };
+  };
+  const list = <A extends unknown[] = []>(where: string) => {
+    const rows = all<Row, A>(`${SELECT} ${where}`);
+    return (...parameters: A): NodeRecord[] => rows(...parameters).map(toRecord);
+  };
+  const one = <K>(where: string) => {
+    const row = get<Row, [key: K]>(`${SELECT} ${where}`);
+    return (key: K): NodeRecord | undefined => {
+      const found = row(key);
+      return found && toRecord(found);
+    };
+  };
+  const set = <V>(column: string) => {
+    const update = run<[value: V, id: string]>(`UPDATE nodes SET ${column} = ? WHERE id = ?`);
+    return (id: string, value: V) => update(value, id);
+  };
+
+  const names = all<{ name: string }>('SELECT name FROM nodes');
+  const byIdPrefix = list<[from: string, below: string]>(`WHERE id >= ? AND id < ? ORDER BY id LIMIT ${MAX_MEANT}`);
+  const removedId = get<{ name: string }, [from: string, below: string]>(
+    'SELECT name FROM removed_node_keys WHERE node_id >= ? AND node_id < ? LIMIT 1',
+  );
+  const insert = run<[object]>(
+    `INSERT INTO nodes (id, name, public_key, own_labels, labels, facts, capabilities, ephemeral, created_at)
+     VALUES (@id, @name, @publicKey, @ownLabels, @labels, @facts, @capabilities, @ephemeral, @createdAt)`,
+  );
+  const overrides = get<{ labels: string }, [id: string]>('SELECT labels FROM nodes WHERE id = ?');
+  const setLabels = set<string>('labels');
+  const setOwnLabels = set<string>('own_labels');
+  const setClaim = set<string | null>('claim');
+  const setRefusedClaim = set<string>('refused_claim');
+  const setFacts = run<[facts: string, capabilities: string, id: string]>(
+    'UPDATE nodes SET facts = ?, capabilities = ? WHERE id = ?',
+  );
+  const replaceKey = run<[{ id: string; oldKey: Buffer; newKey: Buffer }]>(
+    'UPDATE nodes SET public_key = @newKey WHERE id = @id AND public_key = @oldKey',
+  );
+  const retireKey = run<[key: Buffer, id: string, at: number]>(
+    'INSERT INTO retired_node_keys (public_key, node_id, retired_at) VALUES (?, ?, ?)',
+  );
+  const formerKey = get<FormerKey, [{ key: Uint8Array }]>(
+    `SELECT name, 'replaced' AS fate FROM retired_node_keys JOIN nodes ON nodes.id = node_id WHERE retired_node_keys.public_key = @key
+     UNION ALL SELECT name, 'removed' FROM removed_node_keys WHERE public_key = @key`,
+  );
+  const bury = run<[{ id: string; at: number }]>(
+    `INSERT OR REPLACE INTO removed_node_keys (public_key, name, removed_at, node_id)
+     SELECT public_key, name, @at, id FROM nodes WHERE id = @id
+     UNION ALL SELECT r.public_key, name, @at, NULL FROM retired_node_keys r JOIN nodes ON nodes.id = node_id WHERE node_id = @id`,
+  );
+  const unbury = run<[publicKey: Buffer]>('DELETE FROM removed_node_keys WHERE public_key = ?');
+  const pruneBuried = run<[before: number]>(
+    `DELETE FROM removed_node_keys WHERE removed_at < ? OR public_key IN
+     (SELECT public_key FROM removed_node_keys ORDER BY removed_at DESC LIMIT -1 OFFSET ${MAX_TOMBSTONES})`,
+  );
+  const remove = run<[id: string]>('DELETE FROM nodes WHERE id = ?');
+
+  return {
+    insert({ id, name, publicKey, ownLabels, labels, facts, ephemeral, createdAt, capabilities }: NewNode): void {
+      unbury(publicKey);
+      insert({
+        id,
+        name,
+        publicKey,
+        ownLabels: JSON.stringify(ownLabels),
+        labels: JSON.stringify(labels),
+        facts: facts === null ? null : JSON.stringify(facts),
+        capabilities: JSON.stringify(capabilities ?? facts?.capabilities ?? []),
+        ephemeral: ephemeral ? 1 : 0,
+        createdAt,
+      });
+    },
+    /** All by name, as the other lists. */
+    all: list('ORDER BY name'),
+    ephemeral: list('WHERE ephemeral = 1 ORDER BY name'),
+    /** Nodes with a pending claim. */
+    claiming: list('WHERE claim IS NOT NULL ORDER BY name'),
+    byId: one<string>('WHERE id = ?'),
+    byName: one<string>('WHERE name = ?'),
+    byPublicKey: one<Uint8Array>('WHERE public_key = ?'),
+    byIdPrefix: (prefix: string) => byIdPrefix(...prefixBounds(prefix)),
+    /** Name of a removed node whose id starts with `prefix`. */
+    removedByIdPrefix: (prefix: string) => removedId(...prefixBounds(prefix))?.name,
+    names: () => names().map(({ name }) => name),
+    rename: set<string>('name'),
+    /** The approved ones of the labels that the node gives itself. */
+    setOwnLabels: (id: string, labels: Labels) => setOwnLabels(id, JSON.stringify(labels)),
+    /** Merges `changes` into the operator's overrides; null removes a label. */
+    changeLabels(id: string, changes: LabelOverrides): void {
+      const row = overrides(id);
+      if (row !== undefined)
+        setLabels(id, JSON.stringify({ ...(JSON.parse(row.labels) as LabelOverrides), ...changes }));
+    },
+    setFacts: (id: string, facts: NodeFacts, approved: readonly string[] = facts.capabilities) =>
+      setFacts(JSON.stringify(facts), JSON.stringify(approved), id),
+    setClaim: (id: string, claim: NodeClaim | null) => setClaim(id, claim && JSON.stringify(claim)),
+    setRefusedClaim: (id: string, refused: NodeRecord['refusedClaim']) => setRefusedClaim(id, JSON.stringify(refused)),
+    setSeen: set<number>('last_seen_at'),
+    revoke: set<number>('revoked_at'),
+    /** Replaces `oldKey`, which is refused from then on. Returns false, and changes nothing, if the node has another key. */
+    replaceKey(id: string, oldKey: Buffer, newKey: Buffer, at: number): boolean {
+      if (replaceKey({ id, oldKey, newKey }) === 0) return false;
+      retireKey(oldKey, id, at);
+      return true;
+    },
+    formerKey: (publicKey: Uint8Array) => formerKey({ key: publicKey }),
+    /** Deletes its heartbeats and sessions, too; jobs keep the name in their runs. Its keys are remembered for a while as removed. */
+    remove(id: string, at: number): void {
+      bury({ id, at });
+      pruneBuried(at - TOMBSTONE_MAX_AGE_MS);
+      remove(id);
+      known.delete(id);
+    },
+  };
 }
 
 /** The node's approved capabilities. */
