@@ -42,22 +42,8 @@ export interface RunRecord {
   exited: string | null;
 }
 
-/** What may change together with the state; all but the first two only at the end, which needs `endedAt`. */
-type RunChange = Partial<
-  Pick<
-    RunRecord,
-    | 'deliveredAt'
-    | 'startedAt'
-    | 'exitCode'
-    | 'signal'
-    | 'reason'
-    | 'endedAt'
-    | 'stdoutBytes'
-    | 'stderrBytes'
-    | 'droppedBytes'
-    | 'unconfirmed'
-  >
->;
+/** What may change together with the state: times before the end, anything with it. */
+type RunChange = Partial<Omit<RunRecord, 'state' | keyof NewRun | 'id' | 'seq'>>;
 
 type NewRun = Pick<RunRecord, 'jobSeq' | 'jobId' | 'index' | 'nodeId' | 'nodeName' | 'queuedAt' | 'expiresAt'>;
 
