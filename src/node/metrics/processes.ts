@@ -84,11 +84,11 @@ export async function readLinuxProcesses(options: LinuxProcessOptions): Promise<
   const before = await scan(proc);
   await sleep(clock, WINDOW_MS);
   const after = await scan(proc);
-  const names = userNames(await readFile(passwd, 'latin1').catch(goneAs('')));
+  const names = userNames(await readText(passwd));
   const ticksBefore = new Map(before.stats.map((stat) => [keyOf(stat), stat.cpuTicks]));
   const totalTicks = after.totalTicks - before.totalTicks;
   const figures = await forEachInTurn(after.stats, async (stat): Promise<ProcessFigures | undefined> => {
-    const status = parseStatus(await readFile(path.join(proc, String(stat.pid), 'status'), 'utf8').catch(goneAs('')));
+    const status = parseStatus(await readText(path.join(proc, String(stat.pid), 'status')));
     if (status === undefined) return undefined;
     // A process that started in between has spent all of its time since then.
     const spent = Math.max(0, stat.cpuTicks - (ticksBefore.get(keyOf(stat)) ?? 0));
@@ -108,7 +108,7 @@ async function scan(proc: string): Promise<{ stats: ProcessStat[]; totalTicks: n
   const totalTicks = parseCpuTimes(await readFile(path.join(proc, 'stat'), 'utf8')).total;
   const pids = (await readdir(proc)).filter((name) => /^\d+$/.test(name));
   const stats = await forEachInTurn(pids, async (pid) =>
-    parseProcessStat(await readFile(path.join(proc, pid, 'stat'), 'latin1').catch(goneAs(''))),
+    parseProcessStat(await readText(path.join(proc, pid, 'stat'))),
   );
   return { stats, totalTicks };
 }
@@ -132,7 +132,7 @@ function userNames(passwd: string): Map<string, string> {
 
 /** The executable's name where this user may see it, else the process's. */
 async function programOf(proc: string, { pid, name }: ProcessStat): Promise<string> {
-  const file = await readlink(path.join(proc, String(pid), 'exe'), 'latin1').catch(goneAs(''));
+  const file = await readlink(path.join(proc, String(pid), 'exe'), 'latin1').catch(emptyIfGone);
   // The kernel marks an executable that was replaced since, proc_pid_exe(5).
   return path.basename(file).replace(/ \(deleted\)$/, '') || name;
 }
@@ -146,12 +146,14 @@ function keyOf({ pid, startTicks }: ProcessStat): string {
   return `${pid}/${startTicks}`;
 }
 
-/** A process may exit between reads or be hidden; that is not an error. */
-function goneAs<T>(instead: T): (error: unknown) => T {
-  return (error) => {
-    if (['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes(systemErrorCode(error) ?? '')) return instead;
-    throw error;
-  };
+/** Empty when the process has exited or is hidden. */
+function readText(file: string): Promise<string> {
+  return readFile(file, 'latin1').catch(emptyIfGone);
+}
+
+function emptyIfGone(error: unknown): string {
+  if (['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes(systemErrorCode(error) ?? '')) return '';
+  throw error;
 }
 
 async function forEachInTurn<T, R>(items: readonly T[], read: (item: T) => Promise<R | undefined>): Promise<R[]> {

@@ -65,19 +65,12 @@ export class Supervisor {
 
   handle(request: RunRequest): void {
     const command = this.#commands.get(request.run);
-    switch (request.do) {
-      case 'finish':
-        void command?.finish();
-        return;
-      case 'close-stdin':
-        command?.closeStdin();
-        return;
-      case 'attend':
-        command?.live?.attend(request.forMs);
-        return;
-      case 'forget':
-        this.#commands.delete(request.run);
-        void command?.forget();
+    if (request.do === 'finish') void command?.finish();
+    else if (request.do === 'close-stdin') command?.closeStdin();
+    else if (request.do === 'attend') command?.live?.attend(request.forMs);
+    else {
+      this.#commands.delete(request.run);
+      void command?.forget();
     }
   }
 
