@@ -1,25 +1,25 @@
 /**
- * Named pipes between commands and the runner. Node.js gives children socket pairs, which `> /dev/stderr` cannot open
- * (ENXIO), and a plain file would be truncated by it; a FIFO can be opened again, by the script and by the agent's next process.
+ * The named pipes of commands. Node.js gives children socket pairs, which `> /dev/stderr` cannot open (ENXIO), and a file would be
+ * truncated by it; a FIFO can be opened again, by the script and by the next process of the node.
  */
 import { closeSync, constants, openSync, unlinkSync } from 'node:fs';
 import { readdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FleetError, systemErrorCode } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
-import type { ToolResult } from '../process/run-tool.ts';
+import type { RunTool } from '../process/run-tool.ts';
 import type { RunPipes } from '../shim/messages.ts';
 import { removePrompts } from '../shim/pipes.ts';
 
-/** Made at once, and kept free at most. Three are the most that one run takes. */
+/** Created together, and kept free at most. A run takes two or three. */
 const BATCH = 16;
 const MOST_FREE = 32;
 const FIFO_NAME = /^(\d+)\.fifo$/;
 
 interface FifoPoolOptions {
-  /** Exists, and nobody else may enter it. */
+  /** Exists, and is closed to other accounts. */
   folder: string;
-  runTool: (file: string, args: readonly string[]) => Promise<ToolResult>;
+  runTool: RunTool;
   logger: Logger;
 }
 
@@ -34,9 +34,9 @@ export class FifoPool {
     this.#options = options;
   }
 
-  /** Removes what was left, except the names `inUse`, and makes the first few. @throws FleetError `storage_failed`. */
+  /** Removes leftovers except the names `inUse`, and creates the first batch. @throws FleetError `storage_failed`. */
   async start(inUse: ReadonlySet<string>): Promise<void> {
-    // What is being made ahead at a start anew would be removed as something left, and given out all the same.
+    // On a restart, a batch in the making would be removed as a leftover and still be handed out.
     await this.#making?.catch(() => {});
     this.#free = [];
     for (const name of await readdir(this.#options.folder)) {
@@ -63,20 +63,22 @@ export class FifoPool {
     }
   }
 
-  /** The same, if there are some at once. */
+  /** The same, if enough are free. */
   takeNow(stdin: boolean): RunPipes | undefined {
     if (this.#closed || this.#free.length < (stdin ? 3 : 2)) return undefined;
     const [stdout = '', stderr = '', third = null] = this.#free.splice(0, stdin ? 3 : 2);
     if (this.#free.length < BATCH / 2) {
-      // Ahead of need, and a failure will be met again by the one who needs it.
-      this.#make().catch((error: unknown) => this.#options.logger.warn({ err: error }, 'cannot make pipes ahead'));
+      // A failure is reported to the next `take`.
+      this.#make().catch((error: unknown) =>
+        this.#options.logger.warn({ err: error }, 'cannot create pipes in advance'),
+      );
     }
     return { stdout, stderr, stdin: third };
   }
 
   /**
-   * Gives FIFOs back whose ends here and in the shim are closed; `drained` says that their end of file was seen. One that a background
-   * process of the command still holds is never used again: that process could read from the next run or write into it.
+   * Returns FIFOs that are closed here and in the shim; `drained`: their end of file was seen. One that a background process of the command
+   * still holds is never reused, because that process could read from the next run or write to it.
    */
   release(pipes: RunPipes, drained: boolean): void {
     for (const name of [pipes.stdout, pipes.stderr, pipes.stdin]) {
@@ -87,11 +89,10 @@ export class FifoPool {
     }
   }
 
-  /** Removes the free ones; those of running commands stay for the next process. Resolves when nothing is being made any more. */
+  /** Removes the free ones; those of running commands stay for the next process. */
   async close(): Promise<void> {
     this.#closed = true;
     for (const name of this.#free.splice(0)) this.#remove(name);
-    // Whoever has it made is told of a failure.
     await this.#making?.catch(() => {});
   }
 
@@ -112,20 +113,14 @@ export class FifoPool {
 
   async #makeBatch(): Promise<void> {
     const names = Array.from({ length: BATCH }, () => `${this.#next++}.fifo`);
-    // Readable and writable by all, in a folder that only we can enter: a command that runs as another user must be able to
-    // open its own /dev/stderr again.
-    const { exitCode, stderr, cause } = await this.#options.runTool('mkfifo', [
-      '-m',
-      '666',
-      '--',
-      ...names.map((name) => this.path(name)),
-    ]);
+    // Mode 666 in a folder of mode 700: a command that runs as another user must be able to open its own /dev/stderr.
+    const paths = names.map((name) => this.path(name));
+    const { exitCode, stderr, cause } = await this.#options.runTool('mkfifo', ['-m', '666', '--', ...paths]);
     if (exitCode !== 0) {
       for (const name of names) this.#remove(name);
       const why = cause instanceof Error ? cause.message : stderr.trim();
-      throw new FleetError('storage_failed', `cannot make named pipes in ${this.#options.folder}: ${why}`, {
-        // What was never started has not looked at the folder.
-        hint: exitCode === undefined ? undefined : 'The folder must be on a local file system that can hold FIFOs.',
+      throw new FleetError('storage_failed', `cannot create named pipes in ${this.#options.folder}: ${why}`, {
+        hint: exitCode === undefined ? undefined : 'The folder must be on a local file system that supports FIFOs.',
         cause,
       });
     }
@@ -134,7 +129,7 @@ export class FifoPool {
   }
 }
 
-/** A FIFO can be opened for writing without waiting only if somebody reads it, and all who inherit it inherit a reading end. */
+/** Opening a FIFO for writing without blocking succeeds only if someone has it open for reading, as every heir of it does. */
 function isUnused(path: string): boolean {
   try {
     closeSync(openSync(path, constants.O_WRONLY | constants.O_NONBLOCK));

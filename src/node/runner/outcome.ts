@@ -3,7 +3,7 @@ import type { RunOutcome } from '../../protocol/run-spec.ts';
 import { type ProcessFacts, printableName } from '../process/process-table.ts';
 import type { CommandExit, OutputCounters } from '../shim/messages.ts';
 
-/** Processes that are named in a reason. */
+/** Processes named in a reason. */
 const MOST_NAMED = 5;
 const OOM_KILLED = 'oom_killed: out of memory, the kernel ended a process of the command';
 const OUTPUT_GAP = 'output_gap: some output may be missing where the shim was killed';
@@ -11,10 +11,7 @@ const OUTPUT_GAP = 'output_gap: some output may be missing where the shim was ki
 export type RunEnding =
   /** The command came to its own end. */
   | { kind: 'exit'; exit: CommandExit }
-  /**
-   * The runner ended it, and all of it is confirmed dead but what is `left`. `exit` is set when the command itself had exited before, and
-   * only held its output open.
-   */
+  /** The runner ended it; all is confirmed dead except `left`. `exit` is set if the command had exited and something held its output. */
   | {
       kind: 'killed';
       cause: KillCause;
@@ -23,7 +20,7 @@ export type RunEnding =
     }
   /** It never ran; `reason` is a stable word, a colon, and prose. */
   | { kind: 'failed_to_start'; reason: string }
-  /** It may have run; what became of it nobody saw. */
+  /** It may have run; its end was not observed. */
   | { kind: 'unknown'; reason: string };
 
 interface OutcomeFacts {
@@ -32,7 +29,7 @@ interface OutcomeFacts {
   endedAt: number;
   timeoutMs: number | undefined;
   counters: OutputCounters;
-  /** Whether output may be missing that a killed process of the node had read, or that nobody was there to read. */
+  /** Whether output may be missing because a process of the node was killed. */
   outputInDoubt: boolean;
   /** Why output could not be stored. */
   spoolError: string | null;

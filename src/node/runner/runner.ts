@@ -18,9 +18,8 @@ import { type JournalRow, specDigest } from './journal-row.ts';
 import { LiveRun } from './live-run.ts';
 import { createShellPlanner, type PlanHost, type Planners, plannerOf, planRun } from './plan.ts';
 import { followLog } from './run-log.ts';
-import { ShimLink } from './shim-link.ts';
+import { ShimLink, type ShimOptions } from './shim-link.ts';
 import { SpoolSpace } from './spool-space.ts';
-import type { ShimOptions } from './start-shim.ts';
 
 /** Interval between removals of old runs, ms. */
 const PRUNE_INTERVAL_MS = 3_600_000;

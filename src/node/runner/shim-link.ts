@@ -1,7 +1,9 @@
-/** The connection of the node's process to its shim: sends orders, and passes on what happens to commands. */
-import type { Socket } from 'node:net';
+/** The connection to the shim, which it starts if there is none: sends orders, and passes on what happens to commands. */
+import { closeSync, openSync, rmSync } from 'node:fs';
+import { createConnection, type Socket } from 'node:net';
+import { execa, type Options } from 'execa';
 import { type Clock, sleep, type Timer } from '../../shared/clock.ts';
-import { FleetError } from '../../shared/errors.ts';
+import { FleetError, isNobodyListening } from '../../shared/errors.ts';
 import {
   type AdoptOrder,
   type CommandState,
@@ -17,21 +19,35 @@ import {
   type StartOrder,
   writeLines,
 } from '../shim/messages.ts';
-import { connectToShim, type ShimOptions, startShim, tooLate } from './start-shim.ts';
 
 type ShimOrder = ShimRequest extends infer Request ? (Request extends unknown ? Omit<Request, 'id'> : never) : never;
 
-/** An order that nobody waits for is given with the next one, or after this time, ms: each one by itself wakes the shim. */
+/** Longest wait for a new shim to get ready, and for the first answer of any shim, ms. */
+const ANSWER_MS = 20_000;
+/** Delay of orders without an answer, unless another order takes them along, ms: each message wakes the shim. */
 const GATHER_MS = 50;
-/** A shim that does not answer, because it is stopped, say, does not keep the node from going down for longer, ms. */
+/** Longest wait on shutdown for a shim that does not answer, ms: it may be stopped. */
 const LEAVE_MS = 5000;
-/** A shim that leaves a request unanswered for so long is stopped, or stuck in the kernel, ms; one of them may take some seconds on a slow disk. */
+/** A request unanswered for this long means that the shim is stopped or stuck in the kernel, ms; a slow disk may take seconds. */
 const MUTE_MS = 15_000;
-/** Pause before a shim is looked for again that ended just when it was found, ms. */
+/** Pause before another attempt if the shim exits just as it is found, ms. */
 const RETRY_MS = 20;
 
+export interface ShimOptions {
+  /** A script for this Node.js. */
+  entry: string;
+  /** The spool's. */
+  folder: string;
+  socket: string;
+  /** Takes the shim's stderr. */
+  logFile: string;
+  /** The shim's own environment; commands get none of it. */
+  env: NodeJS.ProcessEnv;
+  clock: Clock;
+}
+
 interface Waiting {
-  /** When it was asked, on the monotonic clock, ms; undefined where the answer may take as long as it likes. */
+  /** Monotonic time of the request, ms; undefined if its answer may take any time. */
   since: number | undefined;
   resolve(value: unknown): void;
   reject(error: unknown): void;
@@ -47,22 +63,21 @@ export class ShimLink {
   #forgotten: ShimRequest[] = [];
   #timer: Timer | undefined;
   #state: ShimState | undefined;
-  /** Told before the state was taken in. It may be older than that, or newer. */
+  /** Events received before the state; each may be older or newer than it. */
   #early: ShimEvent[] = [];
-  /** What the shim knew when the link was made, and has told since, of commands that nobody listens to yet. */
+  /** Commands that are not claimed yet, kept up to date by later events. */
   readonly #states = new Map<string, CommandState>();
 
   private constructor(socket: Socket, clock: Clock) {
     this.#socket = socket;
     this.#clock = clock;
     readLines(socket, (value) => this.#take(value as ShimMessage));
-    socket.on('error', () => {
-      // Told by 'close'.
-    });
+    // 'close' follows.
+    socket.on('error', () => {});
     socket.on('close', () => this.#break());
   }
 
-  /** @throws FleetError `storage_failed` when there is no shim and none can be started, or the one that is there is not ours. */
+  /** @throws FleetError `storage_failed` if no shim can be started, or the one that is there is not usable. */
   static async open(options: ShimOptions): Promise<ShimLink> {
     const enough = new AbortController();
     const late = tooLate(options.clock, enough.signal);
@@ -70,8 +85,8 @@ export class ShimLink {
     try {
       for (;;) {
         const link = new ShimLink((await connectToShim(options.socket)) ?? (await startShim(options)), options.clock);
-        if (await link.#greet(late)) return link;
-        // Its end was on the way when we came: it was killed, or nobody needed it any more.
+        if (await link.#handshake(late)) return link;
+        // It was about to exit: killed, or no longer needed.
         await sleep(options.clock, RETRY_MS);
       }
     } finally {
@@ -80,9 +95,15 @@ export class ShimLink {
   }
 
   /** False if the shim is gone. */
-  async #greet(late: Promise<never>): Promise<boolean> {
+  async #handshake(late: Promise<never>): Promise<boolean> {
     try {
-      this.#begin((await Promise.race([this.#request({ do: 'hello' }), late])) as ShimState);
+      const state = (await Promise.race([this.#request({ do: 'hello' }), late])) as ShimState;
+      if (state.protocol !== SHIM_PROTOCOL) {
+        throw new Error(`it speaks protocol ${state.protocol}, not ${SHIM_PROTOCOL}`);
+      }
+      this.#state = state;
+      for (const command of state.commands) this.#states.set(command.run, command);
+      for (const event of this.#early.splice(0)) this.#take(event);
       return true;
     } catch (error) {
       this.#socket.destroy();
@@ -94,7 +115,7 @@ export class ShimLink {
     }
   }
 
-  /** Random; another one is another process, which knows nothing of the commands of this one. */
+  /** Random; a different id is a different process, which knows nothing of this one's commands. */
   get shim(): string {
     return this.#state?.shim ?? '';
   }
@@ -103,34 +124,33 @@ export class ShimLink {
     return this.#state?.pid ?? 0;
   }
 
-  /** Whether it is there and does not answer. */
+  /** Whether it is there but does not answer. */
   get isMute(): boolean {
     const late = this.#clock.monotonic() - MUTE_MS;
     return [...this.#waiting.values()].some(({ since }) => since !== undefined && since <= late);
   }
 
-  /** Whether the shim has, or had, a command of this run that nobody here has claimed yet. */
+  /** Whether the shim has, or had, a command of this run that is not claimed yet. */
   knows(run: string): boolean {
     return this.#states.has(run);
   }
 
-  /** All such runs. */
   get unclaimed(): string[] {
     return [...this.#states.keys()];
   }
 
-  /** Resolves when the shim is gone although nobody let it go; its commands live on, unfollowed. */
+  /** Resolves when the connection breaks; the commands live on, unfollowed. */
   get lost(): Promise<void> {
     return this.#lost.promise;
   }
 
-  /** @throws StartFailure when there is no command; FleetError `connection_lost` when nobody knows. */
+  /** @throws StartFailure if there is no command; FleetError `connection_lost` if that is unknown. */
   async start(order: StartOrder, listener: (event: ShimEvent) => void): Promise<StartedCommand> {
     this.#listeners.set(order.run, listener);
     return (await this.#request({ do: 'start', order })) as StartedCommand;
   }
 
-  /** A command that the shim knows from before; undefined if it does not. Events that came in between are in the state. */
+  /** A command that the shim knows from before, up to date; undefined if it does not. */
   claim(run: string, listener: (event: ShimEvent) => void): CommandState | undefined {
     const state = this.#states.get(run);
     if (state === undefined) return undefined;
@@ -145,17 +165,17 @@ export class ShimLink {
     await this.#request({ do: 'adopt', order });
   }
 
-  /** The command's output is read no further; the event `end` follows. */
+  /** Stops reading the command's output; the event `end` follows. */
   finish(run: string): void {
     this.#order({ do: 'finish', run });
   }
 
-  /** The next output of a run that somebody takes whole, once there is some. @throws FleetError `connection_lost` */
+  /** The next output of a `whole` run, once there is some. @throws FleetError `connection_lost` */
   async live(run: string, from: number): Promise<LivePiece> {
     return (await this.#request({ do: 'live', run, from })) as LivePiece;
   }
 
-  /** Whoever takes the output is there, and may be away for so long. */
+  /** The reader of a `whole` run is present, and may be away for `forMs`. */
   attend(run: string, forMs: number): void {
     this.#order({ do: 'attend', run, forMs });
   }
@@ -173,31 +193,22 @@ export class ShimLink {
     this.#timer ??= this.#clock.after(GATHER_MS, () => this.#flush());
   }
 
-  /** Lets the shim go, which stays as long as there are commands. Resolves when the connection is closed. */
+  /** Releases the shim, which stays while there are commands. Resolves when the connection is closed. */
   async close(): Promise<void> {
     this.#listeners.clear();
-    if (!this.#socket.destroyed) {
-      const closed = new Promise((resolve) => this.#socket.once('close', resolve));
-      // The answer says that everything before it has been taken.
-      const left = this.#request({ do: 'leave' }).catch(() => {});
-      const enough = new AbortController();
-      await Promise.race([left, sleep(this.#clock, LEAVE_MS, enough.signal)]);
-      enough.abort();
-      this.#socket.destroy();
-      await closed;
-    }
+    if (this.#socket.destroyed) return;
+    const closed = new Promise((resolve) => this.#socket.once('close', resolve));
+    // Its answer confirms everything before it.
+    const left = this.#request({ do: 'leave' }).catch(() => {});
+    const enough = new AbortController();
+    await Promise.race([left, sleep(this.#clock, LEAVE_MS, enough.signal)]);
+    enough.abort();
+    this.#socket.destroy();
+    await closed;
   }
 
-  #begin(state: ShimState): void {
-    if (state.protocol !== SHIM_PROTOCOL) throw new Error(`it speaks protocol ${state.protocol}, not ${SHIM_PROTOCOL}`);
-    this.#state = state;
-    for (const command of state.commands) this.#states.set(command.run, command);
-    for (const event of this.#early) this.#take(event);
-    this.#early = [];
-  }
-
+  /** For orders whose effect shows in events, or not at all; `lost` reports a broken connection. */
   #order(order: ShimOrder): void {
-    // Whoever gives such an order waits for events, or for nothing; a broken link is told by `lost`.
     this.#request(order).catch(() => {});
   }
 
@@ -213,11 +224,9 @@ export class ShimLink {
   }
 
   #flush(...requests: ShimRequest[]): void {
-    const all = [...this.#forgotten, ...requests];
-    this.#forgotten = [];
     this.#timer?.cancel();
     this.#timer = undefined;
-    writeLines(this.#socket, all);
+    writeLines(this.#socket, [...this.#forgotten.splice(0), ...requests]);
   }
 
   #take(message: ShimMessage): void {
@@ -246,7 +255,7 @@ export class ShimLink {
 function updated(state: CommandState, event: ShimEvent): CommandState {
   switch (event.event) {
     case 'output':
-      // A log only grows: one that is shorter is from before.
+      // A log only grows: a shorter one is older.
       if (event.logBytes < state.logBytes) return state;
       return { ...state, logBytes: event.logBytes, spaceBytes: event.spaceBytes };
     case 'exit':
@@ -260,4 +269,63 @@ function updated(state: CommandState, event: ShimEvent): CommandState {
 
 function lostLink(): FleetError {
   return new FleetError('connection_lost', 'the connection to the shim broke');
+}
+
+/** Undefined if nothing listens there. */
+export async function connectToShim(path: string): Promise<Socket | undefined> {
+  const socket = createConnection(path);
+  return await new Promise((resolve, reject) => {
+    socket.once('connect', () => resolve(socket));
+    socket.once('error', (error) => {
+      if (isNobodyListening(error)) resolve(undefined);
+      else reject(new FleetError('storage_failed', `cannot connect to ${path}`, { cause: error }));
+    });
+  });
+}
+
+/** Starts a shim and connects to it. @throws FleetError `storage_failed` */
+async function startShim({ entry, folder, socket: path, logFile, env, clock }: ShimOptions): Promise<Socket> {
+  // Left by a shim that was killed: the journal's lock guarantees that no other process of this node is starting one.
+  rmSync(path, { force: true });
+  const logFd = openSync(logFile, 'w', 0o600);
+  try {
+    // Execa takes any descriptor, but its types know only 0 to 2.
+    const stdio = ['ignore', 'pipe', logFd] as unknown as ['ignore', 'pipe', 'ignore'] & Options['stdio'];
+    const shim = execa(process.execPath, ['--max-semi-space-size=1', entry, folder, path], {
+      cwd: '/',
+      env,
+      extendEnv: false,
+      stdio,
+      buffer: false,
+      reject: false,
+      cleanup: false,
+      detached: true,
+    });
+    const child = shim.nodeChildProcess;
+    const enough = new AbortController();
+    const ready = new Promise((resolve) => child.stdout?.once('data', resolve));
+    try {
+      await Promise.race([ready, shim, tooLate(clock, enough.signal)]);
+    } finally {
+      enough.abort();
+      child.stdout?.destroy();
+      child.unref();
+    }
+    const connected = await connectToShim(path);
+    if (connected !== undefined) return connected;
+    throw new Error(`it ended with ${child.exitCode ?? child.signalCode ?? 'no exit code'}`);
+  } catch (error) {
+    throw new FleetError('storage_failed', 'cannot start the process that runs the commands (the shim)', {
+      hint: `See ${logFile}.`,
+      cause: error,
+    });
+  } finally {
+    closeSync(logFd);
+  }
+}
+
+/** @throws Error after {@link ANSWER_MS}, unless `signal` aborts. */
+async function tooLate(clock: Clock, signal: AbortSignal): Promise<never> {
+  await sleep(clock, ANSWER_MS, signal);
+  throw new Error('it does not answer');
 }

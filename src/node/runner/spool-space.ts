@@ -1,4 +1,4 @@
-/** Keeps the logs of all runs within their share of the disk: those that the gateway has stored make room for new ones. */
+/** Keeps the logs of all runs within their share of the disk: logs that the gateway has stored are removed for new ones. */
 import { unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { FleetError, systemErrorCode } from '../../shared/errors.ts';
@@ -7,13 +7,12 @@ import type { Journal } from './journal.ts';
 import type { JournalRow } from './journal-row.ts';
 
 interface SpoolSpaceOptions {
-  /** Of the spool. */
   folder: string;
   journal: Journal;
   logPath(run: string): string;
-  /** Of all logs together, bytes. */
+  /** Limit for all logs together, bytes. */
   maxBytes: number;
-  /** Logs of runs that have not ended, bytes. */
+  /** Size of the logs of runs that have not ended, bytes. */
   liveBytes(): number;
 }
 
@@ -27,33 +26,33 @@ export class SpoolSpace {
     this.#reserve = new DiskReserve(options.folder, join(options.folder, 'reserve'));
   }
 
-  /** Reads from the journal how much there is. */
+  /** Call once the journal is open. */
   start(): void {
     this.#endedBytes = this.#options.journal.endedLogBytes();
     this.evict();
   }
 
-  /** For a record that the disk has refused. */
+  /** Frees space for a record that the full disk has refused. */
   giveUpReserve(): void {
     this.#reserve.release();
   }
 
-  /** A run has ended, and this is the length of its log. */
+  /** A run has ended with a log of this length. */
   add(logBytes: number): void {
     this.#endedBytes += logBytes;
   }
 
-  /** The gateway has stored the run. On a full disk the log goes before that is noted, which needs room itself. */
+  /** The gateway has stored the run. On a full disk its log is removed first, since the note itself needs space. */
   acknowledge(row: JournalRow, atMs: number): void {
     const { journal, folder } = this.#options;
-    const atOnce = row.hasLog && isLow(folder);
-    if (atOnce) this.#unlink(row.run);
+    const isUrgent = row.hasLog && isLow(folder);
+    if (isUrgent) this.#unlink(row.run);
     journal.acknowledge(row.run, atMs);
-    if (atOnce) this.remove(row.run, row.logBytes);
+    if (isUrgent) this.remove(row.run, row.logBytes);
     this.evict();
   }
 
-  /** Removes acknowledged logs, the oldest first, until the rest fits. */
+  /** Removes acknowledged logs, oldest first, until the rest fits. */
   evict(): void {
     while (this.#isOver() || isLow(this.#options.folder)) {
       const row = this.#options.journal.oldestEvictable();
@@ -63,18 +62,18 @@ export class SpoolSpace {
     this.#reserve.restore();
   }
 
-  /** @throws FleetError `storage_failed` when what the gateway has not stored yet takes all the room, or others have filled the disk. */
+  /** @throws FleetError `storage_failed` if unacknowledged logs fill the spool, or the disk is full. */
   requireRoom(): void {
     this.evict();
     const { folder } = this.#options;
     if (isLow(folder) || !this.#reserve.restore()) {
       throw new FleetError('storage_failed', `the disk that holds ${folder} is full`, {
-        hint: 'Make room on it; the node goes on by itself then.',
+        hint: 'Free some space; the node then continues by itself.',
       });
     }
     if (!this.#isOver()) return;
     throw new FleetError('storage_failed', `the spool holds more than ${this.#options.maxBytes} bytes`, {
-      hint: 'Let the gateway fetch what the node keeps for it, or allow the spool more room.',
+      hint: 'Wait until the gateway has fetched it, or raise the limit of the spool.',
     });
   }
 

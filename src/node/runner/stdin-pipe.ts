@@ -1,13 +1,13 @@
-/** What somebody sends to a command's stdin: it may begin before the command does, and may not end by accident. */
+/** The client's input for a command: it may arrive before the command starts, and must not end by accident. */
 import { Socket } from 'node:net';
 import { Writable } from 'node:stream';
 
 type Done = (error?: Error | null) => void;
 
 interface StdinPipeOptions {
-  /** All was sent and has been written; called just before the command sees the end. */
+  /** All input is written; called just before the command sees the end. */
   onComplete: () => void;
-  /** The sender broke off: the command must not take what it has for all. */
+  /** The sender broke off: the command must not mistake what it has for the whole. */
   onLost: () => void;
 }
 
@@ -15,28 +15,28 @@ export class StdinPipe extends Writable {
   readonly #options: StdinPipeOptions;
   #socket: Socket | undefined;
   #discarding = false;
-  /** The one write or end that waits for the command to start. */
+  /** The write or end that waits for the command to start. */
   #waiting: (() => void) | undefined;
-  /** The write that the socket works on. */
+  /** Callback of the write in progress. */
   #writing: Done | undefined;
 
   constructor(options: StdinPipeOptions) {
     super({ highWaterMark: 64 * 1024 });
     this.#options = options;
-    // `onLost` deals with a sender that broke off; that nobody else listens shall not end the process.
+    // Handled by `onLost`; without a listener it would end the process.
     this.on('error', () => {});
   }
 
-  /** The command is there and reads from the FIFO whose writing end is `fd`, which is this object's to close. */
+  /** The command has started. Takes over `fd`, the write end of its FIFO. */
   attach(fd: number): void {
     const socket = new Socket({ fd, readable: false, writable: true });
     this.#socket = socket;
-    // The usual one is EPIPE: nobody reads any more. A command need not read all of its stdin; the rest goes nowhere, as with ssh.
+    // Usually EPIPE. A command need not read all of its stdin; the rest is dropped, as with ssh.
     socket.on('error', () => this.discard());
     this.#proceed();
   }
 
-  /** Takes everything else that comes, and drops it: the command is gone or wants no more. Also closes the FIFO. */
+  /** Drops all further input, because the command is gone or reads no more, and closes the FIFO. */
   discard(): void {
     this.#discarding = true;
     this.#socket?.destroy();
@@ -62,7 +62,7 @@ export class StdinPipe extends Writable {
     });
   }
 
-  /** Leaves the FIFO open on purpose: its end would tell the command that this was all. `discard` closes it. */
+  /** Leaves the FIFO open on purpose, since closing it signals the end of the input; `discard` closes it. */
   override _destroy(error: Error | null, done: Done): void {
     this.#waiting = undefined;
     if (!this.writableFinished && !this.#discarding) this.#options.onLost();

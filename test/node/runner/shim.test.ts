@@ -4,7 +4,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { connectToShim } from '../../../src/node/runner/start-shim.ts';
+import { connectToShim } from '../../../src/node/runner/shim-link.ts';
 import type { RunSpec } from '../../../src/protocol/run-spec.ts';
 import { sleep, systemClock } from '../../../src/shared/clock.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
