@@ -72,9 +72,9 @@ export class AgentReader {
     if (state === 'exited' && exitCode === 0 && !this.#verdict?.failed) {
       return { type: 'agent-complete', exitCode, durationMs, result };
     }
-    const told = this.#verdict?.failed ? this.#verdict.text : undefined;
+    const verdict = this.#verdict?.failed ? this.#verdict.text : undefined;
     const message =
-      told ?? this.#lastFault ?? (state === 'exited' ? `exited with code ${exitCode}` : (reason ?? state));
+      verdict ?? this.#lastFault ?? (state === 'exited' ? `exited with code ${exitCode}` : (reason ?? state));
     return { type: 'agent-error', final: true, message, state, exitCode, signal, reason, durationMs, result };
   }
 

@@ -32,7 +32,7 @@ interface FollowOptions {
 }
 
 /** All events but those that say how to read on; the last is `done`, unless the signal aborted. */
-type TellingEvent = Exclude<JobEvent, { type: 'ping' | 'live' | 'live-end' }>;
+type VisibleEvent = Exclude<JobEvent, { type: 'ping' | 'live' | 'live-end' }>;
 
 /**
  * The events of a job, the repeated ones that a reconnect brings left out. An event counts as handled when the next is asked for.
@@ -43,7 +43,7 @@ export async function* followJob(
   client: GatewayClient,
   target: FollowTarget,
   options: FollowOptions,
-): AsyncGenerator<TellingEvent> {
+): AsyncGenerator<VisibleEvent> {
   const { clock, random, signal } = options;
   const progress = new Progress(target);
   const backoff = new Backoff({ ...RECONNECT_BACKOFF, random });
@@ -61,10 +61,10 @@ export async function* followJob(
           backoff.reset();
         }
         if (!isNew) continue;
-        yield* progress.told(event);
+        yield* progress.visible(event);
         progress.handled(event);
         if (event.type === 'done') return;
-        if (progress.turns(event)) continue attempts;
+        if (progress.needsNewStream(event)) continue attempts;
       }
       throw new FleetError('connection_lost', 'the gateway ended the stream before the job had ended');
     } catch (error) {
@@ -123,7 +123,7 @@ class Progress {
   }
 
   /** What the caller gets. */
-  told(event: NewsEvent): TellingEvent[] {
+  visible(event: NewsEvent): VisibleEvent[] {
     if (event.type === 'live' || event.type === 'live-end') return [];
     const whole = this.#whole;
     if (whole === undefined) return [event];
@@ -133,7 +133,7 @@ class Progress {
   }
 
   /** Whether another stream is to be opened now. */
-  turns(event: NewsEvent): boolean {
+  needsNewStream(event: NewsEvent): boolean {
     return event.type === 'live-end' || (event.type === 'live' && this.#whole !== undefined);
   }
 

@@ -51,14 +51,14 @@ export const amount = z.number().min(0).max(Number.MAX_SAFE_INTEGER);
 export const MAX_NODES = 100_000;
 /** Longest name and longest text of an answer to a person, UTF-16 units. */
 const MAX_SHOWN_LENGTH = 1024;
-const MAX_TOLD_LENGTH = 64 * 1024;
+const MAX_TEXT_LENGTH = 64 * 1024;
 /** Most words of a list that belongs to one thing. */
 export const MAX_WORDS = 10_000;
 /** A name, an id or a time in an answer to a person: printed as it is. */
 export const shown = word(MAX_SHOWN_LENGTH);
 export const shownList = z.array(shown).max(MAX_WORDS);
 /** A text in an answer to a person: `--json` has it as it was said, everything else cleans what it prints. */
-export const told = z.string().max(MAX_TOLD_LENGTH);
-export const toldList = z.array(told).max(MAX_WORDS);
+export const text = z.string().max(MAX_TEXT_LENGTH);
+export const textList = z.array(text).max(MAX_WORDS);
 /** Any figure of an answer, also a negative one. */
 export const figure = z.number().min(-Number.MAX_SAFE_INTEGER).max(Number.MAX_SAFE_INTEGER);

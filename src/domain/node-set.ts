@@ -32,18 +32,6 @@ interface ExpandOptions {
 }
 
 /**
- * The names of a node set, each once, in the order in which they are written.
- * @throws FleetError `bad_selector`, with the place, when the text is not a node set or has over {@link MAX_NODE_SET_SIZE} names.
- */
-export function parseNodeSet(text: string): string[] {
-  const names = new Set<string>();
-  for (const term of splitTerms(text, ',')) {
-    for (const name of expandTerm(text, term, { limit: MAX_NODE_SET_SIZE - names.size })) names.add(name);
-  }
-  return [...names];
-}
-
-/**
  * Cuts `source` at each of the one-character `operators` outside brackets; blanks around a term are dropped.
  * @throws FleetError `bad_selector` on an empty term or unbalanced brackets.
  */
@@ -186,7 +174,7 @@ const FOLDABLE_NAME = /^[A-Za-z0-9._-]+$/;
 type Box = string[][];
 
 /**
- * Names folded into one text in natural order, such as `db-1,node-[1-3,7]`; {@link parseNodeSet} gives the same names again.
+ * Names folded into one text in natural order, such as `db-1,node-[1-3,7]`; as a selector it matches the same names.
  * Names with characters that a set cannot hold stand there as they are.
  */
 export function foldNodeNames(names: Iterable<string>): string {

@@ -1,6 +1,6 @@
 /** What the API is asked about alerts. */
 import { z } from 'zod';
-import { figure, MAX_WORDS, shown, told } from '../domain/bounded.ts';
+import { figure, MAX_WORDS, shown, text } from '../domain/bounded.ts';
 
 /** What the API is asked about alerts. */
 const MAX_SILENCE_MS = 365 * 86_400_000;
@@ -11,7 +11,6 @@ export const silenceRequest = z.strictObject({
   forMs: z.number().int().positive().max(MAX_SILENCE_MS, 'a silence lasts at most 365 days'),
   reason: z.string().min(1).max(500).optional(),
 });
-export type SilenceRequest = z.infer<typeof silenceRequest>;
 
 export const unsilenceRequest = z.strictObject({ what: z.string().min(1).max(256) });
 
@@ -30,14 +29,14 @@ export type AlertState = (typeof ALERT_STATES)[number];
 
 /** What became of telling one receiver one thing. */
 const deliveryViewSchema = z.object({
-  /** The idempotency id that the receiver sees; the same for alerts that it is told of together. */
+  /** The idempotency id that the receiver sees; the same for alerts in one message. */
   id: shown,
   receiver: shown,
   event: z.enum(['firing', 'resolved', 'test']),
   outcome: z.enum(['waiting', 'delivered', 'given_up']),
   attempts: figure,
   /** Of the last attempt that failed; null when none did. */
-  error: told.nullable(),
+  error: text.nullable(),
   /** When it was delivered or given up, or is tried next. */
   at: shown,
 });
@@ -54,9 +53,9 @@ export const alertViewSchema = z.object({
   firedAt: shown.nullable(),
   resolvedAt: shown.nullable(),
   /** For a person, as of when it fired, or now while it is pending. */
-  summary: told,
+  summary: text,
   /** When the end was not that the rule no longer holds: the node or the rule is gone. */
-  reason: told.nullable(),
+  reason: text.nullable(),
   /** Null when nobody silenced it. */
   silencedUntil: shown.nullable(),
   deliveries: z.array(deliveryViewSchema).max(MAX_WORDS),
@@ -69,7 +68,7 @@ export const silenceViewSchema = z.object({
   /** Name of the rule or node, id of the alert. */
   what: shown,
   until: shown,
-  reason: told.nullable(),
+  reason: text.nullable(),
   by: shown,
 });
 export type SilenceView = z.infer<typeof silenceViewSchema>;
@@ -79,7 +78,7 @@ export const alertTestViewSchema = z.object({
   receiver: shown,
   kind: shown,
   delivered: z.boolean(),
-  error: told.nullable(),
+  error: text.nullable(),
   durationMs: figure,
 });
 export type AlertTestView = z.infer<typeof alertTestViewSchema>;

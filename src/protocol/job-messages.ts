@@ -1,7 +1,7 @@
 /** Requests, answers and events about jobs. */
 import { z } from 'zod';
 import { agentNameSchema, type StartedAgent } from '../domain/agent/agent-spec.ts';
-import { boundedRecord, count, figure, positiveMs, shown, told } from '../domain/bounded.ts';
+import { boundedRecord, count, figure, positiveMs, shown, text } from '../domain/bounded.ts';
 import { MAX_BODY_BYTES } from '../domain/limits.ts';
 import { RUN_STATES, type RunState } from '../domain/states.ts';
 import { PRIORITIES } from '../domain/vocabulary.ts';
@@ -81,7 +81,7 @@ const runViewSchema = z.object({
   state: z.enum(RUN_STATES),
   exitCode: z.number().int().nullable(),
   signal: shown.nullable(),
-  reason: told.nullable(),
+  reason: text.nullable(),
   queuedAt: shown,
   deliveredAt: shown.nullable(),
   startedAt: shown.nullable(),

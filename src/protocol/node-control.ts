@@ -1,6 +1,6 @@
 /** What a running node tells people on its own machine, over its control socket (nodes/PROFILE/node.sock). Times are ISO 8601 UTC. */
 import { z } from 'zod';
-import { figure, MAX_WORDS, shown, told, toldList } from '../domain/bounded.ts';
+import { figure, MAX_WORDS, shown, text, textList } from '../domain/bounded.ts';
 import { MAX_BODY_BYTES } from '../domain/limits.ts';
 
 /** Rules of a policy, as they stand in the config. */
@@ -37,7 +37,7 @@ export const nodeStatusViewSchema = z.object({
   state: z.enum(['connecting', 'pairing', 'pending', 'online', 'waiting', 'stopped']),
   pendingCode: shown.nullable(),
   /** Why the last attempt failed; null while online. */
-  lastError: z.object({ code: shown, message: told, hint: told.optional() }).nullable(),
+  lastError: z.object({ code: shown, message: text, hint: text.optional() }).nullable(),
   /** When the next attempt begins; only in `waiting`. */
   retryAt: shown.nullable(),
   connectedSince: shown.nullable(),
@@ -48,7 +48,7 @@ export const nodeStatusViewSchema = z.object({
   /** Null without one. */
   policy: nodePolicyViewSchema.nullable(),
   /** What the node itself finds wrong. */
-  faults: toldList,
+  faults: textList,
   pid: figure,
   version: shown,
   startedAt: shown,

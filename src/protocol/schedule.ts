@@ -1,6 +1,6 @@
 /** Schedules as the API speaks of them: when something is to be done, what, and what became of it. */
 import { z } from 'zod';
-import { figure, positiveMs, shown, shownList, told } from '../domain/bounded.ts';
+import { figure, positiveMs, shown, shownList, text } from '../domain/bounded.ts';
 import { nodeNameSchema } from '../domain/names.ts';
 import { CATCH_UPS, FIRING_CAUSES, FIRING_STATES, OVERLAPS, REPORT_FORMATS } from '../domain/vocabulary.ts';
 import { submitJobFields } from './job-messages.ts';
@@ -50,7 +50,6 @@ export const addScheduleRequest = z.strictObject({
   catchUp: z.enum(CATCH_UPS).default('once'),
   action: scheduledActionSchema,
 });
-export type AddScheduleRequest = z.input<typeof addScheduleRequest>;
 
 export const changeScheduleRequest = z.strictObject({ paused: z.boolean() });
 
@@ -65,7 +64,7 @@ export const firingViewSchema = z.object({
   /** The job that it made; null for reports, and when it made none. */
   job: shown.nullable(),
   /** Why it is as it is, for people. */
-  reason: told.nullable(),
+  reason: text.nullable(),
   /** How many times of the schedule this entry stands for; more than 1 for missed ones. */
   count: figure,
 });

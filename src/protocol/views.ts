@@ -8,8 +8,8 @@ import {
   positiveMs,
   shown,
   shownList,
-  told,
-  toldList,
+  text,
+  textList,
 } from '../domain/bounded.ts';
 import { labelsSchema } from '../domain/names.ts';
 import { NODE_STATUSES } from '../domain/states.ts';
@@ -69,7 +69,7 @@ const cloneViewSchema = z.object({
 export type CloneView = z.infer<typeof cloneViewSchema>;
 
 export const nodeDetailViewSchema = nodeViewSchema.extend({
-  reasons: toldList,
+  reasons: textList,
   /** `SHA256:…`, as ssh-keygen -l shows it. */
   fingerprint: shown,
   address: shown.nullable(),
@@ -111,7 +111,7 @@ export type PendingView = z.infer<typeof pendingViewSchema>;
 const healthNodeViewSchema = z.object({
   name: shown,
   status: nodeStatus,
-  reasons: toldList,
+  reasons: textList,
   cpuPct: figure.nullable(),
   load1: figure.nullable(),
   memUsedPct: figure.nullable(),
@@ -147,7 +147,7 @@ const healthDayViewSchema = z.object({
         start: shown,
         end: shown.nullable(),
         durationMs: figure,
-        reasons: toldList,
+        reasons: textList,
       }),
     )
     .max(MAX_NODES),
@@ -178,7 +178,7 @@ export const healthViewSchema = z.object({
   /** Those that fire, also silenced ones. */
   alerts: z.array(alertViewSchema).max(MAX_NODES),
   /** What is wrong with the gateway itself. */
-  faults: toldList.optional(),
+  faults: textList.optional(),
 });
 export type HealthView = z.infer<typeof healthViewSchema>;
 
@@ -195,7 +195,7 @@ const configStateViewSchema = reloadViewSchema.pick({ restartNeeded: true }).ext
   /** When what is in force was read. */
   readAt: shown,
   /** Why the file could not be read the last time; null when it could. */
-  fault: told.nullable(),
+  fault: text.nullable(),
 });
 export type ConfigStateView = z.infer<typeof configStateViewSchema>;
 
@@ -215,7 +215,7 @@ export const gatewayViewSchema = z.object({
   runs: z.object({ open: figure }),
   config: configStateViewSchema,
   /** What is wrong with the gateway itself. */
-  faults: toldList.optional(),
+  faults: textList.optional(),
 });
 export type GatewayView = z.infer<typeof gatewayViewSchema>;
 
@@ -225,7 +225,6 @@ export const rotatedKeyViewSchema = z.object({
   /** Until then, what the replaced key has signed is good. */
   graceEndsAt: shown,
 });
-export type RotatedKeyView = z.infer<typeof rotatedKeyViewSchema>;
 
 export const invitationRequest = z.strictObject({
   name: z.string().max(256).optional(),

@@ -1,8 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { foldNodeNames, MAX_NODE_SET_SIZE, parseNodeSet } from '../../src/domain/node-set.ts';
+import { expandTerm, foldNodeNames, MAX_NODE_SET_SIZE, splitTerms } from '../../src/domain/node-set.ts';
 import { FleetError } from '../../src/shared/errors.ts';
+
+/** The names of a node set, each once, in the order in which they are written. */
+function parseNodeSet(text: string): string[] {
+  const names = new Set<string>();
+  for (const term of splitTerms(text, ',')) {
+    for (const name of expandTerm(text, term, { limit: MAX_NODE_SET_SIZE - names.size })) names.add(name);
+  }
+  return [...names];
+}
 
 const EXPANSIONS: [string, string[]][] = [
   ['db-1', ['db-1']],

@@ -123,7 +123,10 @@ class NdjsonAdapter extends JsonAdapter {
       case 'result':
         return { type: 'verdict', failed: record.ok === false, text };
       case 'error':
-        return { type: 'fault', message: asText(record.message) ?? text ?? 'the agent told an error without words' };
+        return {
+          type: 'fault',
+          message: asText(record.message) ?? text ?? 'the agent reported an error without a message',
+        };
     }
     // JSON that says nothing to us may well be what the agent has to say.
     return { type: 'agent-stream', text: `${line.line}\n` };

@@ -110,7 +110,7 @@ export function describeTarget({ target }: Asked): string {
 /** Refused before anything is stored: a job without runs is useless. */
 function noMatch({ selector, exclude }: { selector: string; exclude?: string | undefined }): FleetError {
   if (selector === ALL_CONNECTED) {
-    const others = exclude === undefined ? '' : ` without ${exclude}`;
+    const others = exclude === undefined ? '' : ` apart from ${exclude}`;
     return new FleetError('node_offline', `no node is connected${others}`, { hint: 'See them all: fleet nodes' });
   }
   const others = exclude === undefined ? '' : ` without ${exclude}`;
