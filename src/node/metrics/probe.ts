@@ -31,7 +31,9 @@ export class Probe<T> {
     if (clock.monotonic() - this.#readAt < maxAgeMs) return this.#value;
     if (this.#pending === undefined) {
       this.#overdue = false;
-      this.#pending = this.#read();
+      this.#pending = this.#read().finally(() => {
+        this.#pending = undefined;
+      });
     } else if (this.#overdue) {
       return null;
     }
@@ -47,7 +49,6 @@ export class Probe<T> {
       logger.debug({ metric: name, err: error }, 'metric not available');
     }
     this.#readAt = clock.monotonic();
-    this.#pending = undefined;
   }
 
   #settles(pending: Promise<void>, deadlineMs: number): Promise<boolean> {

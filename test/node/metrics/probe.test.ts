@@ -51,7 +51,8 @@ test('a read that throws before it returns a promise is a failure too', async ()
     throw new Error('no such call');
   }, 0);
   assert.equal(await probe.get(10), null);
-  assert.equal(debugs.length, 1);
+  assert.equal(await probe.get(10), null);
+  assert.equal(debugs.length, 2, 'and is tried again');
 });
 
 test('a read that hangs costs one deadline, is never started twice, and serves late', { timeout: 10_000 }, async () => {
