@@ -53,7 +53,7 @@ const cli: BuildOptions = {
   banner: { js: "const __bundleUrl = require('node:url').pathToFileURL(__filename).href;" },
 };
 
-/** With all that it needs: it shall be small and ready soon. */
+/** With all that it needs: small, and quick to start. */
 const shim: BuildOptions = {
   ...common,
   entryPoints: ['src/node/shim/main.ts'],

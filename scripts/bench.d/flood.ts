@@ -13,7 +13,7 @@ const RATE = Number(process.argv[3] ?? 400);
 const ADDRESSES = Number(process.argv[4] ?? 20);
 /** Until every place of the port is taken, ms: 256 of them, each kept for 2 s at least. */
 const FILL_MS = 3_000;
-/** A flood goes on for so long, ms, whoever is in by then. */
+/** Length of a flood, ms. */
 const FLOOD_MS = 15_000;
 /** By when everybody must be in, the flood being over, ms: the longest back-off is 30 s. */
 const PATIENCE_MS = 60_000;

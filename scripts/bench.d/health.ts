@@ -32,7 +32,7 @@ const store = new Store(file);
 /** Up to here is rolled up; an hour of heartbeats follows. */
 const now = Math.floor(Date.now() / DAY_MS) * DAY_MS + 14 * HOUR_MS;
 const reportAt = now + 59 * 60_000;
-/** Each kind of report is made so often. */
+/** Reports of each kind. */
 const RUNS = 5;
 try {
   const ids = Array.from({ length: NODES }, (_, index) => `node${String(index).padStart(8, '0')}`);

@@ -1,4 +1,4 @@
-/** Round after round of chaos, each with a seed of its own: what happened is counted, and what must not happen is told. */
+/** Rounds of chaos, each with its own seed: counts what happened, and reports what must not happen. */
 import { parseArgs } from 'node:util';
 import { type RoundReport, runChaosRound } from '../../test/support/chaos/chaos-round.ts';
 

@@ -194,7 +194,7 @@ class WholeOutput {
   #wasLive = false;
   #isMissing = false;
 
-  /** Where the live stream shall go on, in bytes of output; undefined when the log is to be read. */
+  /** Where to resume the live stream, in bytes of output; undefined when the log is to be read. */
   get livePosition(): number | undefined {
     return this.#liveFrom === undefined ? undefined : this.#given.stdout + this.#given.stderr;
   }

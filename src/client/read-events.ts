@@ -14,7 +14,7 @@ const MAX_NAME_LENGTH = 255;
 
 /**
  * Yields every event as the gateway sent it, until the stream ends; the caller knows which event must be the last.
- * @throws FleetError `timeout` after {@link SILENCE_DEADLINE_MS} without a byte; `internal` on what is no event; what the stream throws.
+ * @throws FleetError `timeout` after {@link SILENCE_DEADLINE_MS} without a byte; `internal` for anything that is not an event; what the stream throws.
  */
 export async function* readEvents(stream: Readable, clock: Clock): AsyncGenerator<JobEvent> {
   const decoder = new TextDecoder();

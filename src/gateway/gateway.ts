@@ -76,7 +76,7 @@ export class Gateway {
       alerts,
       // Closed before the tunnels: from then on, nodes are not offline but unseen.
       { close: () => store.write(() => store.gatewayUptime.noteSeen(clock.now())) },
-      // Last: whoever finds the socket may rely on everything behind it.
+      // Last: once the socket exists, everything behind it works.
       ports.socket,
     ]);
     this.#reload = reload;

@@ -21,7 +21,7 @@ export const FRAME_TYPE = {
   end: 4,
   /** JSON of a {@link RunGap}: at this place output was not kept. */
   gap: 5,
-  /** Empty. In a log: from here on, whoever takes the output whole gets it live. In what they get: that was all. */
+  /** Empty. In a log: from here on, readers of the whole output get it live. In what they get: the end. */
   live: 7,
 } as const;
 

@@ -179,7 +179,7 @@ export type RotateKeyAnswer = z.infer<typeof rotateKeyAnswer>;
 
 /** Most processes in one answer. */
 export const MOST_PROCESSES = 50;
-/** Longest name of a program that is told, characters. */
+/** Longest reported name of a program, characters. */
 export const MAX_PROCESS_NAME_LENGTH = 64;
 
 export const processSchema = z.object({

@@ -15,8 +15,8 @@ export const NONCE_BYTES = 32;
 
 const INVITE_ID_LENGTH = 4;
 /**
- * 12 characters of base32 are 60 bits: out of reach within an invite's minutes, even of whoever asked the gateway for its proof
- * and guesses at home. What lives for longer gets 24, 120 bits: out of reach for good.
+ * 12 characters of base32 are 60 bits: out of reach within an invite's minutes, even for an attacker who got the gateway's proof
+ * and guesses offline. Longer-lived invites get 24, 120 bits: out of reach for good.
  */
 const INVITE_SECRET_LENGTH = 12;
 const LONG_INVITE_SECRET_LENGTH = 24;

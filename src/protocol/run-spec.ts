@@ -157,7 +157,7 @@ export const runStatusSchema = z.object({
   logBytes: count,
 });
 
-/** Body of `POST /v1/runs/{id}/attend` on the node: whoever takes the output whole may be away for so long, ms. */
+/** Body of `POST /v1/runs/{id}/attend` on the node: how long the reader of the whole output may be away, ms. */
 export const attendRequest = z.object({ forMs: z.number().int().nonnegative().max(3_600_000) });
 
 /** Body of `POST /v1/acknowledge` on the node: the gateway has all of these runs. */

@@ -248,7 +248,7 @@ export const openInviteViewSchema = z.object({
   labels,
   ephemeral: z.boolean(),
   usesLeft: figure,
-  /** Wrong proofs so far; five burn it. */
+  /** Failed attempts so far; five invalidate it. */
   failures: figure,
   createdAt: shown,
   createdBy: shown,

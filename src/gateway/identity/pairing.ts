@@ -36,7 +36,7 @@ const CHALLENGE_LIFETIME_MS = 30_000;
 const MAX_CHALLENGES_PER_CONNECTION = 3;
 /**
  * Unknown ids of invites per address and window, ms; several people may mistype behind one NAT. An id has 20 bits, few enough to be found by
- * trial; whoever has one can invalidate that invite with five wrong proofs, though never use it.
+ * trial; five failed attempts with one invalidate that invite, though nobody can use it that way.
  */
 const MAX_UNKNOWN_IDS = 20;
 const UNKNOWN_IDS_WINDOW_MS = 60_000;

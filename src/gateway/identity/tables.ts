@@ -61,7 +61,7 @@ export function peopleTable(database: Sqlite) {
   };
 }
 
-/** Wrong proofs that invalidate an invite: somebody who should not have it has seen its id. */
+/** Failed attempts that invalidate an invite: its id has leaked. */
 export const MAX_INVITE_FAILURES = 5;
 
 /** Spent ones stay for a while. The secret is stored as it is: the gateway must prove that it knows it. */

@@ -141,7 +141,7 @@ export interface Ssh2Connection extends EventEmitter {
 }
 
 /**
- * The same object with its private fields typed; a client must have been told to connect.
+ * The same object with its private fields typed; a client must have been asked to connect.
  * @throws FleetError `internal` when the fields are missing: another ssh2 is installed.
  */
 export function internalsOf(connection: Client | Connection): Ssh2Connection {
