@@ -1,6 +1,8 @@
 /** Jobs: what was requested, by whom, with which options. */
 import type { SubmitJobRequest } from '../../protocol/job-messages.ts';
-import { prepareAll, type Sqlite } from '../store/database.ts';
+import type { Sqlite } from '../store/database.ts';
+import { prefixBounds } from '../store/look-up.ts';
+import { statementsOf } from '../store/statements.ts';
 
 /** The part of a request that is kept for the hand-over of its runs. */
 export type JobOptions = Pick<
@@ -27,11 +29,9 @@ export interface JobRecord {
   idempotencyKey: string | null;
 }
 
-interface Row extends Omit<JobRecord, 'options'> {
+interface JobRow extends Omit<JobRecord, 'options'> {
   options: string;
 }
-
-const COLUMNS = `seq, id, kind, command, options, target, created_at AS createdAt, created_by AS createdBy, idempotency_key AS idempotencyKey`;
 
 export interface JobFilter {
   nodeId?: string | undefined;
@@ -43,65 +43,50 @@ export interface JobFilter {
   limit: number;
 }
 
-export class JobsTable {
-  readonly #statements;
+export type JobsTable = ReturnType<typeof jobsTable>;
 
-  constructor(database: Sqlite) {
-    this.#statements = prepareAll(database, {
-      insert: `INSERT INTO jobs (id, kind, command, options, target, created_at, created_by, idempotency_key)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-      byId: `SELECT ${COLUMNS} FROM jobs WHERE id = ?`,
-      byPrefix: `SELECT ${COLUMNS} FROM jobs WHERE id >= ? AND id < ? LIMIT 2`,
-      byKey: `SELECT ${COLUMNS} FROM jobs WHERE created_by = ? AND idempotency_key = ?`,
-      list: `SELECT ${COLUMNS} FROM jobs WHERE created_at >= @since AND seq < @before
-           AND (@nodeId IS NULL AND @state IS NULL OR EXISTS (
-             SELECT 1 FROM runs WHERE runs.job_seq = jobs.seq
-               AND (@nodeId IS NULL OR node_id = @nodeId) AND (@state IS NULL OR state = @state)))
-         ORDER BY seq DESC LIMIT @limit`,
-    });
-  }
-
-  /** Returns what is stored now. */
-  insert(job: Omit<JobRecord, 'seq'>): JobRecord {
-    const { id, kind, command, options, target, createdAt, createdBy, idempotencyKey } = job;
-    const { lastInsertRowid } = this.#statements.insert.run(
-      id,
-      kind,
-      command,
-      JSON.stringify(options),
-      target,
-      createdAt,
-      createdBy,
-      idempotencyKey,
-    );
-    return { ...job, seq: Number(lastInsertRowid) };
-  }
-
-  byId(id: string): JobRecord | undefined {
-    return toOptional(this.#statements.byId.get(id));
-  }
-
-  /** At most two jobs whose ids start with `prefix`. */
-  byPrefix(prefix: string): JobRecord[] {
-    return (this.#statements.byPrefix.all(prefix, `${prefix}\u{10ffff}`) as Row[]).map(toRecord);
-  }
-
-  byIdempotencyKey(createdBy: string, key: string): JobRecord | undefined {
-    return toOptional(this.#statements.byKey.get(createdBy, key));
-  }
-
-  /** Newest first. */
-  list(filter: JobFilter): JobRecord[] {
-    const { since, limit, before = Number.MAX_SAFE_INTEGER, nodeId = null, state = null } = filter;
-    return (this.#statements.list.all({ since, limit, before, nodeId, state }) as Row[]).map(toRecord);
-  }
+export function jobsTable(database: Sqlite) {
+  const { all, get } = statementsOf(database);
+  const select = `SELECT seq, id, kind, command, options, target, created_at AS createdAt, created_by AS createdBy,
+    idempotency_key AS idempotencyKey FROM jobs`;
+  const insert = database.prepare(
+    `INSERT INTO jobs (id, kind, command, options, target, created_at, created_by, idempotency_key)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+  );
+  const byId = get<JobRow, [id: string]>(`${select} WHERE id = ?`);
+  const byPrefix = all<JobRow, [from: string, below: string]>(`${select} WHERE id >= ? AND id < ? LIMIT 2`);
+  const byKey = get<JobRow, [createdBy: string, key: string]>(`${select} WHERE created_by = ? AND idempotency_key = ?`);
+  const list = all<JobRow, [Required<Record<keyof JobFilter, unknown>>]>(
+    `${select} WHERE created_at >= @since AND seq < @before
+       AND (@nodeId IS NULL AND @state IS NULL OR EXISTS (
+         SELECT 1 FROM runs WHERE runs.job_seq = jobs.seq
+           AND (@nodeId IS NULL OR node_id = @nodeId) AND (@state IS NULL OR state = @state)))
+     ORDER BY seq DESC LIMIT @limit`,
+  );
+  return {
+    /** Returns what is stored now. */
+    insert(job: Omit<JobRecord, 'seq'>): JobRecord {
+      const { id, kind, command, target, createdAt, createdBy, idempotencyKey } = job;
+      const options = JSON.stringify(job.options);
+      const inserted = insert.run(id, kind, command, options, target, createdAt, createdBy, idempotencyKey);
+      return { ...job, seq: Number(inserted.lastInsertRowid) };
+    },
+    byId: (id: string) => toOptional(byId(id)),
+    /** At most two jobs whose ids start with `prefix`. */
+    byPrefix: (prefix: string) => byPrefix(...prefixBounds(prefix)).map(toRecord),
+    byIdempotencyKey: (createdBy: string, key: string) => toOptional(byKey(createdBy, key)),
+    /** Newest first. */
+    list({ since, limit, before = Number.MAX_SAFE_INTEGER, nodeId, state }: JobFilter): JobRecord[] {
+      return list({ since, limit, before, nodeId: nodeId ?? null, state: state ?? null }).map(toRecord);
+    },
+  };
 }
 
-function toOptional(row: unknown): JobRecord | undefined {
-  return row === undefined ? undefined : toRecord(row as Row);
+function toOptional(row: JobRow | undefined): JobRecord | undefined {
+  return row && toRecord(row);
 }
 
-function toRecord(row: Row): JobRecord {
+function toRecord(row: JobRow): JobRecord {
   return { ...row, options: JSON.parse(row.options) as JobOptions };
 }
 

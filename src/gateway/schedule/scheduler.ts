@@ -176,7 +176,7 @@ export class Scheduler {
       }
       const inLine = plan.due.length > 1;
       const entered = plan.due.map((due) => enterFiring(store.schedules, schedule, { ...due, now, inLine }));
-      store.schedules.setCursor(id, plan.cursor);
+      store.schedules.setCursor({ id, cursor: plan.cursor });
       return {
         replaced: entered.flatMap(({ replaced }) => replaced),
         skipped: entered.reduce((sum, { skipped }) => sum + skipped, 0),
