@@ -27,7 +27,7 @@ export const ALL = '@all';
 /** Every node with a live tunnel: what a broadcast means when nothing is said. */
 export const ALL_CONNECTED = '@online,@limited,@error';
 
-export interface Selector {
+interface Selector {
   readonly text: string;
   readonly steps: readonly { operator: Operator; matcher: Matcher }[];
 }

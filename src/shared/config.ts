@@ -7,9 +7,9 @@ import { parseDuration } from './duration.ts';
 import { FleetError, systemErrorCode, toFleetError } from './errors.ts';
 import { describeBadByte, trimPasted } from './text.ts';
 
-export const CONFIG_SECTIONS = ['gateway', 'node'] as const;
+const CONFIG_SECTIONS = ['gateway', 'node'] as const;
 
-export type ConfigFile = Partial<Record<(typeof CONFIG_SECTIONS)[number], unknown>>;
+type ConfigFile = Partial<Record<(typeof CONFIG_SECTIONS)[number], unknown>>;
 
 /** A time this far from now is still a valid date. */
 const LONGEST = '36500d';

@@ -46,7 +46,7 @@ export function otherMachine(file: string, machineId: string | undefined): strin
   return known === undefined || known === machineId ? undefined : hostname || 'another one';
 }
 
-export interface ClaimOptions {
+interface ClaimOptions {
   /** Its first word is the hash of the machine's id, or `-`; its second the hostname, for people. */
   file: string;
   /** Such as `the node web-1`. */

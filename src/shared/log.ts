@@ -12,7 +12,7 @@ const SECRET_FIELDS = ['token', 'inviteCode', 'secret', 'privateKey', 'authoriza
 const WARN = 40;
 const NEWLINE = 0x0a;
 
-export interface LogOptions {
+interface LogOptions {
   file: string;
   level: 'debug' | 'info' | 'warn' | 'error';
   /** Gets the readable copy. */

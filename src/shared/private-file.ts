@@ -68,7 +68,7 @@ export function createPrivateFile(file: string): void {
 }
 
 /** @throws FleetError `home_insecure` when group or others may access `target`, `home_foreign` when another user owns it. */
-export function assertPrivate(target: string, wantedMode: '600' | '700', suggestsChmod = true): void {
+function assertPrivate(target: string, wantedMode: '600' | '700', suggestsChmod = true): void {
   const stats = statSync(target);
   assertOwner(target, stats);
   const mode = stats.mode & 0o777;

@@ -11,7 +11,7 @@ import { trimPasted } from '../../shared/text.ts';
 import type { OutputPort, OutputStream } from '../output/print.ts';
 import type { Services } from './services.ts';
 
-export interface Option {
+interface Option {
   /** `list` may be given more than once. */
   readonly type: 'boolean' | 'string' | 'list';
   /** One letter. */

@@ -28,7 +28,7 @@ export interface BegunService extends Pick<RunningService, 'reconnect'> {
 /** Takes readable log lines; undefined for none. */
 export type ServiceConsole = { write(text: string): unknown } | undefined;
 
-export interface StartGatewayOptions {
+interface StartGatewayOptions {
   home: string;
   configFile: string | undefined;
   flags: { listen?: string; api?: string; advertise?: string; logLevel?: string };
@@ -71,7 +71,7 @@ export interface LoginOptions {
   keyComment: string;
 }
 
-export interface LoginResult {
+interface LoginResult {
   gateway: string;
   name: string;
   role: string;

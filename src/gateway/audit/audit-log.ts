@@ -70,7 +70,7 @@ export interface AuditStore extends DurableStore {
   readonly auditRows: AuditTable;
 }
 
-export interface AuditLogOptions {
+interface AuditLogOptions {
   table: AuditTable;
   clock: Clock;
   signer: HeadSigner;

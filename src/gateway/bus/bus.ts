@@ -20,7 +20,7 @@ import type { BusStore, RunRecord } from './runs-table.ts';
 import { forwardStdin, type StdinOutcome } from './stdin-forward.ts';
 import { storeJob } from './store-job.ts';
 
-export interface BusOptions {
+interface BusOptions {
   store: BusStore;
   links: Links;
   clock: Clock;

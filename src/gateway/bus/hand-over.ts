@@ -23,7 +23,7 @@ export type HandOver =
   | { step: 'ask'; otherwise: RunEnd }
   | { step: 'end'; end: RunEnd };
 
-export interface HandOverSession {
+interface HandOverSession {
   /** The node's journal; another one than at the first hand-over cannot say what became of the run. */
   journal: string | undefined;
   /** Whether a hand-over may have been sent, by this process or an earlier one. */

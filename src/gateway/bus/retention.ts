@@ -15,7 +15,7 @@ const STEP_PAGES = 512;
 /** Nodes report when their runs ended. An end further ahead than this, ms, does not keep its job forever. */
 const MAX_SKEW_MS = 86_400_000;
 
-export interface RetentionOptions {
+interface RetentionOptions {
   store: Pick<DurableStore, 'write'> & { retention: RetentionTable };
   clock: Clock;
   logger: Logger;

@@ -17,7 +17,7 @@ const RETRY = { initialMs: 100, maxMs: 5_000 } as const;
 /** Codes with which a node declines a run. */
 const REJECTIONS: ReadonlySet<ErrorCode> = new Set(['forbidden', 'policy_denied', 'no_such_agent']);
 
-export interface DispatchOptions {
+interface DispatchOptions {
   job: JobRecord;
   run: RunRecord;
   /** Whether this process has just accepted the run, so that no hand-over can have been sent. */

@@ -50,7 +50,7 @@ interface Challenge {
   expiresAt: number;
 }
 
-export interface PairingOptions extends AdmissionOptions {
+interface PairingOptions extends AdmissionOptions {
   invites: Invites;
   tokens: Tokens;
   keys: KeyRing;

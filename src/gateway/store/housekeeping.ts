@@ -17,7 +17,7 @@ export interface HousekeepingStep {
   deleted?: number;
 }
 
-export interface HousekeepingOptions {
+interface HousekeepingOptions {
   store: Pick<DurableStore, 'write'>;
   clock: Clock;
   logger: Logger;

@@ -5,7 +5,7 @@ import type { CommandExit, OutputCounters, RunPipes } from '../shim/messages.ts'
 import type { KillCause } from './outcome.ts';
 
 /** accepted: surely not spawned. starting: perhaps spawned. started: spawned, `pid` is known. ended: `outcome` is known. */
-export type RunPhase = 'accepted' | 'starting' | 'started' | 'ended';
+type RunPhase = 'accepted' | 'starting' | 'started' | 'ended';
 
 /** The pipes of a run, the shim to which the order to start it goes, and, once it is started, the control group of its own. */
 export interface RunPlace {

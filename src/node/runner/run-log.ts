@@ -73,7 +73,7 @@ export class RunLog implements LogProgress {
 }
 
 /** How far a log has come. A finished one never changes. */
-export interface LogProgress {
+interface LogProgress {
   /** Bytes that may be read. */
   readonly bytes: number;
   readonly complete: boolean;

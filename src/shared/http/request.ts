@@ -5,17 +5,17 @@ import { ERROR_CODES, type ErrorCode, FleetError, systemErrorCode } from '../err
 import { harmlessLine } from '../text.ts';
 
 /** From sending a request to the head of its answer, ms. */
-export const DEFAULT_ANSWER_DEADLINE_MS = 15_000;
+const DEFAULT_ANSWER_DEADLINE_MS = 15_000;
 /** A body that is read as a whole has stalled after this long without data, ms. */
 const BODY_SILENCE_MS = 15_000;
 /** Slowest average rate of a body that is read as a whole, bytes per ms; a slow mobile link is faster. */
 const MIN_BODY_BYTES_PER_MS = 16;
 /** Largest error answer, bytes. */
-export const MAX_ERROR_BYTES = 64 * 1024;
+const MAX_ERROR_BYTES = 64 * 1024;
 /** Most bytes of an unneeded answer that are read. */
 const MAX_DISCARDED_BYTES = 4 * 1024 * 1024;
 /** Largest JSON answer unless the call says otherwise, bytes. */
-export const DEFAULT_MAX_ANSWER_BYTES = 1024 * 1024;
+const DEFAULT_MAX_ANSWER_BYTES = 1024 * 1024;
 
 /** Validates an answer: a zod schema, without the command line having to load zod. */
 export interface AnswerSchema<T> {

@@ -77,7 +77,7 @@ export interface AlertSettings {
 }
 
 /** Limits of `gateway.thresholds` that the built-in rules follow. One that is off is infinite, and has no rule. */
-export interface BuiltInLimits {
+interface BuiltInLimits {
   memUsedPct: number;
   diskUsedPct: number;
   /** ms. */

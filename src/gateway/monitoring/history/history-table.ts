@@ -8,7 +8,7 @@ import { HistoryRollUp } from './roll-up.ts';
 import { encodeFigures } from './row-codec.ts';
 
 /** A stored heartbeat or bucket. */
-export interface HistoryRow extends Place {
+interface HistoryRow extends Place {
   /** When it began, ms. */
   at: number;
   figures: Buffer;

@@ -14,7 +14,7 @@ import { VarintReader, VarintWriter } from './varints.ts';
 export type Aggregates = readonly (Aggregate | undefined)[];
 
 /** Receives the readings of one shown figure (by its index in SHOWN_PLACES) in one hour. */
-export type AddHour = (hour: number, index: number, count: number, sum: number) => void;
+type AddHour = (hour: number, index: number, count: number, sum: number) => void;
 
 export function newAggregates(): Aggregates {
   return FIGURES.map(({ hasSketch }) => new Aggregate(hasSketch));

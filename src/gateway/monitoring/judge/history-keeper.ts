@@ -26,7 +26,7 @@ export interface HistoryRetention {
   disks: number;
 }
 
-export interface HistoryKeeperOptions {
+interface HistoryKeeperOptions {
   store: JudgeStore;
   clock: Clock;
   logger: Logger;

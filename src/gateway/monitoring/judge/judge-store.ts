@@ -13,7 +13,7 @@ export interface JudgeStore extends HistoryStore {
   readonly incidents: IncidentsTable;
 }
 
-export interface HeartbeatRow {
+interface HeartbeatRow {
   nodeId: string;
   /** When the gateway received it, ms. */
   at: number;

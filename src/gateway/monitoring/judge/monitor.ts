@@ -23,7 +23,7 @@ import { clockSkewMs, deriveStatus, judgeHeartbeat, statusOfState } from './stat
 /** Faults of the gateway's disk, for which no node is to blame. */
 const DISK_FAULTS: ReadonlySet<ErrorCode> = new Set(['storage_failed', 'storage_busy', 'storage_corrupt']);
 
-export interface LatestHeartbeat {
+interface LatestHeartbeat {
   /** When the gateway received it, ms. */
   at: number;
   skewMs: number | null;
@@ -33,7 +33,7 @@ export interface LatestHeartbeat {
 /** Scores are 0 to 100, and null if unknown; `lostPct` is that of about the last hour. */
 export type NodeHealth = ReturnType<HealthMonitor['healthOf']>;
 
-export interface HealthMonitorOptions {
+interface HealthMonitorOptions {
   store: JudgeStore;
   sessions: Sessions;
   epochs: Pick<ConnectEpochs, 'suspicionOf'>;

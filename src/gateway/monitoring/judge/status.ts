@@ -42,7 +42,7 @@ export const healthStateSchema = z.object({
 });
 export type HealthState = z.infer<typeof healthStateSchema>;
 
-export interface DerivedStatus {
+interface DerivedStatus {
   status: NodeStatus;
   /** For people; those of an `online` node say only what keeps it busy. */
   reasons: string[];

@@ -109,7 +109,7 @@ const WAITING = count('fleet_alert_messages_waiting', 'Undelivered alert message
 /** Names of all metrics about nodes and alerts. */
 export const GAUGE_NAMES: readonly string[] = [NODES, ...NODE_FAMILIES, ALERTS, WAITING].map(({ name }) => name);
 
-export interface NodeMetricsSources {
+interface NodeMetricsSources {
   store: Pick<NodesStore, 'nodes'>;
   monitor: Pick<HealthMonitor, 'healthOf'>;
 }

@@ -11,7 +11,7 @@ interface Titles {
   markdown?: string;
 }
 
-export interface Column extends Titles {
+interface Column extends Titles {
   /** In CSV, which shows every column. */
   name: string;
   value(node: NodeReport, report: HealthReport): Cell;

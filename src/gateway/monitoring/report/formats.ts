@@ -6,7 +6,7 @@ import { type Cell, COLUMNS } from './columns.ts';
 import { htmlPieces } from './page.ts';
 import { markdownPieces, textPieces } from './text.ts';
 
-export interface ReportFormat {
+interface ReportFormat {
   contentType: string;
   pieces(report: HealthReport): Iterable<string>;
 }

@@ -27,7 +27,7 @@ const TURN_NODES = 20;
 /** The store as reports see it. */
 interface ReportStore extends BusStore, AlertsStore {}
 
-export interface ReportSources {
+interface ReportSources {
   store: ReportStore;
   monitor: HealthMonitor;
   limits: ReportLimits;

@@ -18,7 +18,7 @@ const HIGH_WATER_BYTES = 64 * 1024;
 
 type WriteCallback = (error?: Error | null) => void;
 
-export interface ChannelSocketOptions {
+interface ChannelSocketOptions {
   gate: TransmitGate;
   clock: Clock;
   /** As in node:net: true for the accepting side; the opening side stops writing when the other side does. */

@@ -19,7 +19,7 @@ import { disarmHandlers, filterMessages, guardHandlers } from '../patches/messag
 import { RekeyPolicy, useKeyObjects } from '../patches/rekeying.ts';
 import { ChannelSocket } from './channel-socket.ts';
 
-export interface ConnectionEnd {
+interface ConnectionEnd {
   /** A stable word: what `close`, `cut` or `kill` was given, or `keepalive_timeout`, `protocol_error`, `socket_error`, `remote_closed`. */
   reason: string;
   /** Whether we cut it because of what the peer did. */

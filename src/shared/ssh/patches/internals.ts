@@ -67,7 +67,7 @@ export interface RawSession extends EventEmitter {
 }
 
 /** What ssh2 does with each inbound message; assigning to a field changes it for this connection only. */
-export interface MessageHandlers {
+interface MessageHandlers {
   /** RFC 4254, 5.1. `data` depends on the type; the tcpip types have a destination. */
   CHANNEL_OPEN(
     protocol: Ssh2Protocol,
@@ -93,7 +93,7 @@ export interface AlgorithmOffer {
   lists: { kex: { array: string[] }; serverHostKey: { array: string[] }; cs: Lists<{ array: string[] }> };
 }
 
-export interface Ssh2Protocol {
+interface Ssh2Protocol {
   _handlers: MessageHandlers;
   /** Sends our identification line, then disappears. The client calls it when TCP is connected, the server before anything else. */
   start?: (() => void) | undefined;

@@ -18,7 +18,7 @@ import type { ChannelHandler, KeyConnection, KeyConnections, PeerAccess } from '
 /** Longer user names are refused; they end up in logs. */
 const MAX_USER_BYTES = 255;
 
-export interface SshSessionOptions extends Pick<GuardOptions, 'limits' | 'clock' | 'logger' | 'random'> {
+interface SshSessionOptions extends Pick<GuardOptions, 'limits' | 'clock' | 'logger' | 'random'> {
   id: string;
   keys: KeyConnections;
   /** Called when the peer has authenticated; returns what it may open. */
