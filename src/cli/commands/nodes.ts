@@ -152,10 +152,8 @@ const revoke = defineCommand({
     ['fleet nodes revoke laptop-3', 'when it was stolen'],
     ['fleet nodes revoke laptop-3 && fleet nodes rm laptop-3', 'and remove it'],
   ],
-  async execute(context, { positionals }) {
-    const node = await openGateway(context).revokeNode(positionals.NODE);
-    return printResult(context, node, ({ name }) => `${name} is revoked\n`);
-  },
+  execute: async (context, { positionals: { NODE } }) =>
+    printResult(context, await openGateway(context).revokeNode(NODE), ({ name }) => `${name} is revoked\n`),
 });
 
 const reset = defineCommand({
@@ -171,11 +169,8 @@ const reset = defineCommand({
   ],
   async execute(context, { positionals }) {
     const node = await openGateway(context).resetNode(positionals.NODE);
-    return printResult(
-      context,
-      node,
-      ({ name }) => `${name} is reset: the machine that connected last is now expected\n`,
-    );
+    const text = `${node.name} is reset: the machine that connected last is now expected\n`;
+    return printResult(context, node, () => text);
   },
 });
 

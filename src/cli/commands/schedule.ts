@@ -4,7 +4,7 @@ import type { FiringView, ScheduledActionView, ScheduleView } from '../../protoc
 import { formatDuration, formatRelativeTime } from '../../shared/duration.ts';
 import { stripControl } from '../../shared/text.ts';
 import { given, parseCount } from '../args/values.ts';
-import { type CliContext, defineCommand, openGateway } from '../context/command.ts';
+import { defineCommand, openGateway } from '../context/command.ts';
 import { EXIT_FLEET_FAILED, EXIT_OK } from '../output/exit-code.ts';
 import { printJson, printResult, type TerminalStyle } from '../output/print.ts';
 import { formatFacts, printTable, type TableCell } from '../output/table.ts';
@@ -159,38 +159,26 @@ const run = defineCommand({
   },
 });
 
-const pause = defineCommand({
-  name: 'schedule pause',
-  describe: 'Pauses a schedule. Times that pass meanwhile do not count as missed.',
-  positionals: [SCHEDULE],
-  examples: [
-    ['fleet schedule pause backup', 'before maintenance'],
-    ['fleet schedule pause backup --json', 'and print the schedule'],
-  ],
-  async execute(context, { positionals }) {
-    return await setPaused(context, positionals.SCHEDULE, true);
-  },
-});
-
-const resume = defineCommand({
-  name: 'schedule resume',
-  describe: 'Resumes a paused schedule from its next time.',
-  positionals: [SCHEDULE],
-  examples: [
-    ['fleet schedule resume backup', 'after maintenance'],
-    ['fleet schedule resume backup --json', 'and print the schedule'],
-  ],
-  async execute(context, { positionals }) {
-    return await setPaused(context, positionals.SCHEDULE, false);
-  },
-});
-
-async function setPaused(context: CliContext, name: string, paused: boolean): Promise<number> {
-  const schedule = await openGateway(context).pauseSchedule(name, paused);
-  if (context.json) printJson(context, schedule);
-  else context.err.write(`${schedule.name}: ${describeNext(schedule, context.clock.now())}\n`);
-  return EXIT_OK;
+function pauseCommand(name: 'pause' | 'resume', describe: string, when: string) {
+  return defineCommand({
+    name: `schedule ${name}`,
+    describe,
+    positionals: [SCHEDULE],
+    examples: [
+      [`fleet schedule ${name} backup`, `${when} maintenance`],
+      [`fleet schedule ${name} backup --json`, 'and print the schedule'],
+    ],
+    async execute(context, { positionals }) {
+      const schedule = await openGateway(context).pauseSchedule(positionals.SCHEDULE, name === 'pause');
+      if (context.json) printJson(context, schedule);
+      else context.err.write(`${schedule.name}: ${describeNext(schedule, context.clock.now())}\n`);
+      return EXIT_OK;
+    },
+  });
 }
+
+const pause = pauseCommand('pause', 'Pauses a schedule. Times that pass meanwhile do not count as missed.', 'before');
+const resume = pauseCommand('resume', 'Resumes a paused schedule from its next time.', 'after');
 
 const rm = defineCommand({
   name: 'schedule rm',

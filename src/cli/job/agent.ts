@@ -27,21 +27,11 @@ interface ConductAgentOptions<O extends JobOutput> {
   createOutput(agent: string): O;
 }
 
-/** The last attempt. */
-interface ConductedAgent<O extends JobOutput> {
-  job: ConductedJob;
-  agent: string;
-  output: O;
-}
-
-/** @throws FleetError of the first attempt, if the gateway accepted none. */
-export async function conductAgent<O extends JobOutput>(
-  context: CliContext,
-  options: ConductAgentOptions<O>,
-): Promise<ConductedAgent<O>> {
+/** The last attempt. @throws FleetError of the first, if the gateway accepted none. */
+export async function conductAgent<O extends JobOutput>(context: CliContext, options: ConductAgentOptions<O>) {
   const { request, fallback } = options;
   const agents = fallback === undefined ? [request.agent] : [request.agent, fallback];
-  let last: ConductedAgent<O> | undefined;
+  let last: { job: ConductedJob; agent: string; output: O } | undefined;
   let refusal: FleetError | undefined;
   let attempts = 0;
   /** Why the previous attempt failed, to be shown once there is another. */

@@ -1,8 +1,9 @@
 /** Prints the end of a log file, and follows it through rotation (FILE becomes FILE.1, and a new FILE starts). */
-import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { type Clock, sleep } from '../../shared/clock.ts';
 import { FleetError, systemErrorCode } from '../../shared/errors.ts';
 import { formatLogLine } from '../../shared/logger.ts';
+import { readIfExists } from '../../shared/read-file.ts';
 import { escapeJson } from '../../shared/text.ts';
 import { parseCount } from '../args/values.ts';
 import type { CliContext, OptionTable, OptionValues } from '../context/command.ts';
@@ -25,19 +26,20 @@ export function readLastLines(file: string, count: number): { lines: string[]; e
     throw new FleetError('not_found', `there is no log yet: ${file}`, { hint: 'It is created at the first start.' });
   }
   try {
-    const { lines, offset } = lastLinesOf(descriptor, count);
-    const end = { inode: fstatSync(descriptor).ino, offset };
-    if (lines.length >= count) return { lines, end };
-    const before = openLog(`${file}.1`);
-    if (before === undefined) return { lines, end };
-    try {
-      return { lines: [...lastLinesOf(before, count - lines.length).lines, ...lines], end };
-    } finally {
-      closeSync(before);
-    }
+    // Read as a whole: a log is rotated at 10 MiB.
+    const bytes = readFileSync(descriptor);
+    const end = { inode: fstatSync(descriptor).ino, offset: bytes.lastIndexOf(LINE_FEED) + 1 };
+    const latest = wholeLines(bytes.toString('utf8', 0, end.offset));
+    const lines = latest.length < count ? [...wholeLines(readIfExists(`${file}.1`) ?? ''), ...latest] : latest;
+    return { lines: lines.slice(Math.max(0, lines.length - count)), end };
   } finally {
     closeSync(descriptor);
   }
+}
+
+/** Without an unfinished line at the end. */
+function wholeLines(text: string): string[] {
+  return text.split('\n').slice(0, -1);
 }
 
 /** Every whole line after `start`, until `signal` aborts. */
@@ -97,26 +99,9 @@ function isSameFile(descriptor: number, file: string): boolean {
   return stats === undefined || stats.ino === fstatSync(descriptor).ino;
 }
 
-/** Leaves an unfinished line at the end for later. */
-function lastLinesOf(descriptor: number, count: number): { lines: string[]; offset: number } {
-  let start = fstatSync(descriptor).size;
-  let text = Buffer.alloc(0);
-  let lineEnds = 0;
-  while (start > 0 && lineEnds <= count) {
-    const length = Math.min(CHUNK_BYTES, start);
-    start -= length;
-    const chunk = read(descriptor, start, length);
-    for (const byte of chunk) if (byte === LINE_FEED) lineEnds += 1;
-    text = Buffer.concat([chunk, text]);
-  }
-  const end = text.lastIndexOf(LINE_FEED) + 1;
-  const lines = text.toString('utf8', 0, end).split('\n').slice(0, -1);
-  return { lines: count === 0 ? [] : lines.slice(-count), offset: start + end };
-}
-
-function read(descriptor: number, position: number, length = CHUNK_BYTES): Buffer {
-  const buffer = Buffer.alloc(length);
-  return buffer.subarray(0, readSync(descriptor, buffer, 0, length, position));
+function read(descriptor: number, position: number): Buffer {
+  const buffer = Buffer.alloc(CHUNK_BYTES);
+  return buffer.subarray(0, readSync(descriptor, buffer, 0, CHUNK_BYTES, position));
 }
 
 const DEFAULT_LINES = 50;
