@@ -104,6 +104,7 @@ const readLarge = { ...read, large: true } as const;
 const self = { action: 'node.self' } as const;
 const pair = { action: 'pair' } as const;
 const schedules = { action: 'schedules.manage' } as const;
+const invites = { action: 'invites.manage' } as const;
 const run = <A extends string>(audit: A) => ({ action: 'jobs.run', audit }) as const;
 const nodes = <A extends string>(audit: A) => ({ action: 'nodes.manage', audit }) as const;
 const alerts = <A extends string>(audit: A) => ({ action: 'alerts.manage', audit }) as const;
@@ -137,18 +138,9 @@ export const ROUTES = {
   'GET /v1/pending': { ...readLarge, answer: z.object({ pending: listOf(pendingViewSchema) }) },
   'POST /v1/pending/:which': { ...nodes('pairing.decide'), body: decideRequest, answer: pendingViewSchema },
 
-  'POST /v1/invites': {
-    action: 'invites.manage',
-    audit: 'invite.create',
-    body: invitationRequest,
-    answer: inviteViewSchema,
-  },
-  'GET /v1/invites': {
-    action: 'invites.manage',
-    answer: z.object({ invites: listOf(openInviteViewSchema) }),
-    large: true,
-  },
-  'DELETE /v1/invites/:invite': { action: 'invites.manage', audit: 'invite.revoke', answer: none },
+  'POST /v1/invites': { ...invites, audit: 'invite.create', body: invitationRequest, answer: inviteViewSchema },
+  'GET /v1/invites': { ...invites, answer: z.object({ invites: listOf(openInviteViewSchema) }), large: true },
+  'DELETE /v1/invites/:invite': { ...invites, audit: 'invite.revoke', answer: none },
   'GET /v1/keys': { action: 'keys.manage', answer: z.object({ keys: listOf(keyViewSchema) }), large: true },
   'POST /v1/keys/:key/revoke': { action: 'keys.manage', audit: 'key.revoke', answer: keyViewSchema },
 

@@ -1,5 +1,5 @@
 /** Builds the API's views from store, sessions and monitor. */
-import { isTerminal, type NodeStatus, worstFirst, worstStatus } from '../../domain/states.ts';
+import { isTerminal, worstFirst } from '../../domain/states.ts';
 import { fullestDiskPct, memUsedPct } from '../../protocol/heartbeat.ts';
 import type { JobView, RunView } from '../../protocol/job-messages.ts';
 import type { RunExited } from '../../protocol/run-spec.ts';
@@ -133,21 +133,21 @@ export function healthView(nodes: readonly NodeRecord[], monitor: HealthMonitor)
   const views = nodes.map((node): HealthNodeView => {
     const { status, reasons, latest, link, machineScore } = monitor.healthOf(node);
     const beat = latest?.beat;
-    const isOffline = status === 'offline';
+    // Momentary figures are meaningless once the node is offline.
+    const present = status === 'offline' ? undefined : beat;
     return {
       name: node.name,
       status,
       reasons,
-      // Momentary figures are meaningless once the node is offline.
-      cpuPct: isOffline ? null : tenths(beat?.cpuPct),
-      load1: isOffline ? null : (beat?.load1 ?? null),
-      memUsedPct: isOffline ? null : tenths(beat && memUsedPct(beat)),
+      cpuPct: tenths(present?.cpuPct),
+      load1: present?.load1 ?? null,
+      memUsedPct: tenths(present && memUsedPct(present)),
       diskUsedPct: tenths(beat && fullestDiskPct(beat)),
-      rttMs: isOffline ? null : tenths(beat?.rttMs),
+      rttMs: tenths(present?.rttMs),
       skewMs: latest?.skewMs ?? null,
       uptimeS: beat?.uptimeS ?? null,
       lastSeenAt: isoTime(lastSeen(node, { latest })),
-      runsActive: isOffline ? null : (beat?.runsActive ?? null),
+      runsActive: present?.runsActive ?? null,
       linkScore: link.score,
       machineScore,
       jitterMs: tenths(link.jitterMs),
@@ -156,8 +156,7 @@ export function healthView(nodes: readonly NodeRecord[], monitor: HealthMonitor)
     };
   });
   views.sort((a, b) => worstFirst(a.status, b.status) || (a.name < b.name ? -1 : 1));
-  const statuses: NodeStatus[] = views.map((view) => view.status);
-  return { status: worstStatus(statuses) ?? 'unknown', nodes: views };
+  return { status: views[0]?.status ?? 'unknown', nodes: views };
 }
 
 export function dayView(node: NodeReport): HealthDayView {
@@ -166,25 +165,19 @@ export function dayView(node: NodeReport): HealthDayView {
 }
 
 export function runView(run: RunRecord): RunView {
+  const { index, state, exitCode, signal, reason, stdoutBytes, stderrBytes } = run;
   const begin = run.startedAt ?? run.deliveredAt;
   return {
-    run: run.id,
-    job: run.jobId,
-    index: run.index,
-    node: run.nodeName,
-    state: run.state,
-    exitCode: run.exitCode,
-    signal: run.signal,
-    reason: run.reason,
+    ...{ run: run.id, job: run.jobId, index, node: run.nodeName, state, exitCode, signal, reason },
     queuedAt: isoTime(run.queuedAt),
     deliveredAt: isoTime(run.deliveredAt),
     startedAt: isoTime(run.startedAt),
     endedAt: isoTime(run.endedAt),
     durationMs: run.endedAt === null || begin === null ? null : Math.max(0, run.endedAt - begin),
-    stdoutBytes: run.stdoutBytes,
-    stderrBytes: run.stderrBytes,
+    stdoutBytes,
+    stderrBytes,
     truncated: run.droppedBytes > 0,
-    ...(run.exited === null || isTerminal(run.state) ? {} : { exited: JSON.parse(run.exited) as RunExited }),
+    ...(run.exited === null || isTerminal(state) ? {} : { exited: JSON.parse(run.exited) as RunExited }),
   };
 }
 
