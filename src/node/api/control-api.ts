@@ -1,4 +1,4 @@
-/** The node's control socket, for `fleet node status|down` on the same machine. The folder's mode keeps others out. */
+/** The node's control socket, for `fleet node status|down` on the same machine. The folder's mode keeps other accounts out. */
 import { chmodSync, rmSync } from 'node:fs';
 import http from 'node:http';
 import type { NodeStatusView, RotateKeyView, ShutdownAnswer } from '../../protocol/node-control.ts';
@@ -11,20 +11,19 @@ interface ControlApiOptions {
   logger?: Logger;
   status(): NodeStatusView;
   shutdown(): void;
-  /** Has the gateway forget this node. @throws FleetError `gateway_unreachable`. */
+  /** Makes the gateway forget this node. @throws FleetError `gateway_unreachable`. */
   leave(): Promise<void>;
   reconnect(): void;
   rotateKey(): Promise<RotateKeyView>;
 }
 
-/** A handful of routes, which need no framework. */
 export class ControlApi {
   readonly #options: ControlApiOptions;
   readonly #server: http.Server;
 
   constructor(options: ControlApiOptions) {
     this.#options = options;
-    this.#server = http.createServer(SERVER_OPTIONS, (request, response) => this.#answer(request, response));
+    this.#server = http.createServer(SERVER_OPTIONS, (request, response) => void this.#answer(request, response));
   }
 
   /** @throws FleetError `config_invalid` if the socket cannot be opened. */
@@ -38,8 +37,8 @@ export class ControlApi {
       this.#server.listen(socket, resolve);
     });
     chmodSync(socket, 0o600);
-    // For example too many open files at an accept; it recovers.
-    this.#server.on('error', (error) => logger?.error({ err: error }, 'the control socket failed to accept'));
+    // Such as too many open files; it recovers.
+    this.#server.on('error', (error) => logger?.error({ err: error }, 'the control socket cannot accept a connection'));
   }
 
   close(): Promise<void> {
@@ -49,7 +48,7 @@ export class ControlApi {
     });
   }
 
-  #answer({ method, url }: http.IncomingMessage, response: http.ServerResponse): void {
+  async #answer({ method, url }: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
     const { status, shutdown, leave, reconnect, rotateKey } = this.#options;
     const answer = (code: number, body: unknown): void => {
       response.writeHead(code, { 'content-type': 'application/json' }).end(JSON.stringify(body));
@@ -59,25 +58,26 @@ export class ControlApi {
       response.once('close', () => shutdown());
       answer(202, body);
     };
-    const refuse = (error: unknown): void => {
+    try {
+      switch (`${method} ${url}`) {
+        case 'GET /v1/status':
+          return answer(200, status());
+        case 'POST /v1/reconnect':
+          reconnect();
+          return answer(202, {});
+        case 'POST /v1/rotate-key':
+          return answer(200, await rotateKey());
+        case 'POST /v1/leave':
+          await leave();
+          return end();
+        case 'POST /v1/shutdown':
+          return end();
+        default:
+          throw new FleetError('not_found', 'no such route');
+      }
+    } catch (error) {
       const failure = toFleetError(error);
       answer(httpStatusOf(failure.code), { error: failure });
-    };
-    const routes = new Map<string, () => void>([
-      ['GET /v1/status', () => answer(200, status())],
-      [
-        'POST /v1/reconnect',
-        () => {
-          reconnect();
-          answer(202, {});
-        },
-      ],
-      ['POST /v1/rotate-key', () => rotateKey().then((view) => answer(200, view), refuse)],
-      ['POST /v1/leave', () => leave().then(end, refuse)],
-      ['POST /v1/shutdown', end],
-    ]);
-    const route = routes.get(`${method} ${url}`);
-    if (route === undefined) answer(404, { error: new FleetError('not_found', 'no such route') });
-    else route();
+    }
   }
 }

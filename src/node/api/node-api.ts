@@ -1,4 +1,4 @@
-/** The node's API, which only its gateway reaches, through the tunnel: runs are handed over, followed, canceled, acknowledged. */
+/** The node's API, reachable only by its gateway, through the tunnel: runs are handed over, followed, canceled and acknowledged. */
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -29,7 +29,7 @@ export interface NodeApiOptions {
 export function createNodeApi(options: NodeApiOptions): App {
   const { runner, logger } = options;
   const app = createApp(logger, MAX_BODY_BYTES);
-  // The ticket is bound to the bytes, so they are kept as they came.
+  // Unparsed, because the ticket is bound to the exact bytes.
   app.removeContentTypeParser('application/json');
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
 
@@ -50,22 +50,26 @@ export function createNodeApi(options: NodeApiOptions): App {
     const spec = parseInput(runSpecSchema, parseJson(request.body), 'the spec of the run');
     if (spec.run !== run || spec.nodeId !== pairing.id)
       throw new FleetError('forbidden', 'the spec is for another run or node');
-    // A repetition of what was accepted starts nothing, so there is nothing to decide.
+    // A repetition starts nothing, so the policy has no say.
     if (runner.status(run) === undefined) await options.policy.check(spec);
-    // Asked again: the same run may have come twice at once. Nothing is awaited from here on, so the count holds.
+    // Checked again, because the same run may arrive twice at once. Nothing is awaited from here on, so the count holds.
     if (runner.status(run) === undefined) options.policy.requireFree(runner.atWork);
     const status = runner.accept(spec, queryText(request, 'whole') === '1');
-    // With its log the run comes back in one round trip. A log that is gone is told to those who ask for it by itself.
+    // With the log, a run takes one round trip. If the log is gone, the request for it alone reports that.
     if (queryText(request, 'log') !== '1') return reply.code(201).send(status);
     try {
       return await sendFrames(reply, run, (signal) => runner.readLog(run, 0, signal), 201);
     } catch (error) {
-      logger.info({ err: error, run }, 'a run was handed over again, and its log is gone');
+      logger.info({ err: error, run }, 'a run was handed over again after its log was removed');
       return reply.code(201).send(status);
     }
   });
 
-  app.get('/v1/runs', () => ({ runs: endedRuns(runner) }));
+  // Those whose end the gateway may not have stored yet.
+  app.get('/v1/runs', () => {
+    const ended = runner.list().filter(({ outcome }) => outcome !== null);
+    return { runs: ended.map(({ run }) => run) };
+  });
 
   app.get('/v1/runs/:run', (request) => {
     const run = runOf(request);
@@ -107,19 +111,20 @@ export function createNodeApi(options: NodeApiOptions): App {
 
   app.post('/v1/runs/:run/stdin', async (request, reply) => {
     const { body } = request;
-    // Before the stdin is taken: nobody else could take it, and the command would wait for its end for ever.
-    if (!(body instanceof Readable)) throw new FleetError('bad_request', 'stdin is sent as application/octet-stream');
+    // Checked before stdin is taken: it can be taken once, and the command would wait for its end forever.
+    if (!(body instanceof Readable))
+      throw new FleetError('bad_request', 'stdin must be sent as application/octet-stream');
     const sink = runner.stdin(runOf(request));
     try {
       await pipeline(body, sink);
     } catch (error) {
-      // The command may have closed its stdin and gone on, as `head` does; that is its right.
+      // The command may have closed its stdin, as `head` does.
       logger.info({ err: error, run: runOf(request) }, 'stdin of a run ended early');
     }
     return reply.code(204).send();
   });
 
-  /** False when the run is unknown here, or has not ended. */
+  /** False if the run is unknown, or has not ended. */
   function acknowledge(run: string): boolean {
     try {
       runner.acknowledge(run);
@@ -139,28 +144,16 @@ export function createNodeApi(options: NodeApiOptions): App {
     statusCode = 200,
   ): Promise<FastifyReply> {
     try {
-      await sendStream(reply, {
-        contentType: LOG_CONTENT_TYPE,
-        statusCode,
-        open,
-      });
+      await sendStream(reply, { contentType: LOG_CONTENT_TYPE, statusCode, open });
     } catch (error) {
-      // Once the answer has begun, nobody else tells it.
+      // Once the answer has begun, the error is only logged.
       if (!reply.sent) throw error;
-      logger.info({ err: error, run }, 'the output of a run broke off');
+      logger.info({ err: error, run }, 'streaming the output of a run failed');
     }
     return reply;
   }
 
   return app;
-}
-
-/** Those whose end the gateway may not have stored yet. */
-function endedRuns(runner: Runner): string[] {
-  return runner
-    .list()
-    .filter(({ outcome }) => outcome !== null)
-    .map(({ run }) => run);
 }
 
 function runOf(request: FastifyRequest): string {
@@ -175,6 +168,6 @@ function parseJson(body: unknown): unknown {
   try {
     return JSON.parse(bytesOf(body).toString('utf8'));
   } catch (error) {
-    throw new FleetError('bad_request', 'the body cannot be read as JSON', { cause: error });
+    throw new FleetError('bad_request', 'the body is not valid JSON', { cause: error });
   }
 }

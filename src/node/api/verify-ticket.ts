@@ -1,20 +1,20 @@
-/** Believes nothing that the gateway's signing key has not signed for this node, this run and these very bytes. */
+/** Accepts only what the gateway has signed for this node, this run and exactly these bytes. */
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { jwtVerify } from 'jose';
 import { bodyDigest, TICKET_ALGORITHM, TICKET_TYPE } from '../../protocol/run-spec.ts';
 import { FleetError } from '../../shared/errors.ts';
 
-/** Forgiven difference between the gateway's clock and the node's idea of it, s. */
+/** Accepted error of the node's estimate of the gateway's clock, s. */
 const TOLERANCE_S = 30;
 
-/** What was made of the keys, for as long as the node's state holds them: jose, too, remembers only what it has seen as the same object. */
+/** Parsed keys, as long as the node's state holds them: jose caches by object identity, too. */
 const IMPORTED = new WeakMap<readonly string[], readonly KeyObject[]>();
 
 interface TicketCheck {
   ticket: string | undefined;
   run: string;
   nodeId: string;
-  /** The request's body as it came. */
+  /** The request's raw body. */
   body: Uint8Array;
   /** Raw Ed25519 public keys of the gateway, base64url. */
   signingKeys: readonly string[];
@@ -22,7 +22,7 @@ interface TicketCheck {
   now: number;
 }
 
-/** @throws FleetError `forbidden` when the ticket is missing, not signed by the gateway, over, or for something else. */
+/** @throws FleetError `forbidden` if the ticket is missing, not signed by the gateway, expired, or for something else. */
 export async function verifyTicket(check: TicketCheck): Promise<void> {
   if (check.ticket === undefined) throw new FleetError('forbidden', 'the hand-over carries no ticket');
   const payload = await verifiedPayload(check.ticket, check);
@@ -48,7 +48,7 @@ async function verifiedPayload(ticket: string, check: TicketCheck): Promise<Reco
     }
   }
   const why = failure instanceof Error ? failure.message : 'no signing key is known';
-  throw new FleetError('forbidden', `the ticket is not valid: ${why}`, { cause: failure });
+  throw new FleetError('forbidden', `invalid ticket: ${why}`, { cause: failure });
 }
 
 function publicKeysOf(raw: readonly string[]): readonly KeyObject[] {

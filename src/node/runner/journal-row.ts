@@ -1,13 +1,10 @@
-/** A row of the run journal, and what it says. */
+/** A row of the run journal. */
 import { createHash } from 'node:crypto';
 import { type RunOutcome, type RunSpec, runOutcomeSchema } from '../../protocol/run-spec.ts';
 import type { CommandExit, OutputCounters, RunPipes } from '../shim/messages.ts';
 import type { KillCause } from './outcome.ts';
 
-/** accepted: surely not spawned. starting: perhaps spawned. started: spawned, `pid` is known. ended: `outcome` is known. */
-type RunPhase = 'accepted' | 'starting' | 'started' | 'ended';
-
-/** The pipes of a run, the shim to which the order to start it goes, and, once it is started, the control group of its own. */
+/** The FIFOs of a run, the shim that was ordered to start it, and, once it is started, its own control group. */
 export interface RunPlace {
   pipes: RunPipes;
   shim: string;
@@ -16,7 +13,8 @@ export interface RunPlace {
 
 export interface JournalRow {
   run: string;
-  phase: RunPhase;
+  /** accepted: certainly not started. starting: perhaps started. started: `pid` is known. ended: `outcome` is known. */
+  phase: 'accepted' | 'starting' | 'started' | 'ended';
   specDigest: string;
   place: RunPlace | null;
   pid: number | null;
@@ -25,11 +23,11 @@ export interface JournalRow {
   /** Gateway's time, ms. */
   startedAt: number | null;
   cause: KillCause | null;
-  /** The command is gone, but something still held its pipes. */
+  /** The command has exited, but something held its pipes. */
   exit: CommandExit | null;
-  /** Whether stdin was not yet complete. */
+  /** Whether stdin was not complete yet. */
   stdinOpen: boolean;
-  /** As of the last orderly close, or of some moment after the log had taken the beginning of the output; null if neither has been. */
+  /** As of the last orderly close, or of some moment after the log had taken the beginning of the output. */
   counters: OutputCounters | null;
   outcome: RunOutcome | null;
   /** Length of the whole log, bytes; 0 before the end. */
@@ -40,7 +38,6 @@ export interface JournalRow {
 }
 
 export type SqlValue = string | number | null;
-
 export type SqlRow = Record<string, SqlValue>;
 
 export function parseRow(row: SqlRow): JournalRow {
@@ -52,7 +49,7 @@ export function parseRow(row: SqlRow): JournalRow {
   const outcome = json('outcome');
   return {
     run: String(row.run),
-    phase: row.phase as RunPhase,
+    phase: row.phase as JournalRow['phase'],
     specDigest: String(row.spec_digest),
     place: json('place') as RunPlace | null,
     pid: number('pid'),
@@ -69,7 +66,7 @@ export function parseRow(row: SqlRow): JournalRow {
   };
 }
 
-/** SHA-256 in hex of the spec, whatever the order of its keys. */
+/** SHA-256 of the spec in hex, independent of the order of keys. */
 export function specDigest(spec: RunSpec): string {
   const ordered = JSON.stringify(spec, (_key, value: unknown) =>
     typeof value === 'object' && value !== null

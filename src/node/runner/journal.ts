@@ -1,8 +1,8 @@
 /**
- * The node's journal of runs: what was accepted, what may have been spawned, and how it ended, so that no command starts twice.
+ * The node's journal of runs: what was accepted, what may have been started, and how it ended, so that no command starts twice.
  *
- * `accepted`, `starting` and `ended` are on the disk before anything follows from them (synchronous=FULL). What lies between is
- * only of use while the command lives, which it does not after a power cut; so it need only survive the end of this process.
+ * `accepted`, `starting` and `ended` are on disk before anything follows from them (synchronous=FULL). What lies in between matters only
+ * while the command lives, which a power failure ends; so it need only survive the end of this process.
  */
 import { closeSync, openSync } from 'node:fs';
 import Database from 'better-sqlite3';
@@ -32,10 +32,10 @@ const SCHEMA = `
     has_log INTEGER NOT NULL DEFAULT 1,
     acknowledged_at INTEGER
   ) STRICT, WITHOUT ROWID;
-  -- Apart from the run, so that a long command is not written again with each change of state; and only until the run has ended: it may
-  -- hold secrets, and the digest is enough to tell a repetition from a contradiction.
+  -- Apart from the run, so that a long command is not rewritten on each change of state; deleted when the run ends, because it may hold
+  -- secrets, and the digest is enough to recognize a repetition.
   CREATE TABLE spec (run TEXT PRIMARY KEY, json TEXT NOT NULL) STRICT, WITHOUT ROWID;
-  -- A journal that was lost is replaced by one with another id: then the gateway knows that nobody can say any more what was run.
+  -- A new journal has a new id: so the gateway learns that an earlier one, and its knowledge of runs, is lost.
   CREATE TABLE journal (id TEXT NOT NULL) STRICT;
   INSERT INTO journal VALUES (lower(hex(randomblob(12))));
   CREATE INDEX run_unacknowledged ON run (run) WHERE acknowledged_at IS NULL;
@@ -45,40 +45,36 @@ const SCHEMA = `
 
 export class Journal {
   readonly #path: string;
-  readonly #makeRoom: () => void;
+  /** Also for files beside the journal. */
+  readonly makeRoom: () => void;
   #open: Database.Database | undefined;
   readonly #statements = new Map<string, Database.Statement>();
 
-  /** `makeRoom` is called when the disk refuses a write, which is then tried once more. */
+  /** `makeRoom` is called when the disk is full; the write is then retried once. */
   constructor(path: string, makeRoom: () => void = () => {}) {
     this.#path = path;
-    this.#makeRoom = makeRoom;
-  }
-
-  /** For what is written beside the journal, too. */
-  makeRoom(): void {
-    this.#makeRoom();
+    this.makeRoom = makeRoom;
   }
 
   /**
-   * @throws FleetError `already_running` if another process has it open; `storage_failed` if it cannot be read, `storage_corrupt` if it is damaged. A broken journal is
-   * never replaced by an empty one: the gateway would hand runs over again, and they would run again.
+   * A broken journal is never replaced by an empty one: the gateway would hand over runs again, and they would run twice.
+   * @throws FleetError `already_running` if another process has it open; `storage_failed`; `storage_corrupt`; `config_invalid` if it is newer.
    */
   open(): void {
     let database: Database.Database | undefined;
     try {
-      // SQLite gives its other files the mode that this one has.
+      // SQLite copies the mode of this file to its other files.
       closeSync(openSync(this.#path, 'a', 0o600));
       database = new Database(this.#path, { timeout: 1000 });
       database.pragma('locking_mode = EXCLUSIVE');
       database.pragma('journal_mode = WAL');
-      // A spec may hold secrets; when it goes, so shall its bytes.
+      // Overwrites deleted specs, which may hold secrets.
       database.pragma('secure_delete = ON');
       database.pragma('synchronous = FULL');
       const version = Number(database.pragma('user_version', { simple: true }));
       if (version > SCHEMA_VERSION)
         throw new FleetError('config_invalid', `the journal ${this.#path} was written by a newer fleet`, {
-          hint: 'Install that newer fleet again.',
+          hint: 'Install the newer fleet again.',
         });
       dropFormerIndex(database);
       if (version === 0) database.transaction((open: Database.Database) => open.exec(SCHEMA)).exclusive(database);
@@ -91,7 +87,7 @@ export class Journal {
       const failure = sqliteFailure(
         error,
         what,
-        'End the commands of the node, move the file away, and start again; runs handed over twice may then run twice.',
+        'End the commands of the node, move the file away and restart; runs that are handed over again may then run twice.',
       );
       if (failure.code !== 'internal') throw failure;
       throw new FleetError('storage_failed', `${what}: ${failure.message}`, { cause: error });
@@ -104,7 +100,7 @@ export class Journal {
     this.#statements.clear();
   }
 
-  /** Made with the file, random: another id means that an earlier journal was lost. */
+  /** Random, created with the file. */
   get id(): string {
     return this.#guard((database) => String((this.#prepare(database, 'SELECT id FROM journal').get() as SqlRow).id));
   }
@@ -113,9 +109,8 @@ export class Journal {
     return this.#select('SELECT * FROM run WHERE run = ?', run)[0];
   }
 
-  /** Runs that have not ended, and what they shall do. */
   unfinished(): { row: JournalRow; spec: RunSpec }[] {
-    // What has not ended is not acknowledged, and of that there is an index.
+    // The first condition is implied, and indexed.
     const sql = "SELECT * FROM run JOIN spec USING (run) WHERE acknowledged_at IS NULL AND phase <> 'ended'";
     return this.#guard((database) =>
       (this.#prepare(database, sql).all() as SqlRow[]).map((row) => ({
@@ -125,27 +120,27 @@ export class Journal {
     );
   }
 
-  /** Ended or not. */
+  /** Whether ended or not. */
   unacknowledged(): JournalRow[] {
     return this.#select('SELECT * FROM run WHERE acknowledged_at IS NULL');
   }
 
-  /** The ended run with a log that was acknowledged first. */
+  /** The run with a log that was acknowledged first. */
   oldestEvictable(): JournalRow | undefined {
     return this.#select(
       'SELECT * FROM run WHERE acknowledged_at IS NOT NULL AND has_log = 1 ORDER BY acknowledged_at LIMIT 1',
     )[0];
   }
 
-  /** Bytes of the logs of all ended runs. */
+  /** Size of the logs of all ended runs, bytes. */
   endedLogBytes(): number {
     const sql = "SELECT total(log_bytes) AS bytes FROM run WHERE phase = 'ended' AND has_log = 1";
     return this.#guard((database) => Number((this.#prepare(database, sql).get() as SqlRow).bytes));
   }
 
   /**
-   * Durable when it returns, as are `starting` and `ended`; with a place it is `starting` at once, which saves a write to the disk.
-   * @throws FleetError `storage_failed`, as all that write.
+   * Durable when it returns, like `starting` and `ended`. With a place the run is `starting` at once, which saves an fsync.
+   * @throws FleetError `storage_failed`, like all writes.
    */
   accept(spec: RunSpec, specDigest: string, place?: RunPlace): void {
     const { run, stdin } = spec;
@@ -167,7 +162,7 @@ export class Journal {
     this.#write([sql, JSON.stringify(place), run]);
   }
 
-  /** What was `starting` was surely not started. */
+  /** A run that was `starting` was certainly not started. */
   notStarting(run: string): void {
     const sql = "UPDATE run SET phase = 'accepted', place = NULL WHERE run = ? AND phase = 'starting'";
     this.#writeSoon(sql, [run]);
@@ -231,7 +226,7 @@ export class Journal {
     return this.#guard((database) => (this.#prepare(database, sql).all(...parameters) as SqlRow[]).map(parseRow));
   }
 
-  /** All of the statements, each with its parameters, or none. */
+  /** All of the statements or none. */
   #write(...statements: [sql: string, ...parameters: SqlValue[]][]): void {
     this.#guardWrite((database) =>
       database.transaction(() => {
@@ -240,7 +235,7 @@ export class Journal {
     );
   }
 
-  /** Survives the end of this process at once, a power cut only with the next `#write`. */
+  /** Survives the end of this process, but a power failure only after the next `#write`. */
   #writeSoon(sql: string, parameters: SqlValue[]): void {
     this.#guardWrite((database) => {
       database.pragma('synchronous = NORMAL');
@@ -253,11 +248,8 @@ export class Journal {
   }
 
   #prepare(database: Database.Database, sql: string): Database.Statement {
-    let statement = this.#statements.get(sql);
-    if (statement === undefined) {
-      statement = database.prepare(sql);
-      this.#statements.set(sql, statement);
-    }
+    const statement = this.#statements.get(sql) ?? database.prepare(sql);
+    this.#statements.set(sql, statement);
     return statement;
   }
 
@@ -267,7 +259,7 @@ export class Journal {
         action(database);
       } catch (error) {
         if (!isRefusedByDisk(error)) throw error;
-        this.#makeRoom();
+        this.makeRoom();
         action(database);
       }
     });
@@ -288,12 +280,12 @@ export class Journal {
   }
 }
 
-/** Each step of a run was written there, too, for a question that is asked once, at the start. */
+/** An index of former versions, written on each step of a run for one query at the start. */
 function dropFormerIndex(database: Database.Database): void {
   try {
     database.exec('DROP INDEX IF EXISTS run_open');
   } catch (error) {
-    // It costs time only. A full disk must not keep the node from following its runs, and from telling what is wrong.
+    // On a full disk it stays, and costs time only.
     if (!isRefusedByDisk(error)) throw error;
   }
 }

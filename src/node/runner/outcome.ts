@@ -88,7 +88,7 @@ function exitVerdict({ exitCode, signal, oomKilled }: CommandExit): Verdict {
   };
 }
 
-/** The command had exited by itself, and only what held its output was ended. Whoever cancels a run that goes on has canceled it. */
+/** The command had exited by itself, and only what held its output was ended. Canceling such a run still counts as canceling it. */
 function heldVerdict(cause: KillCause, exit: CommandExit): Verdict {
   if (cause === 'canceled') {
     const reason = `canceled: on request; the command had ended (${exit.signal ?? exit.exitCode}), and its output was held`;

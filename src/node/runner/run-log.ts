@@ -1,4 +1,4 @@
-/** How far the log of a run has come, for those who read it; and its end frame, which the node's process itself writes. */
+/** The log of a run: its progress, for readers; its end frame, which this process writes; and its repair after a kill. */
 
 import { closeSync, constants, openSync, read, readSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
@@ -33,14 +33,14 @@ export class RunLog implements LogProgress {
     return this.#stopped;
   }
 
-  /** The file has `bytes` bytes of whole frames now. */
+  /** The file now has `bytes` bytes of whole frames. */
   advance(bytes: number): void {
     if (bytes <= this.#bytes) return;
     this.#bytes = bytes;
     this.#wake();
   }
 
-  /** Writes the end frame behind what there is; nobody else writes any more. @throws the system's error; may be called again. */
+  /** Writes the end frame, once the log has no other writer. @throws the system's error; may be retried. */
   appendEnd(frame: Buffer): void {
     writeWholeSync(this.#path, frame, this.#bytes);
     this.#bytes += frame.length;
@@ -48,7 +48,7 @@ export class RunLog implements LogProgress {
     this.#wake();
   }
 
-  /** Nothing follows here, even if the end frame is missing: readers learn it. */
+  /** Ends all readers, even without an end frame. */
   stop(): void {
     this.#stopped = true;
     this.#wake();
@@ -72,27 +72,26 @@ export class RunLog implements LogProgress {
   }
 }
 
-/** How far a log has come. A finished one never changes. */
 interface LogProgress {
   /** Bytes that may be read. */
   readonly bytes: number;
   readonly complete: boolean;
-  /** Whether nothing follows although it is not complete. */
+  /** Whether this process has stopped following it. */
   readonly stopped: boolean;
   changed(signal: AbortSignal): Promise<void>;
 }
 
-/** Longest piece that is read at once, bytes. */
+/** Largest read, bytes. */
 const READ_CHUNK_BYTES = 256 * 1024;
-/** Read at once: what has just been written is in memory, where the way over another thread costs ten times the read. */
+/** Read synchronously up to this size, bytes: fresh output is in memory, where the thread pool costs ten times the read itself. */
 const SMALL_BYTES = 16 * 1024;
 
 const readLater = promisify(read);
 
 /**
- * The bytes of the log from `from`, ending after the end frame.
- * @throws FleetError `connection_lost` when this process lets go of the run before its end, `not_found` when the file was removed
- * to make room, `storage_failed` when it is shorter than it was; and the signal's reason when it aborts.
+ * The bytes of the log from `from` through the end frame.
+ * @throws FleetError `connection_lost` if this process releases the run, `not_found` if the file was removed to free space,
+ * `storage_failed` if it got shorter; and the signal's reason.
  */
 export async function* followLog(
   path: string,
@@ -136,19 +135,20 @@ function openLog(path: string): number {
 }
 
 async function nextChange(log: LogProgress, signal: AbortSignal): Promise<void> {
-  if (log.stopped) throw new FleetError('connection_lost', 'the node lets go of the run; it goes on after its restart');
+  if (log.stopped)
+    throw new FleetError('connection_lost', 'the node released the run, which continues after the restart');
   await log.changed(signal);
   signal.throwIfAborted();
 }
 
-/** Puts the log of a run right after this process was killed in the middle of a write. */
+/** What {@link recoverLog} finds. */
 export interface RecoveredLog {
-  /** Length in whole frames, to which the file was cut. */
+  /** Length in whole frames, to which the file was truncated. */
   bytes: number;
-  /** Payload of the frames of either kind. */
+  /** Payload of the output frames. */
   stdoutBytes: number;
   stderrBytes: number;
-  /** Sums of the gap frames: what they say was not kept. */
+  /** Sums of the gap frames. */
   gaps: StreamBytes;
   /** Whether the last frame is the end frame. */
   ended: boolean;
@@ -165,8 +165,8 @@ const STORED_TYPES: ReadonlySet<number> = new Set([
 ]);
 
 /**
- * Cuts the file after its last whole frame, or after its end frame; creates it if it is missing.
- * What is cut was never given to a reader: they only see frames whose write had returned.
+ * Truncates the file after its last whole frame, or its end frame, in case its writer was killed; creates it if it is missing.
+ * No reader has seen what is cut off: they only get frames whose write has returned.
  */
 export async function recoverLog(path: string): Promise<RecoveredLog> {
   const file = await open(path, constants.O_RDWR | constants.O_CREAT, 0o600);
@@ -214,7 +214,7 @@ async function scan(file: FileHandle, size: number): Promise<RecoveredLog> {
   return log;
 }
 
-/** Undefined when it is garbage. */
+/** Undefined for garbage. */
 async function readGap(file: FileHandle, at: number, length: number): Promise<StreamBytes | undefined> {
   const payload = Buffer.alloc(length);
   await file.read(payload, 0, length, at);
