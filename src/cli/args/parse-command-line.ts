@@ -20,7 +20,7 @@ type ParsedCommandLine =
 export async function parseCommandLine(argv: readonly string[], registry: CommandRegistry): Promise<ParsedCommandLine> {
   const { words, before, after, wantsHelp } = findCommandWords(argv, registry);
   if (words === undefined) {
-    const { ROOT_HELP } = await import('./values.ts');
+    const { ROOT_HELP } = await import('./help.ts');
     return { kind: 'help', text: ROOT_HELP, isError: !wantsHelp };
   }
   const load = registry.find(words);
@@ -111,7 +111,7 @@ async function groupAnswer(
   registry: CommandRegistry,
 ): Promise<ParsedCommandLine> {
   const scan = scanArgs(args, GLOBAL_OPTIONS);
-  const { groupHelp } = await import('./values.ts');
+  const { groupHelp } = await import('./help.ts');
   const text = await groupHelp(words, registry);
   if (scan.options.some(({ name }) => name === 'help')) return { kind: 'help', text, isError: false };
   const [typed] = scan.words;

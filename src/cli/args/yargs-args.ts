@@ -11,8 +11,8 @@ import {
   type OptionTable,
   type Positional,
 } from '../context/command.ts';
+import { alignPairs, formatExamples } from './help.ts';
 import type { Scan } from './scan-args.ts';
-import { alignPairs, formatExamples } from './values.ts';
 
 const HELP_WIDTH = 100;
 

@@ -144,7 +144,7 @@ async function unknownWithoutGateway(context: CliContext, check: () => Promise<n
 }
 
 /** The worse of the status and of the firing alerts that are not silenced. */
-export function exitCodeOfHealthAndAlerts(
+function exitCodeOfHealthAndAlerts(
   status: string,
   alerts: readonly Pick<AlertView, 'severity' | 'silencedUntil'>[],
 ): number {
@@ -155,7 +155,7 @@ export function exitCodeOfHealthAndAlerts(
 }
 
 /** CLI.md, "Exit codes". 3 for anything else: no nodes, no gateway, a status of a later version. */
-export function exitCodeOfHealth(status: string): number {
+function exitCodeOfHealth(status: string): number {
   return { online: 0, limited: 1, error: 2, offline: 2 }[status] ?? EXIT_HEALTH_UNKNOWN;
 }
 
