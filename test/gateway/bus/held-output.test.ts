@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { settle } from '../../support/deadline.ts';
+import { settle, until } from '../../support/deadline.ts';
 import { exitedFrame, startedFrame, stdoutFrame } from './fake-node.ts';
 import { TestBus } from './harness.ts';
 
@@ -71,4 +71,31 @@ test('followers hear of it where it happened', async (t) => {
   );
   const [, exited] = events;
   assert.deepEqual(exited?.type === 'exited' && [exited.exitCode, exited.holders], [3, [{ pid: 4711, name: 'sleep' }]]);
+});
+
+test('the next run starts only once it is stored that the command has exited', async (t) => {
+  const fleet = new TestBus(t, { concurrency: 1 });
+  const node = await fleet.addNode('a');
+  await node.connect();
+  const held = await fleet.submit(['a']);
+  await fleet.untilState(held, 'delivered');
+  const next = await fleet.submit(['a']);
+  const writeSoon = fleet.store.writeSoon.bind(fleet.store);
+  let refusals = 0;
+  fleet.store.writeSoon = ((work: () => unknown) =>
+    writeSoon(() => {
+      work();
+      refusals += 1;
+      throw new Error('the disk is full');
+    })) as typeof fleet.store.writeSoon;
+  node.write(`${held}.0`, startedFrame(), exitedFrame());
+  await until(() => refusals > 0, 'the refused write');
+  await settle();
+  assert.equal(node.runs.has(`${next}.0`), false);
+  fleet.store.writeSoon = writeSoon;
+  await fleet.untilState(next, 'delivered');
+  for (const job of [held, next]) {
+    node.end(`${job}.0`);
+    await fleet.untilState(job, 'exited');
+  }
 });
