@@ -211,7 +211,7 @@ export class LiveRun {
         }
       }
     } catch (error) {
-      // Without the shim it is unknown whether the command runs; whoever takes up the run with a new shim finds out.
+      // Without the shim it is unknown whether the command runs; the next take-up with a new shim finds out.
       if (!(error instanceof FleetError) || error.code !== 'connection_lost') throw error;
       await this.#until(({ released }) => released);
     }

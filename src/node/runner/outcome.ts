@@ -36,26 +36,21 @@ interface OutcomeFacts {
 }
 
 export function composeOutcome(ending: RunEnding, facts: OutcomeFacts): RunOutcome {
-  const { state, exitCode, signal, reason } = verdict(ending, facts);
-  const spoolFull =
-    facts.spoolError === null
-      ? null
-      : `spool_full: ${facts.counters.droppedBytes} bytes of output are lost: ${facts.spoolError}`;
-  return {
-    state,
-    exitCode,
-    signal,
-    reason:
-      [reason, facts.outputInDoubt ? OUTPUT_GAP : null, spoolFull].filter((part) => part !== null).join('; ') || null,
-    startedAt: facts.startedAt,
-    endedAt: facts.endedAt,
-    ...facts.counters,
-  };
+  const { startedAt, endedAt, counters, outputInDoubt, spoolError } = facts;
+  const { reason, ...verdict } = verdictOf(ending, facts);
+  const reasons = [
+    reason,
+    outputInDoubt && OUTPUT_GAP,
+    spoolError !== null && `spool_full: ${counters.droppedBytes} bytes of output are lost: ${spoolError}`,
+  ];
+  return { ...verdict, reason: reasons.filter(Boolean).join('; ') || null, startedAt, endedAt, ...counters };
 }
 
 type Verdict = Pick<RunOutcome, 'state' | 'exitCode' | 'signal' | 'reason'>;
 
-function verdict(ending: RunEnding, facts: OutcomeFacts): Verdict {
+const NO_EXIT = { exitCode: null, signal: null };
+
+function verdictOf(ending: RunEnding, facts: OutcomeFacts): Verdict {
   switch (ending.kind) {
     case 'exit':
       return exitVerdict(ending.exit);
@@ -65,7 +60,7 @@ function verdict(ending: RunEnding, facts: OutcomeFacts): Verdict {
     }
     case 'failed_to_start':
     case 'unknown':
-      return { state: ending.kind, exitCode: null, signal: null, reason: ending.reason };
+      return { state: ending.kind, ...NO_EXIT, reason: ending.reason };
   }
 }
 
@@ -82,9 +77,8 @@ function exitVerdict({ exitCode, signal, oomKilled }: CommandExit): Verdict {
   if (exitCode !== null) return { state: 'exited', exitCode, signal: null, reason };
   return {
     state: 'unknown',
-    exitCode,
-    signal,
-    reason: 'not_observed: the system told neither an exit code nor a signal',
+    ...NO_EXIT,
+    reason: 'not_observed: the system reported neither an exit code nor a signal',
   };
 }
 
@@ -92,7 +86,7 @@ function exitVerdict({ exitCode, signal, oomKilled }: CommandExit): Verdict {
 function heldVerdict(cause: KillCause, exit: CommandExit): Verdict {
   if (cause === 'canceled') {
     const reason = `canceled: on request; the command had ended (${exit.signal ?? exit.exitCode}), and its output was held`;
-    return { state: 'canceled', exitCode: null, signal: null, reason };
+    return { state: 'canceled', ...NO_EXIT, reason };
   }
   const what = cause === 'timeout' ? 'at the timeout' : 'with its stdin';
   const { reason, ...verdict } = exitVerdict(exit);
@@ -101,19 +95,12 @@ function heldVerdict(cause: KillCause, exit: CommandExit): Verdict {
 }
 
 function killVerdict(cause: KillCause, { startedAt, timeoutMs }: OutcomeFacts): Verdict {
-  const none = { exitCode: null, signal: null };
-  switch (cause) {
-    case 'timeout':
-      return { state: 'timed_out', ...none, reason: `timeout: not done after ${timeoutMs} ms` };
-    case 'stdin_lost':
-      return { state: 'canceled', ...none, reason: 'stdin_lost: the sender of stdin broke off before its end' };
-    case 'canceled':
-      return {
-        state: 'canceled',
-        ...none,
-        reason: startedAt === null ? 'canceled: before it started' : 'canceled: on request',
-      };
+  if (cause === 'timeout') {
+    return { state: 'timed_out', ...NO_EXIT, reason: `timeout: not done after ${timeoutMs} ms` };
   }
+  const canceled = startedAt === null ? 'canceled: before it started' : 'canceled: on request';
+  const stdinLost = 'stdin_lost: the sender of stdin broke off before its end';
+  return { state: 'canceled', ...NO_EXIT, reason: cause === 'stdin_lost' ? stdinLost : canceled };
 }
 
 /** Why the runner itself ended a command. */
