@@ -73,11 +73,9 @@ const run = defineCommand({
       request,
       fallback: options.fallback,
       createOutput: (name) => {
-        const [missing, collector, reader] = [
-          new MissingOutput(context, options),
-          new ResultCollector(),
-          new AgentReader(name),
-        ];
+        const missing = new MissingOutput(context, options);
+        const collector = new ResultCollector();
+        const reader = new AgentReader(name);
         const shown = options.jsonl ? new AgentJsonlOutput(name, out) : new AgentTextOutput(name, context);
         const outputs: JobOutput[] = json ? [collector, reader, missing] : [shown, missing];
         const handle = (event: JobEvent): void => {
