@@ -16,7 +16,7 @@ import { openOutputPort, printError } from './output/print.ts';
 export async function runCli(argv: readonly string[], world: World): Promise<number> {
   const out = openOutputPort(world.stdout, 'stdout', world.env);
   const err = openOutputPort(world.stderr, 'stderr', world.env);
-  let how = guessFlags(argv);
+  let how: { json: boolean; debug: boolean } | undefined;
   let home = '';
   let exitCode: number;
   try {
@@ -61,13 +61,14 @@ export async function runCli(argv: readonly string[], world: World): Promise<num
   } catch (error) {
     const failure = explainHomeFault(error, home);
     exitCode = exitCodeOfError(failure.code);
+    how ??= guessFlags(argv);
     printError(failure, { out, err, ...how });
     await out.flush();
   }
   if (out.gone.aborted) {
     const { reason } = out.gone as { reason: unknown };
     if (reason instanceof FleetError) {
-      printError(reason, { out, err, debug: how.debug, json: false });
+      printError(reason, { out, err, debug: how?.debug ?? false, json: false });
       exitCode = exitCodeOfError(reason.code);
     } else if (exitCode === EXIT_OK) {
       exitCode = EXIT_STDOUT_CLOSED;
