@@ -68,8 +68,8 @@ export async function receiveLog(stream: Readable, options: LogReceiverOptions):
           onStored();
           if (hasExited) onExited?.();
         });
-        // Handled where it is awaited.
-        previous.catch(() => {});
+        // Breaks the log off at once, so that it is read again from what is stored.
+        previous.catch((error: Error) => stream.destroy(error));
         if (bytes.length > SMALL_BYTES) await previous;
       }
     }
