@@ -67,6 +67,8 @@ export class Lifecycle {
     for (const part of parts) {
       this.opened(() => part.close?.());
       await part.start?.();
+      // A close that came during the start may have found nothing to close yet.
+      if (this.#closing !== undefined && part.start !== undefined) this.opened(() => part.close?.());
       this.throwIfClosed();
     }
   }

@@ -88,3 +88,26 @@ test('a start that fails rejects with its own reason, whatever the closing meets
   await assert.rejects(start, /^Error: the reason$/);
   assert.deepEqual(undone, ['Error: it sticks']);
 });
+
+test('a close during the start of a part closes what that start opens', async () => {
+  const life = new Lifecycle(() => {});
+  let isOpen = false;
+  const { promise: ready, resolve: becomeReady } = Promise.withResolvers<void>();
+  const part = {
+    start: async () => {
+      await ready;
+      isOpen = true;
+    },
+    close: () => {
+      isOpen = false;
+    },
+  };
+  const started = assert.rejects(
+    life.start(() => life.open([part])),
+    { code: 'not_running' },
+  );
+  const closed = life.close();
+  becomeReady();
+  await Promise.all([started, closed]);
+  assert.equal(isOpen, false);
+});
