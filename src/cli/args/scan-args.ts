@@ -33,8 +33,14 @@ export function scanArgs(args: readonly string[], table: OptionTable, maxWords?:
   const { tokens } = parseArgs({ args, options: Object.fromEntries(options), strict: false, tokens: true });
   const scan: Scan = { options: [], words: [], rest: [], sound: true };
   for (const token of tokens) {
-    if (token.kind === 'option-terminator')
-      return { ...scan, ...splitWords(args.slice(token.index + 1), scan.words, maxWords) };
+    if (token.kind === 'option-terminator') {
+      if (args[token.index] === '--')
+        return { ...scan, ...splitWords(args.slice(token.index + 1), scan.words, maxWords) };
+      // parseArgs takes the second dash of `-q-` for the end of the options.
+      scan.options.push({ name: undefined, typed: '--', value: undefined });
+      const { options, words, rest } = scanArgs(args.slice(token.index + 1), table, wordsLeft(scan, maxWords));
+      return { options: [...scan.options, ...options], words: [...scan.words, ...words], rest, sound: false };
+    }
     if (token.kind === 'positional') {
       if (scan.words.length === maxWords) return { ...scan, rest: args.slice(token.index) };
       scan.words.push(token.value);
@@ -47,14 +53,17 @@ export function scanArgs(args: readonly string[], table: OptionTable, maxWords?:
     // An option in the place of a value is more likely a forgotten value; --name=-1 is explicit.
     if (value !== undefined && inlineValue === false && /^-./.test(value) && !table[name ?? '']?.dashed) {
       scan.options.push({ name, typed, value: undefined, refused: value });
-      const left = maxWords === undefined ? undefined : maxWords - scan.words.length;
-      const { options, words, rest } = scanArgs(args.slice(token.index + 1), table, left);
+      const { options, words, rest } = scanArgs(args.slice(token.index + 1), table, wordsLeft(scan, maxWords));
       return { options: [...scan.options, ...options], words: [...scan.words, ...words], rest, sound: false };
     }
     scan.options.push({ name, typed, value });
     scan.sound &&= name !== undefined && (value === undefined) === (table[name]?.type === 'boolean');
   }
   return scan;
+}
+
+function wordsLeft({ words }: Scan, maxWords: number | undefined): number | undefined {
+  return maxWords === undefined ? undefined : maxWords - words.length;
 }
 
 /** What follows `--`. */

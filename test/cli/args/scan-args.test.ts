@@ -83,3 +83,12 @@ test('no argument is lost, and those behind the limit stay as they are', () => {
   });
   fc.assert(property, { numRuns: 500 });
 });
+
+test('the second dash of -q- is an unknown option, and no end of the options', () => {
+  const { sound, words } = scanArgs(['-q-', '--json', 'ls'], {
+    quiet: { type: 'boolean', alias: 'q', describe: '' },
+    json: { type: 'boolean', describe: '' },
+  });
+  assert.equal(sound, false);
+  assert.deepEqual(words, ['ls']);
+});
