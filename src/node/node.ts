@@ -7,7 +7,7 @@ import { isoTime } from '../shared/duration.ts';
 import { FleetError } from '../shared/errors.ts';
 import { Lifecycle } from '../shared/lifecycle.ts';
 import { ControlApi } from './api/control-api.ts';
-import { createParts, createRunner, leave, type NodeOptions, type NodeParts } from './parts.ts';
+import { createParts, createRunner, leave, type NodeOptions, type NodeParts, openIdentity } from './parts.ts';
 import { GatewayClock } from './tunnel/gateway-client.ts';
 
 const RIVAL = 'another machine seems to use the key of this one: see `fleet nodes show` on the gateway';
@@ -65,11 +65,13 @@ export class FleetNode {
 
   async #start(): Promise<void> {
     const { clock, logger, paths } = this.#options;
+    // Before the runner, which starts runs of a former process: a node that cannot read its key starts nothing.
+    const identity = openIdentity(this.#options);
     const runner = createRunner(this.#options, this.#gatewayClock);
     // First: what the node says at connect includes the id of its journal.
     await runner.start();
     this.#life.opened(() => runner.close());
-    const parts = createParts(this.#options, runner, this.#gatewayClock);
+    const parts = createParts(this.#options, identity, runner, this.#gatewayClock);
     this.#parts = parts;
     const { api, metrics, tunnel, descriptors, attempts, state } = parts;
     const control = new ControlApi({

@@ -69,11 +69,20 @@ export function createRunner(options: NodeOptions, gatewayClock: GatewayClock): 
   });
 }
 
-/** Everything else. The runner has been started. */
-export function createParts(options: NodeOptions, runner: Runner, gatewayClock: GatewayClock) {
-  const { paths, config, policy, clock, logger, profile } = options;
+/** Reads who this node is. @throws FleetError `home_insecure`, `config_invalid`, `storage_failed`. */
+export function openIdentity({ paths, profile }: NodeOptions) {
   const keys = new NodeKeys({ file: paths.key, nextFile: paths.nextKey, comment: `fleet node ${profile}` });
-  const state = new NodeStateFile(paths.state);
+  return { keys, state: new NodeStateFile(paths.state) };
+}
+
+/** Everything else. The runner has been started. */
+export function createParts(
+  options: NodeOptions,
+  { keys, state }: ReturnType<typeof openIdentity>,
+  runner: Runner,
+  gatewayClock: GatewayClock,
+) {
+  const { config, policy, clock, logger } = options;
   const connector = new KeyedConnector({ keys, state, logger });
   const descriptors = watchDescriptors(options);
   const metrics = createMetrics({ clock, logger });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { startNode } from '../../src/node/main.ts';
@@ -21,4 +21,24 @@ test('a node that is stopped before it starts does not wait for its gateway', { 
   });
   await assert.rejects(start, { code: 'not_running' });
   assert.equal(existsSync(nodePaths(home, 'n').socket), false);
+});
+
+test('a node that cannot read its key starts neither a shim nor the runs of a former process', async (t) => {
+  const home = path.join(tempFolder(t), 'h');
+  const paths = nodePaths(home, 'n');
+  mkdirSync(paths.folder, { recursive: true, mode: 0o700 });
+  writeFileSync(paths.key, 'damaged', { mode: 0o600 });
+  const start = startNode({
+    home,
+    configFile: undefined,
+    // Nobody listens there.
+    flags: { gateway: '127.0.0.1:1', name: 'n' },
+    console: undefined,
+    onCrash: () => {},
+    onPending: () => {},
+    onBegun: () => {},
+    signal: new AbortController().signal,
+  });
+  await assert.rejects(start, { code: 'config_invalid' });
+  assert.equal(existsSync(paths.spool), false);
 });
