@@ -22,8 +22,8 @@ type Chunks = Record<StreamName, Uint8Array[]>;
 /** Collects both streams of every node. Of finished nodes, equal content is kept once. */
 export class GatheredOutput implements JobOutput {
   readonly #open = new Map<string, Chunks>();
-  /** The nodes of each content, which is kept as Latin-1: one character a byte. */
-  readonly #finished: Record<StreamName, Map<string, string[]>> = { stdout: new Map(), stderr: new Map() };
+  /** By digest of the content. */
+  readonly #finished: Record<StreamName, Map<string, OutputGroup>> = { stdout: new Map(), stderr: new Map() };
 
   handle(event: JobEvent): void {
     if (event.type === 'stdout' || event.type === 'stderr') this.write(event.node, event.type, decodeData(event));
@@ -42,10 +42,11 @@ export class GatheredOutput implements JobOutput {
     const streams = this.#open.get(node) ?? { stdout: [], stderr: [] };
     this.#open.delete(node);
     for (const stream of ['stdout', 'stderr'] as const) {
-      const content = Buffer.concat(streams[stream]).toString('latin1');
-      const nodes = this.#finished[stream].get(content);
-      if (nodes === undefined) this.#finished[stream].set(content, [node]);
-      else nodes.push(node);
+      const content = Buffer.concat(streams[stream]);
+      const digest = digestOf(content);
+      const group = this.#finished[stream].get(digest);
+      if (group === undefined) this.#finished[stream].set(digest, { nodes: [node], content });
+      else group.nodes.push(node);
     }
   }
 
@@ -56,8 +57,8 @@ export class GatheredOutput implements JobOutput {
 
   /** Groups of the finished nodes, largest first, then by name. Nodes that wrote nothing form a group with empty content. */
   groups(stream: StreamName): OutputGroup[] {
-    return [...this.#finished[stream]]
-      .map(([content, nodes]) => ({ nodes: nodes.toSorted(compareNatural), content: Buffer.from(content, 'latin1') }))
+    return [...this.#finished[stream].values()]
+      .map(({ nodes, content }) => ({ nodes: nodes.toSorted(compareNatural), content }))
       .sort((a, b) => b.nodes.length - a.nodes.length || compareNatural(a.nodes[0] ?? '', b.nodes[0] ?? ''));
   }
 }
@@ -86,9 +87,12 @@ function isBinary(content: Buffer): boolean {
 }
 
 function describeBinary(content: Buffer): Buffer {
+  return Buffer.from(`binary output, ${content.length} bytes, sha256 ${digestOf(content)}\n`);
+}
+
+function digestOf(content: Buffer): string {
   // Loaded on demand: it takes 5 ms.
-  const digest = process.getBuiltinModule('node:crypto').createHash('sha256').update(content).digest('hex');
-  return Buffer.from(`binary output, ${content.length} bytes, sha256 ${digest}\n`);
+  return process.getBuiltinModule('node:crypto').createHash('sha256').update(content).digest('hex');
 }
 
 /** `node-[1-3,7] (4)`, `node-1`, `node-1: stderr`. */

@@ -22,12 +22,14 @@ import type { Logger } from '../../shared/logger.ts';
 import { harmlessJson } from '../../shared/text.ts';
 import type { Ages, DurableStore } from '../store/durable-store.ts';
 import type { TransactionGuest } from '../store/group-commit.ts';
-import { createHousekeeping, STEP_ROWS } from '../store/housekeeping.ts';
+import { createHousekeeping } from '../store/housekeeping.ts';
 import { type Act, type ActDetails, type AuditEntry, GATEWAY_ACTOR } from './act.ts';
 import type { AuditTable } from './audit-table.ts';
 
 /** Interval between searches for old rows, ms. */
 const PRUNE_INTERVAL_MS = 3_600_000;
+/** Rows deleted per step; each step leaves one row that records it. */
+export const PRUNE_ROWS = 2_000;
 /** Delay of the first search, past the rush of reconnecting nodes, ms. */
 const FIRST_PRUNE_MS = 120_000;
 
@@ -245,8 +247,8 @@ export function createAuditRetention({ store, clock, logger, ages, retentionMs }
     logger,
     tasks: [
       () => {
-        const deleted = store.audit.prune(ages.cutoff(retentionMs), STEP_ROWS);
-        return { deleted, more: deleted === STEP_ROWS };
+        const deleted = store.audit.prune(ages.cutoff(retentionMs), PRUNE_ROWS);
+        return { deleted, more: deleted === PRUNE_ROWS };
       },
     ],
     firstMs: FIRST_PRUNE_MS,

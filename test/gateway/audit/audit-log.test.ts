@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Act } from '../../../src/gateway/audit/act.ts';
-import { createAuditRetention } from '../../../src/gateway/audit/audit-log.ts';
-import { STEP_ROWS } from '../../../src/gateway/store/housekeeping.ts';
+import { createAuditRetention, PRUNE_ROWS } from '../../../src/gateway/audit/audit-log.ts';
 import { silentLogger } from '../../../src/shared/logger.ts';
 import { settle, until } from '../../support/deadline.ts';
 import { agesOf } from '../../support/fake-clock.ts';
@@ -149,7 +148,7 @@ test('a head tampered with at run time is neither trusted nor signed', async (t)
 test('old rows are deleted in steps and recorded, and the rest can be verified', async (t) => {
   const world = new AuditedStore(t);
   const { store, clock } = world;
-  await world.add(STEP_ROWS + 10);
+  await world.add(PRUNE_ROWS + 10);
   const keptHash = world.rows().at(-1)?.hash ?? '';
   await clock.advance(10 * DAY_MS);
   await world.add(3);
@@ -165,18 +164,18 @@ test('old rows are deleted in steps and recorded, and the rest can be verified',
   await until(async () => {
     await clock.advance(60_000);
     await settle();
-    return (world.rows()[0]?.seq ?? 0) > STEP_ROWS + 10;
+    return (world.rows()[0]?.seq ?? 0) > PRUNE_ROWS + 10;
   }, 'the old rows to be deleted');
   const prunes = world.rows().filter(({ action }) => action === 'audit.prune');
   assert.deepEqual(
     prunes.map(({ details }) => details.rows),
-    [STEP_ROWS, 10],
+    [PRUNE_ROWS, 10],
   );
   assert.equal(prunes.at(-1)?.details.hash, keptHash);
   assert.deepEqual(world.check().problems, []);
   world.store.close();
   assert.equal(world.open().audit.damage, undefined);
-  world.tamper(`DELETE FROM audit WHERE seq = ${STEP_ROWS + 11}`);
+  world.tamper(`DELETE FROM audit WHERE seq = ${PRUNE_ROWS + 11}`);
   assert.deepEqual(
     world.check().problems.map(({ kind }) => kind),
     ['cut_begin'],
