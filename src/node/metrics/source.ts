@@ -28,7 +28,7 @@ export interface InterfaceCounters {
 /** By interface name. */
 export type NetworkCounters = ReadonlyMap<string, InterfaceCounters>;
 
-/** Every call reads anew, rejects on failure, and resolves with null for what the machine doesn't have. */
+/** Every call takes a new reading, rejects on failure, and resolves with null for what the machine does not have. */
 export interface MetricsSource {
   readCpuTimes(): Promise<CpuTimes>;
   /** Cores this process may use, possibly a fraction, if fewer than the machine has. */

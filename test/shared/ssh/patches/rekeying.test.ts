@@ -29,7 +29,7 @@ function setUp(random = 0.5) {
   return { clock, state, socket, protocol, policy, finish };
 }
 
-test('exchanges keys after a gigabyte, counted in both directions and anew each time', () => {
+test('exchanges keys after a gigabyte, counted in both directions and again after each exchange', () => {
   const { state, socket, policy, finish } = setUp();
   finish();
   socket.bytesRead = 600 * 1024 * 1024;
